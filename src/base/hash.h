@@ -1,0 +1,40 @@
+/* base/hash.h - SHA-256 for identity, XXH3 for tables, CRC-32C for stored bodies.
+ * Thread rule: functions are pure; a sha256 context belongs to one thread at a time. */
+#ifndef CAIRN_BASE_HASH_H
+#define CAIRN_BASE_HASH_H
+
+#include "base/err.h"
+
+/* XXH3 with a secret seed drawn once per process: for in-memory tables only, never stored. */
+uint64_t hash_bytes(const void *p, size_t n);
+/* Replaces the seed, for reproducible simulation; before any map is filled. */
+void hash_seed_set(uint64_t seed);
+
+/* CRC-32C (Castagnoli), chainable: start with crc = 0. */
+uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+
+struct digest {
+    unsigned char b[32];
+};
+
+struct sha256;                                              /* opaque; foreign context inside */
+struct sha256 *sha256_new(void);                            /* NULL when memory is out */
+void sha256_update(struct sha256 *s, const void *p, size_t n);
+struct digest sha256_end(struct sha256 *s);                 /* the context may then be freed or restarted */
+void sha256_restart(struct sha256 *s);
+void sha256_free(struct sha256 *s);                         /* NULL-safe */
+/* False when memory is out. */
+bool sha256_of(const void *p, size_t n, struct digest *out);
+
+/* 64 lower-case digits and a NUL. */
+void digest_hex(const struct digest *d, char out[65]);
+/* False if s is not 64 hex digits. */
+bool digest_parse(struct str s, struct digest *out);
+static inline bool digest_eq(const struct digest *a, const struct digest *b)
+{
+    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+/* Equal, in time that does not depend on where they differ. */
+bool equal_const_time(const void *a, const void *b, size_t n);
+
+#endif

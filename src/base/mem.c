@@ -1,0 +1,69 @@
+/* base/mem.c - malloc behind a countdown that tests can arm. */
+#include "base/mem.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Relaxed order throughout: the counters guard nothing but themselves. */
+static _Atomic int64_t call_n;
+static _Atomic int64_t fail_at;    /* 0 = never */
+static _Atomic bool fail_once;
+
+static bool must_fail(void)
+{
+    int64_t n = atomic_fetch_add_explicit(&call_n, 1, memory_order_relaxed) + 1;
+    int64_t at = atomic_load_explicit(&fail_at, memory_order_relaxed);
+
+    if (LIKELY(at == 0)) {
+        return false;
+    }
+    return atomic_load_explicit(&fail_once, memory_order_relaxed) ? n == at : n >= at;
+}
+
+void mem_fail_after(int64_t n, bool once)
+{
+    atomic_store_explicit(&call_n, 0, memory_order_relaxed);
+    atomic_store_explicit(&fail_once, once, memory_order_relaxed);
+    atomic_store_explicit(&fail_at, n, memory_order_relaxed);
+}
+
+void mem_fail_never(void)
+{
+    mem_fail_after(0, false);
+}
+
+int64_t mem_call_n(void)
+{
+    return atomic_load_explicit(&call_n, memory_order_relaxed);
+}
+
+void *mem_alloc(size_t n)
+{
+    return must_fail() ? NULL : malloc(n ? n : 1);
+}
+
+void *mem_zalloc(size_t n, size_t size)
+{
+    return must_fail() ? NULL : calloc(n ? n : 1, size ? size : 1);
+}
+
+void *mem_realloc(void *p, size_t n)
+{
+    return must_fail() ? NULL : realloc(p, n ? n : 1);
+}
+
+void mem_free(void *p)
+{
+    free(p);
+}
+
+char *mem_strdup(const char *c)
+{
+    size_t n = strlen(c) + 1;
+    char *p = mem_alloc(n);
+
+    if (p) {
+        memcpy(p, c, n);
+    }
+    return p;
+}

@@ -1,0 +1,25 @@
+/* base/mem.h - the allocator everything goes through.
+ * Nothing outside base/ calls malloc. Every call may return NULL; callers return ST_NOMEM. Tests make the n-th call
+ * fail with mem_fail_after(). Third-party libraries (SQLite, OpenSSL, libuv) are pointed at the same calls.
+ * Thread rule: any thread. */
+#ifndef CAIRN_BASE_MEM_H
+#define CAIRN_BASE_MEM_H
+
+#include "base/compiler.h"
+#include <stdbool.h>
+
+void *mem_alloc(size_t n);
+/* n * size bytes, zeroed; NULL on overflow too. */
+void *mem_zalloc(size_t n, size_t size);
+void *mem_realloc(void *p, size_t n);
+void mem_free(void *p);                 /* NULL-safe */
+char *mem_strdup(const char *c);
+
+/* Fault injection, for tests: the n-th call from now (1 = the next) and all after it until mem_fail_never() return
+ * NULL; `once` fails only that call. */
+void mem_fail_after(int64_t n, bool once);
+void mem_fail_never(void);
+/* Calls of mem_alloc, mem_zalloc and mem_realloc since the last mem_fail_after/never. */
+int64_t mem_call_n(void);
+
+#endif

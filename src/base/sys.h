@@ -1,0 +1,41 @@
+/* base/sys.h - system calls through one table, so that a test can fail, shorten or delay any of them.
+ * The table's functions behave as the system's (return -1 and set errno). Interrupted calls are repeated inside.
+ * Thread rule: any thread; replacing an entry only while nothing else runs. */
+#ifndef CAIRN_BASE_SYS_H
+#define CAIRN_BASE_SYS_H
+
+#include "base/compiler.h"
+#include <dirent.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct sys_table {
+    int (*open)(const char *path, int flags, mode_t mode);
+    int (*openat)(int dir, const char *path, int flags, mode_t mode);
+    int (*close)(int fd);
+    ssize_t (*read)(int fd, void *p, size_t n);
+    ssize_t (*pread)(int fd, void *p, size_t n, off_t at);
+    ssize_t (*write)(int fd, const void *p, size_t n);
+    ssize_t (*pwrite)(int fd, const void *p, size_t n, off_t at);
+    int (*fsync)(int fd);
+    int (*fdatasync)(int fd);
+    int (*ftruncate)(int fd, off_t n);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    int (*mkdir)(const char *path, mode_t mode);
+    int (*fstat)(int fd, struct stat *st);
+    int (*stat)(const char *path, struct stat *st);
+    ssize_t (*sendfile)(int out, int in, off_t *at, size_t n);
+};
+/* The calls in force. */
+extern struct sys_table sys;
+/* The system's own. */
+extern const struct sys_table sys_default;
+
+/* Fault injection for tests: the n-th call through the table from now fails with errnum (or all from then on). */
+void sys_fail_after(int64_t n, int errnum, bool once);
+void sys_fail_never(void);
+int64_t sys_call_n(void);
+
+#endif
