@@ -1,0 +1,54 @@
+/* core/core.h - what every domain service is given.
+ * struct core is the process's one recorder: the store, the sequencer and the caches above it. It is made once by the
+ * server's wiring and immutable afterwards (its members have their own thread rules). struct view is what a read gets: a
+ * connection of its own thread and the arena of the request. Writes are write_ops queued with seq_submit() (store/seq.h).
+ * Ownership: the server owns the core; a view borrows everything. Thread rule: a view belongs to one pool thread. */
+#ifndef CAIRN_CORE_CORE_H
+#define CAIRN_CORE_CORE_H
+
+#include "base/arena.h"
+
+struct sql_db;
+struct sql_conn;
+struct seq;
+struct heads;
+struct series;
+struct mkeys;
+struct blob_store;
+struct experiments;
+
+struct core {
+    struct sql_db *db;
+    struct seq *seq;                    /* the one writer */
+    struct heads *heads;                /* runs in memory */
+    struct series *series;              /* metric points in memory, packs */
+    struct mkeys *mkeys;                /* metric, param and tag names */
+    struct blob_store *blobs;
+    struct experiments *experiments;    /* id -> name, lifecycle, artifact location */
+    struct str artifact_root;           /* where experiments without an own location put their artifacts */
+};
+
+struct view {
+    struct core *core;
+    struct sql_conn *conn;
+    struct arena *arena;
+};
+
+enum lifecycle { LIFECYCLE_ACTIVE = 0, LIFECYCLE_DELETED = 1 };
+enum view_type { VIEW_ACTIVE_ONLY = 1, VIEW_DELETED_ONLY = 2, VIEW_ALL = 3 };
+static inline bool view_type_has(enum view_type v, enum lifecycle l)
+{
+    return v == VIEW_ALL || (v == VIEW_DELETED_ONLY) == (l == LIFECYCLE_DELETED);
+}
+
+struct key_value {
+    struct str key, value;
+};
+
+/* A page of a list. Tokens are opaque to clients; NULL p = first page. */
+struct page {
+    size_t max;
+    struct str token;
+};
+
+#endif
