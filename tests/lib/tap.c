@@ -45,6 +45,7 @@ void tap_register(struct tap_test *t)
     tests_tail = &t->next;
 }
 
+ATTR_FORMAT(1, 0)
 static void note_add(const char *fmt, va_list ap)
 {
     size_t room = NOTE_MAX - rep->note_n;
