@@ -19,8 +19,8 @@
  * Ownership: everything returned here belongs to the harness and lives until the test ends.
  * Thread rule: checks may be made in any thread and in children of the test; t_rand() and t_tmpdir() are for one
  * thread at a time. */
-#ifndef CAIRN_TESTS_TAP_H
-#define CAIRN_TESTS_TAP_H
+#ifndef CAIRN_TESTS_LIB_TAP_H
+#define CAIRN_TESTS_LIB_TAP_H
 
 #include "base/err.h"
 #include "base/str.h"
