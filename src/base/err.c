@@ -1,7 +1,10 @@
 /* base/err.c - filling errors, and the table of what each status means at the edges. */
 #include "base/err.h"
+#include "base/log_int.h"
 #include <errno.h>
+#include <execinfo.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -65,7 +68,8 @@ static void end_on_character(char *text, size_t size)
     text[n] = 0;
 }
 
-enum status err_set_at(struct err *err, enum status st, const char *file, int line, const char *fmt, ...)
+enum status err_set_at(struct err *err, enum status st, const char *file, int line, const char *fmt,
+                       ...)
 {
     va_list ap;
 
@@ -80,8 +84,8 @@ enum status err_set_at(struct err *err, enum status st, const char *file, int li
     return st;
 }
 
-enum status err_field_at(struct err *err, enum status st, const char *file, int line, const char *field,
-                         const char *fmt, ...)
+enum status err_field_at(struct err *err, enum status st, const char *file, int line,
+                         const char *field, const char *fmt, ...)
 {
     va_list ap;
 
@@ -140,20 +144,16 @@ static enum status status_of_errno(int errnum)
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
-    case ENFILE:
-        return ST_UNAVAILABLE;
-    case ENOENT:
-        return ST_NOT_FOUND;
-    case ENOMEM:
-        return ST_NOMEM;
-    case EEXIST:
-        return ST_EXISTS;
-    default:
-        return ST_IO;
+    case ENFILE: return ST_UNAVAILABLE;
+    case ENOENT: return ST_NOT_FOUND;
+    case ENOMEM: return ST_NOMEM;
+    case EEXIST: return ST_EXISTS;
+    default: return ST_IO;
     }
 }
 
-enum status err_errno_at(struct err *err, int errnum, const char *file, int line, const char *fmt, ...)
+enum status err_errno_at(struct err *err, int errnum, const char *file, int line, const char *fmt,
+                         ...)
 {
     enum status st = status_of_errno(errnum);
     char text[128];
@@ -175,13 +175,28 @@ enum status err_errno_at(struct err *err, int errnum, const char *file, int line
     return st;
 }
 
+/* The crash report: what broke, the request at hand, the stack, the last log lines. */
 void bug_at(const char *file, int line, const char *what)
 {
+    static _Atomic bool reporting;
+    const char *req = log_thread_request_get();
+    void *frames[64];
     char text[512];
-    int n = snprintf(text, sizeof(text), "cairn " CAIRN_VERSION ": broken invariant at %s:%d: %s\n", file, line, what);
+    int n;
 
+    n = snprintf(text, sizeof(text),
+                 "cairn " CAIRN_VERSION ": broken invariant at %s:%d: %s\nrequest: %s\nstack:\n",
+                 file, line, what, req ? req : "-");
     if (n > 0 && write(2, text, MIN_OF((size_t)n, sizeof(text) - 1)) < 0) {
         abort();
+    }
+    /* A second failure while reporting, here or on another thread, ends at once. */
+    if (atomic_exchange(&reporting, true)) {
+        abort();
+    }
+    backtrace_symbols_fd(frames, backtrace(frames, (int)ARRAY_N(frames)), 2);
+    if (write(2, "last log lines:\n", 16) == 16) {
+        log_ring_write(2, 50);
     }
     abort();
 }

@@ -13,13 +13,15 @@
 /* ---- pool -------------------------------------------------------------------------------------------------------- */
 
 struct exec_job {
-    void (*run)(struct exec_job *job, unsigned worker); /* worker: 0 .. pool size-1, for per-thread resources */
-    struct exec_job *next;                              /* queue link, the pool's */
+    void (*run)(struct exec_job *job,
+                unsigned worker); /* worker: 0 .. pool size-1, for per-thread resources */
+    struct exec_job *next;        /* queue link, the pool's */
 };
 
 struct exec_pool;
 /* n_workers threads named `name`; at most queue_max jobs wait. */
-enum status exec_pool_new(struct exec_pool **out, const char *name, unsigned n_workers, size_t queue_max, struct err *err);
+enum status exec_pool_new(struct exec_pool **out, const char *name, unsigned n_workers,
+                          size_t queue_max, struct err *err);
 /* ST_UNAVAILABLE when the queue is full or the pool is stopping. */
 enum status exec_pool_submit(struct exec_pool *p, struct exec_job *job) ATTR_CHECK;
 size_t exec_pool_queued(struct exec_pool *p);
@@ -33,8 +35,8 @@ struct exec_actor;
 /* step(ctx) is called on the actor's own thread whenever exec_actor_wake() was called since its last call began, and
  * when the time of its last return value is reached: it returns the milliseconds until it wants to run again, or -1 for
  * only when woken. */
-enum status exec_actor_new(struct exec_actor **out, const char *name, int64_t (*step)(void *ctx), void *ctx,
-                           struct err *err);
+enum status exec_actor_new(struct exec_actor **out, const char *name, int64_t (*step)(void *ctx),
+                           void *ctx, struct err *err);
 void exec_actor_wake(struct exec_actor *a);
 /* One last step, then the thread ends. NULL-safe. */
 void exec_actor_free(struct exec_actor *a);
@@ -55,12 +57,25 @@ struct mpsc_node *mpsc_take_all(struct mpsc *q);
 
 /* ---- locks ------------------------------------------------------------------------------------------------------------ */
 
-enum lock_rank { LOCK_RANK_HEADS = 10, LOCK_RANK_SERIES = 20, LOCK_RANK_BLOB = 30, LOCK_RANK_CACHE = 40, LOCK_RANK_LOG = 90 };
+enum lock_rank {
+    LOCK_RANK_HEADS = 10,
+    LOCK_RANK_SERIES = 20,
+    LOCK_RANK_BLOB = 30,
+    LOCK_RANK_CACHE = 40,
+    LOCK_RANK_LOG = 90,
+    LOCK_RANK_LEAF = 100, /* base's own; nothing is taken under it */
+};
 
 struct lock {
     void *impl[8];
     int rank;
+    int held; /* the simulator's */
 };
+/* For static locks, which need neither lock_init() nor lock_release(). */
+#define LOCK_INIT(lock_rank)                                                                       \
+    {                                                                                              \
+        .rank = (lock_rank)                                                                        \
+    }
 void lock_init(struct lock *l, enum lock_rank rank);
 void lock_take(struct lock *l);
 void lock_give(struct lock *l);
@@ -70,6 +85,7 @@ void lock_release(struct lock *l); /* destroys */
 struct rwlock {
     void *impl[8];
     int rank;
+    int held; /* the simulator's: readers, or -1 for a writer */
 };
 void rwlock_init(struct rwlock *l, enum lock_rank rank);
 void rwlock_read(struct rwlock *l);
@@ -77,9 +93,11 @@ void rwlock_write(struct rwlock *l);
 void rwlock_give(struct rwlock *l);
 void rwlock_release(struct rwlock *l);
 
-/* One-shot: waits on another thread until set. For start-up, tests and commands; never on a loop thread. */
+/* One-shot: waits on another thread until set. For start-up, tests and commands; never on a loop thread. In the
+ * simulator a wait runs steps until the event is set; when nothing is ready it returns false (a wait without limit that
+ * nothing can end is a bug). */
 struct exec_event;
-struct exec_event *exec_event_new(void);
+struct exec_event *exec_event_new(void); /* NULL when memory is out */
 void exec_event_set(struct exec_event *e);
 /* False on timeout; timeout_ms < 0 waits without limit. */
 bool exec_event_wait(struct exec_event *e, int64_t timeout_ms);
@@ -90,12 +108,15 @@ void exec_event_free(struct exec_event *e);
 /* From now on pools and actors of this process run on the calling thread, inside exec_sim_run(), in an order drawn from
  * seed. Before any pool or actor is created. */
 void exec_sim_begin(uint64_t seed);
-/* Runs one ready job or actor step; false when nothing is ready (then advance the clock and try again). */
+/* Runs one ready job or actor step; false when nothing is ready (then advance the clock and try again). The choice is
+ * among all ready actors and the jobs that the workers of each pool could have started. */
 bool exec_sim_step(void);
 /* Earliest wanted time of an actor in monotonic ms, -1 if none. */
 int64_t exec_sim_next_ms(void);
-/* Throws all pools, actors and queued jobs away without running them: the crash. */
+/* The crash: no queued job or actor of now ever runs again. Their handles stay valid, dead: a submit answers
+ * ST_UNAVAILABLE, a wake does nothing, _free() frees without a last step. New pools and actors can be made at once. */
 void exec_sim_crash(void);
+/* Back to real threads. Frees every pool and actor that is left. */
 void exec_sim_end(void);
 
 #endif

@@ -12,17 +12,19 @@ void hash_seed_set(uint64_t seed);
 
 /* CRC-32C (Castagnoli), chainable: start with crc = 0. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+/* The same by tables, on any processor. crc32c() picks between this and the processor's instruction. */
+uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n);
 
 struct digest {
     unsigned char b[32];
 };
 
-struct sha256;                                              /* opaque; foreign context inside */
-struct sha256 *sha256_new(void);                            /* NULL when memory is out */
+struct sha256;                   /* opaque; foreign context inside */
+struct sha256 *sha256_new(void); /* NULL when memory is out */
 void sha256_update(struct sha256 *s, const void *p, size_t n);
-struct digest sha256_end(struct sha256 *s);                 /* the context may then be freed or restarted */
+struct digest sha256_end(struct sha256 *s); /* the context may then be freed or restarted */
 void sha256_restart(struct sha256 *s);
-void sha256_free(struct sha256 *s);                         /* NULL-safe */
+void sha256_free(struct sha256 *s); /* NULL-safe */
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);
 

@@ -6,7 +6,7 @@
 
 /* Relaxed order throughout: the counters guard nothing but themselves. */
 static _Atomic int64_t call_n;
-static _Atomic int64_t fail_at;    /* 0 = never */
+static _Atomic int64_t fail_at; /* 0 = never */
 static _Atomic bool fail_once;
 
 static bool must_fail(void)

@@ -1,5 +1,6 @@
 /* base/sys.h - system calls through one table, so that a test can fail, shorten or delay any of them.
- * The table's functions behave as the system's (return -1 and set errno). Interrupted calls are repeated inside.
+ * The table's functions behave as the system's (return -1 and set errno). Interrupted calls are repeated inside, and
+ * every descriptor is opened close-on-exec.
  * Thread rule: any thread; replacing an entry only while nothing else runs. */
 #ifndef CAIRN_BASE_SYS_H
 #define CAIRN_BASE_SYS_H

@@ -1,0 +1,332 @@
+/* base/fs.c - durable files over the system call table. */
+#include "base/fs.h"
+#include "base/rand.h"
+#include "base/sys.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { FS_WRITE_STEP = 1 << 30, HOLDER_TEXT_MAX = 200 };
+
+char *fs_join(struct arena *a, const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+    struct str s = arena_printf(a, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+
+    return s.p ? arena_cstr(a, s) : NULL;
+}
+
+/* The last part of a path, for messages: absolute paths are not shown. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void close_quietly(int fd)
+{
+    int saved = errno;
+
+    /* Nothing written depends on it: data was synced before, or is abandoned. */
+    if (sys.close(fd) < 0) {
+        errno = saved;
+    }
+    errno = saved;
+}
+
+enum status fs_sync_dir(const char *path, struct err *err)
+{
+    int fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
+    enum status st = OK;
+
+    if (fd < 0) {
+        return err_errno(err, errno, "open directory %s", base_name(path));
+    }
+    if (sys.fsync(fd) < 0) {
+        st = err_errno(err, errno, "sync directory %s", base_name(path));
+    }
+    close_quietly(fd);
+    return st;
+}
+
+/* The directory that holds path, in buf of PATH_MAX bytes. */
+static void parent_of(const char *path, char *buf)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/') {
+        n--;
+    }
+    while (n > 0 && path[n - 1] != '/') {
+        n--;
+    }
+    while (n > 1 && path[n - 1] == '/') {
+        n--;
+    }
+    if (n == 0) {
+        memcpy(buf, ".", 2);
+        return;
+    }
+    memcpy(buf, path, n);
+    buf[n] = 0;
+}
+
+static enum status make_one(const char *path, struct err *err)
+{
+    char parent[PATH_MAX];
+    struct stat info;
+
+    if (sys.mkdir(path, 0700) == 0) {
+        parent_of(path, parent);
+        return fs_sync_dir(parent, err);
+    }
+    if (errno != EEXIST) {
+        return err_errno(err, errno, "create directory %s", base_name(path));
+    }
+    if (sys.stat(path, &info) < 0) {
+        return err_errno(err, errno, "look at %s", base_name(path));
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        return err_set(err, ST_EXISTS, "%s exists and is not a directory", base_name(path));
+    }
+    return OK;
+}
+
+enum status fs_mkdirs(const char *path, struct err *err)
+{
+    char part[PATH_MAX];
+    size_t n = strlen(path);
+
+    if (n == 0 || n >= sizeof(part)) {
+        return err_set(err, ST_INVALID, "path of %zu bytes is not between 1 and %d", n,
+                       PATH_MAX - 1);
+    }
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i < n; i++) {
+        struct stat info;
+        enum status st;
+
+        if (part[i] != '/' || part[i - 1] == '/') {
+            continue;
+        }
+        part[i] = 0;
+        /* A parent above us may not be ours to write: it is only created when missing. */
+        if (sys.stat(part, &info) < 0) {
+            st = make_one(part, err);
+            if (st) {
+                return st;
+            }
+        }
+        part[i] = '/';
+    }
+    return make_one(part, err);
+}
+
+enum status fs_write_all(int fd, const void *p, size_t n, struct err *err)
+{
+    const char *at = p;
+
+    while (n) {
+        ssize_t done = sys.write(fd, at, MIN_OF(n, (size_t)FS_WRITE_STEP));
+
+        if (done < 0) {
+            return err_errno(err, errno, "write");
+        }
+        if (done == 0) {
+            return err_set(err, ST_IO, "write made no progress");
+        }
+        at += done;
+        n -= (size_t)done;
+    }
+    return OK;
+}
+
+enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
+                            struct err *err)
+{
+    char temporary[PATH_MAX], parent[PATH_MAX];
+    enum status st;
+    int fd, len;
+
+    len = snprintf(temporary, sizeof(temporary), "%s.%016llx.tmp", path,
+                   (unsigned long long)rand_u64());
+    if (len < 0 || (size_t)len >= sizeof(temporary)) {
+        return err_set(err, ST_INVALID, "path of %zu bytes is too long", strlen(path));
+    }
+    fd = sys.open(temporary, O_WRONLY | O_CREAT | O_EXCL, (mode_t)mode);
+    if (fd < 0) {
+        return err_errno(err, errno, "create %s", base_name(temporary));
+    }
+    st = fs_write_all(fd, p, n, err);
+    if (!st && sys.fdatasync(fd) < 0) {
+        st = err_errno(err, errno, "sync");
+    }
+    if (sys.close(fd) < 0 && !st) {
+        st = err_errno(err, errno, "close");
+    }
+    if (!st && sys.rename(temporary, path) < 0) {
+        st = err_errno(err, errno, "rename");
+    }
+    if (st) {
+        err_ctx(err, "%s", base_name(path));
+        IGNORE_STATUS(sys.unlink(temporary) <
+                      0); /* a leftover is harmless, the first error counts */
+        return st;
+    }
+    parent_of(path, parent);
+    return fs_sync_dir(parent, err);
+}
+
+static enum status read_rest(struct arena *a, int fd, const char *path, size_t max, struct str *out,
+                             struct err *err)
+{
+    size_t n = 0, cap;
+    struct stat info;
+    char *p;
+
+    if (sys.fstat(fd, &info) < 0) {
+        return err_errno(err, errno, "look at %s", base_name(path));
+    }
+    if (S_ISDIR(info.st_mode)) {
+        return err_set(err, ST_INVALID, "%s is a directory", base_name(path));
+    }
+    if (info.st_size > 0 && (uint64_t)info.st_size > max) {
+        return err_set(err, ST_TOO_BIG, "%s exceeds %zu bytes", base_name(path), max);
+    }
+    /* One byte more than the size says: files of /proc say 0, and growth in between is noticed. */
+    cap = (info.st_size > 0 ? (size_t)info.st_size : MIN_OF(max, (size_t)4095)) + 1;
+    p = arena_alloc(a, cap);
+    if (!p) {
+        return err_nomem(err);
+    }
+    for (;;) {
+        ssize_t got;
+
+        if (n == cap) {
+            size_t bigger = cap > max / 2 ? max + 1 : cap * 2;
+            char *q;
+
+            if (cap > max) {
+                return err_set(err, ST_TOO_BIG, "%s exceeds %zu bytes", base_name(path), max);
+            }
+            q = arena_alloc(a, bigger);
+            if (!q) {
+                return err_nomem(err);
+            }
+            memcpy(q, p, n);
+            p = q;
+            cap = bigger;
+        }
+        got = sys.read(fd, p + n, MIN_OF(cap - n, (size_t)FS_WRITE_STEP));
+        if (got < 0) {
+            return err_errno(err, errno, "read %s", base_name(path));
+        }
+        if (got == 0) {
+            break;
+        }
+        n += (size_t)got;
+    }
+    if (n > max) {
+        return err_set(err, ST_TOO_BIG, "%s exceeds %zu bytes", base_name(path), max);
+    }
+    *out = (struct str){ p, n };
+    return OK;
+}
+
+enum status fs_read_file(struct arena *a, const char *path, size_t max, struct str *out,
+                         struct err *err)
+{
+    enum status st;
+    int fd;
+
+    *out = (struct str){ NULL, 0 };
+    if (max == SIZE_MAX) {
+        max--;
+    }
+    fd = sys.open(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return err_errno(err, errno, "open %s", base_name(path));
+    }
+    st = read_rest(a, fd, path, max, out, err);
+    close_quietly(fd);
+    return st;
+}
+
+static enum status lock_is_held(int fd, const char *path, struct err *err)
+{
+    char holder[HOLDER_TEXT_MAX];
+    ssize_t n = sys.pread(fd, holder, sizeof(holder), 0);
+    struct str text = str_trim(str_of(holder, n > 0 ? (size_t)n : 0));
+
+    return err_set(err, ST_CONFLICT, "%s is held by %.*s", base_name(path),
+                   STR_ARG(text.n ? text : S("another process")));
+}
+
+enum status fs_lock_file(const char *path, const char *holder_text, int *fd, struct err *err)
+{
+    int file = sys.open(path, O_RDWR | O_CREAT, 0600);
+    enum status st;
+
+    *fd = -1;
+    if (file < 0) {
+        return err_errno(err, errno, "open %s", base_name(path));
+    }
+    /* flock belongs to the open file: another open of the same process is refused as well. */
+    if (flock(file, LOCK_EX | LOCK_NB) < 0) {
+        st = errno == EWOULDBLOCK ? lock_is_held(file, path, err)
+                                  : err_errno(err, errno, "lock %s", base_name(path));
+        close_quietly(file);
+        return st;
+    }
+    if (sys.ftruncate(file, 0) < 0) {
+        st = err_errno(err, errno, "truncate %s", base_name(path));
+    } else {
+        st = fs_write_all(file, holder_text, strlen(holder_text), err);
+    }
+    if (st) {
+        close_quietly(file);
+        return st;
+    }
+    *fd = file;
+    return OK;
+}
+
+enum status fs_each(const char *path,
+                    enum status (*fn)(void *ctx, const char *name, struct err *err), void *ctx,
+                    struct err *err)
+{
+    int fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
+    enum status st = OK;
+    DIR *dir;
+
+    if (fd < 0) {
+        return err_errno(err, errno, "open directory %s", base_name(path));
+    }
+    dir = fdopendir(fd);
+    if (!dir) {
+        st = err_errno(err, errno, "read directory %s", base_name(path));
+        close_quietly(fd);
+        return st;
+    }
+    while (!st) {
+        struct dirent *entry;
+
+        errno = 0;
+        entry = readdir(dir);
+        if (!entry) {
+            if (errno) {
+                st = err_errno(err, errno, "read directory %s", base_name(path));
+            }
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            st = fn(ctx, entry->d_name, err);
+        }
+    }
+    closedir(dir);
+    return st;
+}
