@@ -1,5 +1,6 @@
 /* base/num.c - integers, sizes and durations. Doubles are in num_parse.c and num_print.c. */
 #include "base/num.h"
+#include "base/num_int.h"
 
 bool num_parse_u64(struct str s, uint64_t *out)
 {
@@ -36,7 +37,7 @@ bool num_parse_i64(struct str s, int64_t *out)
     return true;
 }
 
-static const char two_digits[] =
+const char num_two_digits[201] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
@@ -48,12 +49,12 @@ static size_t put_u64(uint64_t v, char *out)
 
     while (v >= 100) {
         at -= 2;
-        memcpy(text + at, two_digits + v % 100 * 2, 2);
+        memcpy(text + at, num_two_digits + v % 100 * 2, 2);
         v /= 100;
     }
     if (v >= 10) {
         at -= 2;
-        memcpy(text + at, two_digits + v * 2, 2);
+        memcpy(text + at, num_two_digits + v * 2, 2);
     } else {
         text[--at] = (char)('0' + v);
     }
