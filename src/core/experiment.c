@@ -1,0 +1,377 @@
+/* core/experiment.c - experiments: writes on the sequencer, reads from SQL.
+ * The sequencer keeps what every run operation asks for (lifecycle, artifact location) in a small cache. An operation that
+ * changes an experiment drops its entry in validate(), so that later operations of the group read the changed row, and
+ * again in undo(), because such a read may have cached a row that was rolled back. */
+#include "core/experiment.h"
+#include "base/id.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "core/names.h"
+#include "core/node.h"
+#include "core/run.h"
+#include "core/search/driver.h"
+#include "gen/sql/queries.h"
+#include <inttypes.h>
+
+enum { CACHE_MAX = 65536, EXPERIMENTS_MAX = 1000000, TAGS_MAX = 10000 };
+
+struct cached {
+    int64_t uid;
+    enum lifecycle lifecycle;
+    size_t location_n;
+    char location[];
+};
+
+struct experiments {
+    struct int_map by_id;
+};
+
+/* ---- cache ------------------------------------------------------------------------------------------------------------- */
+
+enum status experiments_new(struct experiments **out, struct err *err)
+{
+    struct experiments *x = mem_zalloc(1, sizeof(*x));
+
+    *out = x;
+    if (!x) {
+        return err_nomem(err);
+    }
+    x->by_id.max = CACHE_MAX;
+    return OK;
+}
+
+static void cache_clear(struct experiments *x)
+{
+    uint64_t key;
+    void *value;
+
+    for (size_t at = 0; int_map_next(&x->by_id, &at, &key, &value);) {
+        mem_free(value);
+    }
+    int_map_release(&x->by_id);
+}
+
+void experiments_free(struct experiments *x)
+{
+    if (x) {
+        cache_clear(x);
+        mem_free(x);
+    }
+}
+
+static void cache_drop(struct core *core, int64_t id)
+{
+    mem_free(int_map_remove(&core->experiments->by_id, (uint64_t)id));
+}
+
+/* The entry of an experiment as the group sees it; valid until the next call. */
+static enum status cache_find(struct core *core, struct group *g, int64_t id, const struct cached **out, struct err *err)
+{
+    struct experiments *x = core->experiments;
+    struct cached *c = int_map_get(&x->by_id, (uint64_t)id);
+    struct q_experiment_get_row row;
+    struct arena *a;
+    enum status st;
+
+    *out = c;
+    if (c) {
+        return OK;
+    }
+    a = arena_new(1 << 20);
+    if (!a) {
+        return err_nomem(err);
+    }
+    st = q_experiment_get(group_conn(g), a, id, &row, err);
+    if (st == ST_NOT_FOUND) {
+        st = err_field(err, ST_NOT_FOUND, "experiment_id", "No Experiment with id=%" PRId64 " exists", id);
+        goto out;
+    }
+    if (st) {
+        goto out;
+    }
+    if (x->by_id.n >= CACHE_MAX) {
+        cache_clear(x);
+    }
+    c = mem_alloc(sizeof(*c) + row.artifact_location.n);
+    if (!c || int_map_put(&x->by_id, (uint64_t)id, c)) {
+        mem_free(c);
+        st = err_nomem(err);
+        goto out;
+    }
+    c->uid = row.uid;
+    c->lifecycle = row.lifecycle ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE;
+    c->location_n = row.artifact_location.n;
+    memcpy(c->location, row.artifact_location.p, row.artifact_location.n);
+    *out = c;
+out:
+    arena_free(a);
+    return st;
+}
+
+enum status experiment_require_active(struct core *core, struct group *g, int64_t id, struct err *err)
+{
+    const struct cached *c;
+    enum status st = cache_find(core, g, id, &c, err);
+
+    if (st) {
+        return st;
+    }
+    if (c->lifecycle != LIFECYCLE_ACTIVE) {
+        return err_field(err, ST_INVALID, "experiment_id",
+                         "The experiment %" PRId64 " must be in the 'active' state. Current state is deleted.", id);
+    }
+    return OK;
+}
+
+struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id, struct arena *a)
+{
+    const struct cached *c;
+
+    if (cache_find(core, g, id, &c, NULL)) {
+        return (struct str){ NULL, 0 };
+    }
+    return arena_str(a, str_of(c->location, c->location_n));
+}
+
+int64_t experiment_uid(struct core *core, struct group *g, int64_t id)
+{
+    const struct cached *c;
+
+    return cache_find(core, g, id, &c, NULL) ? 0 : c->uid;
+}
+
+/* ---- writes -------------------------------------------------------------------------------------------------------------- */
+
+static enum status set_tags(struct sql_conn *c, int64_t id, const struct key_value *tags, size_t n, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        st = q_experiment_tag_set(c, id, tags[i].key, tags[i].value, err);
+    }
+    return st;
+}
+
+static enum status create_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct experiment_create *c = WRITE_OP_OF(op, struct experiment_create);
+    struct q_counter_next_row next;
+    struct q_experiment_get_by_name_row taken;
+    struct node_new node = { .kind = NODE_CONTEXT, .type = TYPE_MLFLOW_EXPERIMENT, .scheme = IDENT_MLFLOW_EXPERIMENT };
+    struct str location = c->artifact_location, root = c->core->artifact_root;
+    int64_t uid;
+    enum status st;
+
+    st = q_experiment_get_by_name(group_conn(g), op->arena, c->name, &taken, err);
+    if (st == OK) {
+        return err_field(err, ST_EXISTS, "name",
+                         "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64 "%s",
+                         STR_ARG(c->name), taken.id, taken.lifecycle ? ", which is deleted" : "");
+    }
+    if (st != ST_NOT_FOUND) {
+        return st;
+    }
+    st = q_counter_next(group_conn(g), op->arena, S("experiment"), &next, err);
+    if (st) {
+        return st;
+    }
+    c->id = next.value - 1;
+    node.ident = arena_printf(op->arena, "%" PRId64, c->id);
+    if (!location.n) {
+        location = arena_printf(op->arena, "%.*s%s%" PRId64, STR_ARG(root), str_ends(root, S("/")) ? "" : "/", c->id);
+    }
+    if (!node.ident.p || !location.p) {
+        return err_nomem(err);
+    }
+    st = group_node_add(g, &node, &uid, err);
+    if (st) {
+        return st;
+    }
+    st = q_experiment_insert(group_conn(g), c->id, uid, c->name, location, group_now_ms(g), err);
+    if (st) {
+        return st;
+    }
+    return set_tags(group_conn(g), c->id, c->tags, c->tags_n, err);
+}
+
+static const struct write_kind create_kind = { .name = "experiment.create", .validate = create_validate, .sql = true };
+
+void experiment_create_init(struct experiment_create *c, struct core *core, struct arena *a)
+{
+    *c = (struct experiment_create){ .op = { .kind = &create_kind, .arena = a }, .core = core, .id = -1 };
+}
+
+enum status experiments_ensure_default(struct core *core, struct err *err)
+{
+    struct experiment_create c;
+    struct arena *a = arena_new(1 << 20);
+    enum status st;
+
+    if (!a) {
+        return err_nomem(err);
+    }
+    experiment_create_init(&c, core, a);
+    c.name = S("Default");
+    st = seq_run(core->seq, &c.op, err);
+    arena_free(a);
+    return st == ST_EXISTS ? OK : st;
+}
+
+static enum status rename_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct experiment_rename *r = WRITE_OP_OF(op, struct experiment_rename);
+    struct q_experiment_get_by_name_row taken;
+    const struct cached *c;
+    enum status st = cache_find(r->core, g, r->id, &c, err);
+
+    if (st) {
+        return st;
+    }
+    if (c->lifecycle != LIFECYCLE_ACTIVE) {
+        return err_set(err, ST_INVALID_STATE, "Cannot rename a non-active experiment.");
+    }
+    st = q_experiment_get_by_name(group_conn(g), op->arena, r->name, &taken, err);
+    if (st == OK && taken.id != r->id) {
+        return err_field(err, ST_EXISTS, "new_name",
+                         "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64,
+                         STR_ARG(r->name), taken.id);
+    }
+    if (st && st != ST_NOT_FOUND) {
+        return st;
+    }
+    return q_experiment_rename(group_conn(g), r->id, r->name, group_now_ms(g), err);
+}
+
+static const struct write_kind rename_kind = { .name = "experiment.rename", .validate = rename_validate, .sql = true };
+
+void experiment_rename_init(struct experiment_rename *r, struct core *core, struct arena *a)
+{
+    *r = (struct experiment_rename){ .op = { .kind = &rename_kind, .arena = a }, .core = core };
+}
+
+static enum status lifecycle_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct experiment_lifecycle *l = WRITE_OP_OF(op, struct experiment_lifecycle);
+    const struct cached *c;
+    enum status st = cache_find(l->core, g, l->id, &c, err);
+
+    if (st) {
+        return st;
+    }
+    if (c->lifecycle == l->to) {
+        return err_field(err, ST_NOT_FOUND, "experiment_id", "No Experiment with id=%" PRId64 " exists", l->id);
+    }
+    cache_drop(l->core, l->id);
+    st = q_experiment_set_lifecycle(group_conn(g), l->id, l->to, group_now_ms(g), err);
+    if (st) {
+        return st;
+    }
+    return group_experiment_runs_lifecycle(g, l->id, l->to, err);
+}
+
+static void lifecycle_undo(struct write_op *op)
+{
+    struct experiment_lifecycle *l = WRITE_OP_OF(op, struct experiment_lifecycle);
+
+    cache_drop(l->core, l->id);
+}
+
+static const struct write_kind lifecycle_kind = {
+    .name = "experiment.lifecycle", .validate = lifecycle_validate, .undo = lifecycle_undo, .sql = true
+};
+
+void experiment_lifecycle_init(struct experiment_lifecycle *l, struct core *core, struct arena *a)
+{
+    *l = (struct experiment_lifecycle){ .op = { .kind = &lifecycle_kind, .arena = a }, .core = core };
+}
+
+static enum status tag_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct experiment_tag *t = WRITE_OP_OF(op, struct experiment_tag);
+    int64_t n = 0;
+    enum status st = experiment_require_active(t->core, g, t->id, err);
+
+    if (st) {
+        return st;
+    }
+    if (!t->remove) {
+        return q_experiment_tag_set(group_conn(g), t->id, t->key, t->value, err);
+    }
+    st = q_experiment_tag_delete(group_conn(g), t->id, t->key, &n, err);
+    if (!st && n == 0) {
+        return err_field(err, ST_NOT_FOUND, "key", "No tag with name: %.*s in experiment with id %" PRId64,
+                         STR_ARG(t->key), t->id);
+    }
+    return st;
+}
+
+static const struct write_kind tag_kind = { .name = "experiment.tag", .validate = tag_validate, .sql = true };
+
+void experiment_tag_init(struct experiment_tag *t, struct core *core, struct arena *a)
+{
+    *t = (struct experiment_tag){ .op = { .kind = &tag_kind, .arena = a }, .core = core };
+}
+
+/* ---- reads --------------------------------------------------------------------------------------------------------------- */
+
+enum status experiment_parse_id(struct str text, int64_t *id, struct err *err)
+{
+    *id = 0;
+    if (text.n == 0 || num_parse_i64(str_trim(text), id)) {
+        return OK;
+    }
+    return err_field(err, ST_INVALID, "experiment_id",
+                     "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.", STR_ARG(text));
+}
+
+static enum status read_tags(struct view *v, struct experiment *x, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_experiment_tags_row row;
+    size_t cap = 0;
+    enum status st = q_experiment_tags_open(v->conn, &stmt, x->id, err);
+
+    while (!st && (st = q_experiment_tags_next(stmt, &row, err)) == OK) {
+        if (!arena_grow(v->arena, (void **)&x->tags, x->tags_n, &cap, sizeof(*x->tags))) {
+            st = err_nomem(err);
+            break;
+        }
+        x->tags[x->tags_n++] = (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status experiment_get(struct view *v, int64_t id, struct experiment *out, struct err *err)
+{
+    struct q_experiment_get_row row;
+    enum status st = q_experiment_get(v->conn, v->arena, id, &row, err);
+
+    *out = (struct experiment){ 0 };
+    if (st == ST_NOT_FOUND) {
+        return err_field(err, st, "experiment_id", "No Experiment with id=%" PRId64 " exists", id);
+    }
+    if (st) {
+        return st;
+    }
+    *out = (struct experiment){ .id = row.id,
+                                .uid = row.uid,
+                                .name = row.name,
+                                .artifact_location = row.artifact_location,
+                                .lifecycle = row.lifecycle ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE,
+                                .create_ms = row.create_ms,
+                                .update_ms = row.update_ms };
+    return read_tags(v, out, err);
+}
+
+enum status experiment_get_by_name(struct view *v, struct str name, struct experiment *out, struct err *err)
+{
+    struct q_experiment_get_by_name_row row;
+    enum status st = q_experiment_get_by_name(v->conn, v->arena, name, &row, err);
+
+    if (st == ST_NOT_FOUND) {
+        return err_field(err, st, "experiment_name", "Could not find experiment with name '%.*s'", STR_ARG(name));
+    }
+    return st ? st : experiment_get(v, row.id, out, err);
+}

@@ -1,0 +1,60 @@
+/* core/node.c - the graph's write side: one function per kind of fact. */
+#include "core/node.h"
+#include "gen/sql/queries.h"
+#include <stdio.h>
+
+enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid, struct err *err)
+{
+    struct sql_conn *c = group_conn(g);
+    struct q_counter_next_row id;
+    char counter[48];
+    enum status st;
+
+    *uid = 0;
+    snprintf(counter, sizeof(counter), "node:0:%d", (int)n->kind);
+    st = q_counter_next(c, NULL, str_cstr(counter), &id, err);
+    if (st) {
+        return st;
+    }
+    *uid = group_new_uid(g);
+    st = q_ident_insert(c, 0, n->scheme, n->ident, *uid, err);
+    if (st) {
+        return st;
+    }
+    return q_node_insert(c, *uid, 0, n->kind, id.value, n->type, n->name, n->uri, n->digest, group_now_ms(g), err);
+}
+
+enum status group_node_find(struct group *g, enum ident_scheme scheme, struct str ident, int64_t *uid, struct err *err)
+{
+    struct q_ident_find_row row = { 0 };
+    enum status st = q_ident_find(group_conn(g), NULL, 0, scheme, ident, &row, err);
+
+    *uid = row.uid;
+    return st;
+}
+
+enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role, bool *added, struct err *err)
+{
+    struct sql_conn *c = group_conn(g);
+    struct str no_path = { NULL, 0 };
+    int64_t now = group_now_ms(g), n = 0;
+    enum status st = q_edge_add(c, src, dst, role, no_path, now, &n, err);
+
+    *added = n > 0;
+    if (st || n == 0) {
+        return st;
+    }
+    return q_edge_log_append(c, 1, src, dst, role, no_path, now, now, err);
+}
+
+enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role, struct err *err)
+{
+    struct sql_conn *c = group_conn(g);
+    int64_t now = group_now_ms(g), n = 0;
+    enum status st = q_member_add(c, ctx, node, role, &n, err);
+
+    if (st || n == 0) {
+        return st;
+    }
+    return q_member_log_append(c, 1, ctx, node, role, now, now, err);
+}
