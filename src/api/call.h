@@ -1,0 +1,90 @@
+/* api/call.h - one API call: what every tongue shares between a route and core.
+ *
+ *   route -> gate (who, may he) -> decode by the route's message table -> endpoint -> encode by the answer's table
+ *
+ * An endpoint is one of
+ *   DIRECT  direct(c): answers from memory, on the loop
+ *   READ    read(c, view): synchronous code on a pool thread with a connection of its own
+ *   WRITE   start(c, &op): makes a write_op on the loop; it is queued to the sequencer; after the commit, finish(c) fills the
+ *           answer on the loop, or read(c, view) does on a pool thread when the answer needs the store
+ *   STREAM  stream(c): has the request to itself (raw bodies)
+ * read() and direct() may answer by themselves (a file, say): they return ST_END then.
+ * Each fills c->out (a struct of the route's answer table, in c->arena; NULL = {}), or leaves it and sets c->raw.
+ * A tongue says how its bodies are read and how its errors look.
+ * Ownership: a call lives in its request's arena. Thread rule: the loop, or the one pool thread it was handed to. */
+#ifndef CAIRN_API_CALL_H
+#define CAIRN_API_CALL_H
+
+#include "codec/msg.h"
+#include "core/access.h"
+#include "core/core.h"
+#include "net/http.h"
+#include "net/router.h"
+
+struct call;
+
+struct tongue {
+    const char *name;
+    unsigned decode_flags;      /* enum msg_flags */
+    unsigned encode_flags;
+    bool json_type_required;    /* POST and PUT bodies must say application/json */
+    /* The text for a request that does not fit its message; returns the status to answer with. */
+    enum status (*issue)(const struct msg_issue *issue, struct arena *a, struct err *err);
+    /* Writes the error body and sets the content type. */
+    void (*error)(struct http_req *req, enum status st, const struct err *err, struct buf *body);
+};
+
+enum endpoint_kind { CALL_DIRECT, CALL_READ, CALL_WRITE, CALL_STREAM };
+
+struct endpoint {
+    const struct tongue *tongue;
+    enum endpoint_kind kind;
+    /* Before decoding; may set ctx->stream. May be NULL. */
+    enum status (*prepare)(struct call *c, struct msg_ctx *ctx, struct err *err);
+    enum status (*direct)(struct call *c, struct err *err);
+    enum status (*read)(struct call *c, struct view *v, struct err *err);
+    enum status (*start)(struct call *c, struct write_op **op, struct err *err);
+    enum status (*finish)(struct call *c, struct err *err);
+    void (*stream)(struct call *c);
+};
+
+/* The seventh argument of ROUTE, per tongue: define TONGUE_ENDPOINT-like macros with this. */
+#define ENDPOINT(...) (&(const struct endpoint){ __VA_ARGS__ })
+
+struct api {
+    struct core *core;
+    struct access *access;
+    bool serve_artifacts;           /* the artifact proxy is on */
+    const char *artifacts_disabled; /* text for its routes when it is off */
+    void (*figures)(void *ctx, struct buf *out); /* Prometheus text of the whole process; NULL = route is off */
+    void *figures_ctx;
+};
+
+struct call {
+    struct api *api;
+    struct core *core;
+    struct http_req *req;
+    struct arena *arena;
+    const struct endpoint *endpoint;
+    const struct principal *principal;
+    void *in;               /* decoded request, by the route's table */
+    void *out;              /* answer, by the route's answer table */
+    struct buf raw;         /* or: ready bytes, with their type */
+    const char *raw_type;
+    int status;             /* of a success; 0 = 200 */
+    void *user;             /* the endpoint's */
+    struct write_op *op;
+    struct err err;
+    struct read_job job;
+};
+
+/* Hooks for the HTTP server (ctx = struct api *). */
+void api_hooks(struct http_hooks *hooks, struct api *api);
+
+/* The capture of the route as text; p NULL if the route has none. */
+struct str call_capture(const struct call *c, const char *name);
+/* Answers a STREAM call. call_error() may also be used there. */
+void call_answer(struct call *c);
+void call_error(struct call *c, enum status st, const struct err *err);
+
+#endif

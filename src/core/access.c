@@ -1,0 +1,347 @@
+/* core/access.c - tokens, principals and the decision. */
+#include "core/access.h"
+#include "base/exec.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "codec/base64.h"
+#include "core/names.h"
+#include "gen/sql/queries.h"
+
+enum { TOKENS_MAX = 100000, CREDENTIAL_MAX = 4096 };
+
+struct known {
+    struct digest sha256;
+    struct principal principal;
+    struct str name;
+    char text[];    /* name, then principal */
+};
+
+struct access {
+    enum auth_mode mode;
+    struct principal anonymous;
+    struct rwlock lock;
+    struct str_map by_digest;   /* key: the digest's bytes */
+    struct str_map by_name;
+    struct known **retired_list; /* removed ones: principals stay valid for requests in flight */
+    size_t retired_n, retired_cap;
+};
+
+static const char *const action_names[ACTION_N] = {
+    [ACTION_NONE] = "none",
+    [ACTION_PUBLIC] = "public",
+    [ACTION_EXPERIMENT_READ] = "experiment.read",
+    [ACTION_EXPERIMENT_CREATE] = "experiment.create",
+    [ACTION_EXPERIMENT_UPDATE] = "experiment.update",
+    [ACTION_EXPERIMENT_DELETE] = "experiment.delete",
+    [ACTION_RUN_READ] = "run.read",
+    [ACTION_RUN_CREATE] = "run.create",
+    [ACTION_RUN_WRITE] = "run.write",
+    [ACTION_RUN_DELETE] = "run.delete",
+    [ACTION_ARTIFACT_READ] = "artifact.read",
+    [ACTION_ARTIFACT_WRITE] = "artifact.write",
+    [ACTION_ARTIFACT_DELETE] = "artifact.delete",
+    [ACTION_MODEL_READ] = "model.read",
+    [ACTION_MODEL_CREATE] = "model.create",
+    [ACTION_MODEL_UPDATE] = "model.update",
+    [ACTION_MODEL_DELETE] = "model.delete",
+    [ACTION_SERVER_READ] = "server.read",
+    [ACTION_SERVER_ADMIN] = "server.configure",
+};
+
+const char *action_name(enum action a)
+{
+    return (unsigned)a < ACTION_N ? action_names[a] : "";
+}
+
+enum status access_new(struct access **out, enum auth_mode mode, struct err *err)
+{
+    struct access *a = mem_zalloc(1, sizeof(*a));
+
+    *out = a;
+    if (!a) {
+        return err_nomem(err);
+    }
+    a->mode = mode;
+    a->anonymous = (struct principal){ S("anonymous"), true };
+    a->by_digest.max = a->by_name.max = TOKENS_MAX;
+    rwlock_init(&a->lock, LOCK_RANK_CACHE);
+    return OK;
+}
+
+void access_free(struct access *a)
+{
+    struct str key;
+    void *value;
+
+    if (!a) {
+        return;
+    }
+    for (size_t at = 0; str_map_next(&a->by_name, &at, &key, &value);) {
+        mem_free(value);
+    }
+    for (size_t i = 0; i < a->retired_n; i++) {
+        mem_free(a->retired_list[i]);
+    }
+    mem_free(a->retired_list);
+    str_map_release(&a->by_digest);
+    str_map_release(&a->by_name);
+    rwlock_release(&a->lock);
+    mem_free(a);
+}
+
+enum auth_mode access_mode(const struct access *a)
+{
+    return a->mode;
+}
+
+/* Takes a token out of the maps; its memory stays, because a request in flight may still name its principal. */
+static bool retire(struct access *a, struct str name)
+{
+    struct known *k = str_map_get(&a->by_name, name);
+
+    if (!k) {
+        return false;
+    }
+    if (a->retired_n == a->retired_cap) {
+        size_t cap = a->retired_cap ? a->retired_cap * 2 : 16;
+        struct known **list = mem_realloc(a->retired_list, cap * sizeof(*list));
+
+        if (!list) {
+            return false;
+        }
+        a->retired_list = list;
+        a->retired_cap = cap;
+    }
+    str_map_remove(&a->by_digest, str_of(k->sha256.b, sizeof(k->sha256.b)));
+    str_map_remove(&a->by_name, name);
+    a->retired_list[a->retired_n++] = k;
+    return true;
+}
+
+enum status access_add(struct access *a, struct str name, const struct digest *sha256, struct str principal, struct err *err)
+{
+    struct known *k = mem_alloc(sizeof(*k) + name.n + principal.n);
+    enum status st = OK;
+
+    if (!k) {
+        return err_nomem(err);
+    }
+    k->sha256 = *sha256;
+    memcpy(k->text, name.p, name.n);
+    memcpy(k->text + name.n, principal.p, principal.n);
+    k->name = str_of(k->text, name.n);
+    k->principal = (struct principal){ str_of(k->text + name.n, principal.n), false };
+    rwlock_write(&a->lock);
+    if (str_map_get(&a->by_name, name) && !retire(a, name)) {
+        st = err_nomem(err);
+    }
+    if (!st && str_map_put(&a->by_name, k->name, k)) {
+        st = err_nomem(err);
+    }
+    if (!st && str_map_put(&a->by_digest, str_of(k->sha256.b, sizeof(k->sha256.b)), k)) {
+        str_map_remove(&a->by_name, k->name);
+        st = err_nomem(err);
+    }
+    rwlock_give(&a->lock);
+    if (st) {
+        mem_free(k);
+    }
+    return st;
+}
+
+bool access_remove(struct access *a, struct str name)
+{
+    bool found;
+
+    rwlock_write(&a->lock);
+    found = retire(a, name);
+    rwlock_give(&a->lock);
+    return found;
+}
+
+/* The token inside an Authorization value; p NULL if there is none. */
+static struct str credential(struct arena *arena, struct str value)
+{
+    struct str none = { NULL, 0 }, rest, decoded;
+    size_t colon;
+    bool nomem;
+
+    if (value.n > CREDENTIAL_MAX) {
+        return none;
+    }
+    if (value.n > 7 && str_eq_nocase(str_sub(value, 0, 7), S("bearer "))) {
+        return str_trim(str_sub(value, 7, value.n));
+    }
+    if (value.n > 6 && str_eq_nocase(str_sub(value, 0, 6), S("basic "))) {
+        rest = str_trim(str_sub(value, 6, value.n));
+        if (!base64_decode(rest, arena, &decoded, &nomem)) {
+            return none;
+        }
+        colon = str_find_byte(decoded, ':', 0);
+        return colon == SIZE_MAX ? none : str_sub(decoded, colon + 1, decoded.n);
+    }
+    return none;
+}
+
+enum status access_authenticate(struct access *a, struct arena *arena, struct str authorization,
+                                const struct principal **out, struct err *err)
+{
+    struct digest d;
+    struct str token;
+    const struct known *k;
+
+    *out = &a->anonymous;
+    if (!authorization.p || a->mode == AUTH_NONE) {
+        return OK;
+    }
+    token = credential(arena, authorization);
+    if (!token.n) {
+        return err_set(err, ST_UNAUTHENTICATED,
+                       "You are not authenticated. Send the token as a bearer token or as the basic password.");
+    }
+    if (!sha256_of(token.p, token.n, &d)) {
+        return err_nomem(err);
+    }
+    /* The map compares digests of a secret the caller does not know: what leaks by timing is bits of a hash, not of a token.
+     * The final comparison takes constant time all the same. */
+    rwlock_read(&a->lock);
+    k = str_map_get(&a->by_digest, str_of(d.b, sizeof(d.b)));
+    rwlock_give(&a->lock);
+    if (!k || !equal_const_time(k->sha256.b, d.b, sizeof(d.b))) {
+        return err_set(err, ST_UNAUTHENTICATED, "You are not authenticated. The token is not known.");
+    }
+    *out = &k->principal;
+    return OK;
+}
+
+enum status authorise(struct access *a, const struct principal *p, enum action action, enum resource resource, struct err *err)
+{
+    (void)resource;
+    if (action == ACTION_PUBLIC) {
+        return OK;
+    }
+    if (action <= ACTION_NONE || action >= ACTION_N) {
+        return err_set(err, ST_DENIED, "Permission denied");
+    }
+    if (p->anonymous && a->mode != AUTH_NONE) {
+        return err_set(err, ST_UNAUTHENTICATED,
+                       "You are not authenticated. Set MLFLOW_TRACKING_TOKEN to a token of this server.");
+    }
+    return OK;
+}
+
+/* ---- tokens -------------------------------------------------------------------------------------------------------------- */
+
+bool token_new(char text[TOKEN_TEXT_MAX], struct digest *sha256)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    size_t n = 0;
+
+    memcpy(text, "cairn_t_", 8);
+    /* 43 digits of base 62 hold more than 256 bits. */
+    for (n = 8; n < 8 + 43; n++) {
+        text[n] = digits[rand_below(62)];
+    }
+    text[n] = 0;
+    return sha256_of(text, n, sha256);
+}
+
+static enum status add_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct token_add *t = WRITE_OP_OF(op, struct token_add);
+    enum status st = q_token_insert(group_conn(g), t->name, str_of(t->sha256.b, sizeof(t->sha256.b)), t->principal,
+                                    group_now_ms(g), err);
+
+    if (st == ST_EXISTS) {
+        return err_field(err, st, "name", "token %.*s exists already", STR_ARG(t->name));
+    }
+    return st;
+}
+
+static void add_apply(struct write_op *op)
+{
+    struct token_add *t = WRITE_OP_OF(op, struct token_add);
+
+    /* When memory is out the token works from the next start on. */
+    if (t->access) {
+        IGNORE_STATUS(access_add(t->access, t->name, &t->sha256, t->principal, NULL));
+    }
+}
+
+static const struct write_kind add_kind = { .name = "token.add", .validate = add_validate, .apply = add_apply, .sql = true };
+
+void token_add_init(struct token_add *t, struct access *access, struct arena *a)
+{
+    *t = (struct token_add){ .op = { .kind = &add_kind, .arena = a }, .access = access };
+}
+
+static enum status remove_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct token_remove *t = WRITE_OP_OF(op, struct token_remove);
+    int64_t n = 0;
+    enum status st = q_token_delete(group_conn(g), t->name, &n, err);
+
+    if (!st && n == 0) {
+        return err_field(err, ST_NOT_FOUND, "name", "token %.*s not found", STR_ARG(t->name));
+    }
+    return st;
+}
+
+static void remove_apply(struct write_op *op)
+{
+    struct token_remove *t = WRITE_OP_OF(op, struct token_remove);
+
+    if (t->access) {
+        access_remove(t->access, t->name);
+    }
+}
+
+static const struct write_kind remove_kind = {
+    .name = "token.remove", .validate = remove_validate, .apply = remove_apply, .sql = true
+};
+
+void token_remove_init(struct token_remove *t, struct access *access, struct arena *a)
+{
+    *t = (struct token_remove){ .op = { .kind = &remove_kind, .arena = a }, .access = access };
+}
+
+enum status access_load(struct access *a, struct view *v, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_token_all_row row;
+    struct digest d;
+    enum status st = q_token_all_open(v->conn, &stmt, err);
+
+    while (!st && (st = q_token_all_next(stmt, &row, err)) == OK) {
+        if (row.sha256.n != sizeof(d.b)) {
+            st = err_set(err, ST_CORRUPT, "token %.*s has a digest of the wrong length", STR_ARG(row.name));
+            break;
+        }
+        memcpy(d.b, row.sha256.p, sizeof(d.b));
+        st = access_add(a, row.name, &d, row.principal, err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status token_list(struct view *v, struct token_row **out, size_t *n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_token_all_row row;
+    size_t cap = 0;
+    enum status st = q_token_all_open(v->conn, &stmt, err);
+
+    *out = NULL;
+    *n = 0;
+    while (!st && (st = q_token_all_next(stmt, &row, err)) == OK) {
+        if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] =
+            (struct token_row){ arena_str(v->arena, row.name), arena_str(v->arena, row.principal), row.create_ms };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
