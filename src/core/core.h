@@ -7,6 +7,7 @@
 #define CAIRN_CORE_CORE_H
 
 #include "base/arena.h"
+#include "base/exec.h"
 
 struct sql_db;
 struct sql_conn;
@@ -33,6 +34,16 @@ struct view {
     struct sql_conn *conn;
     struct arena *arena;
 };
+
+/* A read on its way to a pool thread: run(job, view) is called there with that thread's connection and `arena`. */
+struct read_job {
+    struct exec_job job;
+    struct core *core;
+    void (*run)(struct read_job *job, struct view *v);
+    struct arena *arena;
+};
+/* The caller fills run and arena. ST_UNAVAILABLE when too many reads wait. Any thread. */
+enum status core_read_submit(struct core *core, struct read_job *job) ATTR_CHECK;
 
 enum lifecycle { LIFECYCLE_ACTIVE = 0, LIFECYCLE_DELETED = 1 };
 enum view_type { VIEW_ACTIVE_ONLY = 1, VIEW_DELETED_ONLY = 2, VIEW_ALL = 3 };
