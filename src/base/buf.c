@@ -72,18 +72,28 @@ void buf_put_cstr(struct buf *b, const char *c)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+    char text[512], *longer = NULL;
     va_list ap, again;
     int n;
 
     va_start(ap, fmt);
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, ap);
-    if (n > 0 && buf_reserve(b, (size_t)n + 1)) {
-        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
-        b->n += (size_t)n;
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    if (n > 0 && (size_t)n < sizeof(text)) {
+        buf_put(b, text, (size_t)n);
+    } else if (n > 0 && buf_reserve(b, (size_t)n)) {
+        /* Through a copy: the terminating NUL might not fit below the maximum. */
+        longer = mem_alloc((size_t)n + 1);
+        if (longer) {
+            vsnprintf(longer, (size_t)n + 1, fmt, again);
+            buf_put(b, longer, (size_t)n);
+        } else {
+            b->failed = ST_NOMEM;
+        }
     }
     va_end(again);
     va_end(ap);
+    mem_free(longer);
 }
 
 void buf_put_u16(struct buf *b, uint16_t v)

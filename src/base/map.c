@@ -125,9 +125,7 @@ bool str_map_next(const struct str_map *m, size_t *at, struct str *key, void **v
 
 static size_t int_home(uint64_t key, size_t cap)
 {
-    uint64_t h = key * 0x9E3779B97F4A7C15u;
-
-    return (size_t)(h ^ (h >> 32)) & (cap - 1);
+    return (size_t)hash_bytes(&key, sizeof(key)) & (cap - 1);
 }
 
 static size_t int_probe(const struct int_slot *slots, size_t cap, uint64_t key)

@@ -1,0 +1,133 @@
+/* Hashes against published test values, and their two implementations against each other. */
+#include "base/hash.h"
+#include "base/rand.h"
+#include "tap.h"
+
+TEST(crc32c_known_values)
+{
+    unsigned char b[32];
+
+    T_UINT(crc32c(0, "", 0), 0);
+    T_UINT(crc32c(0, "123456789", 9), 0xe3069283); /* the check value of the CRC catalogue */
+    memset(b, 0, sizeof(b));                       /* RFC 3720 B.4 */
+    T_UINT(crc32c(0, b, 32), 0x8a9136aa);
+    memset(b, 0xff, sizeof(b));
+    T_UINT(crc32c(0, b, 32), 0x62a8ab43);
+    for (unsigned i = 0; i < 32; i++) {
+        b[i] = (unsigned char)i;
+    }
+    T_UINT(crc32c(0, b, 32), 0x46dd794e);
+}
+
+TEST(crc32c_both_ways_and_in_parts)
+{
+    unsigned char b[300];
+
+    for (int round = 0; round < 500; round++) {
+        size_t from = t_rand_below(16), n = t_rand_below(sizeof(b) - 16), cut = t_rand_below(n + 1);
+        uint32_t whole;
+
+        for (size_t i = 0; i < sizeof(b); i++) {
+            b[i] = (unsigned char)t_rand();
+        }
+        whole = crc32c(0, b + from, n);
+        T_UINT(crc32c_portable(0, b + from, n), whole);
+        T_UINT(crc32c(crc32c(0, b + from, cut), b + from + cut, n - cut), whole);
+        T_UINT(crc32c_portable(crc32c(0, b + from, cut), b + from + cut, n - cut), whole);
+    }
+}
+
+TEST(sha256_known_values)
+{
+    struct digest d;
+    char hex[65];
+
+    T_OK(sha256_of("", 0, &d));
+    digest_hex(&d, hex);
+    T_CSTR(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    T_OK(sha256_of("abc", 3, &d)); /* FIPS 180-4 example */
+    digest_hex(&d, hex);
+    T_CSTR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(sha256_in_parts_and_restarted)
+{
+    static unsigned char b[5000];
+    struct sha256 *s = sha256_new();
+
+    T_OK(s != NULL);
+    for (size_t i = 0; i < sizeof(b); i++) {
+        b[i] = (unsigned char)t_rand();
+    }
+    for (int round = 0; round < 50; round++) {
+        size_t n = t_rand_below(sizeof(b)), cut = t_rand_below(n + 1);
+        struct digest whole, parts;
+
+        T_OK(sha256_of(b, n, &whole));
+        sha256_update(s, b, cut);
+        sha256_update(s, NULL, 0);
+        sha256_update(s, b + cut, n - cut);
+        parts = sha256_end(s);
+        T_OK(digest_eq(&whole, &parts));
+        sha256_restart(s);
+    }
+    sha256_free(s);
+    sha256_free(NULL);
+}
+
+#define HEX "00ff10ABcdefBA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410"
+
+TEST(digest_text)
+{
+    char text[65];
+    struct digest d, again;
+
+    T_OK(digest_parse(S(HEX), &d));
+    T_UINT(d.b[1], 0xff);
+    T_UINT(d.b[3], 0xab);
+    digest_hex(&d, text);
+    T_OK(digest_parse(str_cstr(text), &again));
+    T_OK(digest_eq(&d, &again));
+    T_OK(!digest_parse(str_of(HEX, 63), &d));
+    T_OK(!digest_parse(S(HEX "0"), &d));
+    text[5] = 'g';
+    T_OK(!digest_parse(str_of(text, 64), &d));
+    text[5] = ':';
+    T_OK(!digest_parse(str_of(text, 64), &d));
+}
+
+TEST(const_time_compare)
+{
+    T_OK(equal_const_time("abc", "abc", 3));
+    T_OK(equal_const_time("abc", "abd", 2));
+    T_OK(!equal_const_time("abc", "abd", 3));
+    T_OK(!equal_const_time("bbc", "abc", 3));
+    T_OK(equal_const_time("", "", 0));
+}
+
+TEST(table_hash_follows_its_seed)
+{
+    uint64_t a, b;
+
+    T_OK(hash_bytes("x", 1) == hash_bytes("x", 1)); /* drawn once */
+    hash_seed_set(1);
+    a = hash_bytes("key", 3);
+    hash_seed_set(2);
+    b = hash_bytes("key", 3);
+    T_OK(a != b);
+    hash_seed_set(1);
+    T_UINT(hash_bytes("key", 3), a);
+    T_UINT(hash_bytes(NULL, 0), hash_bytes("", 0));
+}
+
+TEST(table_seed_is_reproducible_under_a_seeded_source)
+{
+    uint64_t first;
+
+    rand_seed(7);
+    first = hash_bytes("key", 3);
+    rand_seed(7);
+    hash_seed_set(rand_u64());
+    T_UINT(hash_bytes("key", 3), first);
+    rand_unseed();
+}

@@ -1,0 +1,123 @@
+/* Log lines: form, quoting, cutting, levels; read back through a pipe that stands for stderr. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/log_int.h"
+#include "base/utf8.h"
+#include "tap.h"
+#include <unistd.h>
+
+static int64_t fixed(void *ctx ATTR_UNUSED)
+{
+    return 1795260777123;
+}
+
+static char got[20000];
+
+/* Runs fn with stderr in a pipe and returns what it wrote. */
+static const char *captured(void (*fn)(void))
+{
+    static const struct clock_ops ops = { fixed, fixed, NULL };
+    int fds[2], saved = dup(2);
+    size_t n = 0;
+    ssize_t part;
+
+    T_OK(saved >= 0 && pipe(fds) == 0);
+    clock_replace(&ops);
+    dup2(fds[1], 2);
+    close(fds[1]);
+    fn();
+    dup2(saved, 2);
+    close(saved);
+    while ((part = read(fds[0], got + n, sizeof(got) - 1 - n)) > 0) {
+        n += (size_t)part;
+    }
+    close(fds[0]);
+    got[n] = 0;
+    clock_replace(NULL);
+    return got;
+}
+
+static void three_lines(void)
+{
+    LOG_INFO("store", "opened %d", 7);
+    LOG_DEBUG("store", "not seen");
+    log_thread_request("r-1");
+    LOG_WARN("net", "a \"b\" \\ \n\t\x01 \xc3\xa4");
+    log_line(LOG_LEVEL_ERROR, "net", "r-2", "%s", "x");
+    log_thread_request(NULL);
+}
+
+TEST(logfmt)
+{
+    log_setup(LOG_LEVEL_INFO, false);
+    T_CSTR(
+        captured(three_lines),
+        "ts=2026-11-21T11:32:57.123Z level=info mod=store msg=\"opened 7\"\n"
+        "ts=2026-11-21T11:32:57.123Z level=warn mod=net req=\"r-1\" msg=\"a \\\"b\\\" \\\\ \\n\\u0009\\u0001 \xc3\xa4\"\n"
+        "ts=2026-11-21T11:32:57.123Z level=error mod=net req=\"r-2\" msg=\"x\"\n");
+}
+
+TEST(json)
+{
+    log_setup(LOG_LEVEL_WARN, true);
+    T_OK(log_enabled(LOG_LEVEL_ERROR) && log_enabled(LOG_LEVEL_WARN) &&
+         !log_enabled(LOG_LEVEL_INFO));
+    T_CSTR(
+        captured(three_lines),
+        "{\"ts\":\"2026-11-21T11:32:57.123Z\",\"level\":\"warn\",\"mod\":\"net\",\"req\":\"r-1\","
+        "\"msg\":\"a \\\"b\\\" \\\\ \\n\\u0009\\u0001 \xc3\xa4\"}\n"
+        "{\"ts\":\"2026-11-21T11:32:57.123Z\",\"level\":\"error\",\"mod\":\"net\",\"req\":\"r-2\",\"msg\":\"x\"}\n");
+}
+
+static char long_text[9000];
+
+static void long_line(void)
+{
+    LOG_INFO("x", "%s", long_text);
+}
+
+TEST(long_lines_are_cut_between_characters)
+{
+    for (size_t shift = 0; shift < 4; shift++) {
+        const char *line;
+        size_t n;
+
+        memset(long_text, 'a', sizeof(long_text));
+        for (size_t i = shift; i + 4 < sizeof(long_text); i += 4) {
+            memcpy(long_text + i, "\xf0\x9f\x98\x80", 4);
+        }
+        long_text[sizeof(long_text) - 1] = 0;
+        log_setup(LOG_LEVEL_INFO, true);
+        line = captured(long_line);
+        n = strlen(line);
+        T_OK(n > 4000 && n <= 4096);
+        T_OK(utf8_valid(str_of(line, n)));
+        T_STR(str_of(line + n - 3, 3), "\"}\n");
+    }
+    memset(long_text, '"', sizeof(long_text) - 1);
+    T_OK(strlen(captured(long_line)) <= 4096);
+    memset(long_text, 1, sizeof(long_text) - 1);
+    T_OK(strlen(captured(long_line)) <= 4096);
+}
+
+static void show_ring(void)
+{
+    log_ring_write(2, 2);
+}
+
+static void many(void)
+{
+    log_setup(LOG_LEVEL_INFO, false);
+    LOG_INFO("m", "one");
+    LOG_INFO("m", "two");
+    LOG_INFO("m", "three");
+}
+
+TEST(the_ring_keeps_the_last_lines)
+{
+    captured(many);
+    T_CSTR(captured(show_ring), "ts=2026-11-21T11:32:57.123Z level=info mod=m msg=\"two\"\n"
+                                "ts=2026-11-21T11:32:57.123Z level=info mod=m msg=\"three\"\n");
+    log_thread_request("abc");
+    T_CSTR(log_thread_request_get(), "abc");
+}
