@@ -1,0 +1,190 @@
+"""Nothing acknowledged is lost, and a request is stored whole or not at all: the program dies at every failpoint, at
+random moments under load, and each failpoint that raises an error raises it; then the store is opened again and compared.
+
+The list of failpoints comes from the sources (tools/failpoints); one that the workload never passes fails the test.
+Needs a build with failpoints: any but release."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import cairn
+import recorder
+
+pytestmark = pytest.mark.cairn_only
+
+STEPS = 60
+# Points that this workload cannot pass, each with the test that does.
+ELSEWHERE = {
+}
+
+
+def all_failpoints():
+    out = subprocess.run([sys.executable, cairn.ROOT / "tools/failpoints"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [tuple(line.split()[:2]) for line in out.splitlines()]
+
+
+POINTS = all_failpoints()
+ENGINES = cairn.engines()
+
+
+@pytest.fixture(params=ENGINES)
+def make_server(request, tmp_path):
+    """make_server(env) starts a server on the same store each time."""
+    store = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
+    made = []
+
+    def make(env=None):
+        server = cairn.CairnServer(tmp_path / "data", store=store, env=dict({"CAIRN_FAILPOINT": ""}, **(env or {})))
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        if server.process and server.process.is_running():
+            server.kill()
+
+
+def work(port, seed, steps, on_refused=None):
+    """One recorder that works until it is done or the server is gone."""
+    experiment = recorder.call(port, "POST", "experiments/create", {"name": f"crash {seed} {time.monotonic_ns()}"})["experiment_id"]
+    one = recorder.Recorder(port, experiment, seed)
+    one.start()
+    return one, go_on(one, steps, on_refused)
+
+
+def go_on(one, steps, on_refused=None):
+    """True if the server is still there."""
+    for _ in range(steps):
+        try:
+            one.step()
+        except recorder.Lost:
+            return False
+        except recorder.Refused:
+            if on_refused is None:
+                raise
+            on_refused(one)
+    return True
+
+
+def reopen_and_compare(make_server, workers):
+    server = make_server().start()
+    for one in workers:
+        one.port = server.port
+        one.compare()
+        assert go_on(one, 5), "the reopened store takes no writes"
+        one.compare()
+    assert server.stop() == 0, server.log()
+    return server
+
+
+def check_store(server):
+    """`cairn server check` finds nothing."""
+    argv = [str(server.binary), "server", "check", "--data", str(server.data)]
+    if server.store:
+        argv += ["--store", server.store]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_failpoint_is_passed(make_server, tmp_path):
+    """The whole workload and a clean end pass every point; what is not passed is not tested."""
+    listing = tmp_path / "passed"
+    server = make_server({"CAIRN_FAILPOINT_LIST": str(listing)}).start()
+    one, alive = work(server.port, 1, 3 * STEPS)
+    assert alive, server.log()
+    one.compare()
+    assert server.stop() == 0, server.log()
+    passed = set(listing.read_text().split()) if listing.exists() else set()
+    missing = {name for name, _ in POINTS} - passed - set(ELSEWHERE) - other_engine(server.engine)
+    assert not missing, f"never passed on {server.engine}: {', '.join(sorted(missing))}"
+    check_store(server)
+
+
+def other_engine(engine):
+    """Points in the code of the engine that is not in use."""
+    word = {"sqlite": ".postgres.", "postgres": ".sqlite."}[engine]
+    return {name for name, _ in POINTS if word in name}
+
+
+@pytest.mark.parametrize("passing", [1, 4])
+@pytest.mark.parametrize("name", [name for name, _ in POINTS] or [None])
+def test_kill_at(make_server, name, passing):
+    """kill -9 at the first and at a later passing of the point."""
+    if name is None:
+        pytest.skip("no failpoints in the sources")
+    server = make_server({"CAIRN_FAILPOINT": f"{name}=kill:{passing}"})
+    if name in other_engine(server.engine):
+        pytest.skip("code of the other engine")
+    workers = []
+    try:
+        server.start()
+        one, alive = work(server.port, passing, STEPS)
+        workers.append(one)
+        if alive:
+            server.stop()   # a point of the clean end, or one that is passed less often
+    except (cairn.StartError, recorder.Lost):
+        pass                # died while it started, or before the run was there
+    check_store(reopen_and_compare(make_server, workers))
+
+
+@pytest.mark.parametrize("name", [name for name, kind in POINTS if kind == "error"] or [None])
+def test_error_at(make_server, name):
+    """An error there is answered, stores nothing by halves, and leaves a server that goes on."""
+    if name is None:
+        pytest.skip("no failpoints that raise errors")
+    server = make_server({"CAIRN_FAILPOINT": f"{name}=error:2"})
+    if name in other_engine(server.engine):
+        pytest.skip("code of the other engine")
+    try:
+        server.start()
+    except cairn.StartError:
+        check_store(reopen_and_compare(make_server, []))
+        return
+    try:
+        one, alive = work(server.port, 3, STEPS, on_refused=recorder.Recorder.compare)
+    except recorder.Refused:
+        one, alive = None, True
+    assert alive, server.log()
+    if one:
+        one.compare()
+    server.stop()
+    check_store(reopen_and_compare(make_server, [one] if one else []))
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CAIRN_CRASH_ROUNDS", "3"))))
+def test_kill_under_load(make_server, seed):
+    """kill -9 at a random moment while eight clients write."""
+    chance = random.Random(seed)
+    server = make_server().start()
+    workers, lock = [], threading.Lock()
+
+    def client(index):
+        try:
+            experiment = recorder.call(server.port, "POST", "experiments/create", {"name": f"load {index}"})["experiment_id"]
+            one = recorder.Recorder(server.port, experiment, seed * 100 + index)
+            one.start()
+        except recorder.Lost:
+            return
+        with lock:
+            workers.append(one)
+        while go_on(one, 1000):
+            pass
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    wanted = chance.randrange(50, 400)
+    end = time.monotonic() + 60
+    while sum(one.n for one in list(workers)) < wanted and time.monotonic() < end:
+        time.sleep(0.001)
+    server.kill()
+    for t in threads:
+        t.join(60)
+    assert workers
+    check_store(reopen_and_compare(make_server, workers))
