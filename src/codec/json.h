@@ -19,10 +19,9 @@
 #include "base/map.h"
 
 enum json_event {
-    JSON_EV_ERROR =
-        -2, /* not JSON, too deep, duplicate key, or out of memory: see json_reader.status and what */
-    JSON_EV_MORE = -1, /* JSON_PARTIAL: the text ends here, feed more */
-    JSON_EV_END = 0,   /* the value is complete and nothing but white space follows */
+    JSON_EV_ERROR = -2, /* not JSON, too deep, duplicate key, no memory: see status and what */
+    JSON_EV_MORE = -1,  /* JSON_PARTIAL: the text ends here, feed more */
+    JSON_EV_END = 0,    /* the value is complete and nothing but white space follows */
     JSON_EV_NULL,
     JSON_EV_FALSE,
     JSON_EV_TRUE,
@@ -73,9 +72,9 @@ struct str json_rest(const struct json_reader *r);
 void json_feed(struct json_reader *r, struct str text, bool final);
 /* Offset of the next unread byte in the whole text; after JSON_EV_ERROR, of the offending one. */
 size_t json_offset(const struct json_reader *r);
-/* Skips one value: the rest of the container whose start event was the last one, or the value after a KEY. False (with
- * the event in *ev) on ERROR or MORE; after MORE call it again with the same start depth from json_next's state. */
-bool json_skip(struct json_reader *r, enum json_event *ev);
+/* Skips one value: the rest of the container whose start event was the last one, or the value after a KEY. For readers
+ * that hold the whole text (not JSON_PARTIAL). Returns the last event of the value, or JSON_EV_ERROR. */
+enum json_event json_skip(struct json_reader *r);
 
 /* The text of a STRING or KEY: raw itself if nothing is escaped, else decoded into the arena. p is NULL when memory is out. */
 struct str json_text(const struct json_reader *r, struct arena *a);
