@@ -1,10 +1,33 @@
-/* base/arena.c - bump allocation in blocks that double, capped. */
+/* base/arena.c - bump allocation in blocks that double, capped.
+ * Under the address sanitizer every allocation is followed by a gap where one fits, and what is not handed out is
+ * poisoned, so that an overrun inside a block and a use after reset are seen. */
 #include "base/arena.h"
 #include "base/mem.h"
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { ARENA_FIRST_BYTES = 4096, ARENA_BLOCK_MAX = 1 << 20, ARENA_ALIGN = 16 };
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(ARENA_ASAN)
+#include <sanitizer/asan_interface.h>
+#define ARENA_GAP          16
+#define POISON(p, bytes)   ASAN_POISON_MEMORY_REGION((p), (bytes))
+#define UNPOISON(p, bytes) ASAN_UNPOISON_MEMORY_REGION((p), (bytes))
+#else
+#define ARENA_GAP          0
+#define POISON(p, bytes)   ((void)(p), (void)(bytes))
+#define UNPOISON(p, bytes) ((void)(p), (void)(bytes))
+#endif
+
+enum {
+    ARENA_FIRST_BYTES = 4096,
+    ARENA_BLOCK_MAX = 1 << 20, /* larger ones hold one allocation */
+    ARENA_KEPT_MAX = 65536,    /* by a reset */
+    ARENA_ALIGN = 16,
+};
 
 struct block {
     struct block *prev;
@@ -42,13 +65,27 @@ static struct block *block_new(struct arena *a, size_t need)
     if (!b) {
         return NULL;
     }
-    b->prev = a->top;
     b->cap = cap;
     b->used = 0;
-    a->top = b;
+    POISON(b->data, cap);
     a->bytes += cap;
+    if (a->top && need > a->next) {
+        /* A block for this alone goes below the top, which has room left for small things. */
+        b->prev = a->top->prev;
+        a->top->prev = b;
+        return b;
+    }
+    b->prev = a->top;
+    a->top = b;
     a->next = MIN_OF(a->next * 2, (size_t)ARENA_BLOCK_MAX);
     return b;
+}
+
+static void block_free(struct arena *a, struct block *b)
+{
+    a->bytes -= b->cap;
+    UNPOISON(b->data, b->cap);
+    mem_free(b);
 }
 
 struct arena *arena_new(size_t max_bytes)
@@ -75,16 +112,24 @@ static void run_cleanups(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
+    struct block *kept = NULL;
+
     run_cleanups(a);
-    while (a->top && a->top->prev) {
+    while (a->top) {
         struct block *b = a->top;
 
         a->top = b->prev;
-        a->bytes -= b->cap;
-        mem_free(b);
+        if (kept || b->cap > ARENA_KEPT_MAX) {
+            block_free(a, b);
+        } else {
+            kept = b;
+        }
     }
-    if (a->top) {
-        a->top->used = 0;
+    if (kept) {
+        POISON(kept->data, kept->used);
+        kept->used = 0;
+        kept->prev = NULL;
+        a->top = kept;
     }
     a->next = MIN_OF((size_t)ARENA_FIRST_BYTES, a->max);
 }
@@ -95,7 +140,9 @@ void arena_free(struct arena *a)
         return;
     }
     arena_reset(a);
-    mem_free(a->top);
+    if (a->top) {
+        block_free(a, a->top);
+    }
     mem_free(a);
 }
 
@@ -118,7 +165,9 @@ void *arena_alloc(struct arena *a, size_t n)
         }
     }
     p = b->data + b->used;
+    UNPOISON(p, n);
     b->used += need;
+    b->used += MIN_OF((size_t)ARENA_GAP, b->cap - b->used);
     return p;
 }
 

@@ -13,7 +13,7 @@ struct arena;
 /* NULL when out of memory. max_bytes caps the sum of all blocks. */
 struct arena *arena_new(size_t max_bytes);
 void arena_free(struct arena *a);                   /* NULL-safe; runs cleanups */
-/* Runs cleanups, keeps the first block. */
+/* Runs cleanups, keeps one small block. */
 void arena_reset(struct arena *a);
 /* Aligned to 16 bytes. NULL beyond the cap. */
 void *arena_alloc(struct arena *a, size_t n);

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
 #include <xxhash.h>
@@ -132,6 +133,28 @@ static const EVP_MD *the_md(void)
     return md;
 }
 
+static void *ssl_alloc(size_t n, const char *file ATTR_UNUSED, int line ATTR_UNUSED)
+{
+    return mem_alloc(n);
+}
+
+static void *ssl_realloc(void *p, size_t n, const char *file ATTR_UNUSED, int line ATTR_UNUSED)
+{
+    return mem_realloc(p, n);
+}
+
+static void ssl_free(void *p, const char *file ATTR_UNUSED, int line ATTR_UNUSED)
+{
+    mem_free(p);
+}
+
+bool hash_setup(void)
+{
+    /* Refused once OpenSSL has allocated: it then keeps the system's, which is only less testable. */
+    CRYPTO_set_mem_functions(ssl_alloc, ssl_realloc, ssl_free);
+    return the_md() != NULL;
+}
+
 struct sha256 *sha256_new(void)
 {
     const EVP_MD *md = the_md();
@@ -163,10 +186,9 @@ struct digest sha256_end(struct sha256 *s)
     return d;
 }
 
-void sha256_restart(struct sha256 *s)
+bool sha256_restart(struct sha256 *s)
 {
-    /* With the digest it has, the context keeps its state's memory: nothing is allocated, nothing can fail. */
-    CHECK(EVP_DigestInit_ex(s->ctx, NULL, NULL) == 1);
+    return EVP_DigestInit_ex(s->ctx, NULL, NULL) == 1;
 }
 
 void sha256_free(struct sha256 *s)

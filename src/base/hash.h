@@ -5,6 +5,10 @@
 
 #include "base/err.h"
 
+/* First thing of a program: OpenSSL allocates through base/mem from now on, and what hashing needs of it is loaded, so
+ * that later only contexts can run out of memory. False when OpenSSL cannot be used. */
+bool hash_setup(void) ATTR_CHECK;
+
 /* XXH3 with a secret seed drawn once per process: for in-memory tables only, never stored. */
 uint64_t hash_bytes(const void *p, size_t n);
 /* Replaces the seed, for reproducible simulation; before any map is filled. */
@@ -23,7 +27,8 @@ struct sha256;                   /* opaque; foreign context inside */
 struct sha256 *sha256_new(void); /* NULL when memory is out */
 void sha256_update(struct sha256 *s, const void *p, size_t n);
 struct digest sha256_end(struct sha256 *s); /* the context may then be freed or restarted */
-void sha256_restart(struct sha256 *s);
+/* False when memory is out: the context can then only be freed. */
+bool sha256_restart(struct sha256 *s) ATTR_CHECK;
 void sha256_free(struct sha256 *s); /* NULL-safe */
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);

@@ -44,7 +44,13 @@ void *mem_alloc(size_t n)
 
 void *mem_zalloc(size_t n, size_t size)
 {
-    return must_fail() ? NULL : calloc(n ? n : 1, size ? size : 1);
+    size_t bytes;
+
+    /* Checked here and not left to calloc: address sanitizers end the program instead. */
+    if (must_fail() || __builtin_mul_overflow(n, size, &bytes)) {
+        return NULL;
+    }
+    return calloc(1, bytes ? bytes : 1);
 }
 
 void *mem_realloc(void *p, size_t n)

@@ -1,5 +1,6 @@
 /* Hashes against published test values, and their two implementations against each other. */
 #include "base/hash.h"
+#include "base/mem.h"
 #include "base/rand.h"
 #include "tap.h"
 
@@ -69,7 +70,7 @@ TEST(sha256_in_parts_and_restarted)
         sha256_update(s, b + cut, n - cut);
         parts = sha256_end(s);
         T_OK(digest_eq(&whole, &parts));
-        sha256_restart(s);
+        T_OK(sha256_restart(s));
     }
     sha256_free(s);
     sha256_free(NULL);
@@ -130,4 +131,29 @@ TEST(table_seed_is_reproducible_under_a_seeded_source)
     hash_seed_set(rand_u64());
     T_UINT(hash_bytes("key", 3), first);
     rand_unseed();
+}
+
+/* Making a context fails cleanly for every allocation inside OpenSSL; using it needs none. */
+TEST(sha256_out_of_memory)
+{
+    struct sha256 *s = NULL;
+    struct digest d, want;
+
+    T_OK(hash_setup());
+    T_OK(sha256_of("abc", 3, &want));
+    mem_fail_after(1, false);
+    T_OK(!sha256_of("abc", 3, &d));
+    for (int64_t n = 1; !s; n++) {
+        T_OK(n < 20);
+        mem_fail_after(n, true);
+        s = sha256_new();
+        T_OK((s != NULL) == (mem_call_n() < n));
+    }
+    mem_fail_after(1, false);
+    sha256_update(s, "abc", 3);
+    d = sha256_end(s);
+    T_OK(digest_eq(&d, &want));
+    T_OK(!sha256_restart(s));
+    mem_fail_never();
+    sha256_free(s);
 }

@@ -1,9 +1,11 @@
 /* Log lines: form, quoting, cutting, levels; read back through a pipe that stands for stderr. */
 #include "base/clock.h"
+#include "base/exec.h"
 #include "base/log.h"
 #include "base/log_int.h"
 #include "base/utf8.h"
 #include "tap.h"
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int64_t fixed(void *ctx ATTR_UNUSED)
@@ -120,4 +122,65 @@ TEST(the_ring_keeps_the_last_lines)
                                 "ts=2026-11-21T11:32:57.123Z level=info mod=m msg=\"three\"\n");
     log_thread_request("abc");
     T_CSTR(log_thread_request_get(), "abc");
+}
+
+static void log_run(struct exec_job *job ATTR_UNUSED, unsigned worker)
+{
+    for (int i = 0; i < 10; i++) {
+        LOG_INFO("m", "worker %u line %d of ten, long enough to be seen torn", worker, i);
+    }
+}
+
+static void log_from_four(void)
+{
+    struct exec_job jobs[4] = {
+        { log_run, NULL }, { log_run, NULL }, { log_run, NULL }, { log_run, NULL }
+    };
+    struct exec_pool *p;
+
+    T_ST(exec_pool_new(&p, "log", 4, 4, NULL), OK);
+    for (int i = 0; i < 4; i++) {
+        T_ST(exec_pool_submit(p, &jobs[i]), OK);
+    }
+    exec_pool_free(p);
+}
+
+TEST(lines_of_threads_stay_whole)
+{
+    struct str rest, line;
+    int n = 0;
+
+    log_setup(LOG_LEVEL_INFO, false);
+    rest = str_cstr(captured(log_from_four));
+    while (str_split(&rest, '\n', &line) && rest.p) {
+        T_OK(str_starts(line, S("ts=2026-11-21T11:32:57.123Z level=info mod=m msg=\"worker ")));
+        T_OK(str_ends(line, S(" of ten, long enough to be seen torn\"")));
+        n++;
+    }
+    T_INT(n, 40);
+}
+
+static void break_an_invariant(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        log_setup(LOG_LEVEL_INFO, false);
+        LOG_INFO("m", "the last line");
+        log_thread_request("r-9");
+        CHECK(1 + 1 == 3);
+        _exit(0);
+    }
+    T_OK(waitpid(pid, NULL, 0) == pid);
+}
+
+TEST(crash_report)
+{
+    struct str text = str_cstr(captured(break_an_invariant));
+
+    T_OK(str_find(text, S("broken invariant at ")) != SIZE_MAX);
+    T_OK(str_find(text, S("CHECK(1 + 1 == 3)")) != SIZE_MAX);
+    T_OK(str_find(text, S("request: r-9\n")) != SIZE_MAX);
+    T_OK(str_find(text, S("last log lines:\nts=")) != SIZE_MAX);
+    T_OK(str_ends(text, S("msg=\"the last line\"\n")));
 }

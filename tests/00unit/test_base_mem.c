@@ -58,6 +58,36 @@ TEST(arena_aligns_and_caps)
     arena_free(NULL);
 }
 
+/* A large allocation in between does not waste the block in use, and a reset gives large blocks back. */
+TEST(arena_large_blocks)
+{
+    struct arena *a = arena_new(100 << 20);
+    char *first = arena_alloc(a, 100), *large, *second;
+
+    large = arena_alloc(a, 5 << 20);
+    second = arena_alloc(a, 100);
+    T_OK(first && large && second);
+    T_OK(second - first < 4096 && second > first);
+    memset(large, 1, 5 << 20);
+    for (int i = 0; i < 30; i++) {
+        T_OK(arena_alloc(a, 60000) != NULL);
+    }
+    T_OK(arena_bytes(a) < 8 << 20);
+    arena_reset(a);
+    T_OK(arena_bytes(a) <= 65536);
+    large = arena_alloc(a, 5 << 20);
+    T_OK(large != NULL);
+    arena_reset(a);
+    T_OK(arena_bytes(a) <= 65536);
+    arena_free(a);
+    a = arena_new(100 << 20);
+    T_OK(arena_alloc(a, 5 << 20) != NULL); /* the only block */
+    T_OK(arena_alloc(a, 1) != NULL);
+    arena_reset(a);
+    T_OK(arena_bytes(a) <= 65536);
+    arena_free(a);
+}
+
 TEST(arena_smallest_cap)
 {
     struct arena *a = arena_new(16);
