@@ -41,6 +41,15 @@ void exec_actor_wake(struct exec_actor *a);
 /* One last step, then the thread ends. NULL-safe. */
 void exec_actor_free(struct exec_actor *a);
 
+/* ---- a thread of its own, for what waits in a foreign loop (an event loop of net). Not under the simulator. ---------- */
+
+struct exec_thread;
+/* Calls run(ctx) on a new thread named `name` (at most 15 bytes), all signals blocked. */
+enum status exec_thread_new(struct exec_thread **out, const char *name, void (*run)(void *ctx), void *ctx,
+                            struct err *err);
+/* Waits for run to return, then frees. NULL-safe. */
+void exec_thread_join(struct exec_thread *t);
+
 /* ---- multi-producer, single-consumer queue --------------------------------------------------------------------------- */
 
 struct mpsc_node {

@@ -78,6 +78,10 @@ struct router_match {
 /* raw_path is the path as sent, still encoded. HEAD finds GET when there is no HEAD row. Captures lie in the arena. */
 enum router_result router_find(const struct router *r, enum http_method method, struct str raw_path,
                                struct arena *a, struct router_match *out);
+/* The steps of router_find(), for whoever needs the path before a route is known: repeated slashes merged; then
+ * percent-decoded once and checked to be UTF-8 without NUL. Both borrow from raw where nothing changes. */
+enum router_result router_merge_slashes(struct str raw, struct arena *a, struct str *out);
+enum router_result router_decode(struct str raw, struct arena *a, struct str *out);
 /* Calls fn for every row that was added (aliases included), with its full path: for the route x caller test, and for
  * the API reference. */
 void router_each(const struct router *r,

@@ -1,0 +1,288 @@
+/* net/loop.c - thread, inbox and lazy timers around one uv_loop_t.
+ * The inbox is a lock-free list; only the push that finds it empty wakes the loop, so a burst costs one wake-up. */
+#include "net/loop.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/metrics.h"
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t wake;
+    struct mpsc inbox;
+    struct exec_thread *thread;
+    struct loop_task stop;
+    unsigned index;
+    int64_t date_s;
+    char date[40];
+    char *scratch;
+    struct net_metrics metrics;
+};
+
+static _Thread_local struct loop *current;
+
+/* libuv aborts the process when its own tables cannot grow; a second try covers a single failed call. */
+static void *uv_alloc(size_t n)
+{
+    void *p = mem_alloc(n);
+
+    return p ? p : mem_alloc(n);
+}
+
+static void *uv_regrow(void *p, size_t n)
+{
+    void *q = mem_realloc(p, n);
+
+    return q || n == 0 ? q : mem_realloc(p, n);
+}
+
+static void *uv_zalloc(size_t n, size_t size)
+{
+    void *p = mem_zalloc(n, size);
+
+    return p ? p : mem_zalloc(n, size);
+}
+
+static void *ssl_alloc(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mem_alloc(n);
+}
+
+static void *ssl_regrow(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mem_realloc(p, n);
+}
+
+static void ssl_release(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    mem_free(p);
+}
+
+void net_init(void)
+{
+    (void)uv_replace_allocator(uv_alloc, uv_regrow, uv_zalloc, mem_free);
+    /* Refused once OpenSSL has allocated; it then keeps malloc, which only tests of memory failure would notice. */
+    (void)CRYPTO_set_mem_functions(ssl_alloc, ssl_regrow, ssl_release);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void inbox_run(uv_async_t *wake)
+{
+    struct loop *l = wake->data;
+    struct mpsc_node *n = mpsc_take_all(&l->inbox);
+
+    while (n) {
+        struct loop_task *t = CONTAINER_OF(n, struct loop_task, node);
+
+        /* The task may be posted again, or freed, by its own function. Relaxed: take_all() has acquired the list. */
+        n = atomic_load_explicit(&n->next, memory_order_relaxed);
+        t->fn(t);
+    }
+}
+
+static void loop_main(void *ctx)
+{
+    struct loop *l = ctx;
+
+    current = l;
+    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    inbox_run(&l->wake);
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    current = NULL;
+}
+
+enum status loop_new(struct loop **out, unsigned index, struct err *err)
+{
+    struct loop *l = mem_zalloc(1, sizeof(*l));
+    char name[16];
+    enum status st;
+
+    *out = NULL;
+    if (!l) {
+        return err_nomem(err);
+    }
+    l->scratch = mem_alloc(LOOP_SCRATCH_BYTES);
+    if (!l->scratch || uv_loop_init(&l->uv) != 0) {
+        st = l->scratch ? err_set(err, ST_UNAVAILABLE, "no event loop") : err_nomem(err);
+        mem_free(l->scratch);
+        mem_free(l);
+        return st;
+    }
+    l->index = index;
+    l->date_s = -1;
+    l->wake.data = l;
+    mpsc_init(&l->inbox);
+    if (uv_async_init(&l->uv, &l->wake, inbox_run) != 0) {
+        st = err_set(err, ST_UNAVAILABLE, "no wake-up for an event loop");
+        (void)uv_loop_close(&l->uv);
+        mem_free(l->scratch);
+        mem_free(l);
+        return st;
+    }
+    (void)snprintf(name, sizeof(name), "loop%u", index);
+    st = exec_thread_new(&l->thread, name, loop_main, l, err);
+    if (st) {
+        uv_close((uv_handle_t *)&l->wake, NULL);
+        (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&l->uv);
+        mem_free(l->scratch);
+        mem_free(l);
+        return st;
+    }
+    *out = l;
+    return OK;
+}
+
+static void loop_end(struct loop_task *t)
+{
+    struct loop *l = CONTAINER_OF(t, struct loop, stop);
+
+    uv_stop(&l->uv);
+}
+
+void loop_free(struct loop *l)
+{
+    if (!l) {
+        return;
+    }
+    l->stop.fn = loop_end;
+    loop_post(l, &l->stop);
+    exec_thread_join(l->thread);
+    CHECK(uv_loop_close(&l->uv) == 0);
+    mem_free(l->scratch);
+    mem_free(l);
+}
+
+void loop_post(struct loop *l, struct loop_task *t)
+{
+    if (mpsc_push(&l->inbox, &t->node)) {
+        (void)uv_async_send(&l->wake);
+    }
+}
+
+bool loop_is_current(const struct loop *l)
+{
+    return current == l;
+}
+
+bool loop_is_any(void)
+{
+    return current != NULL;
+}
+
+unsigned loop_index(const struct loop *l)
+{
+    return l->index;
+}
+
+uv_loop_t *loop_uv(struct loop *l)
+{
+    return &l->uv;
+}
+
+struct net_metrics *loop_metrics(struct loop *l)
+{
+    return &l->metrics;
+}
+
+int64_t loop_now_ms(struct loop *l)
+{
+    return (int64_t)uv_now(&l->uv);
+}
+
+char *loop_scratch(struct loop *l)
+{
+    return l->scratch;
+}
+
+struct str loop_http_date(struct loop *l)
+{
+    static const char days[] = "ThuFriSatSunMonTueWed";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int64_t ms = clock_wall_ms(), s = ms / 1000;
+    char iso[32];
+
+    if (s != l->date_s) {
+        unsigned month;
+        size_t day = (size_t)((s / 86400) % 7) * 3;
+
+        clock_rfc3339(ms, iso); /* 2026-11-21T11:47:20 */
+        month = (unsigned)(iso[5] - '0') * 10 + (unsigned)(iso[6] - '0');
+        month = month >= 1 && month <= 12 ? month - 1 : 0;
+        (void)snprintf(l->date, sizeof(l->date), "%.3s, %.2s %.3s %.4s %.8s GMT", days + day,
+                       iso + 8, months + (size_t)month * 3, iso, iso + 11);
+        l->date_s = s;
+    }
+    return str_cstr(l->date);
+}
+
+/* ---- timers --------------------------------------------------------------------------------------------------- */
+
+static void timer_fire(uv_timer_t *uv);
+
+static void timer_arm(struct loop_timer *t)
+{
+    int64_t now = (int64_t)uv_now(t->uv.loop);
+    uint64_t left = t->at_ms > now ? (uint64_t)(t->at_ms - now) : 0;
+
+    t->armed_ms = t->at_ms;
+    CHECK(uv_timer_start(&t->uv, timer_fire, left, 0) == 0);
+}
+
+static void timer_fire(uv_timer_t *uv)
+{
+    struct loop_timer *t = CONTAINER_OF(uv, struct loop_timer, uv);
+
+    t->armed_ms = 0;
+    if (t->at_ms == 0) {
+        return;
+    }
+    if (t->at_ms > (int64_t)uv_now(uv->loop)) {
+        timer_arm(t);
+        return;
+    }
+    t->at_ms = 0;
+    t->fn(t);
+}
+
+enum status loop_timer_init(struct loop *l, struct loop_timer *t, void (*fn)(struct loop_timer *t))
+{
+    t->at_ms = t->armed_ms = 0;
+    t->fn = fn;
+    return uv_timer_init(&l->uv, &t->uv) == 0 ? OK : ST_NOMEM;
+}
+
+void loop_timer_set(struct loop_timer *t, int64_t ms)
+{
+    t->at_ms = (int64_t)uv_now(t->uv.loop) + MAX_OF(ms, (int64_t)1);
+    if (t->armed_ms == 0 || t->at_ms < t->armed_ms) {
+        timer_arm(t);
+    }
+}
+
+void loop_timer_off(struct loop_timer *t)
+{
+    t->at_ms = 0;
+}
+
+static void timer_gone(uv_handle_t *h)
+{
+    struct loop_timer *t = CONTAINER_OF(h, struct loop_timer, uv);
+
+    t->fn(t);
+}
+
+void loop_timer_close(struct loop_timer *t, void (*closed)(struct loop_timer *t))
+{
+    t->fn = closed;
+    uv_close((uv_handle_t *)&t->uv, timer_gone);
+}
