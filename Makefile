@@ -1,7 +1,7 @@
 # The two commands are `make demo` and `make test`; everything else is for daily work. Meson does the building:
 # this file only names what people do. See README.md.
 
-.PHONY: help demo demo-stop test test-fast build dev bench fuzz format check clean
+.PHONY: help demo demo-stop test test-fast build dev bench fuzz coverage format check clean
 
 help:
 	@echo "make demo        install what is missing, build, start a server, train real models on it, read them back"
@@ -15,6 +15,7 @@ help:
 	@echo "make format      rewrite the C sources as .clang-format says"
 	@echo "make bench       measure: start, idle memory, request rates"
 	@echo "make fuzz        run every fuzz target; FUZZ_SECONDS=600 each by default"
+	@echo "make coverage    line and branch coverage of the C tests, per file"
 	@echo "make clean       remove build/ (kept: demo-data/, .cache/)"
 
 demo:
@@ -51,6 +52,10 @@ bench: build
 fuzz:
 	@tools/setup test
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/test fuzz
+
+coverage:
+	@tools/setup test
+	@tools/coverage
 
 format:
 	@tools/check-format --write
