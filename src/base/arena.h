@@ -12,14 +12,14 @@ struct arena;
 
 /* NULL when out of memory. max_bytes caps the sum of all blocks. */
 struct arena *arena_new(size_t max_bytes);
-void arena_free(struct arena *a);                   /* NULL-safe; runs cleanups */
+void arena_free(struct arena *a); /* NULL-safe; runs cleanups */
 /* Runs cleanups, keeps one small block. */
 void arena_reset(struct arena *a);
 /* Aligned to 16 bytes. NULL beyond the cap. */
 void *arena_alloc(struct arena *a, size_t n);
 /* n * size bytes, zeroed; NULL on overflow. */
 void *arena_zalloc(struct arena *a, size_t n, size_t size);
-#define ARENA_NEW(a, type) ((type *)arena_zalloc((a), 1, sizeof(type)))
+#define ARENA_NEW(a, type)      ((type *)arena_zalloc((a), 1, sizeof(type)))
 #define ARENA_ARRAY(a, type, n) ((type *)arena_zalloc((a), (n), sizeof(type)))
 /* Copies; the copy is NUL-terminated after its n bytes, for C strings towards the system. p is NULL when memory is out. */
 struct str arena_str(struct arena *a, struct str s);

@@ -14,11 +14,14 @@ struct buf {
     enum status failed; /* OK, ST_TOO_BIG or ST_NOMEM */
 };
 
-#define BUF_INIT(max_bytes) { .max = (max_bytes) }
+#define BUF_INIT(max_bytes)                                                                        \
+    {                                                                                              \
+        .max = (max_bytes)                                                                         \
+    }
 
 void buf_init(struct buf *b, size_t max_bytes);
-void buf_release(struct buf *b);            /* zero object is fine; keeps max */
-void buf_clear(struct buf *b);              /* empty, memory kept, failure forgotten */
+void buf_release(struct buf *b); /* zero object is fine; keeps max */
+void buf_clear(struct buf *b);   /* empty, memory kept, failure forgotten */
 /* Room for n more bytes at b->p + b->n; false (and failed is set) if there is none. */
 bool buf_reserve(struct buf *b, size_t n);
 void buf_put(struct buf *b, const void *p, size_t n);

@@ -7,18 +7,18 @@
 #include <stdint.h>
 
 #define ATTR_FORMAT(fmt, args) __attribute__((format(printf, fmt, args)))
-#define ATTR_CHECK __attribute__((warn_unused_result))
-#define ATTR_NORETURN __attribute__((noreturn))
-#define ATTR_UNUSED __attribute__((unused))
-#define ATTR_COLD __attribute__((cold))
-#define ATTR_ALIGNED(n) __attribute__((aligned(n)))
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ATTR_CHECK             __attribute__((warn_unused_result))
+#define ATTR_NORETURN          __attribute__((noreturn))
+#define ATTR_UNUSED            __attribute__((unused))
+#define ATTR_COLD              __attribute__((cold))
+#define ATTR_ALIGNED(n)        __attribute__((aligned(n)))
+#define LIKELY(x)              __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
 
-#define ARRAY_N(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_N(a)                      (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+#define MIN_OF(a, b)                    ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)                    ((a) > (b) ? (a) : (b))
 
 /* Discard a status on purpose; the comment beside the call says why that is right. */
 #define IGNORE_STATUS(x)                                                                           \
@@ -34,10 +34,10 @@ ATTR_NORETURN ATTR_COLD void bug_at(const char *file, int line, const char *what
 /* Branches that should be decided already: asserts in debug, plain values in release. */
 #ifdef NDEBUG
 #define ALWAYS(x) (x)
-#define NEVER(x) (x)
+#define NEVER(x)  (x)
 #else
 #define ALWAYS(x) ((x) ? 1 : (bug_at(__FILE__, __LINE__, "ALWAYS(" #x ")"), 0))
-#define NEVER(x) ((x) ? (bug_at(__FILE__, __LINE__, "NEVER(" #x ")"), 1) : 0)
+#define NEVER(x)  ((x) ? (bug_at(__FILE__, __LINE__, "NEVER(" #x ")"), 1) : 0)
 #endif
 #define CHECK(x)                                                                                   \
     do {                                                                                           \

@@ -40,33 +40,37 @@ enum { ERR_MESSAGE_MAX = 2048, ERR_HINT_MAX = 256, ERR_FIELD_MAX = 128 };
 struct err {
     enum status code;
     int line;
-    const char *file;           /* where it was raised; static */
-    int retry_after_s;          /* for ST_BUSY and ST_UNAVAILABLE; 0 = the edge's default */
-    char field[ERR_FIELD_MAX];  /* path of the request field at fault, "" if none */
+    const char *file;          /* where it was raised; static */
+    int retry_after_s;         /* for ST_BUSY and ST_UNAVAILABLE; 0 = the edge's default */
+    char field[ERR_FIELD_MAX]; /* path of the request field at fault, "" if none */
     char message[ERR_MESSAGE_MAX];
     char hint[ERR_HINT_MAX];
 };
 
-#define ERR_INIT { .code = OK }
+#define ERR_INIT                                                                                   \
+    {                                                                                              \
+        .code = OK                                                                                 \
+    }
 
 /* What a status means at each edge. */
 struct status_row {
-    const char *name;         /* "INVALID" */
-    int http;                 /* HTTP status */
-    int grpc;                 /* gRPC code */
-    const char *mlflow;       /* MLflow error_code */
-    int exit_code;            /* of the command line, 0..8 */
+    const char *name;   /* "INVALID" */
+    int http;           /* HTTP status */
+    int grpc;           /* gRPC code */
+    const char *mlflow; /* MLflow error_code */
+    int exit_code;      /* of the command line, 0..8 */
 };
 const struct status_row *status_row(enum status st);
 
 /* Fills *err and returns st, so that a call site is one line. err may be NULL. */
-enum status err_set_at(struct err *err, enum status st, const char *file, int line, const char *fmt, ...)
-    ATTR_FORMAT(5, 6);
+enum status err_set_at(struct err *err, enum status st, const char *file, int line, const char *fmt,
+                       ...) ATTR_FORMAT(5, 6);
 #define err_set(err, st, ...) err_set_at((err), (st), __FILE__, __LINE__, __VA_ARGS__)
 /* As err_set, with the request field at fault. */
-enum status err_field_at(struct err *err, enum status st, const char *file, int line, const char *field,
-                         const char *fmt, ...) ATTR_FORMAT(6, 7);
-#define err_field(err, st, field, ...) err_field_at((err), (st), __FILE__, __LINE__, (field), __VA_ARGS__)
+enum status err_field_at(struct err *err, enum status st, const char *file, int line,
+                         const char *field, const char *fmt, ...) ATTR_FORMAT(6, 7);
+#define err_field(err, st, field, ...)                                                             \
+    err_field_at((err), (st), __FILE__, __LINE__, (field), __VA_ARGS__)
 /* Prefixes the message: "<context>: <message>". */
 void err_ctx(struct err *err, const char *fmt, ...) ATTR_FORMAT(2, 3);
 void err_hint(struct err *err, const char *fmt, ...) ATTR_FORMAT(2, 3);
@@ -74,8 +78,8 @@ void err_hint(struct err *err, const char *fmt, ...) ATTR_FORMAT(2, 3);
 enum status err_nomem_at(struct err *err, const char *file, int line);
 #define err_nomem(err) err_nomem_at((err), __FILE__, __LINE__)
 /* From errno: ENOSPC, EDQUOT and EMFILE are ST_UNAVAILABLE, ENOENT ST_NOT_FOUND, ENOMEM ST_NOMEM, else ST_IO. */
-enum status err_errno_at(struct err *err, int errnum, const char *file, int line, const char *fmt, ...)
-    ATTR_FORMAT(5, 6);
+enum status err_errno_at(struct err *err, int errnum, const char *file, int line, const char *fmt,
+                         ...) ATTR_FORMAT(5, 6);
 #define err_errno(err, errnum, ...) err_errno_at((err), (errnum), __FILE__, __LINE__, __VA_ARGS__)
 
 #endif

@@ -45,8 +45,8 @@ void exec_actor_free(struct exec_actor *a);
 
 struct exec_thread;
 /* Calls run(ctx) on a new thread named `name` (at most 15 bytes), all signals blocked. */
-enum status exec_thread_new(struct exec_thread **out, const char *name, void (*run)(void *ctx), void *ctx,
-                            struct err *err);
+enum status exec_thread_new(struct exec_thread **out, const char *name, void (*run)(void *ctx),
+                            void *ctx, struct err *err);
 /* Waits for run to return, then frees. NULL-safe. */
 void exec_thread_join(struct exec_thread *t);
 

@@ -11,16 +11,19 @@ char *fs_join(struct arena *a, const char *dir, const char *name);
 /* Creates path and missing parents with mode 0700 (existing ones are left alone) and syncs each parent it changed. */
 enum status fs_mkdirs(const char *path, struct err *err);
 enum status fs_sync_dir(const char *path, struct err *err);
-enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode, struct err *err);
+enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
+                            struct err *err);
 /* Whole file of at most max bytes into the arena; ST_TOO_BIG beyond. */
-enum status fs_read_file(struct arena *a, const char *path, size_t max, struct str *out, struct err *err);
+enum status fs_read_file(struct arena *a, const char *path, size_t max, struct str *out,
+                         struct err *err);
 /* All n bytes at the current position. */
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err);
 /* Exclusive advisory lock on path (created if missing) held by *fd until closed; ST_CONFLICT when another process holds
  * it, with that process's text (what the holder wrote into the file, e.g. its pid) in the message. */
 enum status fs_lock_file(const char *path, const char *holder_text, int *fd, struct err *err);
 /* Calls fn for each entry but . and ..; stops at the first non-OK status. */
-enum status fs_each(const char *path, enum status (*fn)(void *ctx, const char *name, struct err *err), void *ctx,
+enum status fs_each(const char *path,
+                    enum status (*fn)(void *ctx, const char *name, struct err *err), void *ctx,
                     struct err *err);
 
 #endif

@@ -18,7 +18,10 @@ struct str_map {
     size_t n, cap, max;
 };
 
-#define STR_MAP_INIT(max_entries) { .max = (max_entries) }
+#define STR_MAP_INIT(max_entries)                                                                  \
+    {                                                                                              \
+        .max = (max_entries)                                                                       \
+    }
 
 /* NULL if absent. */
 void *str_map_get(const struct str_map *m, struct str key);
@@ -40,7 +43,10 @@ struct int_map {
     size_t n, cap, max;
 };
 
-#define INT_MAP_INIT(max_entries) { .max = (max_entries) }
+#define INT_MAP_INIT(max_entries)                                                                  \
+    {                                                                                              \
+        .max = (max_entries)                                                                       \
+    }
 
 void *int_map_get(const struct int_map *m, uint64_t key);
 enum status int_map_put(struct int_map *m, uint64_t key, void *value) ATTR_CHECK;

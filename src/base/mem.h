@@ -12,7 +12,7 @@ void *mem_alloc(size_t n);
 /* n * size bytes, zeroed; NULL on overflow too. */
 void *mem_zalloc(size_t n, size_t size);
 void *mem_realloc(void *p, size_t n);
-void mem_free(void *p);                 /* NULL-safe */
+void mem_free(void *p); /* NULL-safe */
 char *mem_strdup(const char *c);
 
 /* Fault injection, for tests: the n-th call from now (1 = the next) and all after it until mem_fail_never() return

@@ -16,7 +16,10 @@ struct str {
 
 /* S("literal"): a str over a string literal, usable in static initialisers as S_INIT. */
 #define S(lit) ((struct str){ "" lit, sizeof(lit) - 1 })
-#define S_INIT(lit) { "" lit, sizeof(lit) - 1 }
+#define S_INIT(lit)                                                                                \
+    {                                                                                              \
+        "" lit, sizeof(lit) - 1                                                                    \
+    }
 /* For printf: "%.*s", STR_ARG(s). Lengths above INT_MAX are cut. */
 #define STR_ARG(s) (int)((s).n > 0x7fffffff ? 0x7fffffff : (s).n), ((s).p ? (s).p : "")
 

@@ -12,7 +12,10 @@
         type *p;                                                                                   \
         size_t n, cap, max;                                                                        \
     }
-#define VEC_INIT(max_items) { .max = (max_items) }
+#define VEC_INIT(max_items)                                                                        \
+    {                                                                                              \
+        .max = (max_items)                                                                         \
+    }
 
 /* Makes room for one more item; false at the maximum or when memory is out. Not to be called directly. */
 bool vec_room(void **p, size_t n, size_t *cap, size_t max, size_t size);

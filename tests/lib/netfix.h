@@ -3,8 +3,8 @@
  * (n bytes of JSON text); GET /file (nf.file_fd with nf.file_n); GET /stream/{n} (n pieces, length unknown, from a pool
  * thread); GET /known/{n} (n bytes, streamed); GET /slow (answers when nf_release() is called); POST /hold (streamed body,
  * read only after nf_release()); PUT /put/{path*}; POST /early (streamed route that answers without reading). */
-#ifndef CAIRN_TESTS_NETFIX_H
-#define CAIRN_TESTS_NETFIX_H
+#ifndef CAIRN_TESTS_LIB_NETFIX_H
+#define CAIRN_TESTS_LIB_NETFIX_H
 
 #include "net/server.h"
 #include "tap.h"
