@@ -1,0 +1,319 @@
+/* core/run_search.c - runs as rows of the search driver.
+ * Texts and numbers come straight from the run at hand. What is not in it is read lazily: datasets
+ * once per run that needs them, the experiments' goals once per search. */
+#include "core/run_search.h"
+#include "base/buf.h"
+#include "core/dataset.h"
+#include "core/experiment.h"
+#include "core/search/driver.h"
+
+#include <stdlib.h>
+
+enum { DATASETS_MEMORY_MAX = 64 << 20, GOAL_TAG_MAX = 512 };
+
+struct row {
+    struct searcher *searcher;
+    const struct run_view *run;
+    struct view datasets_view; /* with an arena of its own, emptied for each run */
+    struct search_dataset *datasets;
+    size_t datasets_n;
+    bool has_datasets;              /* of this run */
+    struct experiment *experiments; /* by id, if goals are asked for */
+    size_t experiments_n;
+};
+
+/* ---- attributes, params, tags, metrics ------------------------------------------------------- */
+
+static struct str status_text(enum run_status status)
+{
+    switch (status) {
+    case RUN_RUNNING: return S("RUNNING");
+    case RUN_SCHEDULED: return S("SCHEDULED");
+    case RUN_FINISHED: return S("FINISHED");
+    case RUN_FAILED: return S("FAILED");
+    case RUN_KILLED: return S("KILLED");
+    default: return S("");
+    }
+}
+
+static bool attr_text(const struct run_view *run, enum search_attr attr, struct str *out)
+{
+    if (attr == ATTR_RUN_ID) {
+        *out = run->run_id;
+    } else if (attr == ATTR_RUN_NAME) {
+        *out = run->name;
+    } else if (attr == ATTR_STATUS) {
+        *out = status_text(run->status);
+    } else if (attr == ATTR_USER_ID) {
+        *out = run->user_id;
+    } else if (attr == ATTR_ARTIFACT_URI) {
+        *out = run->artifact_uri;
+    } else {
+        return false;
+    }
+    return str_is_set(*out);
+}
+
+static bool row_text(void *row, const struct search_key *key, struct str *out)
+{
+    const struct run_view *run = ((struct row *)row)->run;
+    const struct str *found;
+
+    if (key->kind == SEARCH_ATTR) {
+        return attr_text(run, key->attr, out);
+    }
+    found =
+        key->kind == SEARCH_PARAM ? run_view_param(run, key->name) : run_view_tag(run, key->name);
+    if (found) {
+        *out = *found;
+    }
+    return found != NULL;
+}
+
+static bool row_integer(void *row, const struct search_key *key, int64_t *out)
+{
+    const struct run_view *run = ((struct row *)row)->run;
+
+    if (key->attr == ATTR_START_TIME) {
+        *out = run->start_ms;
+        return true;
+    }
+    *out = run->end_ms;
+    return key->attr == ATTR_END_TIME && run->has_end;
+}
+
+static bool row_metric(void *row, const struct search_key *key, enum search_aggregate agg,
+                       double *out)
+{
+    const struct run_metric *m = run_view_metric(((struct row *)row)->run, key->name);
+
+    if (!m) {
+        return false;
+    }
+    *out = agg == AGG_MIN ? m->min : agg == AGG_MAX ? m->max : m->value;
+    return true;
+}
+
+/* ---- goals ----------------------------------------------------------------------------------- */
+
+static enum search_goal goal_of(const struct str *tag)
+{
+    if (!tag) {
+        return GOAL_NONE;
+    }
+    return str_eq_nocase(str_trim(*tag), S("min"))   ? GOAL_MIN
+           : str_eq_nocase(str_trim(*tag), S("max")) ? GOAL_MAX
+                                                     : GOAL_NONE;
+}
+
+static int experiment_order(const void *a, const void *b)
+{
+    int64_t x = ((const struct experiment *)a)->id, y = ((const struct experiment *)b)->id;
+
+    return (x > y) - (x < y);
+}
+
+static const struct str *experiment_tag(const struct row *r, int64_t id, struct str name)
+{
+    struct experiment key = { .id = id };
+    const struct experiment *x = r->experiments_n ? bsearch(&key, r->experiments, r->experiments_n,
+                                                            sizeof(key), experiment_order)
+                                                  : NULL;
+
+    for (size_t i = 0; x && i < x->tags_n; i++) {
+        if (str_eq(x->tags[i].key, name)) {
+            return &x->tags[i].value;
+        }
+    }
+    return NULL;
+}
+
+static enum search_goal row_goal(void *row, const struct search_key *key)
+{
+    static const char prefix[] = "cairn.goal.";
+    const struct row *r = row;
+    char name[GOAL_TAG_MAX];
+    struct str tag = { name, sizeof(prefix) - 1 + key->name.n };
+    enum search_goal goal;
+
+    if (tag.n > sizeof(name)) {
+        return GOAL_NONE;
+    }
+    memcpy(name, prefix, sizeof(prefix) - 1);
+    memcpy(name + sizeof(prefix) - 1, key->name.p, key->name.n);
+    goal = goal_of(run_view_tag(r->run, tag));
+    return goal != GOAL_NONE ? goal : goal_of(experiment_tag(r, r->run->experiment, tag));
+}
+
+/* The experiments of the search, whose tags may say directions. */
+static enum status read_experiments(struct row *r, struct view *v, const struct run_search *in,
+                                    struct err *err)
+{
+    r->experiments = ARENA_ARRAY(v->arena, struct experiment, in->n + 1);
+    if (!r->experiments) return err_nomem(err);
+    for (size_t i = 0; i < in->n; i++) {
+        struct err missing = ERR_INIT;
+        enum status st =
+            experiment_get(v, in->experiments[i], &r->experiments[r->experiments_n], &missing);
+
+        if (st == OK) {
+            r->experiments_n++;
+        } else if (st != ST_NOT_FOUND) {
+            if (err) *err = missing;
+            return st;
+        }
+    }
+    qsort(r->experiments, r->experiments_n, sizeof(*r->experiments), experiment_order);
+    return OK;
+}
+
+/* ---- datasets -------------------------------------------------------------------------------- */
+
+static enum status read_datasets(struct row *r, struct err *err)
+{
+    struct dataset_input *inputs;
+    struct arena *a = r->datasets_view.arena;
+    size_t n;
+    enum status st;
+
+    arena_reset(a);
+    st = dataset_inputs_of_run(&r->datasets_view, r->run->uid, &inputs, &n, err);
+    if (st) return st;
+    r->datasets = ARENA_ARRAY(a, struct search_dataset, n + 1);
+    if (!r->datasets) return err_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        r->datasets[i] =
+            (struct search_dataset){ inputs[i].name, inputs[i].digest, inputs[i].context };
+    }
+    r->datasets_n = n;
+    r->has_datasets = true;
+    return OK;
+}
+
+static enum status row_datasets(void *row, const struct search_dataset **out, size_t *n,
+                                struct err *err)
+{
+    struct row *r = row;
+    enum status st = r->has_datasets ? OK : read_datasets(r, err);
+
+    *out = r->datasets;
+    *n = r->datasets_n;
+    return st;
+}
+
+/* ---- the search ------------------------------------------------------------------------------ */
+
+static const struct search_row_ops run_row_ops = {
+    .text = row_text,
+    .integer = row_integer,
+    .metric = row_metric,
+    .goal = row_goal,
+    .datasets = row_datasets,
+};
+
+static enum status offer_run(void *ctx, const struct run_view *run, struct err *err)
+{
+    struct row *r = ctx;
+
+    r->run = run;
+    r->has_datasets = false;
+    return searcher_offer(r->searcher, &run_row_ops, r, (uint64_t)run->uid, err);
+}
+
+static int id_order(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Puts the experiments in order, each once, so that the scope is equal for equal sets of them. */
+static enum status write_scope(struct run_search *in, struct arena *a, struct str *out,
+                               struct err *err)
+{
+    int64_t *ids = ARENA_ARRAY(a, int64_t, in->n + 1);
+    size_t kept = 0;
+
+    if (!ids) return err_nomem(err);
+    if (in->n) {
+        memcpy(ids, in->experiments, in->n * sizeof(*ids));
+        qsort(ids, in->n, sizeof(*ids), id_order);
+    }
+    for (size_t i = 0; i < in->n; i++) {
+        if (kept == 0 || ids[kept - 1] != ids[i]) {
+            ids[kept++] = ids[i];
+        }
+    }
+    ids[kept] = (int64_t)in->view_type;
+    in->experiments = ids;
+    in->n = kept;
+    *out = str_of(ids, (kept + 1) * sizeof(*ids));
+    return OK;
+}
+
+/* Reads the runs of the page. One that has gone since it was found is left out. */
+static enum status read_page(struct view *v, const uint64_t *uids, size_t uids_n,
+                             struct run_view **out, size_t *n, struct err *err)
+{
+    struct run_view *runs = ARENA_ARRAY(v->arena, struct run_view, uids_n + 1);
+    size_t kept = 0;
+
+    if (!runs) return err_nomem(err);
+    for (size_t i = 0; i < uids_n; i++) {
+        enum status st = run_get_uid(v, (int64_t)uids[i], &runs[kept], err);
+
+        if (st == OK) {
+            kept++;
+        } else if (st != ST_NOT_FOUND) {
+            return st;
+        }
+    }
+    *out = runs;
+    *n = kept;
+    return OK;
+}
+
+static enum status search(struct row *r, struct view *v, struct run_search *in,
+                          struct run_view **out, size_t *n, struct str *next_token, struct err *err)
+{
+    struct search_request request = { .entity = SEARCH_RUNS,
+                                      .filter = in->filter,
+                                      .order_by = in->order_by,
+                                      .order_by_n = in->order_by_n,
+                                      .page = in->page };
+    uint64_t *uids;
+    size_t uids_n;
+    enum status st = write_scope(in, v->arena, &request.scope, err);
+
+    if (st) return st;
+    st = searcher_new(&r->searcher, &request, v->arena, err);
+    if (st) return st;
+    if (searcher_filter(r->searcher)->has_datasets) {
+        r->datasets_view = *v;
+        r->datasets_view.arena = arena_new(DATASETS_MEMORY_MAX);
+        if (!r->datasets_view.arena) return err_nomem(err);
+    }
+    if (searcher_has_best(r->searcher)) {
+        st = read_experiments(r, v, in, err);
+        if (st) return st;
+    }
+    st = run_each(v, in->experiments, in->n, in->view_type, offer_run, r, err);
+    if (st) return st;
+    st = searcher_end(r->searcher, &uids, &uids_n, next_token, err);
+    return st ? st : read_page(v, uids, uids_n, out, n, err);
+}
+
+enum status run_search(struct view *v, const struct run_search *in, struct run_view **out,
+                       size_t *n, struct str *next_token, struct err *err)
+{
+    struct row r = { .run = NULL };
+    struct run_search distinct = *in;
+    enum status st;
+
+    *out = NULL;
+    *n = 0;
+    *next_token = (struct str){ NULL, 0 };
+    st = search(&r, v, &distinct, out, n, next_token, err);
+    arena_free(r.datasets_view.arena);
+    return st;
+}
