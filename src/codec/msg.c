@@ -198,6 +198,11 @@ enum status msg_issue_err(const struct msg_issue *is, struct err *err)
     case MSG_ISSUE_UNKNOWN:
         return err_field(err, ST_INVALID, is->path, "unknown field %s", is->path);
     case MSG_ISSUE_DUPLICATE:
+        if (value.n) {
+            return err_field(err, ST_INVALID, is->path,
+                             "field %s is given by two names, %.*s is the other", is->path,
+                             STR_ARG(value));
+        }
         return err_field(err, ST_INVALID, is->path, "field %s is given twice", is->path);
     case MSG_ISSUE_DEPTH: return err_set(err, ST_BAD_REQUEST, "request is nested too deep");
     }

@@ -109,10 +109,8 @@ enum msg_flags {
         1,            /* unknown keys are skipped instead of refused (protobuf always skips them) */
     MSG_CAMEL_OK = 2, /* the camelCase name of a field is accepted too */
     MSG_BARE_NAN = 4, /* the tokens NaN, Infinity, -Infinity are numbers for double fields */
-    MSG_DOUBLE_ENCODED = 8, /* a body that is a JSON string holding JSON is decoded twice */
-    MSG_EMPTY_OK = 16,      /* an empty body (or only white space) is {} */
-    MSG_BAD_AS_EMPTY =
-        32, /* a body that is no JSON object is {}: required fields are then missing */
+    MSG_DOUBLE_ENCODED = 8,     /* a body that is a JSON string holding JSON is decoded twice */
+    MSG_EMPTY_OK = 16,          /* an empty body (or only white space) is {} */
     MSG_REFUSE_DUPLICATES = 64, /* a key given twice is refused; otherwise the last one wins */
     /* JSON encoding */
     MSG_JSON_INT64_AS_NUMBER = 256, /* 64-bit integers as numbers; proto3 JSON writes strings */
@@ -122,8 +120,8 @@ enum msg_flags {
     MSG_JSON_CAMEL = 4096,          /* keys in camelCase */
 
     /* What an MLflow server accepts, and how it answers. */
-    MSG_JSON_LENIENT = MSG_IGNORE_UNKNOWN | MSG_CAMEL_OK | MSG_BARE_NAN | MSG_DOUBLE_ENCODED |
-                       MSG_EMPTY_OK | MSG_BAD_AS_EMPTY,
+    MSG_JSON_LENIENT =
+        MSG_IGNORE_UNKNOWN | MSG_CAMEL_OK | MSG_BARE_NAN | MSG_DOUBLE_ENCODED | MSG_EMPTY_OK,
     MSG_JSON_MLFLOW = MSG_JSON_INT64_AS_NUMBER | MSG_JSON_ASCII | MSG_JSON_NAN_STRINGS,
 };
 
@@ -139,7 +137,8 @@ struct msg_issue {
         MSG_ISSUE_TOO_MANY,  /* more than max_items elements, or than ctx->items_max in all */
         MSG_ISSUE_BOOL,      /* a query argument that must be true or false */
         MSG_ISSUE_UNKNOWN,   /* a key that the message does not have */
-        MSG_ISSUE_DUPLICATE, /* a key given twice */
+        MSG_ISSUE_DUPLICATE, /* a key given twice; or a name and its camelCase twin (always refused):
+                              * value_json is the twin */
         MSG_ISSUE_DEPTH,     /* nested deeper than ctx->depth_max */
     } kind;
     char path[ERR_FIELD_MAX]; /* "metrics[0].key"; cut where it does not fit */
@@ -158,8 +157,7 @@ struct msg_ctx {
     struct arena *arena;
     unsigned flags;   /* enum msg_flags */
     size_t depth_max; /* nesting of the input; 0 = MSG_DEPTH_MAX, and never more than it */
-    size_t
-        items_max; /* collected elements of repeated fields and maps in one call; 0 = MSG_ITEMS_MAX */
+    size_t items_max; /* elements collected in one call, all fields together; 0 = MSG_ITEMS_MAX */
     /* Elements of fields marked `stream` (repeated messages): called for each, after its own checks, in input order. The
      * element struct is reused for the next; its text borrows as any other. Once an issue is found no more calls are
      * made, so a caller that gets a failure drops what it took. The count member of the field counts the elements. A
@@ -175,12 +173,13 @@ struct msg_ctx {
  * ST_TOO_BIG for TOO_MANY), ctx->issue says what, err has msg_issue_err()'s text. ST_NOMEM beyond the arena's cap. */
 
 /* JSON. Fields by name, alias and (MSG_CAMEL_OK) camelCase; null = absent; integers as number (1.0 and 1e3 are integers)
- * or string; doubles as number or string ("NaN", "Infinity", "1.5"); enums by name or number; bytes as base64. */
+ * or string; doubles as number or string ("NaN", "Infinity", "1.5"); enums by name or number; bytes as base64. Text with
+ * U+0000 is a TYPE issue, here as in the other decoders: not every store can hold it. */
 enum status msg_decode_json(const struct msg_desc *desc, void *out, struct str json,
                             struct msg_ctx *ctx, struct err *err) ATTR_CHECK;
 /* "a=1&b=x%20y&b=z": fields by name and alias (camelCase with the flag); a repeated field by repeating the argument; booleans
  * are true or false in any case; text that decodes to invalid UTF-8 is a SYNTAX issue. Messages and maps cannot be said.
- * The leading '?' is not part of the query. Of a field given twice the last wins. */
+ * The leading '?' is not part of the query. Of a field given twice the first counts. */
 enum status msg_decode_query(const struct msg_desc *desc, void *out, struct str query,
                              struct msg_ctx *ctx, struct err *err) ATTR_CHECK;
 /* Protobuf wire. Unknown fields are skipped, groups too; repeated scalars packed or not; of a field given twice the

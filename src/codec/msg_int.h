@@ -89,6 +89,12 @@ static inline bool msg_is_present(const struct msg_field *f, const void *in)
     return (has >> f->bit & 1) || ((f->flags & MSG_F_REPEATED) && msg_count(f, in));
 }
 
+/* U+0000 lies in the text. */
+static inline bool msg_has_nul(struct str s)
+{
+    return s.n && memchr(s.p, 0, s.n);
+}
+
 /* Room that arena_grow() gave for n elements: it starts with 8 and doubles. For decoders that meet the elements of a
  * field apart from each other. */
 static inline size_t msg_cap_of(size_t n)

@@ -8,6 +8,9 @@
 #include "codec/json_int.h"
 #include "codec/msg_int.h"
 
+/* How a key names a field. */
+enum spelling { BY_NAME, BY_CAMEL, BY_ALIAS };
+
 struct dec {
     const char *p, *end, *start;
     struct msg_ctx *ctx;
@@ -207,6 +210,9 @@ static enum status get_text(struct dec *d, const struct msg_frame *fr, const str
     st = get_string(d, &text);
     if (st) return st;
     raw = str_of(start, (size_t)(d->p - start));
+    if (UNLIKELY(text.n + 2 != raw.n) && msg_has_nul(text)) { /* only an escape can make it */
+        return msg_fail(d->ctx, MSG_ISSUE_TYPE, fr, f, raw, 0, d->err);
+    }
     if (f->type == MSG_T_BYTES && !base64_decode(text, d->ctx->arena, &text, &nomem)) {
         if (nomem) return err_nomem(d->err);
         return msg_fail(d->ctx, MSG_ISSUE_TYPE, fr, f, raw, 0, d->err);
@@ -338,6 +344,7 @@ static enum status get_map(struct dec *d, const struct msg_frame *up, const stru
     bool more;
 
     for (i = 0;; i++) {
+        const char *value;
         struct msg_kv kv;
         void *item;
 
@@ -348,8 +355,13 @@ static enum status get_map(struct dec *d, const struct msg_frame *up, const stru
         if (st) return st;
         if (peek(d) != ':') return bad_syntax(d);
         d->p++;
+        value = d->p;
         if (peek(d) != '"') return bad_value(d, &fr, f, MSG_ISSUE_TYPE);
         st = get_string(d, &kv.value);
+        if (!st && (msg_has_nul(kv.key) || msg_has_nul(kv.value))) {
+            d->p = value;
+            return bad_value(d, &fr, f, MSG_ISSUE_TYPE);
+        }
         if (!st) st = msg_add_item(d->ctx, &fr, f, out, &cap, &item, d->err);
         if (st) return st;
         memcpy(item, &kv, sizeof(kv));
@@ -451,24 +463,24 @@ static enum status get_aliased(struct dec *d, const struct msg_frame *up, const 
 }
 
 static const struct msg_field *find_field(const struct msg_desc *desc, struct str key,
-                                          unsigned flags, bool *is_alias)
+                                          unsigned flags, enum spelling *sp)
 {
-    *is_alias = false;
     for (size_t i = 0; i < desc->field_n; i++) {
         const struct msg_field *f = &desc->fields[i];
 
-        if (str_eq(f->name, key) || ((flags & MSG_CAMEL_OK) && str_eq(f->json, key))) return f;
-        if (f->alias.n && str_eq(f->alias, key)) {
-            *is_alias = true;
-            return f;
-        }
+        *sp = BY_NAME;
+        if (str_eq(f->name, key)) return f;
+        *sp = BY_CAMEL;
+        if ((flags & MSG_CAMEL_OK) && str_eq(f->json, key)) return f;
+        *sp = BY_ALIAS;
+        if (f->alias.n && str_eq(f->alias, key)) return f;
     }
     return NULL;
 }
 
 /* Reads a key and its colon; *f is NULL for one that is to be skipped. `guess` is the index of the field tried first. */
 static enum status get_key(struct dec *d, const struct msg_frame *up, const struct msg_desc *desc,
-                           size_t guess, const struct msg_field **f, bool *is_alias)
+                           size_t guess, const struct msg_field **f, enum spelling *sp)
 {
     const char *p = d->p + 1;
     struct str key;
@@ -481,14 +493,14 @@ static enum status get_key(struct dec *d, const struct msg_frame *up, const stru
                    memcmp(p, g->name.p, g->name.n) == 0)) {
             d->p = p + g->name.n + 1;
             *f = g;
-            *is_alias = false;
+            *sp = BY_NAME;
             goto colon;
         }
     }
     if (*d->p != '"') return bad_syntax(d);
     st = get_string(d, &key);
     if (st) return st;
-    *f = find_field(desc, key, d->ctx->flags, is_alias);
+    *f = find_field(desc, key, d->ctx->flags, sp);
     if (!*f && !(d->ctx->flags & MSG_IGNORE_UNKNOWN)) {
         const struct msg_field unknown = { .name = key };
         struct msg_frame fr = { up, &unknown, SIZE_MAX };
@@ -501,13 +513,28 @@ colon:
     return peek(d) ? OK : bad_syntax(d);
 }
 
+/* A field that came before by its name or its camelCase twin: whether that may be. */
+static enum status check_twice(struct dec *d, const struct msg_frame *up, const struct msg_field *f,
+                               const uint64_t *seen, enum spelling sp)
+{
+    struct msg_frame fr = { up, f, SIZE_MAX };
+    bool both = !(seen[sp] >> f->bit & 1);
+
+    if (!both && !(d->ctx->flags & MSG_REFUSE_DUPLICATES) &&
+        !((f->flags & MSG_F_STREAM) && d->ctx->stream)) {
+        return OK; /* the last one wins */
+    }
+    return msg_fail(d->ctx, MSG_ISSUE_DUPLICATE, &fr, f, both ? f->json : no_value, 0, d->err);
+}
+
 /* An object at d->p, which is its opening brace, into out (desc->size bytes). */
 static enum status get_object(struct dec *d, const struct msg_desc *desc, void *out,
                               const struct msg_frame *up)
 {
-    uint64_t seen = 0, aliased = 0;
+    uint64_t seen[3] = { 0 }, aliased = 0;
     size_t guess = 0;
-    bool more, is_alias, first = true;
+    bool more, first = true;
+    enum spelling sp;
     enum status st;
 
     msg_reset(desc, out);
@@ -518,7 +545,7 @@ static enum status get_object(struct dec *d, const struct msg_desc *desc, void *
         st = next_element(d, '}', first, &more);
         if (st || !more) break;
         if (UNLIKELY(*d->p != '"')) return bad_syntax(d);
-        st = get_key(d, up, desc, guess, &f, &is_alias);
+        st = get_key(d, up, desc, guess, &f, &sp);
         if (st) break;
         if (UNLIKELY(!f)) {
             struct str raw;
@@ -527,16 +554,13 @@ static enum status get_object(struct dec *d, const struct msg_desc *desc, void *
             continue;
         }
         guess = (size_t)(f - desc->fields) + 1;
-        if (UNLIKELY(seen >> f->bit & 1) && !is_alias &&
-            ((d->ctx->flags & MSG_REFUSE_DUPLICATES) ||
-             ((f->flags & MSG_F_STREAM) && d->ctx->stream))) {
-            struct msg_frame fr = { up, f, SIZE_MAX };
-
-            return msg_fail(d->ctx, MSG_ISSUE_DUPLICATE, &fr, f, no_value, 0, d->err);
+        if (UNLIKELY((seen[BY_NAME] | seen[BY_CAMEL]) >> f->bit & 1) && sp != BY_ALIAS) {
+            st = check_twice(d, up, f, seen, sp);
+            if (st) break;
         }
-        seen |= (uint64_t)!is_alias << f->bit;
+        seen[sp] |= 1ull << f->bit;
         if (UNLIKELY(f->alias.n)) {
-            st = get_aliased(d, up, f, out, is_alias, &aliased);
+            st = get_aliased(d, up, f, out, sp == BY_ALIAS, &aliased);
         } else {
             st = get_field(d, up, f, out);
         }
@@ -591,12 +615,5 @@ enum status msg_decode_json(const struct msg_desc *desc, void *out, struct str j
     ctx->items_n = 0;
     msg_reset(desc, out);
     st = get_top(&d, desc, out);
-    if (st == ST_BAD_REQUEST && (ctx->flags & MSG_BAD_AS_EMPTY) &&
-        (ctx->issue.kind == MSG_ISSUE_SYNTAX || ctx->issue.kind == MSG_ISSUE_DEPTH)) {
-        ctx->issue.kind = MSG_ISSUE_NONE;
-        msg_reset(desc, out);
-        msg_check_required(ctx, NULL, desc, out);
-        st = OK;
-    }
     return st ? st : msg_finish(ctx, err);
 }

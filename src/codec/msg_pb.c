@@ -182,11 +182,15 @@ static enum status get_len(struct dec *d, const struct msg_frame *fr, struct str
         return st;
     }
     if (f->type == MSG_T_STRING && !utf8_valid(bytes)) return bad_wire(d, &sub);
+    if (f->type == MSG_T_STRING && msg_has_nul(bytes)) {
+        return msg_fail(d->ctx, MSG_ISSUE_TYPE, fr, f, no_value, 0, d->err);
+    }
     msg_set_text(d->ctx, fr, f, at, bytes.p ? bytes : S(""), no_value);
     return OK;
 }
 
-static enum status get_map_entry(struct dec *d, struct str bytes, struct msg_kv *kv)
+static enum status get_map_entry(struct dec *d, const struct msg_frame *fr, struct str bytes,
+                                 struct msg_kv *kv)
 {
     struct rd sub = rd_of(bytes.p ? bytes.p : "", bytes.n);
 
@@ -202,6 +206,8 @@ static enum status get_map_entry(struct dec *d, struct str bytes, struct msg_kv 
         if (to) {
             *to = rd_bytes(&sub, rd_varint(&sub));
             if (sub.bad || !utf8_valid(*to)) return bad_wire(d, &sub);
+            if (msg_has_nul(*to))
+                return msg_fail(d->ctx, MSG_ISSUE_TYPE, fr, fr->f, no_value, 0, d->err);
         } else {
             st = skip_field(d, &sub, (uint32_t)(tag >> 3), (unsigned)(tag & 7));
             if (st) return st;
@@ -254,7 +260,7 @@ static enum status get_repeated(struct dec *d, struct rd *r, const struct msg_fi
     if (wire_of(f) == WIRE_LEN) {
         st = msg_add_item(d->ctx, &fr, f, out, &cap, &item, d->err);
         if (st) return st;
-        return f->type == MSG_T_MAP ? get_map_entry(d, bytes, item)
+        return f->type == MSG_T_MAP ? get_map_entry(d, &fr, bytes, item)
                                     : get_len(d, &fr, bytes, item, depth);
     }
     packed = rd_of(bytes.p ? bytes.p : "", bytes.n);

@@ -76,7 +76,10 @@ static enum status get_value(struct msg_ctx *ctx, const struct msg_frame *fr, st
         if (nomem) return err_nomem(err);
         if (ok) msg_set_text(ctx, fr, f, at, text, text);
         break;
-    case MSG_T_STRING: msg_set_text(ctx, fr, f, at, text, text); break;
+    case MSG_T_STRING:
+        ok = !msg_has_nul(text);
+        if (ok) msg_set_text(ctx, fr, f, at, text, text);
+        break;
     case MSG_T_JSON:
         ok = is_json(text, MSG_DEPTH_MAX);
         if (ok) memcpy(at, &text, sizeof(text));
@@ -159,10 +162,10 @@ enum status msg_decode_query(const struct msg_desc *desc, void *out, struct str 
             return msg_fail(ctx, MSG_ISSUE_UNKNOWN, &fr, NULL, no_value, 0, err);
         }
         bit = 1ull << f->bit;
-        /* The first name wins over the second, unless it has nothing to say. */
-        if ((*msg_has(out) & bit) && f->alias.n && alias != ((aliased & bit) != 0) &&
-            (alias || !value.n))
-            continue;
+        if (*msg_has(out) & bit && !(f->flags & MSG_F_REPEATED)) {
+            /* The first one counts; but a name goes before a second name, unless it has nothing to say. */
+            if (alias || !(aliased & bit) || !value.n) continue;
+        }
         aliased = alias ? aliased | bit : aliased & ~bit;
         st = get_argument(ctx, f, value, out, err);
         if (st) return st;

@@ -163,18 +163,20 @@ TEST(msg_empty_and_broken_bodies)
     T_INT(m.run_view_type, MLFLOW_VIEW_TYPE_ACTIVE_ONLY);
     T_UINT(m.has, 0);
     T_ST(decode(&mlflow_search_runs_desc, &m, (struct str){ NULL, 0 }, MSG_JSON_LENIENT), OK);
-    T_ST(decode(&mlflow_search_runs_desc, &m, S("{\"max_results\":5,"), MSG_JSON_LENIENT), OK);
-    T_INT(m.max_results, 1000);
-    T_ST(decode(&mlflow_search_runs_desc, &m, S("[]"), MSG_JSON_LENIENT), OK);
-    T_ST(decode(&mlflow_search_runs_desc, &m, S("null"), MSG_JSON_LENIENT), OK);
-    T_ST(decode(&mlflow_search_runs_desc, &m, S("\"x\""), MSG_JSON_LENIENT), OK);
+    T_ST(decode(&mlflow_search_runs_desc, &m, S("{\"max_results\":5,"), MSG_JSON_LENIENT),
+         ST_BAD_REQUEST);
+    T_ST(decode(&mlflow_search_runs_desc, &m, S("null"), MSG_JSON_LENIENT), ST_BAD_REQUEST);
+    T_ST(decode(&mlflow_search_runs_desc, &m, S("\"x\""), MSG_JSON_LENIENT), ST_BAD_REQUEST);
+    T_ST(decode(&mlflow_search_runs_desc, &m, S("\"{}\" {}"), MSG_JSON_LENIENT), ST_BAD_REQUEST);
+    T_ST(decode(&mlflow_search_runs_desc, &m, S("\xef\xbb\xbf{}"), MSG_JSON_LENIENT),
+         ST_BAD_REQUEST);
     T_ST(decode(&mlflow_search_runs_desc, &m, S(" "), MSG_EMPTY_OK), OK);
     T_ST(decode(&mlflow_search_runs_desc, &m, S(" "), 0), ST_BAD_REQUEST);
     T_ST(decode(&mlflow_search_runs_desc, &m, S("[]"), 0), ST_BAD_REQUEST);
     T_ST(decode(&mlflow_search_runs_desc, &m, S("{} x"), 0), ST_BAD_REQUEST);
     T_ST(decode(&mlflow_search_runs_desc, &m, S("\"{}\""), 0), ST_BAD_REQUEST);
-    issue(&mlflow_log_batch_desc, S("{\"run_id\":\"x\""), MSG_JSON_LENIENT, MSG_ISSUE_MISSING,
-          "run_id", NULL, "field run_id is missing");
+    issue(&mlflow_log_batch_desc, S(""), MSG_JSON_LENIENT, MSG_ISSUE_MISSING, "run_id", NULL,
+          "field run_id is missing");
     T_CSTR(err.field, "run_id");
     issue(&mlflow_log_batch_desc, S("{\"run_id\":\"x\""), 0, MSG_ISSUE_SYNTAX, "", NULL,
           "request cannot be read at byte 13");

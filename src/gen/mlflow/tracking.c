@@ -111,7 +111,7 @@ static const struct msg_field mlflow_experiment_tag_fields[] = {
       .max_len = 250 },
     { .name = S_INIT("value"), .json = S_INIT("value"), .label = "value", .number = 2, .bit = 1,
       .type = MSG_T_STRING, .off = offsetof(struct mlflow_experiment_tag, value), .size = sizeof(struct str),
-      .max_len = 5000 },
+      .max_len = 20000 },
 };
 const struct msg_desc mlflow_experiment_tag_desc = {
     .name = "mlflow.ExperimentTag", .fields = mlflow_experiment_tag_fields,
@@ -427,7 +427,7 @@ static const struct msg_field mlflow_update_experiment_fields[] = {
     { .name = S_INIT("experiment_id"), .json = S_INIT("experimentId"), .label = "experiment_id", .number = 1,
       .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REQUIRED,
       .off = offsetof(struct mlflow_update_experiment, experiment_id), .size = sizeof(struct str) },
-    { .name = S_INIT("new_name"), .json = S_INIT("newName"), .label = "new_name", .number = 3, .bit = 1,
+    { .name = S_INIT("new_name"), .json = S_INIT("newName"), .label = "name", .number = 3, .bit = 1,
       .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct mlflow_update_experiment, new_name),
       .size = sizeof(struct str), .max_len = 500 },
 };
@@ -481,7 +481,7 @@ static const struct msg_field mlflow_set_experiment_tag_fields[] = {
       .max_len = 250 },
     { .name = S_INIT("value"), .json = S_INIT("value"), .label = "value", .number = 3, .bit = 2,
       .type = MSG_T_STRING, .off = offsetof(struct mlflow_set_experiment_tag, value), .size = sizeof(struct str),
-      .max_len = 5000 },
+      .max_len = 20000 },
 };
 const struct msg_desc mlflow_set_experiment_tag_desc = {
     .name = "mlflow.SetExperimentTag", .fields = mlflow_set_experiment_tag_fields,
@@ -810,13 +810,13 @@ static const struct msg_field mlflow_log_outputs_fields[] = {
       .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct mlflow_log_outputs, run_id),
       .size = sizeof(struct str) },
     { .name = S_INIT("models"), .json = S_INIT("models"), .label = "models", .number = 2, .bit = 1,
-      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_log_outputs, models),
-      .off_n = offsetof(struct mlflow_log_outputs, models_n), .size = sizeof(struct mlflow_model_output),
-      .msg = &mlflow_model_output_desc },
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,
+      .off = offsetof(struct mlflow_log_outputs, models), .off_n = offsetof(struct mlflow_log_outputs, models_n),
+      .size = sizeof(struct mlflow_model_output), .msg = &mlflow_model_output_desc },
 };
 const struct msg_desc mlflow_log_outputs_desc = {
     .name = "mlflow.LogOutputs", .fields = mlflow_log_outputs_fields, .size = sizeof(struct mlflow_log_outputs),
-    .field_n = 2, .required = MLFLOW_LOG_OUTPUTS_HAS_RUN_ID,
+    .field_n = 2, .required = MLFLOW_LOG_OUTPUTS_HAS_RUN_ID | MLFLOW_LOG_OUTPUTS_HAS_MODELS,
 };
 
 static const struct msg_field mlflow_get_metric_history_fields[] = {
@@ -855,21 +855,19 @@ const struct msg_desc mlflow_get_metric_history_response_desc = {
 
 static const struct msg_field mlflow_get_metric_history_bulk_fields[] = {
     { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 1, .bit = 0,
-      .type = MSG_T_STRING, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED,
       .off = offsetof(struct mlflow_get_metric_history_bulk, run_id),
       .off_n = offsetof(struct mlflow_get_metric_history_bulk, run_id_n), .size = sizeof(struct str) },
     { .name = S_INIT("metric_key"), .json = S_INIT("metricKey"), .label = "metric_key", .number = 2, .bit = 1,
-      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED,
-      .off = offsetof(struct mlflow_get_metric_history_bulk, metric_key), .size = sizeof(struct str) },
+      .type = MSG_T_STRING, .off = offsetof(struct mlflow_get_metric_history_bulk, metric_key),
+      .size = sizeof(struct str) },
     { .name = S_INIT("max_results"), .json = S_INIT("maxResults"), .label = "max_results", .number = 3, .bit = 2,
       .type = MSG_T_INT32, .flags = MSG_F_DEF, .off = offsetof(struct mlflow_get_metric_history_bulk, max_results),
       .size = sizeof(int32_t), .def = 25000 },
 };
 const struct msg_desc mlflow_get_metric_history_bulk_desc = {
     .name = "mlflow.GetMetricHistoryBulk", .fields = mlflow_get_metric_history_bulk_fields,
-    .size = sizeof(struct mlflow_get_metric_history_bulk), .field_n = 3,
-    .required = MLFLOW_GET_METRIC_HISTORY_BULK_HAS_RUN_ID | MLFLOW_GET_METRIC_HISTORY_BULK_HAS_METRIC_KEY,
-    .has_def = true,
+    .size = sizeof(struct mlflow_get_metric_history_bulk), .field_n = 3, .has_def = true,
 };
 
 static const struct msg_field mlflow_metric_with_run_id_fields[] = {
