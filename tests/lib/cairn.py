@@ -136,7 +136,7 @@ class CairnServer:
 
     kind = "cairn"
 
-    def __init__(self, data, store=None, blobs=None, args=(), binary=None, env=None, auth="none", prefix=""):
+    def __init__(self, data, store=None, blobs=None, args=(), binary=None, env=None, auth=None, prefix=""):
         self.data = Path(data)
         self.data.mkdir(parents=True, exist_ok=True)
         self.store = store
