@@ -11,8 +11,8 @@ struct sim_pool {
     struct sim_pool *next;
     struct exec_job *first;
     size_t queued, queue_max;
-    unsigned n_workers;
-    bool dead;
+    unsigned n_workers, running; /* jobs that wait for an event run inside each other */
+    bool dead, stopping;
 };
 
 struct sim_actor {
@@ -69,7 +69,7 @@ enum status sim_pool_submit(struct exec_pool *handle, struct exec_job *job)
     struct sim_pool *p = pool_of(handle);
     struct exec_job **at = &p->first;
 
-    if (p->dead || p->queued >= p->queue_max) {
+    if (p->dead || p->stopping || p->queued >= p->queue_max) {
         return ST_UNAVAILABLE;
     }
     while (*at) {
@@ -96,7 +96,7 @@ static uint64_t draw_below(uint64_t n)
     return xoshiro_next(&order) % n; /* the bias is far below what a test could see */
 }
 
-static void run_job(struct sim_pool *p, size_t index)
+static void run_job(struct sim_pool *p, uint64_t index)
 {
     struct exec_job **at = &p->first, *job;
 
@@ -106,15 +106,25 @@ static void run_job(struct sim_pool *p, size_t index)
     job = *at;
     *at = job->next;
     p->queued--;
+    p->running++;
     job->run(job, (unsigned)draw_below(p->n_workers));
+    p->running--;
+}
+
+/* How many of the oldest jobs the free workers could start now. */
+static size_t can_start(const struct sim_pool *p)
+{
+    return p->dead ? 0 : MIN_OF(p->queued, (size_t)(p->n_workers - p->running));
 }
 
 void sim_pool_free(struct exec_pool *handle)
 {
     struct sim_pool *p = pool_of(handle), **at = &pools;
 
-    while (!p->dead && p->queued) {
-        run_job(p, draw_below(MIN_OF(p->queued, (size_t)p->n_workers)));
+    CHECK(p->running == 0 && "a pool is not freed by its own job");
+    p->stopping = true;
+    while (can_start(p)) {
+        run_job(p, draw_below(can_start(p)));
     }
     while (*at != p) {
         at = &(*at)->next;
@@ -185,7 +195,7 @@ bool exec_sim_step(void)
         n += is_ready(a, now_ms);
     }
     for (struct sim_pool *p = pools; p; p = p->next) {
-        n += p->dead ? 0 : MIN_OF(p->queued, (size_t)p->n_workers);
+        n += can_start(p);
     }
     if (n == 0) {
         return false;
@@ -198,13 +208,11 @@ bool exec_sim_step(void)
         }
     }
     for (struct sim_pool *p = pools; p; p = p->next) {
-        uint64_t can_start = p->dead ? 0 : MIN_OF(p->queued, (size_t)p->n_workers);
-
-        if (pick < can_start) {
+        if (pick < can_start(p)) {
             run_job(p, pick);
             return true;
         }
-        pick -= can_start;
+        pick -= can_start(p);
     }
     BUG("the pick lies within what was counted");
 }

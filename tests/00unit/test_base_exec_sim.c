@@ -135,6 +135,38 @@ TEST(waiting_runs_the_others)
     exec_sim_end();
 }
 
+struct waiting_job {
+    struct exec_job job, inner;
+    struct exec_pool *pool;
+    bool answered;
+};
+
+static void wait_inside(struct exec_job *job, unsigned worker ATTR_UNUSED)
+{
+    struct waiting_job *w = CONTAINER_OF(job, struct waiting_job, job);
+
+    T_ST(exec_pool_submit(w->pool, &w->inner), OK);
+    w->answered = exec_event_wait(answered, 1000);
+}
+
+/* A job that waits for another job of its pool needs a second worker, as it does with threads. */
+TEST(waiting_keeps_a_worker_busy)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        struct waiting_job w = { { wait_inside, NULL }, { answer, NULL }, NULL, false };
+
+        exec_sim_begin(1);
+        answered = exec_event_new();
+        T_ST(exec_pool_new(&w.pool, "p", workers, 4, NULL), OK);
+        T_ST(exec_pool_submit(w.pool, &w.job), OK);
+        T_OK(exec_sim_step());
+        T_OK(w.answered == (workers == 2));
+        exec_pool_free(w.pool);
+        exec_event_free(answered);
+        exec_sim_end();
+    }
+}
+
 TEST(freeing_a_pool_runs_what_is_queued)
 {
     struct letter letters[3];
