@@ -197,7 +197,8 @@ static enum status read_rest(struct arena *a, int fd, const char *path, size_t m
     if (info.st_size > 0 && (uint64_t)info.st_size > max) {
         return err_set(err, ST_TOO_BIG, "%s exceeds %zu bytes", base_name(path), max);
     }
-    /* One byte more than the size says: files of /proc say 0, and growth in between is noticed. */
+    /* One byte more than the size says: files of /proc say 0, and growth in between is noticed. It is never more than
+     * max + 1, and full at max + 1 means too big. */
     cap = (info.st_size > 0 ? (size_t)info.st_size : MIN_OF(max, (size_t)4095)) + 1;
     p = arena_alloc(a, cap);
     if (!p) {
@@ -229,9 +230,6 @@ static enum status read_rest(struct arena *a, int fd, const char *path, size_t m
             break;
         }
         n += (size_t)got;
-    }
-    if (n > max) {
-        return err_set(err, ST_TOO_BIG, "%s exceeds %zu bytes", base_name(path), max);
     }
     *out = (struct str){ p, n };
     return OK;

@@ -348,28 +348,20 @@ static int cmp_with_middle(const struct big *digits, int64_t exp10, uint64_t bit
     return big_cmp(&left, &right);
 }
 
-/* Corrects an estimate that is at most a few units off. */
+/* Raises the double of the first 19 digits, which is never above that of all digits, as far as the others ask for. */
 static ATTR_COLD uint64_t round_exactly(const struct decimal *d, uint64_t bits)
 {
     struct big digits;
     int64_t exp10;
-    int c;
 
     big_of_digits(d, &digits, &exp10);
-    bits = MIN_OF(bits, DBL_INFINITE - 1);
     while (bits < DBL_INFINITE) {
-        c = cmp_with_middle(&digits, exp10, bits);
+        int c = cmp_with_middle(&digits, exp10, bits);
+
         if (c < 0 || (c == 0 && !(bits & 1))) {
             break;
         }
         bits++;
-    }
-    while (bits > 0) {
-        c = cmp_with_middle(&digits, exp10, bits - 1);
-        if (c > 0 || (c == 0 && !(bits & 1))) {
-            break;
-        }
-        bits--;
     }
     return bits;
 }

@@ -154,6 +154,10 @@ TEST(printing)
     check_print(1.5e-323, "1.5e-323");
     check_print(2e-323, "2e-323");
     check_print(9.5367431640625e-07, "9.5367431640625e-07");
+    check_print(5e-323, "5e-323"); /* 4.9e-323 is nearer, but longer */
+    check_print(1125899906842624.25,
+                "1125899906842624.2"); /* a tie between two texts: the even digit */
+    check_print(1125899906842624.75, "1125899906842624.8");
     check_print(5.684341886080802e-14,
                 "5.684341886080802e-14"); /* 2^-44: the gap below is half of that above */
     check_print(num_bits_double(0x7ff0000000000000u), "inf");
@@ -243,8 +247,14 @@ static void check_parse(const char *text, uint64_t bits)
 
 TEST(rounding)
 {
-    check_parse("9007199254740993", 0x4340000000000000u); /* tie to even, down */
-    check_parse("9007199254740995", 0x4340000000000002u); /* tie to even, up */
+    check_parse("9007199254740993", 0x4340000000000000u);   /* tie to even, down */
+    check_parse("9007199254740995", 0x4340000000000002u);   /* tie to even, up */
+    check_parse("9007199254740995.0", 0x4340000000000002u); /* ties behind a point */
+    check_parse("9007199254740995.00", 0x4340000000000002u);
+    check_parse("9007199254740995.000", 0x4340000000000002u);
+    check_parse("9007199254740993.000", 0x4340000000000000u);
+    check_parse("562949953421312.3125", 0x4300000000000002u);
+    check_parse("562949953421312.1875", 0x4300000000000002u);
     check_parse("9007199254740993.0000000000000000000001", 0x4340000000000001u);
     check_parse("9007199254740992.9999999999999999999999", 0x4340000000000000u);
     check_parse("1.7976931348623157e308", 0x7fefffffffffffffu);

@@ -39,7 +39,7 @@ TEST(seeded_source_repeats)
 
 TEST(below_is_even)
 {
-    unsigned seen[10] = { 0 };
+    unsigned seen[10] = { 0 }, low;
 
     rand_seed(1);
     T_UINT(rand_below(1), 0);
@@ -53,6 +53,11 @@ TEST(below_is_even)
         T_OK(rand_below(UINT64_MAX) < UINT64_MAX);
         T_OK(rand_below(((uint64_t)1 << 63) + 1) <= (uint64_t)1 << 63);
     }
+    low = 0; /* of 1.5 * 2^63 a third is below 2^62; plain remainders would make it half */
+    for (int i = 0; i < 10000; i++) {
+        low += rand_below(((uint64_t)3 << 62)) < (uint64_t)1 << 62;
+    }
+    T_OK(low > 3100 && low < 3600);
     rand_unseed();
 }
 
