@@ -6,6 +6,7 @@
 #include "core/node.h"
 #include "core/run.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 #include <inttypes.h>
 
 #define CONTEXT_TAG "mlflow.data.context"

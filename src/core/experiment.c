@@ -12,6 +12,7 @@
 #include "core/run.h"
 #include "core/search/driver.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 #include <inttypes.h>
 
 enum { CACHE_MAX = 65536, EXPERIMENTS_MAX = 1000000, TAGS_MAX = 10000 };

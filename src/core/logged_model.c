@@ -5,6 +5,7 @@
 #include "core/names.h"
 #include "core/node.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -9,17 +9,24 @@
 
 #include "core/core.h"
 #include "store/seq.h"
+#include "store/series/point.h"
 
-enum run_status { RUN_RUNNING = 1, RUN_SCHEDULED = 2, RUN_FINISHED = 3, RUN_FAILED = 4, RUN_KILLED = 5 };
+enum run_status {
+    RUN_RUNNING = 1,
+    RUN_SCHEDULED = 2,
+    RUN_FINISHED = 3,
+    RUN_FAILED = 4,
+    RUN_KILLED = 5
+};
 
 /* The newest value of one metric key (maximum by step, timestamp, value), with its extremes over the whole series. */
 struct run_metric {
     struct str key;
     double value;
     int64_t timestamp_ms, step;
-    double min, max;                /* NaN excluded; NaN when there is no other value */
+    double min, max; /* NaN excluded; NaN when there is no other value */
     int64_t min_step, max_step;
-    int64_t n;                      /* points received (duplicates counted) */
+    int64_t n; /* points received (duplicates counted) */
 };
 
 /* A readable copy of a run. Lists are sorted by key in byte order. Lives in the arena of the view that made it. */
@@ -46,8 +53,10 @@ enum status run_get_uid(struct view *v, int64_t uid, struct run_view *out, struc
 /* Calls fn for every run of the experiments whose lifecycle is in `type`, in no order. The view passed to fn lives in a scratch
  * arena until fn returns (run_view_copy() keeps it); fn returns ST_END to stop early. */
 enum status run_each(struct view *v, const int64_t *experiments, size_t n, enum view_type type,
-                     enum status (*fn)(void *ctx, const struct run_view *run, struct err *err), void *ctx, struct err *err);
-enum status run_view_copy(struct arena *a, const struct run_view *from, struct run_view *to, struct err *err);
+                     enum status (*fn)(void *ctx, const struct run_view *run, struct err *err),
+                     void *ctx, struct err *err);
+enum status run_view_copy(struct arena *a, const struct run_view *from, struct run_view *to,
+                          struct err *err);
 /* NULL if absent; binary search. */
 const struct run_metric *run_view_metric(const struct run_view *run, struct str key);
 const struct str *run_view_param(const struct run_view *run, struct str key);
@@ -55,19 +64,18 @@ const struct str *run_view_tag(const struct run_view *run, struct str key);
 
 /* ---- metric history ------------------------------------------------------------------------------------------------- */
 
-struct point {
-    int64_t step, timestamp_ms;
-    double value;
-};
 /* All points of one key of a run in MLflow's order (timestamp, step, value; exact duplicates once), from after the
  * position `after` (NULL = start), at most max. *more says whether points are left. ST_NOT_FOUND only for the run; an unknown key
  * gives no points. */
-enum status run_metric_history(struct view *v, struct str run_id, struct str key, const struct point *after, size_t max,
-                               struct point **out, size_t *n, bool *more, struct err *err);
+enum status run_metric_history(struct view *v, struct str run_id, struct str key,
+                               const struct point *after, size_t max, struct point **out, size_t *n,
+                               bool *more, struct err *err);
 /* The same for an owner that is not a run (a model series). */
-enum status owner_metric_history(struct view *v, int64_t owner, struct str key, struct point **out, size_t *n, struct err *err);
+enum status owner_metric_history(struct view *v, int64_t owner, struct str key, struct point **out,
+                                 size_t *n, struct err *err);
 /* Keys that an owner has points for, sorted. */
-enum status owner_metric_keys(struct view *v, int64_t owner, struct str **out, size_t *n, struct err *err);
+enum status owner_metric_keys(struct view *v, int64_t owner, struct str **out, size_t *n,
+                              struct err *err);
 
 /* ---- writes --------------------------------------------------------------------------------------------------------------- */
 
@@ -115,7 +123,7 @@ struct run_points {
     struct run_point {
         int64_t step, timestamp_ms;
         double value;
-        uint32_t key;               /* index into keys */
+        uint32_t key; /* index into keys */
     } * points;
     size_t n, cap;
     struct str *keys;
@@ -124,8 +132,8 @@ struct run_points {
 };
 enum status run_points_begin(struct run_points *p, struct arena *a, struct err *err);
 /* key is copied when first seen. NaN is made canonical. */
-enum status run_points_add(struct run_points *p, struct str key, double value, int64_t timestamp_ms, int64_t step,
-                           struct err *err);
+enum status run_points_add(struct run_points *p, struct str key, double value, int64_t timestamp_ms,
+                           int64_t step, struct err *err);
 
 /* Logs points, params and tags of one run: all or nothing. Used by log-metric, log-parameter, set-tag and log-batch.
  * Params are immutable: the same value again is nothing, another is ST_INVALID with MLflow's text (`batch` chooses between its two texts). A tag given twice: the
@@ -153,10 +161,13 @@ void run_tag_delete_init(struct run_tag_delete *t, struct core *core, struct are
 
 /* For operations of other services that change a run inside their own validate(), on the sequencer: finds the head (cold
  * ones are loaded) and checks that the run is active. *uid and *experiment are set. */
-enum status run_require_active(struct group *g, struct str run_id, int64_t *uid, int64_t *experiment, struct err *err);
+enum status run_require_active(struct group *g, struct str run_id, int64_t *uid,
+                               int64_t *experiment, struct err *err);
 /* Appends points to an owner without a head (a model series), inside validate(). Keys are registered. They become readable after the commit. */
-enum status group_owner_points(struct group *g, int64_t owner, const struct run_points *p, struct err *err);
+enum status group_owner_points(struct group *g, int64_t owner, const struct run_points *p,
+                               struct err *err);
 /* Sets the lifecycle of every run of an experiment, inside validate() of an operation on the experiment. */
-enum status group_experiment_runs_lifecycle(struct group *g, int64_t experiment, enum lifecycle to, struct err *err);
+enum status group_experiment_runs_lifecycle(struct group *g, int64_t experiment, enum lifecycle to,
+                                            struct err *err);
 
 #endif

@@ -22,19 +22,19 @@ struct group;
 struct write_op;
 
 struct write_kind {
-    const char *name;       /* "run.create": in logs, metrics and audit */
+    const char *name; /* "run.create": in logs, metrics and audit */
     enum status (*validate)(struct write_op *op, struct group *g, struct err *err);
     void (*apply)(struct write_op *op); /* may be NULL */
     /* Called instead of apply() when the operation passed validate() but the group did not commit; may be NULL. */
     void (*undo)(struct write_op *op);
-    bool sql;               /* validate() runs SQL that can fail: give it a savepoint */
+    bool sql; /* validate() runs SQL that can fail: give it a savepoint */
 };
 
 struct write_op {
     const struct write_kind *kind;
     struct arena *arena;
     void (*done)(struct write_op *op);
-    void *user;             /* the submitter's */
+    void *user; /* the submitter's */
     /* Out, valid in done(). */
     enum status st;
     struct err err;
@@ -42,14 +42,49 @@ struct write_op {
     struct mpsc_node link;
     struct write_op *next;
     bool passed;
-    size_t bytes;           /* in: size of the request, for the cap on waiting bytes */
+    size_t effects_from, effects_n;
+    size_t bytes; /* in: size of the request, for the cap on waiting bytes */
 };
 
 #define WRITE_OP_OF(ptr, type) CONTAINER_OF((ptr), type, op)
 
+/* ---- life cycle ----------------------------------------------------------------------------------------------------------- */
+
+struct seq_options {
+    struct sql_db *db;
+    struct mkeys *mkeys;
+    struct heads *heads;
+    struct series *series;
+    struct sql_conn *writer; /* taken over */
+    int64_t
+        drain_age_ms; /* 0 = 10,000: changes older than this are moved from the log to packs and rows */
+    size_t drain_bytes; /* 0 = 8 MiB of points in memory or of log: drained at once */
+    int64_t
+        head_age_ms; /* 0 = 60,000: a head that only got points is written this long after the last time */
+    size_t wait_ops, wait_bytes; /* 0 = 65,536 operations, 256 MiB */
+};
+/* Replays the log into heads and series, then starts the actor. On failure the writer is disconnected as well. */
+enum status seq_open(struct seq **out, const struct seq_options *opt, struct err *err) ATTR_CHECK;
+/* Finishes what waits, drains, stops. NULL-safe. Before mkeys, heads and series are closed. */
+void seq_close(struct seq *s);
+
+struct seq_stats {
+    size_t waiting, waiting_bytes;
+    uint64_t groups, ops, points, drains, failed_groups;
+    int64_t last_seq, mark, drain;
+    size_t log_bytes;
+};
+/* Any thread; numbers of different moments. */
+void seq_stats(struct seq *s, struct seq_stats *out);
+
+/* ---- submitting ------------------------------------------------------------------------------------------------------------ */
+
+/* When it answers anything but OK, done() is not called and op->err says why. */
 enum status seq_submit(struct seq *s, struct write_op *op) ATTR_CHECK;
 /* For commands and tests: submits and waits. Never on a loop thread. Returns op->st and copies op->err. */
 enum status seq_run(struct seq *s, struct write_op *op, struct err *err);
+/* Moves everything from the log to packs and rows now; waits. For commands and tests, never on a loop thread. */
+enum status seq_drain(struct seq *s, struct err *err);
 
 /* ---- inside validate() ------------------------------------------------------------------------------------------------ */
 
@@ -57,5 +92,42 @@ struct sql_conn *group_conn(struct group *g);
 int64_t group_now_ms(const struct group *g);
 /* A new node uid; unused ones leave gaps after a failed group. */
 int64_t group_new_uid(struct group *g);
+/* The next value of a dense counter ("node:0:2"); given back when the operation or its group fails. The first use of a
+ * name reads its row; rows are written once per group. A counter is used either this way or with SQL, never both. */
+enum status group_counter(struct group *g, struct str name, int64_t *out, struct err *err);
+
+/* ---- for services whose state is in memory (runs) ----------------------------------------------------------------------- */
+
+struct batch_builder;
+struct mkeys;
+struct heads;
+struct series;
+struct stamp;
+
+struct batch_builder *group_batch(struct group *g);
+struct mkeys *group_mkeys(struct group *g);
+struct heads *group_heads(struct group *g);
+struct series *group_series(struct group *g);
+/* Lives until the group has ended. */
+struct arena *group_arena(struct group *g);
+/* Number of the last drain: what heads_dirty() and heads_create() want. */
+int64_t group_drain(const struct group *g);
+/* The stamp of a record of this group. */
+void group_stamp(const struct group *g, uint32_t ordinal, struct stamp *out);
+/* Something that happens when the group has committed (apply, which cannot fail), or has not (undo), in order, undo in
+ * reverse. Either may be NULL. When this fails with ST_NOMEM the caller undoes its own. */
+enum status group_effect(struct group *g, void (*apply)(void *ctx), void (*undo)(void *ctx),
+                         void *ctx, struct err *err) ATTR_CHECK;
+/* What earlier operations of the group changed and readers do not see yet, by (kind, a, b). A put of an operation that fails is
+ * taken back. value must not be NULL. */
+enum pending_kind {
+    PENDING_LIFECYCLE = 1,
+    PENDING_EXPERIMENT = 2,
+    PENDING_PARAM = 3,
+    PENDING_TAG = 4
+};
+const void *group_pending(struct group *g, enum pending_kind kind, int64_t a, int64_t b);
+enum status group_pending_put(struct group *g, enum pending_kind kind, int64_t a, int64_t b,
+                              const void *value, struct err *err) ATTR_CHECK;
 
 #endif

@@ -2,17 +2,21 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
+#include "gen/sql/batch.inc.h"
 #include "gen/sql/dataset.inc.h"
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
 #include "gen/sql/logged_model.inc.h"
+#include "gen/sql/run.inc.h"
 #include "gen/sql/token.inc.h"
 
 const struct sql_query_area sql_query_areas[] = {
+    { area_batch, ARRAY_N(area_batch) },
     { area_dataset, ARRAY_N(area_dataset) },
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },
     { area_logged_model, ARRAY_N(area_logged_model) },
+    { area_run, ARRAY_N(area_run) },
     { area_token, ARRAY_N(area_token) },
 };
 const unsigned sql_query_areas_n = ARRAY_N(sql_query_areas);

@@ -5,10 +5,12 @@
 #ifndef CAIRN_GEN_SQL_QUERIES_H
 #define CAIRN_GEN_SQL_QUERIES_H
 
+#include "gen/sql/batch.h"
 #include "gen/sql/dataset.h"
 #include "gen/sql/experiment.h"
 #include "gen/sql/graph.h"
 #include "gen/sql/logged_model.h"
+#include "gen/sql/run.h"
 #include "gen/sql/token.h"
 
 #endif

@@ -8,7 +8,6 @@ static const struct {
     enum sql_engine engine;
     const struct sql_ops *ops;
 } engines[] = {
-    { SQL_POSTGRES, &sql_postgres_ops },
     { SQL_SQLITE, &sql_sqlite_ops },
 };
 
@@ -242,6 +241,11 @@ void sql_read_end(struct sql_conn *c)
 bool sql_in_transaction(const struct sql_conn *c)
 {
     return c->tx != TX_NONE;
+}
+
+bool sql_tx_failed(const struct sql_conn *c)
+{
+    return c->failed;
 }
 
 enum status sql_savepoint(struct sql_conn *c, struct err *err)

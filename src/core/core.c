@@ -1,0 +1,141 @@
+/* core/core.c - see core.h and core_open.h. */
+#include "core/core_open.h"
+
+#include "base/mem.h"
+#include "core/experiment.h"
+#include "store/heads.h"
+#include "store/mkeys.h"
+#include "store/series/series.h"
+
+enum {
+    READERS = 4,
+    READERS_MAX = 64,
+    READ_QUEUE = 4096,
+    TAIL_BYTES = 32 << 20,
+    HEAD_BYTES = 64 << 20,
+    KEY_BYTES = 32 << 20
+};
+
+struct core_all {
+    struct core core;
+    struct exec_pool *pool;
+    struct sql_conn *conns[READERS_MAX];
+    unsigned conns_n;
+    char *artifact_root;
+};
+
+#define ALL_OF(c) CONTAINER_OF((c), struct core_all, core)
+
+static void read_run(struct exec_job *job, unsigned worker)
+{
+    struct read_job *r = CONTAINER_OF(job, struct read_job, job);
+    struct view v = { r->core, ALL_OF(r->core)->conns[worker], r->arena };
+
+    r->run(r, &v);
+}
+
+enum status core_read_submit(struct core *core, struct read_job *job)
+{
+    job->core = core;
+    job->job.run = read_run;
+    return exec_pool_submit(ALL_OF(core)->pool, &job->job);
+}
+
+void core_view(struct core *core, struct arena *a, struct view *v)
+{
+    *v = (struct view){ core, ALL_OF(core)->conns[0], a };
+}
+
+static enum status open_seq(struct core *c, const struct core_options *opt, struct err *err)
+{
+    struct seq_options so = { .db = c->db,
+                              .drain_age_ms = opt->drain_age_ms,
+                              .drain_bytes = opt->drain_bytes,
+                              .head_age_ms = opt->head_age_ms };
+    enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
+
+    if (!st)
+        st = mkeys_open(&c->mkeys, so.writer, opt->key_bytes ? opt->key_bytes : KEY_BYTES, err);
+    if (!st)
+        st = heads_open(&c->heads, c->mkeys, opt->head_bytes ? opt->head_bytes : HEAD_BYTES, err);
+    if (!st) st = series_open(&c->series, opt->tail_bytes ? opt->tail_bytes : TAIL_BYTES, err);
+    if (st) {
+        sql_disconnect(so.writer);
+        return st;
+    }
+    so.mkeys = c->mkeys;
+    so.heads = c->heads;
+    so.series = c->series;
+    return seq_open(&c->seq, &so, err);
+}
+
+static enum status open_readers(struct core_all *all, const struct core_options *opt,
+                                struct err *err)
+{
+    unsigned n = MIN_OF(opt->readers ? opt->readers : (unsigned)READERS, (unsigned)READERS_MAX);
+    enum status st = OK;
+
+    while (!st && all->conns_n < n) {
+        st = sql_connect(&all->conns[all->conns_n], all->core.db, SQL_READER, err);
+        all->conns_n += st == OK;
+    }
+    if (!st) {
+        st = exec_pool_new(&all->pool, "reader", n, opt->read_queue ? opt->read_queue : READ_QUEUE,
+                           err);
+    }
+    return st;
+}
+
+enum status core_open(struct core **out, const struct core_options *opt, struct err *err)
+{
+    struct core_all *all = (struct core_all *)mem_zalloc(1, sizeof(*all));
+    struct core *c;
+    enum status st;
+
+    *out = NULL;
+    if (!all) {
+        return err_nomem(err);
+    }
+    c = &all->core;
+    all->artifact_root = (char *)mem_alloc(opt->artifact_root.n + 1);
+    if (!all->artifact_root) {
+        mem_free(all);
+        return err_nomem(err);
+    }
+    if (opt->artifact_root.n > 0)
+        memcpy(all->artifact_root, opt->artifact_root.p, opt->artifact_root.n);
+    c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
+    st = sql_open(&c->db, &opt->sql, err);
+    if (!st) st = experiments_new(&c->experiments, err);
+    if (!st) st = open_seq(c, opt, err);
+    if (!st) st = open_readers(all, opt, err);
+    if (!st) st = experiments_ensure_default(c, err);
+    if (st) {
+        core_close(c);
+        return st;
+    }
+    *out = c;
+    return OK;
+}
+
+void core_close(struct core *core)
+{
+    struct core_all *all;
+
+    if (!core) {
+        return;
+    }
+    all = ALL_OF(core);
+    exec_pool_free(all->pool);
+    for (unsigned i = 0; i < all->conns_n; i++) {
+        sql_disconnect(all->conns[i]);
+    }
+    seq_close(core->seq);
+    series_close(core->series);
+    heads_close(core->heads);
+    mkeys_close(core->mkeys);
+    experiments_free(core->experiments);
+    sql_close_db(core->db);
+    mem_free(all->artifact_root);
+    mem_free(all);
+}

@@ -1,0 +1,32 @@
+/* core/core_open.h - making the one struct core of a process: store, caches, sequencer, readers.
+ * Ownership: core_open() gives it to the caller, who closes it after everything that submits to it has stopped. Blobs are the
+ * caller's to set and close. Thread rule: open and close on one thread, never a loop. */
+#ifndef CAIRN_CORE_CORE_OPEN_H
+#define CAIRN_CORE_CORE_OPEN_H
+
+#include "core/core.h"
+#include "store/seq.h"
+#include "store/sql/sql.h"
+
+struct core_options {
+    struct sql_options sql;
+    struct str artifact_root; /* copied */
+    unsigned readers;         /* pool threads with a connection each; 0 = 4 */
+    size_t read_queue;        /* reads waiting; 0 = 4,096 */
+    size_t tail_bytes;        /* points in memory; 0 = 32 MiB */
+    size_t head_bytes;        /* runs in memory; 0 = 64 MiB */
+    size_t key_bytes;         /* names in memory; 0 = 32 MiB */
+    int64_t drain_age_ms;     /* these as in struct seq_options */
+    size_t drain_bytes;
+    int64_t head_age_ms;
+};
+
+/* Opens and migrates the store, replays its log, makes experiment 0. */
+enum status core_open(struct core **out, const struct core_options *opt,
+                      struct err *err) ATTR_CHECK;
+void core_close(struct core *core); /* NULL-safe; finishes reads and writes that wait */
+
+/* For commands and tests: fills *v with the first connection of the pool; no read job may run meanwhile. */
+void core_view(struct core *core, struct arena *a, struct view *v);
+
+#endif

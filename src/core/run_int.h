@@ -1,0 +1,33 @@
+/* core/run_int.h - shared by the files of core/run. */
+#ifndef CAIRN_CORE_RUN_INT_H
+#define CAIRN_CORE_RUN_INT_H
+
+#include "core/run.h"
+#include "store/heads.h"
+#include "store/series/batch.h"
+#include "store/series/series.h"
+
+#define RUN_NAME_TAG S("mlflow.runName")
+
+/* The head of a run, as the group sees it; ST_NOT_FOUND "Run with id=X not found". */
+enum status run_head(struct group *g, struct str run_id, struct head **out, struct err *err);
+/* ST_INVALID unless the run is active in the eyes of the group. */
+enum status run_check_active(struct group *g, const struct head *h, struct err *err);
+
+/* Points of one owner inside a group: keys looked up, room reserved, record written; then appended or given back. */
+struct points_write {
+    struct series *series;
+    struct tail *tail;
+    struct tail_point *points;
+    struct mkey **keys; /* of the request's keys */
+    size_t n, keys_n;
+};
+enum status points_prepare(struct group *g, struct points_write *w, struct arena *a,
+                           const struct run_points *p, struct err *err);
+enum status points_reserve(struct points_write *w, int64_t owner, struct err *err);
+enum status points_record(struct group *g, const struct points_write *w, enum batch_kind kind,
+                          int64_t owner, const struct run_points *p, struct err *err);
+void points_append(struct points_write *w);
+void points_undo(struct points_write *w);
+
+#endif

@@ -1,0 +1,739 @@
+/* store/seq.c - the sequencer: taking groups, committing them, answering. See seq.h for the order of steps. */
+#include "store/seq_int.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+
+enum {
+    GROUP_OPS_MAX = 4096,
+    GROUP_POINTS_MAX = 100000,
+    GROUP_BYTES_MAX = 4 << 20,
+    GROUP_ARENA_MAX = 256 << 20,
+    EFFECTS_MAX = 1 << 20,
+    PENDING_MAX = 1 << 20,
+    PART = 0,
+    DRAIN_AGE_MS = 10000,
+    DRAIN_BYTES = 8 << 20,
+    HEAD_AGE_MS = 60000,
+    WAIT_OPS = 65536,
+    WAIT_BYTES = 256 << 20,
+    DOUBT_RETRY_MS = 200,
+    SEQ_RETRY_AFTER_S = 1
+};
+
+/* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
+
+struct sql_conn *group_conn(struct group *g)
+{
+    return g->s->writer;
+}
+
+int64_t group_now_ms(const struct group *g)
+{
+    return g->now_ms;
+}
+
+int64_t group_new_uid(struct group *g)
+{
+    return ++g->s->last_uid;
+}
+
+struct batch_builder *group_batch(struct group *g)
+{
+    return &g->batch;
+}
+
+struct mkeys *group_mkeys(struct group *g)
+{
+    return g->s->mkeys;
+}
+
+struct heads *group_heads(struct group *g)
+{
+    return g->s->heads;
+}
+
+struct series *group_series(struct group *g)
+{
+    return g->s->series;
+}
+
+struct arena *group_arena(struct group *g)
+{
+    return g->arena;
+}
+
+int64_t group_drain(const struct group *g)
+{
+    return g->s->drain;
+}
+
+void group_stamp(const struct group *g, uint32_t ordinal, struct stamp *out)
+{
+    *out = (struct stamp){ .epoch = g->s->epoch, .seq = g->seq, .ordinal = ordinal };
+}
+
+enum status group_effect(struct group *g, void (*apply)(void *ctx), void (*undo)(void *ctx),
+                         void *ctx, struct err *err)
+{
+    struct effect *e = vec_add(&g->effects);
+
+    if (!e) {
+        return err_nomem(err);
+    }
+    *e = (struct effect){ apply, undo, ctx };
+    return OK;
+}
+
+enum status group_counter(struct group *g, struct str name, int64_t *out, struct err *err)
+{
+    struct seq *s = g->s;
+    struct q_counter_get_row row = { 0 };
+    struct counter *c = NULL;
+    enum status st;
+
+    *out = 0;
+    for (size_t i = 0; i < s->counters_n; i++) {
+        if (str_eq(str_cstr(s->counters[i].name), name)) {
+            c = &s->counters[i];
+        }
+    }
+    if (!c) {
+        if (NEVER(s->counters_n == COUNTERS_MAX || name.n >= COUNTER_NAME_MAX)) {
+            return err_set(err, ST_INTERNAL, "no room for counter %.*s", STR_ARG(name));
+        }
+        st = q_counter_get(s->writer, NULL, name, &row, err);
+        if (st && st != ST_NOT_FOUND) return st;
+        c = &s->counters[s->counters_n++];
+        memset(c->name, 0, sizeof(c->name));
+        memcpy(c->name, name.p, name.n);
+        c->value = c->committed = row.value;
+    }
+    *out = ++c->value;
+    return OK;
+}
+
+/* ---- pending changes --------------------------------------------------------------------------------------------------------- */
+
+struct pending_key {
+    int64_t kind, a, b;
+};
+
+const void *group_pending(struct group *g, enum pending_kind kind, int64_t a, int64_t b)
+{
+    struct pending_key key = { kind, a, b };
+
+    return g->pending.n ? str_map_get(&g->pending, str_of(&key, sizeof(key))) : NULL;
+}
+
+enum status group_pending_put(struct group *g, enum pending_kind kind, int64_t a, int64_t b,
+                              const void *value, struct err *err)
+{
+    struct pending_key key = { kind, a, b };
+    struct str k = arena_str(g->arena, str_of(&key, sizeof(key)));
+    struct pending_change *c = vec_add(&g->pending_log);
+    union {
+        const void *in;
+        void *out;
+    } v = { .in = value };
+
+    if (!k.p || !c) {
+        g->pending_log.n -= c != NULL;
+        return err_nomem(err);
+    }
+    *c = (struct pending_change){ k, str_map_get(&g->pending, k) };
+    if (str_map_put(&g->pending, k, v.out)) {
+        g->pending_log.n--;
+        return err_nomem(err);
+    }
+    return OK;
+}
+
+static void pending_rollback(struct group *g, size_t mark)
+{
+    while (g->pending_log.n > mark) {
+        struct pending_change *c = &g->pending_log.p[--g->pending_log.n];
+
+        if (!c->before || str_map_put(&g->pending, c->key, c->before)) {
+            (void)str_map_remove(&g->pending,
+                                 c->key); /* a put over an existing entry needs no memory */
+        }
+    }
+}
+
+/* ---- a group: start, validate ------------------------------------------------------------------------------------------------- */
+
+static void group_reset(struct group *g)
+{
+    arena_reset(g->arena);
+    batch_clear(&g->batch);
+    vec_clear(&g->effects);
+    if (g->pending_log.n > 0) {
+        str_map_release(&g->pending);
+    }
+    vec_clear(&g->pending_log);
+    g->first = g->last = NULL;
+    g->ops_n = g->passed_n = g->failed_n = 0;
+}
+
+static void effects_undo(struct group *g, size_t mark)
+{
+    while (g->effects.n > mark) {
+        struct effect *e = &g->effects.p[--g->effects.n];
+
+        if (e->undo) e->undo(e->ctx);
+    }
+}
+
+struct group_mark {
+    struct batch_mark batch;
+    size_t effects, pending, keys;
+    int64_t counters[COUNTERS_MAX];
+    size_t counters_n;
+};
+
+static void mark_take(struct group *g, struct group_mark *m)
+{
+    struct seq *s = g->s;
+
+    m->batch = batch_mark(&g->batch);
+    m->effects = g->effects.n;
+    m->pending = g->pending_log.n;
+    m->keys = mkeys_mark(s->mkeys);
+    m->counters_n = s->counters_n;
+    for (size_t i = 0; i < s->counters_n; i++) {
+        m->counters[i] = s->counters[i].value;
+    }
+}
+
+/* sql_undone: the statements of the operation were rolled back too, so its new keys do not exist. */
+static void mark_back(struct group *g, const struct group_mark *m, bool sql_undone)
+{
+    struct seq *s = g->s;
+
+    effects_undo(g, m->effects);
+    pending_rollback(g, m->pending);
+    batch_rollback(&g->batch, &m->batch);
+    if (sql_undone) {
+        mkeys_rollback(s->mkeys, m->keys);
+    }
+    for (size_t i = 0; i < s->counters_n; i++) {
+        s->counters[i].value = i < m->counters_n ? m->counters[i] : s->counters[i].committed;
+    }
+}
+
+/* False when the transaction is lost. */
+static bool validate_one(struct group *g, struct write_op *op)
+{
+    struct sql_conn *c = g->s->writer;
+    struct group_mark mark;
+    bool lost = false;
+    enum status st = OK;
+
+    mark_take(g, &mark);
+    op->passed = false;
+    op->effects_from = mark.effects;
+    if (op->kind->sql) {
+        st = sql_savepoint(c, &op->err);
+        lost = st != OK;
+    }
+    if (!st) {
+        st = op->kind->validate(op, g, &op->err);
+        if (!st && op->kind->sql) st = sql_release(c, &op->err);
+        if (st && op->kind->sql) {
+            struct err ignored = ERR_INIT;
+
+            lost = sql_rollback_to(c, &ignored) != OK;
+        } else {
+            lost = sql_tx_failed(c);
+        }
+    }
+    op->st = st;
+    op->effects_n = g->effects.n - mark.effects;
+    if (st) {
+        mark_back(g, &mark, op->kind->sql);
+        g->failed_n++;
+    } else {
+        op->passed = true;
+        g->passed_n++;
+    }
+    return !lost;
+}
+
+/* ---- a group: end -------------------------------------------------------------------------------------------------------------- */
+
+static void answer(struct seq *s, struct write_op *op)
+{
+    atomic_fetch_sub_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&s->waiting, 1, memory_order_relaxed);
+    op->done(op);
+}
+
+static void answer_all(struct group *g)
+{
+    struct write_op *next;
+
+    for (struct write_op *op = g->first; op; op = next) {
+        next = op->next;
+        answer(g->s, op);
+    }
+    g->first = g->last = NULL;
+}
+
+static void group_committed(struct group *g)
+{
+    struct seq *s = g->s;
+
+    s->last_seq = g->seq;
+    s->log_bytes += g->batch.body.n;
+    if (s->log_since_ms < 0) {
+        s->log_since_ms = clock_mono_ms();
+    }
+    for (size_t i = 0; i < s->counters_n; i++) {
+        s->counters[i].committed = s->counters[i].value;
+    }
+    for (struct write_op *op = g->first; op; op = op->next) {
+        if (!op->passed) {
+            continue;
+        }
+        if (op->kind->apply) op->kind->apply(op);
+        for (size_t i = 0; i < op->effects_n; i++) {
+            struct effect *e = &g->effects.p[op->effects_from + i];
+
+            if (e->apply) e->apply(e->ctx);
+        }
+    }
+    mkeys_commit(s->mkeys);
+    atomic_fetch_add_explicit(&s->groups, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->ops, g->passed_n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->points, (uint64_t)g->batch.points_n, memory_order_relaxed);
+}
+
+/* Every operation of the group, also one that failed by itself: its failure may rest on one that now did not happen. */
+static void group_failed(struct group *g, enum status st, const struct err *why)
+{
+    struct seq *s = g->s;
+
+    effects_undo(g, 0);
+    for (struct write_op *op = g->first; op; op = op->next) {
+        if (op->passed && op->kind->undo) op->kind->undo(op);
+        op->passed = false;
+        op->st = st == ST_NOMEM ? ST_NOMEM : ST_UNAVAILABLE;
+        op->err = *why;
+        op->err.code = op->st;
+        if (op->err.retry_after_s == 0) op->err.retry_after_s = SEQ_RETRY_AFTER_S;
+    }
+    mkeys_rollback(s->mkeys, 0);
+    heads_group_failed(s->heads);
+    for (size_t i = 0; i < s->counters_n; i++) {
+        s->counters[i].value = s->counters[i].committed;
+    }
+    atomic_fetch_add_explicit(&s->failed_groups, 1, memory_order_relaxed);
+}
+
+static enum status counters_write(struct seq *s, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; i < s->counters_n && !st; i++) {
+        struct counter *c = &s->counters[i];
+
+        if (c->value != c->committed) {
+            st = q_counter_set(s->writer, str_cstr(c->name), c->value, err);
+        }
+    }
+    return st;
+}
+
+static enum status group_commit(struct group *g, struct err *err)
+{
+    struct seq *s = g->s;
+    struct str body;
+    enum status st = counters_write(s, err);
+
+    if (!st) st = batch_finish(&g->batch, g->seq, s->epoch, PART, &body, err);
+    FAILPOINT("seq.group.before_batch");
+    /* Every group has a row, also one without records: it is what tells the outcome of a commit in doubt. */
+    if (!st) st = q_batch_insert(s->writer, g->seq, s->epoch, PART, g->batch.points_n, body, err);
+    FAILPOINT("seq.group.before_commit");
+    if (!st && FAILPOINT_ERR("seq.group.commit_fails")) {
+        st = err_set(err, ST_UNAVAILABLE, "the store cannot be written");
+    }
+    if (!st) st = sql_commit(s->writer, err);
+    FAILPOINT("seq.group.after_commit");
+    return st;
+}
+
+static void take_op(struct seq *s, struct group *g)
+{
+    struct write_op *op = s->first;
+
+    s->first = op->next;
+    if (!s->first) s->last = NULL;
+    op->next = NULL;
+    op->passed = false;
+    *(g->last ? &g->last->next : &g->first) = op;
+    g->last = op;
+    g->ops_n++;
+}
+
+static bool group_full(const struct group *g)
+{
+    return g->ops_n >= GROUP_OPS_MAX || g->batch.points_n >= GROUP_POINTS_MAX ||
+           g->batch.records.n >= GROUP_BYTES_MAX;
+}
+
+/* The transaction broke under this operation: why all others fail with it. */
+static enum status group_lost(const struct write_op *op, struct err *err)
+{
+    if (op->st == ST_UNAVAILABLE || op->st == ST_NOMEM || op->st == ST_CORRUPT || op->st == ST_IO) {
+        *err = op->err;
+        return op->st;
+    }
+    LOG_ERROR("store", "%s broke its group: %s", op->kind->name, op->err.message);
+    return err_set(err, ST_UNAVAILABLE, "another write of the same moment failed");
+}
+
+static void group_run(struct seq *s)
+{
+    struct group *g = &s->g;
+    struct err err = ERR_INIT;
+    enum status st;
+
+    group_reset(g);
+    heads_group_begin(s->heads);
+    g->seq = s->last_seq + 1;
+    g->now_ms = clock_wall_ms();
+    st = sql_begin(s->writer, &err);
+    while (s->first && !group_full(g)) {
+        struct write_op *op = s->first;
+
+        take_op(s, g);
+        if (!st && !validate_one(g, op)) {
+            st = group_lost(op, &err);
+        }
+    }
+    if (!st && g->passed_n == 0) {
+        sql_rollback(s->writer);
+        mkeys_rollback(s->mkeys, 0);
+        answer_all(g);
+        return;
+    }
+    if (!st) st = group_commit(g, &err);
+    if (st && sql_outcome_unknown(s->writer)) {
+        LOG_ERROR("store", "the outcome of a commit is unknown: %s", err.message);
+        s->doubt = DOUBT_GROUP;
+        return;
+    }
+    if (st) {
+        sql_rollback(s->writer);
+        LOG_WARN("store", "a group of %zu operations failed: %s", g->ops_n, err.message);
+        group_failed(g, st, &err);
+    } else {
+        group_committed(g);
+    }
+    FAILPOINT("seq.group.before_answer");
+    answer_all(g);
+}
+
+/* ---- a commit in doubt ------------------------------------------------------------------------------------------------------- */
+
+static enum status last_row_seq(struct seq *s, int64_t *seq, int64_t *drain, int64_t *folded,
+                                struct err *err)
+{
+    struct q_batch_last_row last = { 0 };
+    struct q_part_get_row part = { 0 };
+    enum status st = sql_begin(s->writer, err);
+
+    if (!st) st = q_batch_last(s->writer, NULL, &last, err);
+    if (!st) st = q_part_get(s->writer, NULL, PART, &part, err);
+    sql_rollback(s->writer);
+    *seq = last.seq;
+    *drain = part.drain;
+    *folded = part.folded;
+    return st;
+}
+
+/* Asks the database what became of the commit; false when it still does not answer. */
+static bool doubt_resolve(struct seq *s)
+{
+    struct err err = ERR_INIT;
+    int64_t seq, drain, folded;
+    bool give_up = atomic_load_explicit(&s->stopping, memory_order_acquire);
+
+    if (last_row_seq(s, &seq, &drain, &folded, &err)) {
+        if (!give_up) {
+            return false;
+        }
+        seq = drain =
+            0; /* stopping: nobody can know; clients are told to retry, the log knows better after a start */
+    }
+    if (s->doubt == DOUBT_GROUP) {
+        if (seq == s->g.seq) {
+            group_committed(&s->g);
+        } else {
+            err_set(&err, ST_UNAVAILABLE, "the database was lost while committing");
+            group_failed(&s->g, ST_UNAVAILABLE, &err);
+        }
+        answer_all(&s->g);
+    } else if (drain == s->drain + 1) {
+        seq_drain_committed(s, drain, folded);
+    }
+    s->doubt = DOUBT_NONE;
+    return true;
+}
+
+/* ---- the actor ---------------------------------------------------------------------------------------------------------------- */
+
+static void take_inbox(struct seq *s)
+{
+    struct mpsc_node *n = mpsc_take_all(&s->inbox), *next;
+
+    for (; n; n = next) {
+        struct write_op *op = CONTAINER_OF(n, struct write_op, link);
+
+        next = atomic_load_explicit(&n->next, memory_order_relaxed);
+        op->next = NULL;
+        *(s->last ? &s->last->next : &s->first) = op;
+        s->last = op;
+    }
+}
+
+/* Drains when memory or log are full enough, old enough, or somebody asked. */
+static void drain_if_due(struct seq *s, int64_t now)
+{
+    struct err err = ERR_INIT;
+    bool wanted = atomic_load_explicit(&s->drain_wanted, memory_order_acquire);
+    bool full = series_bytes(s->series) >= s->opt.drain_bytes || s->log_bytes >= s->opt.drain_bytes;
+    bool old = s->log_since_ms >= 0 && now - s->log_since_ms >= s->opt.drain_age_ms;
+
+    if ((!full && !old && !wanted) || now < s->drain_retry_ms) {
+        return;
+    }
+    if (seq_drain_now(s, wanted, &err)) {
+        LOG_WARN("store", "moving points to packs failed, trying again: %s", err.message);
+        s->drain_retry_ms = now + 1000;
+    } else {
+        atomic_store_explicit(&s->drain_wanted, false, memory_order_release);
+    }
+}
+
+static int64_t next_wake(struct seq *s, int64_t now, int64_t checkpoint_in)
+{
+    int64_t in = checkpoint_in;
+
+    if (s->log_since_ms >= 0) {
+        int64_t due = MAX_OF(s->log_since_ms + s->opt.drain_age_ms, s->drain_retry_ms) - now;
+
+        due = MAX_OF(due, (int64_t)1);
+        in = in < 0 ? due : MIN_OF(in, due);
+    }
+    return in;
+}
+
+static int64_t seq_step(void *ctx)
+{
+    struct seq *s = (struct seq *)ctx;
+    int64_t now, checkpoint_in;
+    bool stopping;
+
+    do {
+        stopping = atomic_load_explicit(&s->stopping, memory_order_acquire);
+        if (s->doubt != DOUBT_NONE && !doubt_resolve(s)) {
+            return DOUBT_RETRY_MS;
+        }
+        take_inbox(s);
+        now = clock_mono_ms();
+        drain_if_due(s, now);
+        if (s->doubt == DOUBT_NONE && s->first) {
+            group_run(s);
+            s->idle_since_ms = now;
+            s->checkpointed = false;
+            heads_evict(s->heads);
+        }
+        checkpoint_in =
+            s->doubt == DOUBT_NONE ? seq_checkpoint(s, s->first == NULL) : DOUBT_RETRY_MS;
+        take_inbox(s);
+    } while (stopping && s->first);
+    return s->first ? 0 : next_wake(s, clock_mono_ms(), checkpoint_in);
+}
+
+/* ---- submitting -------------------------------------------------------------------------------------------------------------- */
+
+enum status seq_submit(struct seq *s, struct write_op *op)
+{
+    size_t n = atomic_fetch_add_explicit(&s->waiting, 1, memory_order_relaxed);
+    size_t bytes = atomic_fetch_add_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
+    const char *why = NULL;
+
+    op->st = OK;
+    op->err = (struct err)ERR_INIT;
+    if (atomic_load_explicit(&s->stopping, memory_order_acquire)) {
+        why = "the server is stopping";
+    } else if (n >= s->opt.wait_ops || (n > 0 && bytes + op->bytes > s->opt.wait_bytes)) {
+        why = "too many writes are waiting";
+    }
+    if (why) {
+        atomic_fetch_sub_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&s->waiting, 1, memory_order_relaxed);
+        op->st = err_set(&op->err, ST_UNAVAILABLE, "%s", why);
+        op->err.retry_after_s = SEQ_RETRY_AFTER_S;
+        return op->st;
+    }
+    if (mpsc_push(&s->inbox, &op->link)) {
+        exec_actor_wake(s->actor);
+    }
+    return OK;
+}
+
+static void run_done(struct write_op *op)
+{
+    exec_event_set((struct exec_event *)op->user);
+}
+
+enum status seq_run(struct seq *s, struct write_op *op, struct err *err)
+{
+    struct exec_event *e = exec_event_new();
+    enum status st;
+
+    if (!e) {
+        return err_nomem(err);
+    }
+    op->user = e;
+    op->done = run_done;
+    st = seq_submit(s, op);
+    if (!st && !exec_event_wait(e, -1)) {
+        op->st = err_set(&op->err, ST_UNAVAILABLE, "the sequencer has stopped");
+    }
+    exec_event_free(e);
+    if (err) *err = op->err;
+    return op->st;
+}
+
+static enum status ask_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)op;
+    atomic_store_explicit(&g->s->drain_wanted, true, memory_order_release);
+    g->s->drain_retry_ms = 0;
+    return err_set(err, ST_END, "nothing to commit");
+}
+
+static enum status nothing_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)op;
+    (void)g;
+    return err_set(err, ST_END, "nothing to commit");
+}
+
+enum status seq_drain(struct seq *s, struct err *err)
+{
+    static const struct write_kind ask = { .name = "seq.drain", .validate = ask_validate };
+    static const struct write_kind wait = { .name = "seq.drained", .validate = nothing_validate };
+    struct write_op op = { .kind = &ask };
+    enum status st =
+        seq_run(s, &op, err); /* its group ends; the next step drains before its group */
+
+    if (st != ST_END) return st;
+    op = (struct write_op){ .kind = &wait };
+    st = seq_run(s, &op, err);
+    if (st != ST_END) return st;
+    if (err) *err = (struct err)ERR_INIT;
+    if (atomic_load_explicit(&s->drain_wanted, memory_order_acquire)) {
+        return err_set(err, ST_UNAVAILABLE, "points could not be moved to packs; see the log");
+    }
+    return OK;
+}
+
+void seq_stats(struct seq *s, struct seq_stats *out)
+{
+    *out = (struct seq_stats){
+        .waiting = atomic_load_explicit(&s->waiting, memory_order_relaxed),
+        .waiting_bytes = atomic_load_explicit(&s->waiting_bytes, memory_order_relaxed),
+        .groups = atomic_load_explicit(&s->groups, memory_order_relaxed),
+        .ops = atomic_load_explicit(&s->ops, memory_order_relaxed),
+        .points = atomic_load_explicit(&s->points, memory_order_relaxed),
+        .drains = atomic_load_explicit(&s->drains, memory_order_relaxed),
+        .failed_groups = atomic_load_explicit(&s->failed_groups, memory_order_relaxed),
+    };
+}
+
+/* ---- life cycle --------------------------------------------------------------------------------------------------------------- */
+
+static void defaults(struct seq_options *o)
+{
+    if (o->drain_age_ms == 0) o->drain_age_ms = DRAIN_AGE_MS;
+    if (o->drain_bytes == 0) o->drain_bytes = DRAIN_BYTES;
+    if (o->head_age_ms == 0) o->head_age_ms = HEAD_AGE_MS;
+    if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
+    if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;
+}
+
+static void seq_free(struct seq *s)
+{
+    sql_disconnect(s->writer);
+    batch_release(&s->g.batch);
+    vec_release(&s->g.effects);
+    vec_release(&s->g.pending_log);
+    str_map_release(&s->g.pending);
+    arena_free(s->g.arena);
+    mem_free(s);
+}
+
+enum status seq_open(struct seq **out, const struct seq_options *opt, struct err *err)
+{
+    struct seq *s = (struct seq *)mem_zalloc(1, sizeof(*s));
+    enum status st;
+
+    *out = NULL;
+    if (!s) {
+        sql_disconnect(opt->writer);
+        return err_nomem(err);
+    }
+    s->opt = *opt;
+    defaults(&s->opt);
+    s->db = opt->db;
+    s->writer = opt->writer;
+    s->mkeys = opt->mkeys;
+    s->heads = opt->heads;
+    s->series = opt->series;
+    s->log_since_ms = -1;
+    s->checkpointed = true;
+    s->g.s = s;
+    s->g.effects.max = EFFECTS_MAX;
+    s->g.pending_log.max = PENDING_MAX;
+    s->g.pending.max = PENDING_MAX;
+    batch_init(&s->g.batch);
+    mpsc_init(&s->inbox);
+    s->g.arena = arena_new(GROUP_ARENA_MAX);
+    st = s->g.arena ? seq_replay(s, err) : err_nomem(err);
+    if (!st) st = exec_actor_new(&s->actor, "sequencer", seq_step, s, err);
+    if (st) {
+        seq_free(s);
+        return st;
+    }
+    *out = s;
+    return OK;
+}
+
+void seq_close(struct seq *s)
+{
+    struct err err = ERR_INIT;
+
+    if (!s) {
+        return;
+    }
+    atomic_store_explicit(&s->stopping, true, memory_order_release);
+    exec_actor_free(s->actor);
+    take_inbox(s); /* in the simulator's crash the last step does not come */
+    if (s->doubt == DOUBT_NONE) {
+        if (seq_has_log(s) && seq_drain_now(s, true, &err)) {
+            LOG_WARN("store", "the log stays for the next start: %s", err.message);
+        }
+        (void)seq_checkpoint(s, true);
+    }
+    seq_free(s);
+}

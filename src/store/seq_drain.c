@@ -1,0 +1,161 @@
+/* store/seq_drain.c - moving what the log holds to packs and rows, and keeping the engine's own log small.
+ * One transaction writes the packs of all tails, the heads that are due, and the watermark they reach; only then are the covered
+ * log rows deleted. A crash before the first commit replays the log, one after it finds rows at or below the mark, which a
+ * replay does not read and the next drain deletes. */
+#include "store/seq_int.h"
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+
+enum {
+    PART = 0,
+    WAL_PASSIVE_BYTES = 16 << 20,
+    WAL_TRUNCATE_BYTES = 64 << 20,
+    IDLE_MS = 1000,
+    DIRTY_HEADS_BYTES = 32 << 20
+};
+
+bool seq_has_log(const struct seq *s)
+{
+    return s->last_seq > s->mark || s->log_since_ms >= 0;
+}
+
+/* A head that only got points can wait: its packs are found by a start through part.folded. */
+static bool is_due(const struct seq *s, const struct head *h, bool force, int64_t now)
+{
+    return force || h->attrs_dirty || h->written_ms == 0 ||
+           now - h->written_ms >= s->opt.head_age_ms;
+}
+
+static enum status write_packs(struct seq *s, int64_t drain, struct err *err)
+{
+    size_t at = 0;
+    int64_t owner, n;
+    struct str body;
+    enum status st = OK;
+
+    while (!st && series_next(s->series, &at, &owner)) {
+        st = series_pack(s->series, owner, drain, &body, &n, err);
+        if (!st) st = q_pack_insert(s->writer, owner, drain, n, body, err);
+        FAILPOINT("seq.drain.pack");
+    }
+    return st;
+}
+
+/* *folded: every head is complete up to it once this is committed. */
+static enum status write_heads(struct seq *s, int64_t drain, bool force, int64_t now,
+                               int64_t *folded, struct err *err)
+{
+    enum status st = OK;
+
+    *folded = drain;
+    for (struct head *h = heads_first_dirty(s->heads); h && !st; h = h->next) {
+        if (is_due(s, h, force, now)) {
+            st = head_write(s->heads, s->writer, h, drain, err);
+            FAILPOINT("seq.drain.head");
+        } else {
+            *folded = MIN_OF(*folded, h->dirty_since);
+        }
+    }
+    return st;
+}
+
+static void heads_done(struct seq *s, int64_t drain, bool force, int64_t now)
+{
+    struct head *next;
+
+    for (struct head *h = heads_first_dirty(s->heads); h; h = next) {
+        next = h->next;
+        if (is_due(s, h, force, now)) {
+            head_written(s->heads, h, drain, MAX_OF(now, (int64_t)1));
+        }
+    }
+}
+
+void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
+{
+    heads_done(s, drain, s->drain_force, s->drain_now);
+    series_drained(s->series);
+    s->drain = drain;
+    s->folded = folded;
+    s->mark = s->last_seq;
+    s->log_bytes = 0;
+    s->log_since_ms = -1;
+    atomic_fetch_add_explicit(&s->drains, 1, memory_order_relaxed);
+}
+
+static enum status delete_covered(struct seq *s, struct err *err)
+{
+    enum status st = sql_begin(s->writer, err);
+
+    if (!st) st = q_batch_drop_covered(s->writer, s->mark, err);
+    FAILPOINT("seq.trim.before_commit");
+    if (!st) st = sql_commit(s->writer, err);
+    FAILPOINT("seq.trim.after_commit");
+    if (st) sql_rollback(s->writer);
+    return st;
+}
+
+enum status seq_drain_now(struct seq *s, bool force, struct err *err)
+{
+    int64_t drain = s->drain + 1, folded = drain, changed = 0;
+    enum status st;
+
+    if (!seq_has_log(s) && (!force || !heads_first_dirty(s->heads))) {
+        return OK;
+    }
+    s->drain_now = clock_mono_ms();
+    s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES;
+    FAILPOINT("seq.drain.begin");
+    st = sql_begin(s->writer, err);
+    if (!st) st = write_packs(s, drain, err);
+    if (!st) st = write_heads(s, drain, s->drain_force, s->drain_now, &folded, err);
+    if (!st)
+        st = q_part_advance(s->writer, PART, s->drain, s->last_seq, drain, folded, &changed, err);
+    if (!st && changed != 1) {
+        st = err_set(err, ST_CORRUPT, "the store's watermark was moved by somebody else");
+    }
+    FAILPOINT("seq.drain.before_commit");
+    if (!st && FAILPOINT_ERR("seq.drain.commit_fails")) {
+        st = err_set(err, ST_UNAVAILABLE, "the store cannot be written");
+    }
+    if (!st) st = sql_commit(s->writer, err);
+    FAILPOINT("seq.drain.after_commit");
+    if (st) {
+        if (sql_outcome_unknown(s->writer)) {
+            s->doubt = DOUBT_DRAIN;
+        } else {
+            sql_rollback(s->writer);
+        }
+        return st;
+    }
+    seq_drain_committed(s, drain, folded);
+    s->checkpointed = false;
+    return delete_covered(s, err);
+}
+
+int64_t seq_checkpoint(struct seq *s, bool idle)
+{
+    struct err err = ERR_INIT;
+    int64_t bytes = sql_wal_bytes(s->writer), now = clock_mono_ms();
+
+    if (bytes == 0 || s->checkpointed) {
+        return -1;
+    }
+    if (bytes >= WAL_TRUNCATE_BYTES || (idle && now - s->idle_since_ms >= IDLE_MS)) {
+        /* A reader in the way leaves the rest for the next time; nothing is lost. */
+        IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
+        FAILPOINT("seq.checkpoint.truncated");
+        s->checkpointed = idle;
+        s->wal_passive_at = 0;
+        return -1;
+    }
+    if (bytes >= s->wal_passive_at + WAL_PASSIVE_BYTES) {
+        IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_PASSIVE, &err));
+        FAILPOINT("seq.checkpoint.passive");
+        s->wal_passive_at = sql_wal_bytes(s->writer);
+    }
+    return idle ? MAX_OF(s->idle_since_ms + IDLE_MS - now, (int64_t)1) : -1;
+}

@@ -1,0 +1,366 @@
+/* store/seq_replay.c - what a start does: heads take the packs they have not folded, then the log above the mark is played
+ * again, each record as its operation applied it. Stamps make repeating harmless. */
+#include "store/seq_int.h"
+
+#include "base/log.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+
+enum { PART = 0, PAGE = 16, REPLAY_ARENA_MAX = 512 << 20 };
+
+/* ---- folding packs ---------------------------------------------------------------------------------------------------------- */
+
+static enum status fold_key(struct seq *s, struct head *h, struct pack_reader *r,
+                            const struct pack_key *k, struct err *err)
+{
+    size_t n = pack_key_n(r, k);
+    struct point *p = (struct point *)arena_alloc(r->arena, n * sizeof(*p));
+    struct metric_cell *cell;
+    struct mkey *key;
+    enum status st;
+
+    if (!p) {
+        return err_nomem(err);
+    }
+    st = pack_read(r, k, p, err);
+    if (!st) st = mkeys_by_id(s->mkeys, s->writer, k->key, &key, err);
+    if (!st) st = head_reserve(s->heads, h, &h->metrics, 1, 0, err);
+    if (st) return st;
+    heads_lock_write(s->heads);
+    cell = head_metric_cell(h, key);
+    for (size_t i = 0; i < n; i++) {
+        metric_cell_add(cell, &p[i]);
+    }
+    cell->n += k->duplicates;
+    heads_unlock(s->heads);
+    head_unreserve(&h->metrics, 1);
+    return OK;
+}
+
+static enum status fold_pack(struct seq *s, struct arena *a, const struct q_pack_after_row *row,
+                             struct err *err)
+{
+    struct pack_reader r;
+    struct head *h;
+    enum status st = heads_load_uid(s->heads, s->writer, row->owner, &h, err);
+
+    if (st == ST_NOT_FOUND) {
+        return OK; /* a model series has no head */
+    }
+    if (st || h->ver >= row->w0) return st;
+    st = pack_open(&r, a, row->body, row->owner, row->w0, row->n, err);
+    for (size_t i = 0; i < r.keys_n && !st; i++) {
+        st = fold_key(s, h, &r, &r.keys[i], err);
+    }
+    if (!st) {
+        heads_dirty(s->heads, h, false, s->folded);
+    }
+    return st;
+}
+
+static enum status fold_packs(struct seq *s, struct err *err)
+{
+    struct q_pack_after_row row = { .w0 = s->folded, .owner = INT64_MAX };
+    struct arena *a = arena_new(REPLAY_ARENA_MAX);
+    size_t rows;
+    enum status st = a ? OK : err_nomem(err);
+
+    do {
+        struct sql_stmt *q = NULL;
+
+        rows = 0;
+        if (!st) st = q_pack_after_open(s->writer, &q, row.w0, row.owner, PAGE, err);
+        while (!st && (st = q_pack_after_next(q, &row, err)) == OK) {
+            rows++;
+            arena_reset(a);
+            st = fold_pack(s, a, &row, err);
+        }
+        sql_close(q);
+        if (st == ST_END) st = OK;
+    } while (!st && rows == PAGE);
+    arena_free(a);
+    return st;
+}
+
+/* ---- playing the log --------------------------------------------------------------------------------------------------------- */
+
+struct replay {
+    struct seq *s;
+    struct arena *arena;
+    struct batch_reader reader;
+    struct mkey **keys; /* of reader.strings, looked up when used */
+    int64_t epoch, seq;
+};
+
+static enum status key_at(struct replay *r, uint32_t string, struct mkey **out, struct err *err)
+{
+    const struct batch_string_ref *ref = &r->reader.strings[string];
+    enum status st = OK;
+
+    if (!r->keys[string]) {
+        st = ref->id
+                 ? mkeys_by_id(r->s->mkeys, r->s->writer, ref->id, &r->keys[string], err)
+                 : mkeys_get_or_add(r->s->mkeys, r->s->writer, ref->name, &r->keys[string], err);
+    }
+    *out = r->keys[string];
+    return st;
+}
+
+static struct stamp stamp_of(const struct replay *r, const struct batch_record *rec)
+{
+    return (struct stamp){ .epoch = r->epoch, .seq = r->seq, .ordinal = rec->ordinal };
+}
+
+static enum status damaged(const struct replay *r, const struct batch_record *rec, struct err *err)
+{
+    return err_set(err, ST_CORRUPT, "batch %lld: record %u is damaged", (long long)r->seq,
+                   rec->ordinal);
+}
+
+static enum status play_points(struct replay *r, struct batch_record *rec, struct head *h,
+                               struct err *err)
+{
+    struct batch_point_at at = { 0 };
+    struct tail_point tp = { 0 };
+    struct tail *tail;
+    struct mkey *key;
+    uint32_t string;
+    enum status st = OK;
+
+    while (!st && batch_next_point(&r->reader, rec, &at, &string, &tp.p)) {
+        st = key_at(r, string, &key, err);
+        if (!st) st = series_reserve(r->s->series, rec->owner, 1, &tail, err);
+        if (st) break;
+        tp.key = key->id;
+        series_append(r->s->series, tail, &tp, 1);
+        if (h) {
+            st = head_reserve(r->s->heads, h, &h->metrics, 1, 0, err);
+            if (st) break;
+            heads_lock_write(r->s->heads);
+            metric_cell_add(head_metric_cell(h, key), &tp.p);
+            heads_unlock(r->s->heads);
+            head_unreserve(&h->metrics, 1);
+        }
+    }
+    if (!st && rec->payload.bad) st = damaged(r, rec, err);
+    if (!st && h) heads_dirty(r->s->heads, h, false, r->s->drain);
+    return st;
+}
+
+static enum status play_pairs(struct replay *r, struct batch_record *rec, struct head *h, bool tags,
+                              struct err *err)
+{
+    struct stamp at = stamp_of(r, rec);
+    struct head_cells *cells = tags ? &h->tags : &h->params;
+    uint64_t left = SIZE_MAX;
+    uint32_t string;
+    struct str value, copy;
+    struct mkey *key;
+    enum status st = OK;
+
+    while (!st && batch_next_pair(&r->reader, rec, &left, &string, &value)) {
+        st = key_at(r, string, &key, err);
+        if (!st) st = head_reserve(r->s->heads, h, cells, 1, value.n, err);
+        if (st) break;
+        if (head_value_new(value, &copy)) {
+            heads_lock_write(r->s->heads);
+            if (tags) {
+                head_set_tag(r->s->heads, h, key, copy, false, &at);
+            } else {
+                head_set_param(r->s->heads, h, key, copy);
+            }
+            heads_unlock(r->s->heads);
+        } else {
+            st = err_nomem(err);
+        }
+        head_unreserve(cells, 1);
+    }
+    if (!st && rec->payload.bad) st = damaged(r, rec, err);
+    return st;
+}
+
+static enum status play_tag_deleted(struct replay *r, struct batch_record *rec, struct head *h,
+                                    struct err *err)
+{
+    struct stamp at = stamp_of(r, rec);
+    struct mkey *key;
+    uint32_t string;
+    enum status st;
+
+    if (!batch_get_string(&r->reader, rec, &string)) {
+        return damaged(r, rec, err);
+    }
+    st = key_at(r, string, &key, err);
+    if (!st) st = head_reserve(r->s->heads, h, &h->tags, 1, 0, err);
+    if (st) return st;
+    heads_lock_write(r->s->heads);
+    head_set_tag(r->s->heads, h, key, (struct str){ NULL, 0 }, true, &at);
+    heads_unlock(r->s->heads);
+    head_unreserve(&h->tags, 1);
+    return OK;
+}
+
+static enum status play_attrs(struct replay *r, struct batch_record *rec, struct head *h,
+                              struct err *err)
+{
+    struct stamp at = stamp_of(r, rec);
+    struct batch_attrs attrs;
+    struct str name = { NULL, 0 };
+
+    if (!batch_get_attrs(rec, &attrs)) {
+        return damaged(r, rec, err);
+    }
+    if ((attrs.mask & BATCH_ATTR_NAME) && !head_value_new(attrs.name, &name)) {
+        return err_nomem(err);
+    }
+    heads_lock_write(r->s->heads);
+    if (attrs.mask & BATCH_ATTR_STATUS) head_set_status(h, (int)attrs.status, &at);
+    if (attrs.mask & BATCH_ATTR_END) head_set_end(h, attrs.end_ms, &at);
+    if (attrs.mask & BATCH_ATTR_NAME) head_set_name(r->s->heads, h, name, &at);
+    heads_unlock(r->s->heads);
+    return OK;
+}
+
+static enum status play_lifecycle(struct replay *r, struct batch_record *rec, struct head *only,
+                                  struct err *err)
+{
+    struct stamp at = stamp_of(r, rec);
+    uint8_t lifecycle;
+    int64_t deleted_ms;
+    size_t i = 0;
+
+    if (!batch_get_lifecycle(rec, &lifecycle, &deleted_ms)) {
+        return damaged(r, rec, err);
+    }
+    heads_lock_write(r->s->heads);
+    if (only) {
+        head_set_lifecycle(only, lifecycle, deleted_ms, &at);
+    } else {
+        /* The rows were changed by the group itself; heads in memory were loaded before it was played. */
+        for (struct head *h = heads_next_of(r->s->heads, rec->owner, &i); h;
+             h = heads_next_of(r->s->heads, rec->owner, &i)) {
+            head_set_lifecycle(h, lifecycle, deleted_ms, &at);
+        }
+    }
+    heads_unlock(r->s->heads);
+    return OK;
+}
+
+static enum status play_record(struct replay *r, struct batch_record *rec, struct err *err)
+{
+    struct head *h = NULL;
+    enum status st;
+
+    switch (rec->kind) {
+    case BATCH_OWNER_POINTS: return play_points(r, rec, NULL, err);
+    case BATCH_EXPERIMENT_LIFECYCLE: return play_lifecycle(r, rec, NULL, err);
+    case BATCH_RUN_CREATED:
+    case BATCH_LINKS: return OK; /* their rows came with the group */
+    case BATCH_POINTS:
+    case BATCH_PARAMS:
+    case BATCH_TAGS:
+    case BATCH_TAG_DELETED:
+    case BATCH_ATTRIBUTES:
+    case BATCH_LIFECYCLE: break;
+    }
+    st = heads_load_uid(r->s->heads, r->s->writer, rec->owner, &h, err);
+    if (st == ST_NOT_FOUND) {
+        return err_set(err, ST_CORRUPT, "batch %lld names run %lld, which has no row",
+                       (long long)r->seq, (long long)rec->owner);
+    }
+    if (st) return st;
+    if (rec->kind == BATCH_POINTS) {
+        return play_points(r, rec, h, err);
+    }
+    if (rec->kind == BATCH_PARAMS || rec->kind == BATCH_TAGS) {
+        st = play_pairs(r, rec, h, rec->kind == BATCH_TAGS, err);
+    } else if (rec->kind == BATCH_TAG_DELETED) {
+        st = play_tag_deleted(r, rec, h, err);
+    } else if (rec->kind == BATCH_ATTRIBUTES) {
+        st = play_attrs(r, rec, h, err);
+    } else {
+        st = play_lifecycle(r, rec, h, err);
+    }
+    if (!st) heads_dirty(r->s->heads, h, true, r->s->drain);
+    return st;
+}
+
+static enum status play_batch(struct replay *r, const struct q_batch_after_row *row,
+                              struct err *err)
+{
+    struct batch_record rec;
+    enum status st;
+
+    arena_reset(r->arena);
+    r->epoch = row->epoch;
+    r->seq = row->seq;
+    st = batch_open(&r->reader, r->arena, row->body, row->seq, row->epoch, row->part, row->n, err);
+    if (st) return st;
+    r->keys = ARENA_ARRAY(r->arena, struct mkey *, r->reader.strings_n + 1);
+    if (!r->keys) {
+        return err_nomem(err);
+    }
+    while (!st && (st = batch_next(&r->reader, &rec, err)) == OK) {
+        st = play_record(r, &rec, err);
+    }
+    if (st != ST_END) return st;
+    r->s->last_seq = row->seq;
+    r->s->log_bytes += row->body.n;
+    r->s->log_since_ms = 0;
+    return OK;
+}
+
+/* Rows above the mark, by pages; what does not fit into the tails is drained in between. */
+static enum status play_log(struct seq *s, struct err *err)
+{
+    struct replay r = { .s = s, .arena = arena_new(REPLAY_ARENA_MAX) };
+    struct q_batch_after_row row;
+    size_t rows, played = 0;
+    enum status st = r.arena ? OK : err_nomem(err);
+
+    do {
+        struct sql_stmt *q = NULL;
+
+        rows = 0;
+        if (!st) st = q_batch_after_open(s->writer, &q, s->last_seq, PAGE, err);
+        while (!st && (st = q_batch_after_next(q, &row, err)) == OK) {
+            rows++;
+            st = play_batch(&r, &row, err);
+        }
+        sql_close(q);
+        if (st == ST_END) st = OK;
+        played += rows;
+        if (!st && series_bytes(s->series) > series_max_bytes(s->series) / 2) {
+            st = seq_drain_now(s, false, err);
+        }
+    } while (!st && rows == PAGE);
+    arena_free(r.arena);
+    if (!st && played > 0) {
+        LOG_INFO("store", "replayed %zu groups of the log", played);
+    }
+    return st;
+}
+
+enum status seq_replay(struct seq *s, struct err *err)
+{
+    struct q_part_get_row part;
+    struct q_uid_last_row uid;
+    enum status st = q_part_get(s->writer, NULL, PART, &part, err);
+
+    if (st == ST_NOT_FOUND) {
+        return err_set(err, ST_CORRUPT, "the store has no watermark");
+    }
+    if (!st) st = q_uid_last(s->writer, NULL, &uid, err);
+    if (st) return st;
+    s->epoch = part.epoch;
+    s->mark = part.mark;
+    s->drain = part.drain;
+    s->folded = part.folded;
+    s->last_uid = uid.uid;
+    s->last_seq = part.mark;
+    if (s->folded < s->drain) {
+        st = fold_packs(s, err);
+    }
+    if (!st) st = play_log(s, err);
+    return st;
+}

@@ -1,0 +1,71 @@
+/* store/series/body.c - see body.h. */
+#include "store/series/body.h"
+
+#include "base/hash.h"
+#include <zstd.h>
+
+enum { ZSTD_LEVEL = 1 };
+
+uint32_t body_crc_keys(const int64_t *keys, size_t n)
+{
+    uint32_t crc = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char le[8];
+
+        for (size_t k = 0; k < sizeof(le); k++) {
+            le[k] = (unsigned char)((uint64_t)keys[i] >> (8 * k));
+        }
+        crc = crc32c(crc, le, sizeof(le));
+    }
+    return crc;
+}
+
+void body_patch_u32(struct buf *b, size_t at, uint32_t v)
+{
+    for (size_t k = 0; k < 4 && at + k < b->n; k++) {
+        b->p[at + k] = (char)(v >> (8 * k));
+    }
+}
+
+void zip_release(struct zip *z)
+{
+    (void)ZSTD_freeCCtx((ZSTD_CCtx *)z->ctx);
+    z->ctx = NULL;
+}
+
+enum status zip_put(struct zip *z, struct buf *out, struct str raw, struct err *err)
+{
+    size_t bound = ZSTD_compressBound(raw.n), n;
+
+    if (!z->ctx) {
+        z->ctx = ZSTD_createCCtx();
+    }
+    if (!z->ctx || !buf_reserve(out, bound)) {
+        return z->ctx ? buf_status(out, "compressed body", err) : err_nomem(err);
+    }
+    n = ZSTD_compressCCtx((ZSTD_CCtx *)z->ctx, out->p + out->n, bound, raw.p, raw.n, ZSTD_LEVEL);
+    if (ZSTD_isError(n)) {
+        return err_set(err, ST_NOMEM, "compression failed: %s", ZSTD_getErrorName(n));
+    }
+    out->n += n;
+    return OK;
+}
+
+enum status zip_get(struct arena *a, struct str frame, size_t raw_n, struct str *raw,
+                    struct err *err)
+{
+    char *p = (char *)arena_alloc(a, raw_n > 0 ? raw_n : 1);
+    size_t n;
+
+    *raw = (struct str){ NULL, 0 };
+    if (!p) {
+        return err_nomem(err);
+    }
+    n = ZSTD_decompress(p, raw_n, frame.p, frame.n);
+    if (ZSTD_isError(n) || n != raw_n) {
+        return err_set(err, ST_CORRUPT, "stored body does not decompress");
+    }
+    *raw = (struct str){ p, raw_n };
+    return OK;
+}

@@ -1,0 +1,170 @@
+/* Runs through the real store: what is written is read back, in memory, from rows, and after a new start. */
+#include "tap.h"
+
+#include "core/core_open.h"
+#include "core/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char *store_dir;
+
+static struct core *store_open(int64_t head_bytes)
+{
+    struct core_options opt = { .sql = { .location = store_dir },
+                                .artifact_root = S("/art"),
+                                .readers = 1 };
+    struct err err = ERR_INIT;
+    struct core *core = NULL;
+
+    opt.head_bytes = (size_t)head_bytes;
+    T_ST_ERR(core_open(&core, &opt, &err), OK, &err);
+    return core;
+}
+
+static struct str new_run(struct core *core, struct arena *a, const char *name)
+{
+    struct run_create c;
+    struct key_value tag = { S("team"), S("red") };
+    struct err err = ERR_INIT;
+
+    run_create_init(&c, core, a);
+    c.start_ms = 5;
+    c.user_id = S("ann");
+    c.name = str_cstr(name);
+    c.tags = &tag;
+    c.tags_n = 1;
+    T_ST_ERR(seq_run(core->seq, &c.op, &err), OK, &err);
+    return arena_str(a, c.run_id);
+}
+
+static void log_one(struct core *core, struct arena *a, struct str run, const char *key, double v,
+                    int64_t ts, int64_t step)
+{
+    struct run_log l;
+    struct err err = ERR_INIT;
+
+    run_log_init(&l, core, a);
+    l.run_id = run;
+    T_ST(run_points_begin(&l.points, a, &err), OK);
+    T_ST(run_points_add(&l.points, str_cstr(key), v, ts, step, &err), OK);
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+}
+
+static enum status log_pairs(struct core *core, struct arena *a, struct str run,
+                             struct key_value *params, size_t params_n, struct key_value *tags,
+                             size_t tags_n, struct err *err)
+{
+    struct run_log l;
+
+    run_log_init(&l, core, a);
+    l.run_id = run;
+    l.params = params;
+    l.params_n = params_n;
+    l.tags = tags;
+    l.tags_n = tags_n;
+    return seq_run(core->seq, &l.op, err);
+}
+
+static void check_run(struct core *core, struct arena *a, struct str run)
+{
+    struct err err = ERR_INIT;
+    struct run_view r;
+    struct view v;
+    struct point *p;
+    size_t n;
+    bool more;
+
+    core_view(core, a, &v);
+    T_ST_ERR(run_get(&v, run, &r, &err), OK, &err);
+    T_STR(r.name, "second");
+    T_STR(r.user_id, "ann");
+    T_INT(r.metrics_n, 2);
+    T_STR(r.metrics[0].key, "acc");
+    T_STR(r.metrics[1].key, "loss");
+    T_DBL_BITS(r.metrics[1].value, 0.25);
+    T_DBL_BITS(r.metrics[1].min, 0.25);
+    T_DBL_BITS(r.metrics[1].max, 1.5);
+    T_INT(r.metrics[1].max_step, 0);
+    T_INT(r.metrics[1].n, 3);
+    T_INT(r.params_n, 1);
+    T_STR(r.params[0].value, "0.1");
+    T_INT(r.tags_n, 3);
+    T_STR(*run_view_tag(&r, S("mlflow.runName")), "second");
+    T_STR(*run_view_tag(&r, S("note")), "b");
+    T_ST_ERR(run_metric_history(&v, run, S("loss"), NULL, 10, &p, &n, &more, &err), OK, &err);
+    T_INT(n, 2);
+    T_OK(!more);
+    T_DBL_BITS(p[0].value, 1.5);
+    T_INT(p[1].step, 1);
+    T_ST(run_metric_history(&v, run, S("none"), NULL, 10, &p, &n, &more, &err), OK);
+    T_INT(n, 0);
+}
+
+TEST(write_read_restart)
+{
+    struct arena *a = arena_new(64 << 20);
+    struct err err = ERR_INIT;
+    struct key_value p1[] = { { S("lr"), S("0.1") } }, p2[] = { { S("lr"), S("0.2") } };
+    struct key_value tags[] = { { S("note"), S("a") },
+                                { S("note"), S("b") },
+                                { S("mlflow.runName"), S("second") } };
+    struct core *core;
+    struct str run;
+
+    store_dir = t_tmpdir();
+    core = store_open(0);
+    run = new_run(core, a, "first");
+    log_one(core, a, run, "loss", 1.5, 100, 0);
+    log_one(core, a, run, "loss", 0.25, 200, 1);
+    log_one(core, a, run, "loss", 0.25, 200, 1);
+    log_one(core, a, run, "acc", (double)NAN, 200, 1);
+    T_ST_ERR(log_pairs(core, a, run, p1, 1, tags, 3, &err), OK, &err);
+    T_ST_ERR(log_pairs(core, a, run, p1, 1, NULL, 0, &err), OK, &err);
+    T_ST(log_pairs(core, a, run, p2, 1, NULL, 0, &err), ST_INVALID);
+    T_OK(strstr(err.message, "was already logged with value='0.1'") != NULL);
+    check_run(core, a, run);
+    T_ST_ERR(seq_drain(core->seq, &err), OK, &err);
+    check_run(core, a, run);
+    core_close(core);
+    core = store_open(1); /* nothing stays in memory */
+    check_run(core, a, run);
+    T_ST_ERR(log_pairs(core, a, run, NULL, 0, tags + 1, 1, &err), OK, &err);
+    check_run(core, a, run);
+    core_close(core);
+    arena_free(a);
+}
+
+TEST(deleted_runs)
+{
+    struct arena *a = arena_new(64 << 20);
+    struct err err = ERR_INIT;
+    struct key_value p[] = { { S("lr"), S("0.1") } };
+    struct run_lifecycle l;
+    struct run_tag_delete t;
+    struct core *core;
+    struct str run;
+
+    store_dir = t_tmpdir();
+    core = store_open(0);
+    run = new_run(core, a, "x");
+    run_tag_delete_init(&t, core, a);
+    t.run_id = run;
+    t.key = S("team");
+    T_ST_ERR(seq_run(core->seq, &t.op, &err), OK, &err);
+    T_ST(seq_run(core->seq, &t.op, &err), ST_NOT_FOUND);
+    run_lifecycle_init(&l, core, a);
+    l.run_id = run;
+    l.to = LIFECYCLE_DELETED;
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    T_ST(log_pairs(core, a, run, p, 1, NULL, 0, &err), ST_INVALID);
+    l.to = LIFECYCLE_ACTIVE;
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    T_ST_ERR(log_pairs(core, a, run, p, 1, NULL, 0, &err), OK, &err);
+    l.run_id = S("nobody");
+    T_ST(seq_run(core->seq, &l.op, &err), ST_NOT_FOUND);
+    T_CSTR(err.message, "Run with id=nobody not found");
+    core_close(core);
+    arena_free(a);
+}
