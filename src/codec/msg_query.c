@@ -34,14 +34,13 @@ static bool get_enum(const struct msg_field *f, struct str text, void *at)
     return true;
 }
 
-/* Is text one JSON value? */
-static bool is_json(struct str text, size_t depth_max)
+/* Is text one JSON value? *raw is it, without the space around. */
+static bool is_json(struct str text, size_t depth_max, struct str *raw)
 {
     const char *p = text.p, *end = text.p + text.n;
-    struct str raw;
     bool deep;
 
-    return !json_scan_value(&p, end, depth_max, false, &raw, &deep) &&
+    return !json_scan_value(&p, end, depth_max, false, raw, &deep) &&
            json_skip_space(p, end) == end;
 }
 
@@ -51,6 +50,7 @@ static enum status get_value(struct msg_ctx *ctx, const struct msg_frame *fr, st
 {
     const struct msg_field *f = fr->f;
     bool ok = true, nomem = false;
+    struct str raw;
 
     switch ((enum msg_type)f->type) {
     case MSG_T_DOUBLE:
@@ -81,8 +81,8 @@ static enum status get_value(struct msg_ctx *ctx, const struct msg_frame *fr, st
         if (ok) msg_set_text(ctx, fr, f, at, text, text);
         break;
     case MSG_T_JSON:
-        ok = is_json(text, MSG_DEPTH_MAX);
-        if (ok) memcpy(at, &text, sizeof(text));
+        ok = is_json(text, MSG_DEPTH_MAX, &raw);
+        if (ok) memcpy(at, &raw, sizeof(raw));
         break;
     case MSG_T_MESSAGE:
     case MSG_T_MAP: ok = false; break;

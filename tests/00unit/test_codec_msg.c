@@ -387,6 +387,34 @@ TEST(msg_keys)
           "i32", NULL, "field i32 is given twice");
 }
 
+TEST(msg_both_names_of_a_field)
+{
+    issue(&t_all_desc, S("{\"all\":{\"text_value\":\"a\",\"textValue\":\"a\"}}"), MSG_CAMEL_OK,
+          MSG_ISSUE_DUPLICATE, "all.text_value", "textValue",
+          "field all.text_value is given by two names, textValue is the other");
+    issue(&t_all_desc, S("{\"textValue\":\"a\",\"text_value\":\"a\"}"), MSG_CAMEL_OK,
+          MSG_ISSUE_DUPLICATE, "text_value", "textValue",
+          "field text_value is given by two names, textValue is the other");
+}
+
+TEST(msg_text_has_no_nul)
+{
+    struct t_all m;
+
+    issue(&t_all_desc, S("{\"text_value\":\"a\\u0000\"}"), 0, MSG_ISSUE_TYPE, "text_value",
+          "\"a\\u0000\"", "field text_value takes text, not \"a\\u0000\"");
+    issue(&t_all_desc, S("{\"texts\":[\"\\u0000\"]}"), 0, MSG_ISSUE_TYPE, "texts[0]", "\"\\u0000\"",
+          "field texts[0] takes text, not \"\\u0000\"");
+    issue(&t_all_desc, S("{\"labels\":{\"a\":\"b\",\"\\u0000\":\"x\"}}"), 0, MSG_ISSUE_TYPE,
+          "labels", "\"x\"", "field labels takes an object whose values are text, not \"x\"");
+    T_ST(decode(&t_all_desc, &m,
+                S("{\"text_value\":\"\\\\u0000\",\"any_json\":\"\\u0000\",\"raw_bytes\":\"AA==\"}"),
+                0),
+         OK);
+    T_STR(m.text_value, "\\u0000");
+    T_STR(m.raw_bytes, "\0");
+}
+
 TEST(msg_syntax_is_strict)
 {
     static const char *bad[] = {
