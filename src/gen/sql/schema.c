@@ -478,6 +478,7 @@ const struct sql_migration sql_migrations[] = {
         "    n bigint NOT NULL,\n"
         "    body bytea NOT NULL\n"
         ");\n"
+        "ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL;\n"
         "CREATE TABLE pack (\n"
         "    owner bigint NOT NULL,\n"
         "    w0 bigint NOT NULL,\n"
@@ -485,6 +486,7 @@ const struct sql_migration sql_migrations[] = {
         "    body bytea NOT NULL,\n"
         "    PRIMARY KEY (owner, w0)\n"
         ");\n"
+        "ALTER TABLE pack ALTER COLUMN body SET STORAGE EXTERNAL;\n"
         "CREATE INDEX pack_w0 ON pack (w0, owner);\n"
         "CREATE TABLE runhead (\n"
         "    run bigint NOT NULL PRIMARY KEY,\n"
@@ -502,6 +504,7 @@ const struct sql_migration sql_migrations[] = {
         "    ver bigint NOT NULL,\n"
         "    body bytea NOT NULL\n"
         ");\n"
+        "ALTER TABLE runhead ALTER COLUMN body SET STORAGE EXTERNAL;\n"
         "CREATE INDEX runhead_exp ON runhead (exp, start_ms, run);\n"
         "CREATE TABLE part (\n"
         "    part bigint NOT NULL PRIMARY KEY,\n"
@@ -542,6 +545,7 @@ const struct sql_migration sql_migrations[] = {
         "    recipe bytea,\n"
         "    body bytea\n"
         ");\n"
+        "ALTER TABLE object ALTER COLUMN body SET STORAGE EXTERNAL;\n"
         "CREATE TABLE packfile (\n"
         "    id bigint NOT NULL PRIMARY KEY,\n"
         "    place text COLLATE \"C\" NOT NULL UNIQUE,\n"
@@ -587,7 +591,12 @@ const struct sql_migration sql_migrations[] = {
         "    create_ms bigint NOT NULL,\n"
         "    PRIMARY KEY (principal, key)\n"
         ");\n"
-        "CREATE INDEX idempotency_ms ON idempotency (create_ms);\n",
+        "CREATE INDEX idempotency_ms ON idempotency (create_ms);\n"
+        "CREATE TABLE commit_mark (\n"
+        "    id bigint NOT NULL PRIMARY KEY,\n"
+        "    mark bigint NOT NULL\n"
+        ");\n"
+        "INSERT INTO commit_mark (id, mark) VALUES (0, 0);\n",
     } },
 };
 const unsigned sql_migrations_n = 1;

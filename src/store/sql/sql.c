@@ -8,6 +8,7 @@ static const struct {
     enum sql_engine engine;
     const struct sql_ops *ops;
 } engines[] = {
+    { SQL_POSTGRES, &sql_postgres_ops },
     { SQL_SQLITE, &sql_sqlite_ops },
 };
 

@@ -15,7 +15,8 @@
  * everything else answers ST_INVALID_STATE until then, on both engines alike. ST_NOT_FOUND and ST_END are not errors.
  * On PostgreSQL `:exec` statements of the writer are pipelined: their error may come from a later call of the same
  * transaction, at the latest from sql_commit(), or from sql_release() when they ran inside a savepoint.
- * Text parameters hold no NUL byte (ST_INVALID); a NaN is stored as NULL. Text compares by bytes.
+ * Text parameters hold no NUL byte (ST_INVALID); a NaN is stored as NULL and -0.0 as 0.0 (what must
+ * be exact lies in blobs). Text compares by bytes.
  *
  * Ownership: the opener owns the database and closes it after every connection; a connection owns its statements.
  * Thread rule: struct sql_db any thread; a connection and its statements one thread at a time, never a loop thread. */

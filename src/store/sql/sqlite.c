@@ -133,9 +133,11 @@ static void mem_x_shutdown(void *ctx)
 static void on_message(void *ctx, int code, const char *text)
 {
     (void)ctx;
-    /* constraints are answers, not events; recovery of a log is normal after a kill */
+    /* Constraints are answers, not events. A statement that meets a new schema fails inside and is prepared again; what
+     * fails for good is logged by failed(). Recovery of a log is normal after a kill. */
     if ((code & 0xff) == SQLITE_CONSTRAINT) return;
-    if ((code & 0xff) == SQLITE_NOTICE || code == SQLITE_SCHEMA) {
+    if ((code & 0xff) == SQLITE_NOTICE || code == SQLITE_SCHEMA || code == SQLITE_ERROR ||
+        code == SQLITE_READONLY) {
         LOG_DEBUG("sqlite", "%s (%d)", text, code);
     } else {
         LOG_WARN("sqlite", "%s (%d)", text, code);
@@ -190,7 +192,10 @@ static enum status failed(struct sqlite_conn *c, const char *what, int rc, struc
         break;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: st = err_set(err, ST_CORRUPT, "the store's database is damaged"); break;
-    case SQLITE_READONLY: st = err_set(err, ST_UNAVAILABLE, "the store cannot be written"); break;
+    case SQLITE_READONLY:
+        if (c->base.role == SQL_READER) return err_set(err, ST_INTERNAL, "a reader cannot write");
+        st = err_set(err, ST_UNAVAILABLE, "the store cannot be written");
+        break;
     case SQLITE_CANTOPEN:
         st = err_set(err, ST_UNAVAILABLE, "the store's database cannot be opened");
         break;

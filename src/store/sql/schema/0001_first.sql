@@ -215,14 +215,14 @@ CREATE TABLE batch (
     epoch {int} NOT NULL DEFAULT 0,
     part {int} NOT NULL,
     n {int} NOT NULL,
-    body {blob} NOT NULL
+    body {body} NOT NULL
 ) {strict};
 -- All keys of one owner (a run, or a model series) for one drain.
 CREATE TABLE pack (
     owner {int} NOT NULL,
     w0 {int} NOT NULL,
     n {int} NOT NULL,
-    body {blob} NOT NULL,
+    body {body} NOT NULL,
     PRIMARY KEY (owner, w0)
 ) {strict};
 -- A start folds the packs that are newer than the heads into them.
@@ -243,7 +243,7 @@ CREATE TABLE runhead (
     deleted_ms {int},
     artifact_uri {text} NOT NULL,
     ver {int} NOT NULL,
-    body {blob} NOT NULL
+    body {body} NOT NULL
 ) {strict};
 CREATE INDEX runhead_exp ON runhead (exp, start_ms, run);
 CREATE TABLE part (
@@ -290,7 +290,7 @@ CREATE TABLE object (
     gen {int} NOT NULL,
     state {int} NOT NULL,
     recipe {blob},
-    body {blob}
+    body {body}
 ) {strict};
 CREATE TABLE packfile (
     id {int} NOT NULL PRIMARY KEY,
@@ -343,3 +343,14 @@ CREATE TABLE idempotency (
     PRIMARY KEY (principal, key)
 ) {strict};
 CREATE INDEX idempotency_ms ON idempotency (create_ms);
+
+-- Engine -----------------------------------------------------------------------------------------------------------
+
+-- The number of the last commit: tells, after a lost connection, whether a commit happened.
+-- engine: postgres
+CREATE TABLE commit_mark (
+    id {int} NOT NULL PRIMARY KEY,
+    mark {int} NOT NULL
+);
+-- engine: postgres
+INSERT INTO commit_mark (id, mark) VALUES (0, 0);
