@@ -157,7 +157,12 @@ static enum status run_zstd(struct decoder *d, struct str *in, char *out, size_t
 {
     ZSTD_inBuffer ib = { in->p, in->n, 0 };
     ZSTD_outBuffer ob = { out, cap, 0 };
-    size_t rc = ZSTD_decompressStream(d->zstd, &ob, &ib);
+    size_t rc;
+
+    if (d->at_end && in->n == 0) {
+        return OK; /* another call would wait for a further frame */
+    }
+    rc = ZSTD_decompressStream(d->zstd, &ob, &ib);
 
     if (ZSTD_isError(rc)) {
         return err_set(err, ST_BAD_REQUEST, "the body is not valid zstd: %s",
