@@ -42,7 +42,10 @@ static struct pool_task *pool_task(struct http_req *req, void (*run)(struct pool
 {
     struct pool_task *t = ARENA_NEW(req->arena, struct pool_task);
 
-    if (!t) {
+    if (t) {
+        t->data = arena_alloc(req->arena, PIECE);
+    }
+    if (!t || !t->data) {
         http_status(req, 503);
         http_send_empty(req);
         return NULL;
@@ -94,7 +97,7 @@ static void text_later(struct pool_task *t)
 {
     struct buf b = BUF_INIT(1 << 30);
 
-    while (b.n < t->n) {
+    while (b.n < t->n && b.failed == OK) {
         buf_printf(&b, "{\"key\": \"loss\", \"value\": 0.%zu},", b.n);
     }
     b.n = b.failed ? b.n : (size_t)t->n;
@@ -178,7 +181,6 @@ static void on_stream(struct http_req *req)
 
     if (t) {
         t->n = number(req);
-        t->data = arena_alloc(req->arena, PIECE);
         http_send_stream(req, HTTP_LENGTH_UNKNOWN, &producer, t);
     }
 }
@@ -202,7 +204,6 @@ static void on_known(struct http_req *req)
 
     if (t) {
         t->n = number(req);
-        t->data = arena_alloc(req->arena, PIECE);
         http_allow_range(req);
         http_send_stream(req, (int64_t)t->n, &producer, t);
     }
