@@ -1,6 +1,7 @@
 /* api/call.c - the way of a call through gate, decoding, core and encoding. */
 #include "api/call.h"
 #include "base/log.h"
+#include "codec/base64.h"
 #include "store/seq.h"
 
 enum { ANSWER_MAX = 1 << 30, ERROR_BODY_MAX = 64 * 1024, RETRY_AFTER_S = 2 };
@@ -26,8 +27,9 @@ static void send_error(struct http_req *req, int http, enum status st, const str
     int retry = err->retry_after_s ? err->retry_after_s : RETRY_AFTER_S;
 
     if (http >= 500 && st != ST_UNAVAILABLE && st != ST_NOT_IMPLEMENTED) {
-        log_line(LOG_LEVEL_ERROR, "api", req->id, "%s %.*s: %s (%s:%d)", http_method_name(req->method),
-                 STR_ARG(req->path), err->message, err->file ? err->file : "", err->line);
+        log_line(LOG_LEVEL_ERROR, "api", req->id, "%s %.*s: %s (%s:%d)",
+                 http_method_name(req->method), STR_ARG(req->path), err->message,
+                 err->file ? err->file : "", err->line);
     }
     http_status(req, http);
     if (http == 429 || http == 503) {
@@ -86,7 +88,7 @@ void call_answer(struct call *c)
 static void conclude(struct call *c, enum status st)
 {
     if (st == ST_END) {
-        return;     /* the endpoint answered by itself */
+        return; /* the endpoint answered by itself */
     }
     if (st) {
         call_error(c, st, &c->err);
@@ -120,17 +122,28 @@ static void submit_read(struct call *c)
 
 /* ---- writes ---------------------------------------------------------------------------------------------------------------- */
 
+/* The operation is durable, or was once: the answer is made from what it left. */
 static void after_write(struct http_req *req, void *ctx)
 {
     struct call *c = ctx;
-    enum status st = c->op->st;
+    const struct write_op *op = c->once ? &c->once->op : c->op;
+    bool replayed = c->once && c->once->replayed;
 
     (void)req;
-    if (st) {
-        c->err = c->op->err;
-        conclude(c, st);
-    } else if (c->endpoint->read) {
+    if (op->st) {
+        c->err = op->err;
+        conclude(c, op->st);
+        return;
+    }
+    if (c->endpoint->read) {
+        if (replayed && c->endpoint->recall) {
+            c->endpoint->recall(c, c->once->kept);
+        }
         submit_read(c);
+    } else if (replayed) {
+        buf_put_str(&c->raw, c->once->kept);
+        c->raw_type = "application/json";
+        conclude(c, OK);
     } else {
         conclude(c, c->endpoint->finish ? c->endpoint->finish(c, &c->err) : OK);
     }
@@ -143,22 +156,79 @@ static void write_done(struct write_op *op)
     http_req_post(c->req, after_write, c);
 }
 
+/* What a repeated request will be answered from: the endpoint's own note, or the answer itself. */
+static struct str remember(struct idempotent *i)
+{
+    struct call *c = i->user;
+    struct buf body = BUF_INIT(ANSWER_MAX);
+    struct str kept = S("");
+
+    if (c->endpoint->remember) {
+        return c->endpoint->remember(c);
+    }
+    if (c->endpoint->read) {
+        return kept;
+    }
+    if (c->endpoint->finish && c->endpoint->finish(c, &c->err)) {
+        return (struct str){ NULL, 0 };
+    }
+    if (c->out) {
+        msg_encode_json(&body, c->req->route->out, c->out, c->endpoint->tongue->encode_flags);
+    } else {
+        buf_put_lit(&body, "{}");
+    }
+    kept = body.failed ? (struct str){ NULL, 0 } : arena_str(c->arena, buf_str(&body));
+    buf_release(&body);
+    return kept;
+}
+
+/* Wraps the call's operation when the client sent a key. */
+static enum status wrap_once(struct call *c)
+{
+    struct str key = http_header(c->req, S("idempotency-key"));
+    struct sha256 *sha;
+
+    if (!key.p || c->req->method != HTTP_POST) {
+        return OK;
+    }
+    if (!key.n || key.n > IDEMPOTENT_KEY_MAX) {
+        return err_field(&c->err, ST_INVALID, "Idempotency-Key",
+                         "an idempotency key has 1 to %d characters", IDEMPOTENT_KEY_MAX);
+    }
+    c->once = ARENA_NEW(c->arena, struct idempotent);
+    sha = sha256_new();
+    if (!c->once || !sha) {
+        sha256_free(sha);
+        return err_nomem(&c->err);
+    }
+    idempotent_init(c->once, c->op, c->arena);
+    c->once->principal = c->principal->name;
+    c->once->key = key;
+    c->once->remember = remember;
+    c->once->user = c;
+    sha256_update(sha, c->req->path.p, c->req->path.n);
+    sha256_update(sha, "", 1);
+    sha256_update(sha, c->req->body.p, c->req->body.n);
+    c->once->request = sha256_end(sha);
+    sha256_free(sha);
+    return OK;
+}
+
 static void submit_write(struct call *c)
 {
     enum status st = c->endpoint->start(c, &c->op, &c->err);
+    struct write_op *op;
 
+    st = st ? st : wrap_once(c);
     if (st) {
         conclude(c, st);
         return;
     }
-    if (!c->op) {   /* nothing to change */
-        conclude(c, c->endpoint->finish ? c->endpoint->finish(c, &c->err) : OK);
-        return;
-    }
-    c->op->done = write_done;
-    c->op->user = c;
-    c->op->bytes = c->req->body.n;
-    st = seq_submit(c->core->seq, c->op);
+    op = c->once ? &c->once->op : c->op;
+    op->done = write_done;
+    op->user = c;
+    op->bytes = c->req->body.n;
+    st = seq_submit(c->core->seq, op);
     if (st) {
         err_set(&c->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
         conclude(c, ST_UNAVAILABLE);
@@ -179,7 +249,8 @@ static enum status check_type(const struct tongue *t, const struct http_req *req
         return err_set(err, ST_INVALID, "Bad Request. Content-Type header is missing.");
     }
     if (!str_eq_lit(type, "application/json")) {
-        return err_set(err, ST_INVALID, "Bad Request. Content-Type must be one of ['application/json'].");
+        return err_set(err, ST_INVALID,
+                       "Bad Request. Content-Type must be one of ['application/json'].");
     }
     return OK;
 }
@@ -203,7 +274,8 @@ static enum status decode(struct call *c, struct err *err)
     if (st) {
         return st;
     }
-    st = query ? msg_decode_query(in, c->in, c->req->query, &ctx, err) : msg_decode_json(in, c->in, c->req->body, &ctx, err);
+    st = query ? msg_decode_query(in, c->in, c->req->query, &ctx, err)
+               : msg_decode_json(in, c->in, c->req->body, &ctx, err);
     if (st && ctx.issue.kind != MSG_ISSUE_NONE) {
         return t->issue(&ctx.issue, c->arena, err);
     }
@@ -241,19 +313,36 @@ static void handle(void *ctx, struct http_req *req)
         }
     }
     switch (c->endpoint->kind) {
-    case CALL_DIRECT:
-        conclude(c, c->endpoint->direct(c, &c->err));
-        break;
-    case CALL_READ:
-        submit_read(c);
-        break;
-    case CALL_WRITE:
-        submit_write(c);
-        break;
-    case CALL_STREAM:
-        c->endpoint->stream(c);
-        break;
+    case CALL_DIRECT: conclude(c, c->endpoint->direct(c, &c->err)); break;
+    case CALL_READ: submit_read(c); break;
+    case CALL_WRITE: submit_write(c); break;
+    case CALL_STREAM: c->endpoint->stream(c); break;
     }
+}
+
+/* The token of an Authorization value: "Bearer TOKEN", or "Basic ..." whose password is the token. p NULL without a value, empty
+ * for a value that holds none. */
+static struct str credential(struct arena *arena, struct str value)
+{
+    struct str none = S(""), rest, decoded;
+    size_t colon;
+    bool nomem;
+
+    if (!value.p) {
+        return value;
+    }
+    if (value.n > 7 && str_eq_nocase(str_sub(value, 0, 7), S("bearer "))) {
+        return str_trim(str_sub(value, 7, value.n));
+    }
+    if (value.n > 6 && str_eq_nocase(str_sub(value, 0, 6), S("basic "))) {
+        rest = str_trim(str_sub(value, 6, value.n));
+        if (!base64_decode(rest, arena, &decoded, &nomem)) {
+            return none;
+        }
+        colon = str_find_byte(decoded, ':', 0);
+        return colon == SIZE_MAX ? none : str_sub(decoded, colon + 1, decoded.n);
+    }
+    return none;
 }
 
 static void gate(void *ctx, struct http_req *req)
@@ -261,13 +350,15 @@ static void gate(void *ctx, struct http_req *req)
     struct api *api = ctx;
     const struct principal *who = NULL;
     struct err err = ERR_INIT;
-    enum status st = access_authenticate(api->access, req->arena, http_header(req, S("authorization")), &who, &err);
+    enum status st = access_authenticate(
+        api->access, credential(req->arena, http_header(req, S("authorization"))), &who, &err);
 
     if (st == ST_UNAUTHENTICATED && req->route->action == ACTION_PUBLIC) {
-        st = OK;    /* wrong credentials do no harm where none are needed */
+        st = OK; /* wrong credentials do no harm where none are needed */
     }
     if (!st) {
-        st = authorise(api->access, who, (enum action)req->route->action, (enum resource)req->route->resource, &err);
+        st = authorise(api->access, who, (enum action)req->route->action,
+                       (enum resource)req->route->resource, &err);
     }
     if (st) {
         send_error(req, status_row(st)->http, st, &err);
@@ -283,10 +374,12 @@ static void no_route(void *ctx, struct http_req *req, enum http_miss miss)
 
     (void)ctx;
     if (miss == HTTP_MISS_METHOD) {
-        err_set(&err, ST_NO_ENDPOINT, "%s is not a method of %.*s", http_method_name(req->method), STR_ARG(req->path));
+        err_set(&err, ST_NO_ENDPOINT, "%s is not a method of %.*s", http_method_name(req->method),
+                STR_ARG(req->path));
         send_error(req, 405, ST_NO_ENDPOINT, &err);
     } else {
-        err_set(&err, ST_NO_ENDPOINT, "No endpoint %s %.*s", http_method_name(req->method), STR_ARG(req->path));
+        err_set(&err, ST_NO_ENDPOINT, "No endpoint %s %.*s", http_method_name(req->method),
+                STR_ARG(req->path));
         send_error(req, 404, ST_NO_ENDPOINT, &err);
     }
 }
@@ -299,5 +392,7 @@ static void refused(void *ctx, struct http_req *req, int status, const struct er
 
 void api_hooks(struct http_hooks *hooks, struct api *api)
 {
-    *hooks = (struct http_hooks){ .ctx = api, .gate = gate, .handle = handle, .no_route = no_route, .error = refused };
+    *hooks = (struct http_hooks){
+        .ctx = api, .gate = gate, .handle = handle, .no_route = no_route, .error = refused
+    };
 }

@@ -18,6 +18,7 @@
 #include "codec/msg.h"
 #include "core/access.h"
 #include "core/core.h"
+#include "core/idempotent.h"
 #include "net/http.h"
 #include "net/router.h"
 
@@ -25,9 +26,9 @@ struct call;
 
 struct tongue {
     const char *name;
-    unsigned decode_flags;      /* enum msg_flags */
+    unsigned decode_flags; /* enum msg_flags */
     unsigned encode_flags;
-    bool json_type_required;    /* POST and PUT bodies must say application/json */
+    bool json_type_required; /* POST and PUT bodies must say application/json */
     /* The text for a request that does not fit its message; returns the status to answer with. */
     enum status (*issue)(const struct msg_issue *issue, struct arena *a, struct err *err);
     /* Writes the error body and sets the content type. */
@@ -45,6 +46,10 @@ struct endpoint {
     enum status (*read)(struct call *c, struct view *v, struct err *err);
     enum status (*start)(struct call *c, struct write_op **op, struct err *err);
     enum status (*finish)(struct call *c, struct err *err);
+    /* For Idempotency-Key where read() needs what the operation made (a new id): the text to keep, and taking it back when the
+     * operation is not run again. May be NULL. */
+    struct str (*remember)(struct call *c);
+    void (*recall)(struct call *c, struct str kept);
     void (*stream)(struct call *c);
 };
 
@@ -56,7 +61,8 @@ struct api {
     struct access *access;
     bool serve_artifacts;           /* the artifact proxy is on */
     const char *artifacts_disabled; /* text for its routes when it is off */
-    void (*figures)(void *ctx, struct buf *out); /* Prometheus text of the whole process; NULL = route is off */
+    void (*figures)(
+        void *ctx, struct buf *out); /* Prometheus text of the whole process; NULL = route is off */
     void *figures_ctx;
 };
 
@@ -67,13 +73,14 @@ struct call {
     struct arena *arena;
     const struct endpoint *endpoint;
     const struct principal *principal;
-    void *in;               /* decoded request, by the route's table */
-    void *out;              /* answer, by the route's answer table */
-    struct buf raw;         /* or: ready bytes, with their type */
+    void *in;       /* decoded request, by the route's table */
+    void *out;      /* answer, by the route's answer table */
+    struct buf raw; /* or: ready bytes, with their type */
     const char *raw_type;
-    int status;             /* of a success; 0 = 200 */
-    void *user;             /* the endpoint's */
-    struct write_op *op;
+    int status;              /* of a success; 0 = 200 */
+    void *user;              /* the endpoint's */
+    struct write_op *op;     /* the endpoint's operation */
+    struct idempotent *once; /* around it, when the client sent an Idempotency-Key */
     struct err err;
     struct read_job job;
 };

@@ -4,24 +4,23 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "codec/base64.h"
-#include "core/names.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 
-enum { TOKENS_MAX = 100000, CREDENTIAL_MAX = 4096 };
+enum { TOKENS_MAX = 100000, TOKEN_READ_MAX = 4096 };
 
 struct known {
     struct digest sha256;
     struct principal principal;
     struct str name;
-    char text[];    /* name, then principal */
+    char text[]; /* name, then principal */
 };
 
 struct access {
     enum auth_mode mode;
     struct principal anonymous;
     struct rwlock lock;
-    struct str_map by_digest;   /* key: the digest's bytes */
+    struct str_map by_digest; /* key: the digest's bytes */
     struct str_map by_name;
     struct known **retired_list; /* removed ones: principals stay valid for requests in flight */
     size_t retired_n, retired_cap;
@@ -119,7 +118,8 @@ static bool retire(struct access *a, struct str name)
     return true;
 }
 
-enum status access_add(struct access *a, struct str name, const struct digest *sha256, struct str principal, struct err *err)
+enum status access_add(struct access *a, struct str name, const struct digest *sha256,
+                       struct str principal, struct err *err)
 {
     struct known *k = mem_alloc(sizeof(*k) + name.n + principal.n);
     enum status st = OK;
@@ -160,45 +160,20 @@ bool access_remove(struct access *a, struct str name)
     return found;
 }
 
-/* The token inside an Authorization value; p NULL if there is none. */
-static struct str credential(struct arena *arena, struct str value)
-{
-    struct str none = { NULL, 0 }, rest, decoded;
-    size_t colon;
-    bool nomem;
-
-    if (value.n > CREDENTIAL_MAX) {
-        return none;
-    }
-    if (value.n > 7 && str_eq_nocase(str_sub(value, 0, 7), S("bearer "))) {
-        return str_trim(str_sub(value, 7, value.n));
-    }
-    if (value.n > 6 && str_eq_nocase(str_sub(value, 0, 6), S("basic "))) {
-        rest = str_trim(str_sub(value, 6, value.n));
-        if (!base64_decode(rest, arena, &decoded, &nomem)) {
-            return none;
-        }
-        colon = str_find_byte(decoded, ':', 0);
-        return colon == SIZE_MAX ? none : str_sub(decoded, colon + 1, decoded.n);
-    }
-    return none;
-}
-
-enum status access_authenticate(struct access *a, struct arena *arena, struct str authorization,
-                                const struct principal **out, struct err *err)
+enum status access_authenticate(struct access *a, struct str token, const struct principal **out,
+                                struct err *err)
 {
     struct digest d;
-    struct str token;
     const struct known *k;
 
     *out = &a->anonymous;
-    if (!authorization.p || a->mode == AUTH_NONE) {
+    if (!token.p || a->mode == AUTH_NONE) {
         return OK;
     }
-    token = credential(arena, authorization);
-    if (!token.n) {
-        return err_set(err, ST_UNAUTHENTICATED,
-                       "You are not authenticated. Send the token as a bearer token or as the basic password.");
+    if (!token.n || token.n > TOKEN_READ_MAX) {
+        return err_set(
+            err, ST_UNAUTHENTICATED,
+            "You are not authenticated. Send the token as a bearer token or as the basic password.");
     }
     if (!sha256_of(token.p, token.n, &d)) {
         return err_nomem(err);
@@ -209,13 +184,15 @@ enum status access_authenticate(struct access *a, struct arena *arena, struct st
     k = str_map_get(&a->by_digest, str_of(d.b, sizeof(d.b)));
     rwlock_give(&a->lock);
     if (!k || !equal_const_time(k->sha256.b, d.b, sizeof(d.b))) {
-        return err_set(err, ST_UNAUTHENTICATED, "You are not authenticated. The token is not known.");
+        return err_set(err, ST_UNAUTHENTICATED,
+                       "You are not authenticated. The token is not known.");
     }
     *out = &k->principal;
     return OK;
 }
 
-enum status authorise(struct access *a, const struct principal *p, enum action action, enum resource resource, struct err *err)
+enum status authorise(struct access *a, const struct principal *p, enum action action,
+                      enum resource resource, struct err *err)
 {
     (void)resource;
     if (action == ACTION_PUBLIC) {
@@ -225,8 +202,9 @@ enum status authorise(struct access *a, const struct principal *p, enum action a
         return err_set(err, ST_DENIED, "Permission denied");
     }
     if (p->anonymous && a->mode != AUTH_NONE) {
-        return err_set(err, ST_UNAUTHENTICATED,
-                       "You are not authenticated. Set MLFLOW_TRACKING_TOKEN to a token of this server.");
+        return err_set(
+            err, ST_UNAUTHENTICATED,
+            "You are not authenticated. Set MLFLOW_TRACKING_TOKEN to a token of this server.");
     }
     return OK;
 }
@@ -250,8 +228,9 @@ bool token_new(char text[TOKEN_TEXT_MAX], struct digest *sha256)
 static enum status add_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct token_add *t = WRITE_OP_OF(op, struct token_add);
-    enum status st = q_token_insert(group_conn(g), t->name, str_of(t->sha256.b, sizeof(t->sha256.b)), t->principal,
-                                    group_now_ms(g), err);
+    enum status st =
+        q_token_insert(group_conn(g), t->name, str_of(t->sha256.b, sizeof(t->sha256.b)),
+                       t->principal, group_now_ms(g), err);
 
     if (st == ST_EXISTS) {
         return err_field(err, st, "name", "token %.*s exists already", STR_ARG(t->name));
@@ -269,7 +248,9 @@ static void add_apply(struct write_op *op)
     }
 }
 
-static const struct write_kind add_kind = { .name = "token.add", .validate = add_validate, .apply = add_apply, .sql = true };
+static const struct write_kind add_kind = {
+    .name = "token.add", .validate = add_validate, .apply = add_apply, .sql = true
+};
 
 void token_add_init(struct token_add *t, struct access *access, struct arena *a)
 {
@@ -315,7 +296,8 @@ enum status access_load(struct access *a, struct view *v, struct err *err)
 
     while (!st && (st = q_token_all_next(stmt, &row, err)) == OK) {
         if (row.sha256.n != sizeof(d.b)) {
-            st = err_set(err, ST_CORRUPT, "token %.*s has a digest of the wrong length", STR_ARG(row.name));
+            st = err_set(err, ST_CORRUPT, "token %.*s has a digest of the wrong length",
+                         STR_ARG(row.name));
             break;
         }
         memcpy(d.b, row.sha256.p, sizeof(d.b));
@@ -339,8 +321,8 @@ enum status token_list(struct view *v, struct token_row **out, size_t *n, struct
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] =
-            (struct token_row){ arena_str(v->arena, row.name), arena_str(v->arena, row.principal), row.create_ms };
+        (*out)[(*n)++] = (struct token_row){ arena_str(v->arena, row.name),
+                                             arena_str(v->arena, row.principal), row.create_ms };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

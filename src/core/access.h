@@ -12,8 +12,8 @@
 #include "store/seq.h"
 
 enum action {
-    ACTION_NONE = 0,        /* refused when a route is compiled */
-    ACTION_PUBLIC,          /* no credentials needed */
+    ACTION_NONE = 0, /* refused when a route is compiled */
+    ACTION_PUBLIC,   /* no credentials needed */
     ACTION_EXPERIMENT_READ,
     ACTION_EXPERIMENT_CREATE,
     ACTION_EXPERIMENT_UPDATE,
@@ -29,18 +29,24 @@ enum action {
     ACTION_MODEL_CREATE,
     ACTION_MODEL_UPDATE,
     ACTION_MODEL_DELETE,
-    ACTION_SERVER_READ,     /* metrics, configuration */
-    ACTION_SERVER_ADMIN,    /* tokens, checks, backup */
+    ACTION_SERVER_READ,  /* metrics, configuration */
+    ACTION_SERVER_ADMIN, /* tokens, checks, backup */
     ACTION_N
 };
 /* "run.write"; "" beyond the table. */
 const char *action_name(enum action a);
 
 /* What the right is about. */
-enum resource { RESOURCE_SERVER, RESOURCE_EXPERIMENT, RESOURCE_RUN, RESOURCE_MODEL, RESOURCE_ARTIFACT };
+enum resource {
+    RESOURCE_SERVER,
+    RESOURCE_EXPERIMENT,
+    RESOURCE_RUN,
+    RESOURCE_MODEL,
+    RESOURCE_ARTIFACT
+};
 
 struct principal {
-    struct str name;        /* "anonymous", or the token's principal */
+    struct str name; /* "anonymous", or the token's principal */
     bool anonymous;
 };
 
@@ -51,18 +57,20 @@ enum status access_new(struct access **out, enum auth_mode mode, struct err *err
 void access_free(struct access *a); /* NULL-safe */
 enum auth_mode access_mode(const struct access *a);
 /* Makes a token known under a name (replacing an older one of that name). */
-enum status access_add(struct access *a, struct str name, const struct digest *sha256, struct str principal, struct err *err);
+enum status access_add(struct access *a, struct str name, const struct digest *sha256,
+                       struct str principal, struct err *err);
 /* False if the name is unknown. */
 bool access_remove(struct access *a, struct str name);
 /* Adds the tokens of the store. */
 enum status access_load(struct access *a, struct view *v, struct err *err);
 
-/* The caller behind an Authorization value: "Bearer TOKEN", or "Basic ..." whose password is the token. No value: the
- * anonymous principal. ST_UNAUTHENTICATED for a value that is not right. */
-enum status access_authenticate(struct access *a, struct arena *arena, struct str authorization,
-                                const struct principal **out, struct err *err);
+/* The caller behind a token; p NULL (no credentials) gives the anonymous principal. ST_UNAUTHENTICATED for a token that is not
+ * known. */
+enum status access_authenticate(struct access *a, struct str token, const struct principal **out,
+                                struct err *err);
 /* OK, ST_UNAUTHENTICATED (anonymous, and credentials would help) or ST_DENIED. */
-enum status authorise(struct access *a, const struct principal *p, enum action action, enum resource resource, struct err *err);
+enum status authorise(struct access *a, const struct principal *p, enum action action,
+                      enum resource resource, struct err *err);
 
 /* A new random token, "cairn_t_" and 43 characters, and its digest. */
 enum { TOKEN_TEXT_MAX = 64 };
@@ -71,7 +79,7 @@ bool token_new(char text[TOKEN_TEXT_MAX], struct digest *sha256);
 /* Stores a token (its digest) under a name; ST_EXISTS if the name is taken. Known to `access` once done. */
 struct token_add {
     struct write_op op;
-    struct access *access;      /* NULL: the store only */
+    struct access *access; /* NULL: the store only */
     struct str name, principal;
     struct digest sha256;
 };

@@ -20,13 +20,13 @@ struct experiments;
 
 struct core {
     struct sql_db *db;
-    struct seq *seq;                    /* the one writer */
-    struct heads *heads;                /* runs in memory */
-    struct series *series;              /* metric points in memory, packs */
-    struct mkeys *mkeys;                /* metric, param and tag names */
+    struct seq *seq;       /* the one writer */
+    struct heads *heads;   /* runs in memory */
+    struct series *series; /* metric points in memory, packs */
+    struct mkeys *mkeys;   /* metric, param and tag names */
     struct blob_store *blobs;
-    struct experiments *experiments;    /* id -> name, lifecycle, artifact location */
-    struct str artifact_root;           /* where experiments without an own location put their artifacts */
+    struct experiments *experiments; /* id -> name, lifecycle, artifact location */
+    struct str artifact_root; /* where experiments without an own location put their artifacts */
 };
 
 struct view {

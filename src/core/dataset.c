@@ -10,18 +10,19 @@
 #include <inttypes.h>
 
 #define CONTEXT_TAG "mlflow.data.context"
-#define STEP_TAG "mlflow.step"
+#define STEP_TAG    "mlflow.step"
 
 /* ---- writes ------------------------------------------------------------------------------------------------------------ */
 
-static enum status add_typed(struct group *g, int64_t uid, struct str key, struct str value, struct err *err)
+static enum status add_typed(struct group *g, int64_t uid, struct str key, struct str value,
+                             struct err *err)
 {
     return value.p ? q_prop_set_text(group_conn(g), uid, PROP_TYPED, key, value, err) : OK;
 }
 
 /* The dataset's node, made when the experiment does not know it yet. */
-static enum status dataset_node(struct run_links *l, struct group *g, int64_t exp, const struct dataset_input *d, int64_t *uid,
-                                struct err *err)
+static enum status dataset_node(struct run_links *l, struct group *g, int64_t exp,
+                                const struct dataset_input *d, int64_t *uid, struct err *err)
 {
     struct node_new node = { .kind = NODE_ARTIFACT,
                              .type = TYPE_MLFLOW_DATASET,
@@ -30,7 +31,8 @@ static enum status dataset_node(struct run_links *l, struct group *g, int64_t ex
                              .digest = d->digest };
     enum status st;
 
-    node.ident = arena_printf(l->op.arena, "%" PRId64 "%c%.*s%c%.*s", exp, 0, STR_ARG(d->name), 0, STR_ARG(d->digest));
+    node.ident = arena_printf(l->op.arena, "%" PRId64 "%c%.*s%c%.*s", exp, 0, STR_ARG(d->name), 0,
+                              STR_ARG(d->digest));
     if (!node.ident.p) {
         return err_nomem(err);
     }
@@ -43,11 +45,13 @@ static enum status dataset_node(struct run_links *l, struct group *g, int64_t ex
     st = st ? st : add_typed(g, *uid, S("source"), d->source, err);
     st = st ? st : add_typed(g, *uid, S("schema"), d->schema, err);
     st = st ? st : add_typed(g, *uid, S("profile"), d->profile, err);
-    return st ? st : group_member_add(g, experiment_uid(l->core, g, exp), *uid, MEMBER_OF_EXPERIMENT, err);
+    return st ? st
+              : group_member_add(g, experiment_uid(l->core, g, exp), *uid, MEMBER_OF_EXPERIMENT,
+                                 err);
 }
 
-static enum status link_dataset(struct run_links *l, struct group *g, int64_t exp, int64_t run, const struct dataset_input *d,
-                                struct err *err)
+static enum status link_dataset(struct run_links *l, struct group *g, int64_t exp, int64_t run,
+                                const struct dataset_input *d, struct err *err)
 {
     int64_t uid;
     bool added;
@@ -58,18 +62,21 @@ static enum status link_dataset(struct run_links *l, struct group *g, int64_t ex
     }
     st = group_edge_add(g, uid, run, EDGE_INPUT, &added, err);
     for (size_t i = 0; !st && added && i < d->tags_n; i++) {
-        st = q_edge_tag_set(group_conn(g), uid, run, EDGE_INPUT, d->tags[i].key, d->tags[i].value, err);
+        st = q_edge_tag_set(group_conn(g), uid, run, EDGE_INPUT, d->tags[i].key, d->tags[i].value,
+                            err);
     }
     return st;
 }
 
-static enum status find_model(struct run_links *l, struct group *g, struct str model_id, int64_t *uid, struct err *err)
+static enum status find_model(struct run_links *l, struct group *g, struct str model_id,
+                              int64_t *uid, struct err *err)
 {
     struct q_logged_model_get_row row;
     enum status st = q_logged_model_get(group_conn(g), l->op.arena, model_id, &row, err);
 
     if (st == ST_NOT_FOUND) {
-        return err_field(err, st, "models", "Logged model with ID '%.*s' not found.", STR_ARG(model_id));
+        return err_field(err, st, "models", "Logged model with ID '%.*s' not found.",
+                         STR_ARG(model_id));
     }
     *uid = st ? 0 : row.uid;
     return st;
@@ -100,12 +107,15 @@ static enum status links_validate(struct write_op *op, struct group *g, struct e
         st = find_model(l, g, l->model_outputs[i].model_id, &model, err);
         st = st ? st : group_edge_add(g, run, model, EDGE_OUTPUT, &added, err);
         st = st ? st
-                : q_edge_tag_set(group_conn(g), run, model, EDGE_OUTPUT, S(STEP_TAG), str_of(step, n), err);
+                : q_edge_tag_set(group_conn(g), run, model, EDGE_OUTPUT, S(STEP_TAG),
+                                 str_of(step, n), err);
     }
     return st;
 }
 
-static const struct write_kind links_kind = { .name = "run.links", .validate = links_validate, .sql = true };
+static const struct write_kind links_kind = { .name = "run.links",
+                                              .validate = links_validate,
+                                              .sql = true };
 
 void run_links_init(struct run_links *l, struct core *core, struct arena *a)
 {
@@ -137,7 +147,8 @@ static enum status read_props(struct view *v, struct dataset_input *d, struct er
 }
 
 /* Tags of all inputs of a run in one query, handed to the inputs by source. */
-static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_input *d, size_t n, struct err *err)
+static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_input *d, size_t n,
+                                  struct err *err)
 {
     struct int_map by_uid = INT_MAP_INIT(n + 1);
     struct sql_stmt *stmt = NULL;
@@ -164,7 +175,8 @@ static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_in
             st = err_nomem(err);
             break;
         }
-        of->tags[of->tags_n++] = (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        of->tags[of->tags_n++] =
+            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
         if (str_eq_lit(row.key, CONTEXT_TAG)) {
             of->context = of->tags[of->tags_n - 1].value;
         }
@@ -174,7 +186,8 @@ static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_in
     return st == ST_END ? OK : st;
 }
 
-enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct dataset_input **out, size_t *n, struct err *err)
+enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct dataset_input **out,
+                                  size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_dataset_inputs_of_run_row row;
@@ -204,7 +217,8 @@ enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct datase
     return st;
 }
 
-enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **model_ids, size_t *n, struct err *err)
+enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **model_ids, size_t *n,
+                                struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_model_inputs_of_run_row row;
@@ -224,7 +238,8 @@ enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **mo
     return st == ST_END ? OK : st;
 }
 
-enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_output **out, size_t *n, struct err *err)
+enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_output **out,
+                                 size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_model_outputs_of_run_row row;
@@ -237,7 +252,8 @@ enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_o
         int64_t step = 0;
 
         if (row.step.p && !num_parse_i64(row.step, &step)) {
-            st = err_set(err, ST_CORRUPT, "step of model output %.*s is not a number", STR_ARG(row.mid));
+            st = err_set(err, ST_CORRUPT, "step of model output %.*s is not a number",
+                         STR_ARG(row.mid));
             break;
         }
         if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
@@ -250,8 +266,8 @@ enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_o
     return st == ST_END ? OK : st;
 }
 
-enum status dataset_summaries(struct view *v, const int64_t *experiments, size_t n, size_t max, struct dataset_summary **out,
-                              size_t *out_n, struct err *err)
+enum status dataset_summaries(struct view *v, const int64_t *experiments, size_t n, size_t max,
+                              struct dataset_summary **out, size_t *out_n, struct err *err)
 {
     struct q_dataset_summaries_row row;
     size_t cap = 0;

@@ -3,7 +3,6 @@
  * changes an experiment drops its entry in validate(), so that later operations of the group read the changed row, and
  * again in undo(), because such a read may have cached a row that was rolled back. */
 #include "core/experiment.h"
-#include "base/id.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -15,7 +14,7 @@
 #include "store/sql/sql.h"
 #include <inttypes.h>
 
-enum { CACHE_MAX = 65536, EXPERIMENTS_MAX = 1000000, TAGS_MAX = 10000 };
+enum { CACHE_MAX = 65536 };
 
 struct cached {
     int64_t uid;
@@ -67,7 +66,8 @@ static void cache_drop(struct core *core, int64_t id)
 }
 
 /* The entry of an experiment as the group sees it; valid until the next call. */
-static enum status cache_find(struct core *core, struct group *g, int64_t id, const struct cached **out, struct err *err)
+static enum status cache_find(struct core *core, struct group *g, int64_t id,
+                              const struct cached **out, struct err *err)
 {
     struct experiments *x = core->experiments;
     struct cached *c = int_map_get(&x->by_id, (uint64_t)id);
@@ -85,7 +85,8 @@ static enum status cache_find(struct core *core, struct group *g, int64_t id, co
     }
     st = q_experiment_get(group_conn(g), a, id, &row, err);
     if (st == ST_NOT_FOUND) {
-        st = err_field(err, ST_NOT_FOUND, "experiment_id", "No Experiment with id=%" PRId64 " exists", id);
+        st = err_field(err, ST_NOT_FOUND, "experiment_id",
+                       "No Experiment with id=%" PRId64 " exists", id);
         goto out;
     }
     if (st) {
@@ -110,7 +111,8 @@ out:
     return st;
 }
 
-enum status experiment_require_active(struct core *core, struct group *g, int64_t id, struct err *err)
+enum status experiment_require_active(struct core *core, struct group *g, int64_t id,
+                                      struct err *err)
 {
     const struct cached *c;
     enum status st = cache_find(core, g, id, &c, err);
@@ -120,12 +122,15 @@ enum status experiment_require_active(struct core *core, struct group *g, int64_
     }
     if (c->lifecycle != LIFECYCLE_ACTIVE) {
         return err_field(err, ST_INVALID, "experiment_id",
-                         "The experiment %" PRId64 " must be in the 'active' state. Current state is deleted.", id);
+                         "The experiment %" PRId64
+                         " must be in the 'active' state. Current state is deleted.",
+                         id);
     }
     return OK;
 }
 
-struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id, struct arena *a)
+struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id,
+                                        struct arena *a)
 {
     const struct cached *c;
 
@@ -144,7 +149,8 @@ int64_t experiment_uid(struct core *core, struct group *g, int64_t id)
 
 /* ---- writes -------------------------------------------------------------------------------------------------------------- */
 
-static enum status set_tags(struct sql_conn *c, int64_t id, const struct key_value *tags, size_t n, struct err *err)
+static enum status set_tags(struct sql_conn *c, int64_t id, const struct key_value *tags, size_t n,
+                            struct err *err)
 {
     enum status st = OK;
 
@@ -159,16 +165,20 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     struct experiment_create *c = WRITE_OP_OF(op, struct experiment_create);
     struct q_counter_next_row next;
     struct q_experiment_get_by_name_row taken;
-    struct node_new node = { .kind = NODE_CONTEXT, .type = TYPE_MLFLOW_EXPERIMENT, .scheme = IDENT_MLFLOW_EXPERIMENT };
+    struct node_new node = { .kind = NODE_CONTEXT,
+                             .type = TYPE_MLFLOW_EXPERIMENT,
+                             .scheme = IDENT_MLFLOW_EXPERIMENT };
     struct str location = c->artifact_location, root = c->core->artifact_root;
     int64_t uid;
     enum status st;
 
     st = q_experiment_get_by_name(group_conn(g), op->arena, c->name, &taken, err);
     if (st == OK) {
-        return err_field(err, ST_EXISTS, "name",
-                         "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64 "%s",
-                         STR_ARG(c->name), taken.id, taken.lifecycle ? ", which is deleted" : "");
+        return err_field(
+            err, ST_EXISTS, "name",
+            "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64
+            "%s",
+            STR_ARG(c->name), taken.id, taken.lifecycle ? ", which is deleted" : "");
     }
     if (st != ST_NOT_FOUND) {
         return st;
@@ -180,7 +190,8 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     c->id = next.value - 1;
     node.ident = arena_printf(op->arena, "%" PRId64, c->id);
     if (!location.n) {
-        location = arena_printf(op->arena, "%.*s%s%" PRId64, STR_ARG(root), str_ends(root, S("/")) ? "" : "/", c->id);
+        location = arena_printf(op->arena, "%.*s%s%" PRId64, STR_ARG(root),
+                                str_ends(root, S("/")) ? "" : "/", c->id);
     }
     if (!node.ident.p || !location.p) {
         return err_nomem(err);
@@ -196,11 +207,15 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     return set_tags(group_conn(g), c->id, c->tags, c->tags_n, err);
 }
 
-static const struct write_kind create_kind = { .name = "experiment.create", .validate = create_validate, .sql = true };
+static const struct write_kind create_kind = { .name = "experiment.create",
+                                               .validate = create_validate,
+                                               .sql = true };
 
 void experiment_create_init(struct experiment_create *c, struct core *core, struct arena *a)
 {
-    *c = (struct experiment_create){ .op = { .kind = &create_kind, .arena = a }, .core = core, .id = -1 };
+    *c = (struct experiment_create){ .op = { .kind = &create_kind, .arena = a },
+                                     .core = core,
+                                     .id = -1 };
 }
 
 enum status experiments_ensure_default(struct core *core, struct err *err)
@@ -234,9 +249,10 @@ static enum status rename_validate(struct write_op *op, struct group *g, struct 
     }
     st = q_experiment_get_by_name(group_conn(g), op->arena, r->name, &taken, err);
     if (st == OK && taken.id != r->id) {
-        return err_field(err, ST_EXISTS, "new_name",
-                         "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64,
-                         STR_ARG(r->name), taken.id);
+        return err_field(
+            err, ST_EXISTS, "new_name",
+            "Experiment(name=%.*s) already exists. Error: the name is taken by experiment %" PRId64,
+            STR_ARG(r->name), taken.id);
     }
     if (st && st != ST_NOT_FOUND) {
         return st;
@@ -244,7 +260,9 @@ static enum status rename_validate(struct write_op *op, struct group *g, struct 
     return q_experiment_rename(group_conn(g), r->id, r->name, group_now_ms(g), err);
 }
 
-static const struct write_kind rename_kind = { .name = "experiment.rename", .validate = rename_validate, .sql = true };
+static const struct write_kind rename_kind = { .name = "experiment.rename",
+                                               .validate = rename_validate,
+                                               .sql = true };
 
 void experiment_rename_init(struct experiment_rename *r, struct core *core, struct arena *a)
 {
@@ -261,7 +279,8 @@ static enum status lifecycle_validate(struct write_op *op, struct group *g, stru
         return st;
     }
     if (c->lifecycle == l->to) {
-        return err_field(err, ST_NOT_FOUND, "experiment_id", "No Experiment with id=%" PRId64 " exists", l->id);
+        return err_field(err, ST_NOT_FOUND, "experiment_id",
+                         "No Experiment with id=%" PRId64 " exists", l->id);
     }
     cache_drop(l->core, l->id);
     st = q_experiment_set_lifecycle(group_conn(g), l->id, l->to, group_now_ms(g), err);
@@ -278,13 +297,15 @@ static void lifecycle_undo(struct write_op *op)
     cache_drop(l->core, l->id);
 }
 
-static const struct write_kind lifecycle_kind = {
-    .name = "experiment.lifecycle", .validate = lifecycle_validate, .undo = lifecycle_undo, .sql = true
-};
+static const struct write_kind lifecycle_kind = { .name = "experiment.lifecycle",
+                                                  .validate = lifecycle_validate,
+                                                  .undo = lifecycle_undo,
+                                                  .sql = true };
 
 void experiment_lifecycle_init(struct experiment_lifecycle *l, struct core *core, struct arena *a)
 {
-    *l = (struct experiment_lifecycle){ .op = { .kind = &lifecycle_kind, .arena = a }, .core = core };
+    *l = (struct experiment_lifecycle){ .op = { .kind = &lifecycle_kind, .arena = a },
+                                        .core = core };
 }
 
 static enum status tag_validate(struct write_op *op, struct group *g, struct err *err)
@@ -301,13 +322,16 @@ static enum status tag_validate(struct write_op *op, struct group *g, struct err
     }
     st = q_experiment_tag_delete(group_conn(g), t->id, t->key, &n, err);
     if (!st && n == 0) {
-        return err_field(err, ST_NOT_FOUND, "key", "No tag with name: %.*s in experiment with id %" PRId64,
-                         STR_ARG(t->key), t->id);
+        return err_field(err, ST_NOT_FOUND, "key",
+                         "No tag with name: %.*s in experiment with id %" PRId64, STR_ARG(t->key),
+                         t->id);
     }
     return st;
 }
 
-static const struct write_kind tag_kind = { .name = "experiment.tag", .validate = tag_validate, .sql = true };
+static const struct write_kind tag_kind = { .name = "experiment.tag",
+                                            .validate = tag_validate,
+                                            .sql = true };
 
 void experiment_tag_init(struct experiment_tag *t, struct core *core, struct arena *a)
 {
@@ -323,7 +347,8 @@ enum status experiment_parse_id(struct str text, int64_t *id, struct err *err)
         return OK;
     }
     return err_field(err, ST_INVALID, "experiment_id",
-                     "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.", STR_ARG(text));
+                     "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
+                     STR_ARG(text));
 }
 
 static enum status read_tags(struct view *v, struct experiment *x, struct err *err)
@@ -338,7 +363,8 @@ static enum status read_tags(struct view *v, struct experiment *x, struct err *e
             st = err_nomem(err);
             break;
         }
-        x->tags[x->tags_n++] = (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        x->tags[x->tags_n++] =
+            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -366,13 +392,137 @@ enum status experiment_get(struct view *v, int64_t id, struct experiment *out, s
     return read_tags(v, out, err);
 }
 
-enum status experiment_get_by_name(struct view *v, struct str name, struct experiment *out, struct err *err)
+enum status experiment_get_by_name(struct view *v, struct str name, struct experiment *out,
+                                   struct err *err)
 {
     struct q_experiment_get_by_name_row row;
     enum status st = q_experiment_get_by_name(v->conn, v->arena, name, &row, err);
 
     if (st == ST_NOT_FOUND) {
-        return err_field(err, st, "experiment_name", "Could not find experiment with name '%.*s'", STR_ARG(name));
+        return err_field(err, st, "experiment_name", "Could not find experiment with name '%.*s'",
+                         STR_ARG(name));
     }
     return st ? st : experiment_get(v, row.id, out, err);
+}
+
+/* ---- search --------------------------------------------------------------------------------------------------------------- */
+
+/* All experiments with their tags, in the arena. Installations have few experiments compared with runs. */
+struct all {
+    struct experiment *x;
+    size_t n, cap;
+    size_t tag_cap;
+};
+
+static enum status read_all(struct view *v, struct all *all, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_experiment_all_row row;
+    struct q_experiment_tags_all_row tag;
+    size_t at = 0;
+    enum status st = q_experiment_all_open(v->conn, &stmt, err);
+
+    while (!st && (st = q_experiment_all_next(stmt, &row, err)) == OK) {
+        if (!arena_grow(v->arena, (void **)&all->x, all->n, &all->cap, sizeof(*all->x))) {
+            st = err_nomem(err);
+            break;
+        }
+        all->x[all->n++] =
+            (struct experiment){ .id = row.id,
+                                 .uid = row.uid,
+                                 .name = arena_str(v->arena, row.name),
+                                 .artifact_location = arena_str(v->arena, row.artifact_location),
+                                 .lifecycle = row.lifecycle ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE,
+                                 .create_ms = row.create_ms,
+                                 .update_ms = row.update_ms };
+    }
+    sql_close(stmt);
+    stmt = NULL;
+    st = st == ST_END ? q_experiment_tags_all_open(v->conn, &stmt, err) : st;
+    while (!st && (st = q_experiment_tags_all_next(stmt, &tag, err)) == OK) {
+        struct experiment *x;
+
+        while (at < all->n && all->x[at].id < tag.exp) {
+            at++;
+            all->tag_cap = 0;
+        }
+        if (at == all->n || all->x[at].id != tag.exp) {
+            continue; /* made after the first statement */
+        }
+        x = &all->x[at];
+        if (!arena_grow(v->arena, (void **)&x->tags, x->tags_n, &all->tag_cap, sizeof(*x->tags))) {
+            st = err_nomem(err);
+            break;
+        }
+        x->tags[x->tags_n++] =
+            (struct key_value){ arena_str(v->arena, tag.key), arena_str(v->arena, tag.value) };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static bool row_text(void *row, const struct search_key *key, struct str *out)
+{
+    const struct experiment *x = row;
+
+    if (key->kind == SEARCH_ATTR && key->attr == ATTR_NAME) {
+        *out = x->name;
+        return true;
+    }
+    for (size_t i = 0; key->kind == SEARCH_TAG && i < x->tags_n; i++) {
+        if (str_eq(x->tags[i].key, key->name)) {
+            *out = x->tags[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool row_integer(void *row, const struct search_key *key, int64_t *out)
+{
+    const struct experiment *x = row;
+
+    *out = key->attr == ATTR_EXPERIMENT_ID   ? x->id
+           : key->attr == ATTR_CREATION_TIME ? x->create_ms
+                                             : x->update_ms;
+    return key->attr == ATTR_EXPERIMENT_ID || key->attr == ATTR_CREATION_TIME ||
+           key->attr == ATTR_LAST_UPDATE_TIME;
+}
+
+enum status experiment_search(struct view *v, const struct experiment_search *in,
+                              struct experiment **out, size_t *n, struct str *next_token,
+                              struct err *err)
+{
+    static const struct search_row_ops ops = { .text = row_text, .integer = row_integer };
+    struct search_request request = { .entity = SEARCH_EXPERIMENTS,
+                                      .filter = in->filter,
+                                      .order_by = in->order_by,
+                                      .order_by_n = in->order_by_n,
+                                      .scope = arena_printf(v->arena, "%d", (int)in->view_type),
+                                      .page = in->page };
+    struct all all = { 0 };
+    struct searcher *s;
+    uint64_t *handles;
+    enum status st = searcher_new(&s, &request, v->arena, err);
+
+    *out = NULL;
+    *n = 0;
+    st = st ? st : read_all(v, &all, err);
+    for (size_t i = 0; !st && i < all.n; i++) {
+        if (view_type_has(in->view_type, all.x[i].lifecycle)) {
+            st = searcher_offer(s, &ops, &all.x[i], i, err);
+        }
+    }
+    st = st ? st : searcher_end(s, &handles, n, next_token, err);
+    if (st) {
+        return st;
+    }
+    *out = ARENA_ARRAY(v->arena, struct experiment, *n);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = all.x[handles[i]];
+    }
+    return OK;
 }

@@ -14,7 +14,7 @@ struct experiment {
     struct str name, artifact_location;
     enum lifecycle lifecycle;
     int64_t create_ms, update_ms;
-    struct key_value *tags;     /* sorted by key */
+    struct key_value *tags; /* sorted by key */
     size_t tags_n;
 };
 
@@ -32,7 +32,8 @@ enum status experiment_parse_id(struct str text, int64_t *id, struct err *err);
 /* ST_NOT_FOUND: "No Experiment with id=N exists". Deleted ones are found too. */
 enum status experiment_get(struct view *v, int64_t id, struct experiment *out, struct err *err);
 /* ST_NOT_FOUND: "Could not find experiment with name 'x'". */
-enum status experiment_get_by_name(struct view *v, struct str name, struct experiment *out, struct err *err);
+enum status experiment_get_by_name(struct view *v, struct str name, struct experiment *out,
+                                   struct err *err);
 struct experiment_search {
     struct str filter;
     struct str *order_by;
@@ -40,8 +41,9 @@ struct experiment_search {
     enum view_type view_type;
     struct page page;
 };
-enum status experiment_search(struct view *v, const struct experiment_search *in, struct experiment **out, size_t *n,
-                              struct str *next_token, struct err *err);
+enum status experiment_search(struct view *v, const struct experiment_search *in,
+                              struct experiment **out, size_t *n, struct str *next_token,
+                              struct err *err);
 
 /* ---- writes ------------------------------------------------------------------------------------------------------------ */
 
@@ -49,7 +51,7 @@ struct experiment_create {
     struct write_op op;
     struct core *core;
     struct str name;
-    struct str artifact_location;   /* NULL p: <artifact root>/<id> */
+    struct str artifact_location; /* NULL p: <artifact root>/<id> */
     struct key_value *tags;
     size_t tags_n;
     /* out */
@@ -87,9 +89,11 @@ void experiment_tag_init(struct experiment_tag *t, struct core *core, struct are
 /* ---- for other services, inside validate() ------------------------------------------------------------------------------- */
 
 /* ST_NOT_FOUND if missing; ST_INVALID "The experiment N must be in the 'active' state. Current state is deleted.". */
-enum status experiment_require_active(struct core *core, struct group *g, int64_t id, struct err *err);
+enum status experiment_require_active(struct core *core, struct group *g, int64_t id,
+                                      struct err *err);
 /* Where the experiment's artifacts lie, copied to the arena; p NULL when missing or memory is out. After require_active. */
-struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id, struct arena *a);
+struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id,
+                                        struct arena *a);
 /* The node of the experiment; 0 when missing. After require_active. */
 int64_t experiment_uid(struct core *core, struct group *g, int64_t id);
 

@@ -13,16 +13,19 @@ enum { METRIC_ROWS_MAX = 100000 };
 
 /* ---- writes -------------------------------------------------------------------------------------------------------------- */
 
-static enum status add_params(struct group *g, int64_t uid, const struct key_value *items, size_t n, struct err *err)
+static enum status add_params(struct group *g, int64_t uid, const struct key_value *items, size_t n,
+                              struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        enum status st = q_prop_insert_text(group_conn(g), uid, PROP_PARAM, items[i].key, items[i].value, err);
+        enum status st =
+            q_prop_insert_text(group_conn(g), uid, PROP_PARAM, items[i].key, items[i].value, err);
 
         if (st == ST_EXISTS) {
-            return err_field(err, ST_INVALID, "params",
-                             "Param with key '%.*s' was already logged for this model; params of logged models cannot be "
-                             "changed",
-                             STR_ARG(items[i].key));
+            return err_field(
+                err, ST_INVALID, "params",
+                "Param with key '%.*s' was already logged for this model; params of logged models cannot be "
+                "changed",
+                STR_ARG(items[i].key));
         }
         if (st) {
             return st;
@@ -31,7 +34,8 @@ static enum status add_params(struct group *g, int64_t uid, const struct key_val
     return OK;
 }
 
-static enum status set_tags(struct group *g, int64_t uid, const struct key_value *items, size_t n, struct err *err)
+static enum status set_tags(struct group *g, int64_t uid, const struct key_value *items, size_t n,
+                            struct err *err)
 {
     enum status st = OK;
 
@@ -85,7 +89,9 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
 {
     struct logged_model_create *c = WRITE_OP_OF(op, struct logged_model_create);
     struct logged_model *m = &c->model;
-    struct node_new node = { .kind = NODE_ARTIFACT, .type = TYPE_MLFLOW_LOGGED_MODEL, .scheme = IDENT_MLFLOW_LOGGED_MODEL };
+    struct node_new node = { .kind = NODE_ARTIFACT,
+                             .type = TYPE_MLFLOW_LOGGED_MODEL,
+                             .scheme = IDENT_MLFLOW_LOGGED_MODEL };
     char hex[33], name[24];
     struct str location;
     enum status st = experiment_require_active(c->core, g, c->experiment, err);
@@ -107,15 +113,20 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     node.uri = m->artifact_uri;
     st = group_node_add(g, &node, &m->uid, err);
     st = st ? st
-            : q_logged_model_insert(group_conn(g), m->uid, m->model_id, c->experiment, m->name, c->model_type,
-                                    c->source_run_id, LOGGED_MODEL_PENDING, m->artifact_uri, group_now_ms(g), err);
-    st = st ? st : group_member_add(g, experiment_uid(c->core, g, c->experiment), m->uid, MEMBER_OF_EXPERIMENT, err);
+            : q_logged_model_insert(group_conn(g), m->uid, m->model_id, c->experiment, m->name,
+                                    c->model_type, c->source_run_id, LOGGED_MODEL_PENDING,
+                                    m->artifact_uri, group_now_ms(g), err);
+    st = st ? st
+            : group_member_add(g, experiment_uid(c->core, g, c->experiment), m->uid,
+                               MEMBER_OF_EXPERIMENT, err);
     st = st ? st : add_params(g, m->uid, c->params, c->params_n, err);
     st = st ? st : set_tags(g, m->uid, c->tags, c->tags_n, err);
     return st ? st : fill_created(c, g, err);
 }
 
-static const struct write_kind create_kind = { .name = "logged_model.create", .validate = create_validate, .sql = true };
+static const struct write_kind create_kind = { .name = "logged_model.create",
+                                               .validate = create_validate,
+                                               .sql = true };
 
 void logged_model_create_init(struct logged_model_create *c, struct core *core, struct arena *a)
 {
@@ -124,7 +135,8 @@ void logged_model_create_init(struct logged_model_create *c, struct core *core, 
 
 static enum status not_found(struct str model_id, struct err *err)
 {
-    return err_field(err, ST_NOT_FOUND, "model_id", "Logged model with ID '%.*s' not found.", STR_ARG(model_id));
+    return err_field(err, ST_NOT_FOUND, "model_id", "Logged model with ID '%.*s' not found.",
+                     STR_ARG(model_id));
 }
 
 static enum status change_validate(struct write_op *op, struct group *g, struct err *err)
@@ -141,27 +153,54 @@ static enum status change_validate(struct write_op *op, struct group *g, struct 
     case MODEL_FINALIZE:
         return q_logged_model_set_status(group_conn(g), row.uid, c->status, group_now_ms(g), err);
     case MODEL_DELETE:
-        return q_logged_model_set_lifecycle(group_conn(g), row.uid, LIFECYCLE_DELETED, group_now_ms(g), err);
-    case MODEL_SET_TAGS:
-        return set_tags(g, row.uid, c->items, c->items_n, err);
-    case MODEL_LOG_PARAMS:
-        return add_params(g, row.uid, c->items, c->items_n, err);
-    case MODEL_DELETE_TAG:
-        break;
+        return q_logged_model_set_lifecycle(group_conn(g), row.uid, LIFECYCLE_DELETED,
+                                            group_now_ms(g), err);
+    case MODEL_SET_TAGS: return set_tags(g, row.uid, c->items, c->items_n, err);
+    case MODEL_LOG_PARAMS: return add_params(g, row.uid, c->items, c->items_n, err);
+    case MODEL_DELETE_TAG: break;
     }
     st = q_prop_delete(group_conn(g), row.uid, PROP_TAG, c->key, &n, err);
     if (!st && n == 0) {
-        return err_field(err, ST_NOT_FOUND, "tag_key", "No tag with key '%.*s' found for model with ID '%.*s'.",
-                         STR_ARG(c->key), STR_ARG(c->model_id));
+        return err_field(err, ST_NOT_FOUND, "tag_key",
+                         "No tag with key '%.*s' found for model with ID '%.*s'.", STR_ARG(c->key),
+                         STR_ARG(c->model_id));
     }
     return st;
 }
 
-static const struct write_kind change_kind = { .name = "logged_model.change", .validate = change_validate, .sql = true };
+static const struct write_kind change_kind = { .name = "logged_model.change",
+                                               .validate = change_validate,
+                                               .sql = true };
 
 void logged_model_change_init(struct logged_model_change *c, struct core *core, struct arena *a)
 {
     *c = (struct logged_model_change){ .op = { .kind = &change_kind, .arena = a }, .core = core };
+}
+
+struct model_points *run_log_model(struct run_log *l, struct str model_id, struct str dataset_name,
+                                   struct str dataset_digest, struct err *err)
+{
+    struct model_points *m;
+
+    for (size_t i = 0; i < l->models_n; i++) {
+        m = &l->models[i];
+        if (str_eq(m->model_id, model_id) && str_eq(m->dataset_name, dataset_name) &&
+            str_eq(m->dataset_digest, dataset_digest)) {
+            return m;
+        }
+    }
+    if (!arena_grow(l->op.arena, (void **)&l->models, l->models_n, &l->models_cap,
+                    sizeof(*l->models))) {
+        err_nomem(err);
+        return NULL;
+    }
+    m = &l->models[l->models_n];
+    *m = (struct model_points){ model_id, l->run_id, dataset_name, dataset_digest, { 0 } };
+    if (run_points_begin(&m->points, l->op.arena, err)) {
+        return NULL;
+    }
+    l->models_n++;
+    return m;
 }
 
 enum status group_model_points(struct group *g, const struct model_points *m, struct err *err)
@@ -179,15 +218,16 @@ enum status group_model_points(struct group *g, const struct model_points *m, st
     st = q_model_series_find(group_conn(g), NULL, model.uid, m->run_id, name, digest, &series, err);
     if (st == ST_NOT_FOUND) {
         series.uid = group_new_uid(g);
-        st = q_model_series_insert(group_conn(g), series.uid, model.uid, m->run_id, name, digest, err);
+        st = q_model_series_insert(group_conn(g), series.uid, model.uid, m->run_id, name, digest,
+                                   err);
     }
     return st ? st : group_owner_points(g, series.uid, &m->points, err);
 }
 
 /* ---- reads ----------------------------------------------------------------------------------------------------------------- */
 
-static enum status read_items(struct view *v, int64_t uid, enum prop_scope scope, struct key_value **out, size_t *n,
-                              struct err *err)
+static enum status read_items(struct view *v, int64_t uid, enum prop_scope scope,
+                              struct key_value **out, size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_prop_texts_row row;
@@ -201,15 +241,16 @@ static enum status read_items(struct view *v, int64_t uid, enum prop_scope scope
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] = (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        (*out)[(*n)++] =
+            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
 }
 
 /* All points of one owner, appended to the model's metrics. */
-static enum status read_series(struct view *v, const struct q_model_series_of_model_row *series, struct logged_model *m,
-                               size_t *cap, struct err *err)
+static enum status read_series(struct view *v, const struct q_model_series_of_model_row *series,
+                               struct logged_model *m, size_t *cap, struct err *err)
 {
     struct str *keys, none = { NULL, 0 };
     size_t keys_n;
@@ -221,7 +262,8 @@ static enum status read_series(struct view *v, const struct q_model_series_of_mo
 
         st = owner_metric_history(v, series->uid, keys[k], &points, &n, err);
         for (size_t i = 0; !st && i < n && m->metrics_n < METRIC_ROWS_MAX; i++) {
-            if (!arena_grow(v->arena, (void **)&m->metrics, m->metrics_n, cap, sizeof(*m->metrics))) {
+            if (!arena_grow(v->arena, (void **)&m->metrics, m->metrics_n, cap,
+                            sizeof(*m->metrics))) {
                 return err_nomem(err);
             }
             m->metrics[m->metrics_n++] = (struct model_metric){
@@ -288,7 +330,8 @@ static enum status read_parts(struct view *v, struct logged_model *m, struct err
     return st ? st : read_metrics(v, m, err);
 }
 
-enum status logged_model_get(struct view *v, struct str model_id, bool allow_deleted, struct logged_model *out, struct err *err)
+enum status logged_model_get(struct view *v, struct str model_id, bool allow_deleted,
+                             struct logged_model *out, struct err *err)
 {
     struct q_logged_model_get_row row;
     enum status st = q_logged_model_get(v->conn, v->arena, model_id, &row, err);

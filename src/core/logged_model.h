@@ -6,53 +6,56 @@
 #define CAIRN_CORE_LOGGED_MODEL_H
 
 #include "core/run.h"
+#include "core/search/filter.h"
 
-enum logged_model_status { LOGGED_MODEL_PENDING = 1, LOGGED_MODEL_READY = 2, LOGGED_MODEL_UPLOAD_FAILED = 3 };
+enum logged_model_status {
+    LOGGED_MODEL_PENDING = 1,
+    LOGGED_MODEL_READY = 2,
+    LOGGED_MODEL_UPLOAD_FAILED = 3
+};
 
 struct model_metric {
     struct str key;
     struct point point;
-    struct str run_id, dataset_name, dataset_digest;    /* dataset: NULL p = none */
+    struct str run_id, dataset_name, dataset_digest; /* dataset: NULL p = none */
 };
 
 struct logged_model {
     int64_t uid, experiment;
-    struct str model_id, name, model_type, source_run_id, artifact_uri;  /* NULL p = none for the middle two */
+    struct str model_id, name, model_type, source_run_id,
+        artifact_uri; /* NULL p = none for the middle two */
     enum logged_model_status status;
     enum lifecycle lifecycle;
     int64_t create_ms, update_ms;
-    struct key_value *params, *tags;    /* sorted by key */
+    struct key_value *params, *tags; /* sorted by key */
     size_t params_n, tags_n;
-    struct model_metric *metrics;       /* by key, then timestamp, step */
+    struct model_metric *metrics; /* by key, then timestamp, step */
     size_t metrics_n;
 };
 
 /* "Logged model with ID 'X' not found." */
-enum status logged_model_get(struct view *v, struct str model_id, bool allow_deleted, struct logged_model *out, struct err *err);
+enum status logged_model_get(struct view *v, struct str model_id, bool allow_deleted,
+                             struct logged_model *out, struct err *err);
 
-struct logged_model_order {
-    struct str field;
-    bool ascending;
-    struct str dataset_name, dataset_digest;
-};
 struct logged_model_search {
     int64_t *experiments;
     size_t experiments_n;
     struct str filter;
-    struct logged_model_order *order_by;
+    struct order_field *order_by;
     size_t order_by_n;
-    struct key_value *datasets;     /* name, digest (NULL p = any) */
+    struct key_value *datasets; /* name, digest (NULL p = any) */
     size_t datasets_n;
     struct page page;
 };
-enum status logged_model_search(struct view *v, const struct logged_model_search *in, struct logged_model **out, size_t *n,
-                                struct str *next_token, struct err *err);
+enum status logged_model_search(struct view *v, const struct logged_model_search *in,
+                                struct logged_model **out, size_t *n, struct str *next_token,
+                                struct err *err);
 
 struct logged_model_create {
     struct write_op op;
     struct core *core;
     int64_t experiment;
-    struct str name, model_type, source_run_id;     /* NULL p = none (a name is drawn) */
+    struct str name, model_type, source_run_id; /* NULL p = none (a name is drawn) */
     struct key_value *params, *tags;
     size_t params_n, tags_n;
     /* out */
@@ -66,18 +69,14 @@ struct logged_model_change {
     struct core *core;
     struct str model_id;
     enum { MODEL_FINALIZE, MODEL_DELETE, MODEL_SET_TAGS, MODEL_DELETE_TAG, MODEL_LOG_PARAMS } what;
-    enum logged_model_status status;    /* MODEL_FINALIZE */
-    struct key_value *items;            /* MODEL_SET_TAGS, MODEL_LOG_PARAMS */
+    enum logged_model_status status; /* MODEL_FINALIZE */
+    struct key_value *items;         /* MODEL_SET_TAGS, MODEL_LOG_PARAMS */
     size_t items_n;
-    struct str key;                     /* MODEL_DELETE_TAG */
+    struct str key; /* MODEL_DELETE_TAG */
 };
 void logged_model_change_init(struct logged_model_change *c, struct core *core, struct arena *a);
 
-/* Points of one run that name a model, stored for the model: inside validate() of the operation that logs them. */
-struct model_points {
-    struct str model_id, run_id, dataset_name, dataset_digest;   /* dataset: NULL p = none */
-    struct run_points points;
-};
+/* Stores the points that a run_log operation carries for a model (struct model_points, core/run.h): inside its validate(). */
 enum status group_model_points(struct group *g, const struct model_points *m, struct err *err);
 
 #endif

@@ -5,7 +5,7 @@
 
 enum { NAME_SCRATCH_BYTES = 256 * 1024, PATH_DECODE_ROUNDS = 10, PATH_COMPONENT_MAX = 255 };
 
-#define BAD_CHARACTERS                                                                             \
+#define BAD_CHARACTERS                                                                                          \
     "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and " \
     "slashes (/)."
 
@@ -13,7 +13,8 @@ static void put_json_code_point(struct buf *b, uint32_t cp)
 {
     if (cp >= 0x10000) {
         cp -= 0x10000;
-        buf_printf(b, "\\u%04x\\u%04x", 0xd800 + (unsigned)(cp >> 10), 0xdc00 + (unsigned)(cp & 0x3ff));
+        buf_printf(b, "\\u%04x\\u%04x", 0xd800 + (unsigned)(cp >> 10),
+                   0xdc00 + (unsigned)(cp & 0x3ff));
     } else if (cp == '"' || cp == '\\') {
         buf_put_u8(b, '\\');
         buf_put_u8(b, (unsigned char)cp);
@@ -51,7 +52,8 @@ struct str name_json_quoted(struct arena *a, struct str s)
     return out;
 }
 
-static enum status invalid_value(struct err *err, const char *path, struct str value, const char *fmt, struct str extra)
+static enum status invalid_value(struct err *err, const char *path, struct str value,
+                                 const char *fmt, struct str extra)
 {
     struct arena *a = arena_new(NAME_SCRATCH_BYTES);
     struct str quoted = { NULL, 0 };
@@ -64,8 +66,8 @@ static enum status invalid_value(struct err *err, const char *path, struct str v
         arena_free(a);
         return err_nomem(err);
     }
-    st = err_field(err, ST_INVALID, path, "Invalid value %.*s for parameter '%s' supplied%s%.*s%s", STR_ARG(quoted),
-                   path, fmt, STR_ARG(extra), extra.p ? "'" : "");
+    st = err_field(err, ST_INVALID, path, "Invalid value %.*s for parameter '%s' supplied%s%.*s%s",
+                   STR_ARG(quoted), path, fmt, STR_ARG(extra), extra.p ? "'" : "");
     arena_free(a);
     return st;
 }
@@ -154,11 +156,13 @@ enum status name_check_key(struct str key, const char *path, struct err *err)
     norm = name_normpath(a, key);
     if (!norm.p) {
         st = err_nomem(err);
-    } else if (!str_eq(norm, key) || str_eq_lit(norm, ".") || str_starts(norm, S("..")) || str_starts(norm, S("/"))) {
-        st = invalid_value(err, path, key,
-                           ": Names may be treated as files in certain cases, and must not resolve to other names when "
-                           "treated as such. This name would resolve to '",
-                           norm);
+    } else if (!str_eq(norm, key) || str_eq_lit(norm, ".") || str_starts(norm, S("..")) ||
+               str_starts(norm, S("/"))) {
+        st = invalid_value(
+            err, path, key,
+            ": Names may be treated as files in certain cases, and must not resolve to other names when "
+            "treated as such. This name would resolve to '",
+            norm);
     }
     arena_free(a);
     return st;
@@ -169,7 +173,8 @@ enum status name_check_length(struct str s, const char *what, size_t max, struct
     if (s.n <= max || utf8_count(s) <= max) {
         return OK;
     }
-    return err_field(err, ST_INVALID, what, "'%s' exceeds the maximum length of %zu characters", what, max);
+    return err_field(err, ST_INVALID, what, "'%s' exceeds the maximum length of %zu characters",
+                     what, max);
 }
 
 enum status name_check_metric(struct str key, const char *path, struct err *err)
@@ -216,10 +221,11 @@ enum status name_check_logged_model(struct str name, struct err *err)
 {
     for (size_t i = 0; i < name.n; i++) {
         if (memchr("/:.%\"'", name.p[i], 6)) {
-            return err_field(err, ST_INVALID, "name",
-                             "Invalid model name (%.*s) provided. Model name must be a non-empty string and cannot contain "
-                             "the following characters: ('/', ':', '.', '%%', '\"', \"'\")",
-                             STR_ARG(name));
+            return err_field(
+                err, ST_INVALID, "name",
+                "Invalid model name (%.*s) provided. Model name must be a non-empty string and cannot contain "
+                "the following characters: ('/', ':', '.', '%%', '\"', \"'\")",
+                STR_ARG(name));
         }
     }
     return OK;
@@ -247,8 +253,8 @@ enum status name_check_artifact_location(struct str uri, struct err *err)
     size_t query = str_find_byte(uri, '?', 0);
 
     if (str_starts(uri, S("runs:"))) {
-        return err_field(err, ST_INVALID, "artifact_location", "Artifact location cannot be a runs:/ URI. Given: '%.*s'",
-                         STR_ARG(uri));
+        return err_field(err, ST_INVALID, "artifact_location",
+                         "Artifact location cannot be a runs:/ URI. Given: '%.*s'", STR_ARG(uri));
     }
     if (str_find_byte(uri, '#', 0) != SIZE_MAX || str_find_byte(uri, ';', 0) != SIZE_MAX) {
         return err_field(err, ST_INVALID, "artifact_location",
@@ -258,9 +264,10 @@ enum status name_check_artifact_location(struct str uri, struct err *err)
         return err_field(err, ST_INVALID, "artifact_location", "Invalid query string");
     }
     if (utf8_count(uri) > NAME_ARTIFACT_LOCATION_MAX) {
-        return err_field(err, ST_INVALID, "artifact_location",
-                         "Invalid artifact path length. The length of the artifact path cannot be greater than %d.",
-                         NAME_ARTIFACT_LOCATION_MAX);
+        return err_field(
+            err, ST_INVALID, "artifact_location",
+            "Invalid artifact path length. The length of the artifact path cannot be greater than %d.",
+            NAME_ARTIFACT_LOCATION_MAX);
     }
     return OK;
 }
@@ -299,7 +306,7 @@ static bool percent_decode(char *p, size_t *n)
     return true;
 }
 
-/* True for "C:..." and "scheme:/...": a colon that comes before the first slash with a slash right after it, or a drive. */
+/* True for "C:/..." and "scheme:/...": a colon before the first slash, with the slash right after it. */
 static bool has_scheme_or_drive(struct str path)
 {
     size_t colon = str_find_byte(path, ':', 0), slash = str_find_byte(path, '/', 0);
@@ -312,7 +319,7 @@ static bool has_scheme_or_drive(struct str path)
             return false;
         }
     }
-    return colon == 1 || slash == colon + 1;
+    return slash == colon + 1;
 }
 
 static bool path_is_plain(struct str path)
@@ -337,7 +344,7 @@ static bool path_is_plain(struct str path)
             return false;
         }
         if (part.n == 0 && rest.p) {
-            return false;   /* an empty component inside; one slash at the end is fine */
+            return false; /* an empty component inside; one slash at the end is fine */
         }
     }
     return true;
@@ -353,7 +360,8 @@ enum status name_check_artifact_path(struct str path, struct err *err)
     copy = a ? arena_cstr(a, path) : NULL;
     if (!copy) {
         arena_free(a);
-        return path.n > NAME_SCRATCH_BYTES / 2 ? err_set(err, ST_INVALID, "Invalid path") : err_nomem(err);
+        return path.n > NAME_SCRATCH_BYTES / 2 ? err_set(err, ST_INVALID, "Invalid path")
+                                               : err_nomem(err);
     }
     good = path_is_plain(path) && utf8_valid(path);
     for (int round = 0; good && percent_decode(copy, &n); round++) {

@@ -21,10 +21,12 @@ enum status group_node_add(struct group *g, const struct node_new *n, int64_t *u
     if (st) {
         return st;
     }
-    return q_node_insert(c, *uid, 0, n->kind, id.value, n->type, n->name, n->uri, n->digest, group_now_ms(g), err);
+    return q_node_insert(c, *uid, 0, n->kind, id.value, n->type, n->name, n->uri, n->digest,
+                         group_now_ms(g), err);
 }
 
-enum status group_node_find(struct group *g, enum ident_scheme scheme, struct str ident, int64_t *uid, struct err *err)
+enum status group_node_find(struct group *g, enum ident_scheme scheme, struct str ident,
+                            int64_t *uid, struct err *err)
 {
     struct q_ident_find_row row = { 0 };
     enum status st = q_ident_find(group_conn(g), NULL, 0, scheme, ident, &row, err);
@@ -33,7 +35,8 @@ enum status group_node_find(struct group *g, enum ident_scheme scheme, struct st
     return st;
 }
 
-enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role, bool *added, struct err *err)
+enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role,
+                           bool *added, struct err *err)
 {
     struct sql_conn *c = group_conn(g);
     struct str no_path = { NULL, 0 };
@@ -47,7 +50,8 @@ enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_
     return q_edge_log_append(c, 1, src, dst, role, no_path, now, now, err);
 }
 
-enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role, struct err *err)
+enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
+                             struct err *err)
 {
     struct sql_conn *c = group_conn(g);
     int64_t now = group_now_ms(g), n = 0;

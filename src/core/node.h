@@ -17,7 +17,12 @@ enum node_type {
     TYPE_MLFLOW_REGISTERED_MODEL = 5,
     TYPE_MLFLOW_MODEL_VERSION = 6
 };
-enum ident_scheme { IDENT_MLFLOW_RUN = 1, IDENT_MLFLOW_DATASET = 2, IDENT_MLFLOW_LOGGED_MODEL = 3, IDENT_MLFLOW_EXPERIMENT = 4 };
+enum ident_scheme {
+    IDENT_MLFLOW_RUN = 1,
+    IDENT_MLFLOW_DATASET = 2,
+    IDENT_MLFLOW_LOGGED_MODEL = 3,
+    IDENT_MLFLOW_EXPERIMENT = 4
+};
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
 enum member_role { MEMBER_OF_EXPERIMENT = 1 };
 enum prop_scope { PROP_TYPED = 0, PROP_CUSTOM = 1, PROP_PARAM = 2, PROP_TAG = 3, PROP_FACET = 4 };
@@ -26,15 +31,19 @@ struct node_new {
     enum node_kind kind;
     enum node_type type;
     enum ident_scheme scheme;
-    struct str ident;               /* the identity that the tongue gave it; may hold any bytes */
-    struct str name, uri, digest;   /* NULL p = none */
+    struct str ident;             /* the identity that the tongue gave it; may hold any bytes */
+    struct str name, uri, digest; /* NULL p = none */
 };
 /* ST_EXISTS if the identity is taken. */
-enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid, struct err *err);
+enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid,
+                           struct err *err);
 /* ST_NOT_FOUND (without text) if there is none. */
-enum status group_node_find(struct group *g, enum ident_scheme scheme, struct str ident, int64_t *uid, struct err *err);
+enum status group_node_find(struct group *g, enum ident_scheme scheme, struct str ident,
+                            int64_t *uid, struct err *err);
 /* *added is false when the edge was there already (nothing is appended then). */
-enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role, bool *added, struct err *err);
-enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role, struct err *err);
+enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role,
+                           bool *added, struct err *err);
+enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
+                             struct err *err);
 
 #endif

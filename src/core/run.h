@@ -135,6 +135,12 @@ enum status run_points_begin(struct run_points *p, struct arena *a, struct err *
 enum status run_points_add(struct run_points *p, struct str key, double value, int64_t timestamp_ms,
                            int64_t step, struct err *err);
 
+/* Points of one request that name a logged model: kept for the model too, per dataset (NULL p = none). */
+struct model_points {
+    struct str model_id, run_id, dataset_name, dataset_digest;
+    struct run_points points;
+};
+
 /* Logs points, params and tags of one run: all or nothing. Used by log-metric, log-parameter, set-tag and log-batch.
  * Params are immutable: the same value again is nothing, another is ST_INVALID with MLflow's text (`batch` chooses between its two texts). A tag given twice: the
  * last wins. Setting mlflow.runName renames the run. */
@@ -148,8 +154,15 @@ struct run_log {
     struct key_value *tags;
     size_t tags_n;
     bool batch;
+    struct model_points *models;    /* filled by run_log_model() */
+    size_t models_n, models_cap;
+    /* A JSON value to append to the JSON list in the tag append_key (NULL p = none); the tag is made when it is missing. */
+    struct str append_key, append_item;
 };
 void run_log_init(struct run_log *l, struct core *core, struct arena *a);
+/* The points of `l` for one model and dataset, made when first asked for; NULL with *err filled when memory is out. */
+struct model_points *run_log_model(struct run_log *l, struct str model_id, struct str dataset_name, struct str dataset_digest,
+                                   struct err *err);
 
 /* "No tag with name: k in run with id R" when it is not there. */
 struct run_tag_delete {

@@ -2,6 +2,7 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
+#include "gen/sql/artifact.inc.h"
 #include "gen/sql/batch.inc.h"
 #include "gen/sql/dataset.inc.h"
 #include "gen/sql/experiment.inc.h"
@@ -11,6 +12,7 @@
 #include "gen/sql/token.inc.h"
 
 const struct sql_query_area sql_query_areas[] = {
+    { area_artifact, ARRAY_N(area_artifact) },
     { area_batch, ARRAY_N(area_batch) },
     { area_dataset, ARRAY_N(area_dataset) },
     { area_experiment, ARRAY_N(area_experiment) },

@@ -5,6 +5,7 @@
 #ifndef CAIRN_GEN_SQL_QUERIES_H
 #define CAIRN_GEN_SQL_QUERIES_H
 
+#include "gen/sql/artifact.h"
 #include "gen/sql/batch.h"
 #include "gen/sql/dataset.h"
 #include "gen/sql/experiment.h"

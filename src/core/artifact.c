@@ -1,0 +1,513 @@
+/* core/artifact.c - places, listings, uploads and the operations that name them. */
+#include "core/artifact.h"
+#include "core/names.h"
+#include "core/node.h"
+#include "gen/sql/queries.h"
+#include "store/blob/blob.h"
+#include "store/sql/sql.h"
+#include <stdlib.h>
+
+#define PROXY_ROOT ARTIFACT_PROXY_SCHEME "/"
+
+/* ---- places --------------------------------------------------------------------------------------------------------------- */
+
+static struct str trim_slashes(struct str s)
+{
+    while (s.n && s.p[s.n - 1] == '/') {
+        s.n--;
+    }
+    while (s.n && s.p[0] == '/') {
+        s.p++;
+        s.n--;
+    }
+    return s;
+}
+
+/* The proxy path of an artifact URI ("mlflow-artifacts:/0/x" and "mlflow-artifacts://host/0/x" give "0/x"); p NULL for others. */
+static struct str proxy_path_of(struct str uri)
+{
+    struct str rest, none = { NULL, 0 };
+    size_t slash;
+
+    if (!str_starts(uri, S(ARTIFACT_PROXY_SCHEME "/"))) {
+        return none;
+    }
+    rest = str_sub(uri, sizeof(ARTIFACT_PROXY_SCHEME) - 1, uri.n);
+    if (str_starts(rest, S("//")) && !str_starts(rest, S("///"))) {
+        slash = str_find_byte(rest, '/', 2);
+        rest = slash == SIZE_MAX ? S("/") : str_sub(rest, slash, rest.n);
+    }
+    return trim_slashes(rest);
+}
+
+/* The owner whose identity is the path component `id`; 0 if none. */
+static enum status owner_of(struct view *v, struct str id, int64_t *uid, struct err *err)
+{
+    static const enum ident_scheme schemes[] = { IDENT_MLFLOW_RUN, IDENT_MLFLOW_LOGGED_MODEL };
+    struct q_ident_find_row row;
+
+    *uid = 0;
+    for (size_t i = 0; i < ARRAY_N(schemes); i++) {
+        enum status st = q_ident_find(v->conn, v->arena, 0, schemes[i], id, &row, err);
+
+        if (st == OK) {
+            *uid = row.uid;
+            return OK;
+        }
+        if (st != ST_NOT_FOUND) {
+            return st;
+        }
+    }
+    return OK;
+}
+
+enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct artifact_place *out,
+                                 struct err *err)
+{
+    struct str whole, rest, part, before = { NULL, 0 };
+    enum status st;
+
+    *out = (struct artifact_place){ S(PROXY_ROOT), 0, { "", 0 } };
+    if (proxy_path.n > ARTIFACT_PATH_MAX) {
+        return err_field(err, ST_INVALID, "path", "Invalid path");
+    }
+    st = name_check_artifact_path(proxy_path, err);
+    if (st) {
+        return st;
+    }
+    whole = rest = trim_slashes(proxy_path);
+    out->path = whole;
+    /* ".../<id of a run or model>/artifacts" is a root of its own. */
+    while (str_split(&rest, '/', &part)) {
+        if (str_eq_lit(part, "artifacts") && before.n) {
+            int64_t owner;
+
+            st = owner_of(v, before, &owner, err);
+            if (st) {
+                return st;
+            }
+            if (owner) {
+                size_t end = (size_t)(part.p + part.n - whole.p);
+
+                out->owner = owner;
+                out->root_uri = arena_printf(v->arena, "%s%.*s", PROXY_ROOT, (int)end, whole.p);
+                out->path = trim_slashes(str_sub(whole, end, whole.n));
+                return out->root_uri.p ? OK : err_nomem(err);
+            }
+        }
+        before = part;
+    }
+    return OK;
+}
+
+enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
+                               struct artifact_place *out, struct err *err)
+{
+    struct str proxy = proxy_path_of(uri), joined;
+    enum status st;
+
+    if (!proxy.p) {
+        err_field(
+            err, ST_INVALID, "artifact_uri",
+            "artifacts at '%.*s' are not served by this server: they are recorded only, and clients read them directly",
+            STR_ARG(uri));
+        err_hint(
+            err,
+            "give the experiment an artifact location below mlflow-artifacts:/ to have the server keep its files");
+        return ST_INVALID;
+    }
+    st = name_check_artifact_path(path, err);
+    if (st) {
+        return st;
+    }
+    joined = path.n ? arena_printf(v->arena, "%.*s/%.*s", STR_ARG(proxy), STR_ARG(path)) : proxy;
+    if (!joined.p) {
+        return err_nomem(err);
+    }
+    st = artifact_proxy_place(v, joined, out, err);
+    if (!st && !out->owner) {
+        out->owner = owner;
+    }
+    return st;
+}
+
+/* "a/b/c" -> "a/b", "c". */
+static void split_path(struct str path, struct str *dir, struct str *name)
+{
+    size_t at = path.n;
+
+    while (at > 0 && path.p[at - 1] != '/') {
+        at--;
+    }
+    *name = str_sub(path, at, path.n);
+    *dir = at ? str_sub(path, 0, at - 1) : S("");
+}
+
+/* ---- listing ----------------------------------------------------------------------------------------------------------------- */
+
+static enum status add_entry(struct view *v, struct artifact_info **out, size_t *n, size_t *cap,
+                             const struct artifact_info *entry, struct err *err)
+{
+    if (!arena_grow(v->arena, (void **)out, *n, cap, sizeof(**out))) {
+        return err_nomem(err);
+    }
+    (*out)[*n] = *entry;
+    (*out)[*n].name = arena_str(v->arena, entry->name);
+    return (*out)[(*n)++].name.p ? OK : err_nomem(err);
+}
+
+/* Directories that exist because roots of runs and models lie below this path of the proxy. */
+static enum status list_roots_below(struct view *v, struct str path, struct str after,
+                                    struct artifact_info **out, size_t *n, size_t *cap,
+                                    struct err *err)
+{
+    struct str from =
+        path.n ? arena_printf(v->arena, PROXY_ROOT "%.*s/", STR_ARG(path)) : S(PROXY_ROOT);
+    struct str to = path.n ? arena_printf(v->arena, PROXY_ROOT "%.*s0", STR_ARG(path))
+                           : S(ARTIFACT_PROXY_SCHEME "0");
+    struct str last = { NULL, 0 };
+    struct q_root_range_row row;
+    struct sql_stmt *stmt = NULL;
+    enum status st;
+
+    if (!from.p || !to.p) {
+        return err_nomem(err);
+    }
+    /* '0' follows '/' in byte order, so the range holds exactly what begins with "<path>/". */
+    st = q_root_range_open(v->conn, &stmt, from, to, err);
+    while (!st && (st = q_root_range_next(stmt, &row, err)) == OK) {
+        struct str rest = str_sub(row.uri, from.n, row.uri.n), name;
+
+        if (!rest.n || !str_split(&rest, '/', &name) || (last.p && str_eq(name, last)) ||
+            str_cmp(name, after) <= 0) {
+            continue;
+        }
+        st =
+            add_entry(v, out, n, cap, &(struct artifact_info){ .name = name, .is_dir = true }, err);
+        last = st ? last : (*out)[*n - 1].name;
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+/* One entry for the file itself, when the place is a file. */
+static enum status list_file(struct view *v, int64_t root, struct str path,
+                             struct artifact_info **out, size_t *n, size_t *cap, struct err *err)
+{
+    struct q_artifact_get_row row;
+    struct str dir, name;
+    enum status st;
+
+    split_path(path, &dir, &name);
+    st = q_artifact_get(v->conn, v->arena, root, dir, name, &row, err);
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    return row.kind == 1
+               ? add_entry(v, out, n, cap,
+                           &(struct artifact_info){ name, false, row.size, row.mtime_ms }, err)
+               : OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp(((const struct artifact_info *)a)->name,
+                   ((const struct artifact_info *)b)->name);
+}
+
+enum status artifact_list(struct view *v, const struct artifact_place *at, struct str after,
+                          size_t max, struct artifact_info **out, size_t *n, bool *more,
+                          struct err *err)
+{
+    struct str from = after.p ? after : S("");
+    struct q_artifact_ls_row row;
+    struct q_root_get_row root;
+    struct sql_stmt *stmt = NULL;
+    size_t cap = 0, kept = 0;
+    enum status st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
+
+    *out = NULL;
+    *n = 0;
+    *more = false;
+    if (st == OK) {
+        st = q_artifact_ls_open(v->conn, &stmt, root.id, at->path, from,
+                                (int64_t)(max < INT32_MAX ? max + 1 : max), err);
+        while (!st && (st = q_artifact_ls_next(stmt, &row, err)) == OK) {
+            st = add_entry(
+                v, out, n, &cap,
+                &(struct artifact_info){ row.name, row.kind == 2, row.size, row.mtime_ms }, err);
+        }
+        sql_close(stmt);
+        st = st == ST_END ? OK : st;
+        if (!st && *n == 0 && at->path.n && !from.n) {
+            st = list_file(v, root.id, at->path, out, n, &cap, err);
+        }
+    } else if (st == ST_NOT_FOUND) {
+        st = OK;
+    }
+    if (!st && str_eq_lit(at->root_uri, PROXY_ROOT)) {
+        st = list_roots_below(v, at->path, from, out, n, &cap, err);
+        if (!st && *n) {
+            qsort(*out, *n, sizeof(**out), by_name);
+        }
+        for (size_t i = 0; !st && i < *n; i++) {
+            if (!kept || !str_eq((*out)[i].name, (*out)[kept - 1].name)) {
+                (*out)[kept++] = (*out)[i];
+            }
+        }
+        *n = st ? 0 : kept;
+    }
+    if (!st && *n > max) {
+        *n = max;
+        *more = true;
+    }
+    return st;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------------- */
+
+static enum status no_artifact(struct str path, struct err *err)
+{
+    return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(path));
+}
+
+enum status artifact_open(struct view *v, const struct artifact_place *at,
+                          struct artifact_bytes *out, struct err *err)
+{
+    struct q_root_get_row root;
+    struct q_artifact_get_row row;
+    struct q_object_get_row object;
+    struct str dir, name;
+    enum status st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
+
+    *out = (struct artifact_bytes){ .fd = -1 };
+    split_path(at->path, &dir, &name);
+    st = st ? st : q_artifact_get(v->conn, v->arena, root.id, dir, name, &row, err);
+    if (st == ST_NOT_FOUND || (!st && row.kind != 1)) {
+        return no_artifact(at->path, err);
+    }
+    if (st) {
+        return st;
+    }
+    if (row.object.n != sizeof(out->sha256.b)) {
+        return err_set(err, ST_CORRUPT, "artifact '%.*s' names no object", STR_ARG(at->path));
+    }
+    memcpy(out->sha256.b, row.object.p, sizeof(out->sha256.b));
+    out->size = row.size;
+    out->mtime_ms = row.mtime_ms;
+    st = q_object_get(v->conn, v->arena, row.object, &object, err);
+    if (st) {
+        return st == ST_NOT_FOUND
+                   ? err_set(err, ST_CORRUPT, "the object of artifact '%.*s' is missing",
+                             STR_ARG(at->path))
+                   : st;
+    }
+    if (object.body.p || object.size == 0) {
+        out->inline_bytes = object.body.p ? object.body : S("");
+        return out->inline_bytes.n == (size_t)object.size
+                   ? OK
+                   : err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has the wrong size",
+                             STR_ARG(at->path));
+    }
+    if (!blob_recipe_is_whole(object.recipe)) {
+        return err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has an unknown recipe",
+                       STR_ARG(at->path));
+    }
+    st = blob_read_open(v->core->blobs, &out->sha256, object.gen, (uint64_t)object.size, &out->fd,
+                        err);
+    if (st) {
+        err_ctx(err, "artifact '%.*s'", STR_ARG(at->path));
+    }
+    return st;
+}
+
+/* ---- uploads ------------------------------------------------------------------------------------------------------------------- */
+
+enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
+                                  struct err *err)
+{
+    *u = (struct artifact_upload){ .core = core, .arena = a };
+    u->small = arena_alloc(a, ARTIFACT_INLINE_MAX);
+    return u->small ? OK : err_nomem(err);
+}
+
+enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err)
+{
+    enum status st = OK;
+
+    u->size += bytes.n;
+    if (!u->writer) {
+        if (bytes.n <= ARTIFACT_INLINE_MAX - u->small_n) {
+            if (bytes.n) {
+                memcpy(u->small + u->small_n, bytes.p, bytes.n);
+            }
+            u->small_n += bytes.n;
+            return OK;
+        }
+        st = blob_write_begin(u->core->blobs, &u->writer, err);
+        st = st ? st : blob_write(u->writer, u->small, u->small_n, err);
+        u->in_blob = true;
+    }
+    return st ? st : blob_write(u->writer, bytes.p, bytes.n, err);
+}
+
+enum status artifact_upload_end(struct artifact_upload *u, struct err *err)
+{
+    struct blob_writer *w = u->writer;
+    uint64_t size;
+
+    u->writer = NULL;
+    if (w) {
+        return blob_write_end(w, &u->sha256, &size, err);
+    }
+    return sha256_of(u->small, u->small_n, &u->sha256) ? OK : err_nomem(err);
+}
+
+void artifact_upload_abort(struct artifact_upload *u)
+{
+    blob_write_abort(u->writer);
+    u->writer = NULL;
+}
+
+enum status artifact_work_submit(struct core *core, struct exec_job *job)
+{
+    return exec_pool_submit(blob_pool(core->blobs), job);
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------------------------ */
+
+static enum status find_root(struct group *g, const struct artifact_place *p, struct arena *a,
+                             int64_t *id, struct err *err)
+{
+    struct q_root_get_row row;
+    struct q_counter_next_row next;
+    enum status st = q_root_get(group_conn(g), a, p->root_uri, &row, err);
+
+    if (st == OK) {
+        *id = row.id;
+    }
+    if (st != ST_NOT_FOUND) {
+        return st;
+    }
+    st = q_counter_next(group_conn(g), a, S("root"), &next, err);
+    *id = next.value;
+    return st ? st : q_root_insert(group_conn(g), *id, p->root_uri, p->owner, err);
+}
+
+/* Every directory above the file exists afterwards; a file in the way is an error. */
+static enum status make_dirs(struct group *g, struct arena *a, int64_t root, struct str dir,
+                             struct err *err)
+{
+    struct str none = { NULL, 0 };
+
+    while (dir.n) {
+        struct q_artifact_get_row row;
+        struct str above, name;
+        enum status st;
+
+        split_path(dir, &above, &name);
+        st = q_artifact_get(group_conn(g), a, root, above, name, &row, err);
+        if (st == OK && row.kind == 1) {
+            return err_field(err, ST_INVALID, "path",
+                             "'%.*s' is a file: it cannot hold other artifacts", STR_ARG(dir));
+        }
+        if (st == OK) {
+            return OK; /* and so are those above it */
+        }
+        if (st != ST_NOT_FOUND) {
+            return st;
+        }
+        st = q_artifact_put(group_conn(g), root, above, name, 2, 0, none, group_now_ms(g), err);
+        if (st) {
+            return st;
+        }
+        dir = above;
+    }
+    return OK;
+}
+
+static enum status insert_object(struct group *g, const struct artifact_upload *u, struct err *err)
+{
+    unsigned char recipe[BLOB_RECIPE_WHOLE_BYTES];
+    struct str sha = str_of(u->sha256.b, sizeof(u->sha256.b)), none = { NULL, 0 };
+    int64_t n;
+
+    blob_recipe_whole(recipe);
+    return q_object_insert(group_conn(g), sha, (int64_t)u->size,
+                           u->in_blob ? str_of(recipe, sizeof(recipe)) : none,
+                           u->in_blob ? none : str_of(u->small, u->small_n), &n, err);
+}
+
+static enum status put_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct artifact_put *p = WRITE_OP_OF(op, struct artifact_put);
+    const struct artifact_upload *u = p->upload;
+    struct q_artifact_get_row row;
+    struct str dir, name;
+    int64_t root = 0;
+    enum status st;
+
+    split_path(p->place.path, &dir, &name);
+    if (!name.n) {
+        return err_field(err, ST_INVALID, "path", "Invalid path");
+    }
+    st = find_root(g, &p->place, op->arena, &root, err);
+    st = st ? st : make_dirs(g, op->arena, root, dir, err);
+    if (st) {
+        return st;
+    }
+    st = q_artifact_get(group_conn(g), op->arena, root, dir, name, &row, err);
+    if (st == OK && row.kind == 2) {
+        return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(p->place.path));
+    }
+    if (st && st != ST_NOT_FOUND) {
+        return st;
+    }
+    st = insert_object(g, u, err);
+    return st ? st
+              : q_artifact_put(group_conn(g), root, dir, name, 1, (int64_t)u->size,
+                               str_of(u->sha256.b, sizeof(u->sha256.b)), group_now_ms(g), err);
+}
+
+static const struct write_kind put_kind = { .name = "artifact.put",
+                                            .validate = put_validate,
+                                            .sql = true };
+
+void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a)
+{
+    *p = (struct artifact_put){ .op = { .kind = &put_kind, .arena = a }, .core = core };
+}
+
+static enum status delete_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
+    struct str path = d->place.path, dir, name, from, to;
+    struct q_root_get_row root;
+    int64_t n;
+    enum status st = q_root_get(group_conn(g), op->arena, d->place.root_uri, &root, err);
+
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    if (!path.n) {
+        st = q_artifact_delete_root(group_conn(g), root.id, &n, err);
+        return st ? st : q_root_delete(group_conn(g), root.id, err);
+    }
+    split_path(path, &dir, &name);
+    from = arena_printf(op->arena, "%.*s/", STR_ARG(path));
+    to = arena_printf(op->arena, "%.*s0", STR_ARG(path));
+    if (!from.p || !to.p) {
+        return err_nomem(err);
+    }
+    st = q_artifact_delete(group_conn(g), root.id, dir, name, &n, err);
+    return st ? st : q_artifact_delete_below(group_conn(g), root.id, path, from, to, &n, err);
+}
+
+static const struct write_kind delete_kind = { .name = "artifact.delete",
+                                               .validate = delete_validate,
+                                               .sql = true };
+
+void artifact_delete_init(struct artifact_delete *d, struct core *core, struct arena *a)
+{
+    *d = (struct artifact_delete){ .op = { .kind = &delete_kind, .arena = a }, .core = core };
+}

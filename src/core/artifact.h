@@ -1,0 +1,94 @@
+/* core/artifact.h - the artifact tree: names over content-addressed bytes.
+ * A root is a place that artifacts hang under: the artifact URI of a run or a logged model (then it has an owner), or
+ * "mlflow-artifacts:/" for proxy paths that belong to neither. Below a root, files and directories are rows; names are keys of
+ * a table, never paths of a file system. Writing a file makes its directories; the last writer wins; a file beside a directory of
+ * the same name is refused.
+ * Small objects (at most ARTIFACT_INLINE_MAX bytes) lie in the SQL row of their object; others are files of the blob store, made
+ * durable before the commit that names them.
+ * Ownership and thread rule: as core/run.h; uploads belong to one thread at a time, never a loop thread. */
+#ifndef CAIRN_CORE_ARTIFACT_H
+#define CAIRN_CORE_ARTIFACT_H
+
+#include "base/hash.h"
+#include "core/core.h"
+#include "store/seq.h"
+
+enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 4096 };
+
+#define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
+
+/* A place in the tree: a root by URI, and a path below it ("" = the root itself). */
+struct artifact_place {
+    struct str root_uri;
+    int64_t owner;   /* uid of the run or model; 0 = none */
+    struct str path; /* no slash at either end */
+};
+
+/* The place of a path of the proxy ("0/<run id>/artifacts/model/MLmodel"). The path is checked ("Invalid path"). */
+enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct artifact_place *out,
+                                 struct err *err);
+/* The place of a path below an artifact URI that this server serves. ST_INVALID with what to do for other URIs (s3:, file:). */
+enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
+                               struct artifact_place *out, struct err *err);
+
+struct artifact_info {
+    struct str name;
+    bool is_dir;
+    int64_t size, mtime_ms;
+};
+/* The entries of a directory in byte order, after the name `after`, at most max. A file gives itself alone; nothing there gives an
+ * empty list. *more: entries are left. */
+enum status artifact_list(struct view *v, const struct artifact_place *at, struct str after,
+                          size_t max, struct artifact_info **out, size_t *n, bool *more,
+                          struct err *err);
+
+/* The bytes of a file: either inline, or a descriptor that the caller closes. */
+struct artifact_bytes {
+    int64_t size, mtime_ms;
+    struct digest sha256;
+    struct str inline_bytes;
+    int fd; /* -1: inline */
+};
+/* ST_NOT_FOUND: "No such artifact: 'path'". */
+enum status artifact_open(struct view *v, const struct artifact_place *at,
+                          struct artifact_bytes *out, struct err *err);
+
+/* ---- uploads: bytes on their way in -------------------------------------------------------------------------------------- */
+
+struct artifact_upload {
+    struct core *core;
+    struct arena *arena;
+    char *small; /* the first ARTIFACT_INLINE_MAX bytes */
+    size_t small_n;
+    struct blob_writer *writer; /* once they do not fit */
+    uint64_t size;
+    struct digest sha256;
+    bool in_blob;
+};
+enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
+                                  struct err *err);
+enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err);
+/* After the last piece: hashes, and makes large bytes durable. */
+enum status artifact_upload_end(struct artifact_upload *u, struct err *err);
+void artifact_upload_abort(struct artifact_upload *u);
+/* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
+enum status artifact_work_submit(struct core *core, struct exec_job *job) ATTR_CHECK;
+
+/* Names uploaded bytes. */
+struct artifact_put {
+    struct write_op op;
+    struct core *core;
+    struct artifact_place place;
+    struct artifact_upload *upload;
+};
+void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a);
+
+/* Removes a file, or a directory with everything below it; a whole root when the path is "". Missing is fine. */
+struct artifact_delete {
+    struct write_op op;
+    struct core *core;
+    struct artifact_place place;
+};
+void artifact_delete_init(struct artifact_delete *d, struct core *core, struct arena *a);
+
+#endif

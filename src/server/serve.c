@@ -1,0 +1,291 @@
+/* server/serve.c - opening in order, closing in reverse. */
+#include "server/serve.h"
+#include "api/mlflow/mlflow.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "core/artifact.h"
+#include "core/core_open.h"
+#include "core/experiment.h"
+#include "net/server.h"
+#include "store/blob/blob.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { DRAIN_MS = 20000, GRACE_MS = 30000, TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
+
+struct serving {
+    const struct serve_options *o;
+    struct arena *arena;
+    struct core *core;
+    struct access *access;
+    struct api api;
+    struct http_hooks hooks;
+    struct router *router;
+    struct http_server *http;
+};
+
+void serve_options_init(struct serve_options *o)
+{
+    *o = (struct serve_options){ .serve_artifacts = true, .drain_ms = DRAIN_MS };
+}
+
+static bool is_loopback(const char *listen)
+{
+    struct str s = str_cstr(listen);
+
+    return str_starts(s, S("127.")) || str_starts(s, S("localhost:")) ||
+           str_starts(s, S("[::1]:")) || str_starts(s, S("unix:"));
+}
+
+static enum auth_mode auth_of(const struct serve_options *o)
+{
+    if (o->auth != SERVE_AUTH_BY_ADDRESS) {
+        return o->auth == SERVE_AUTH_NONE ? AUTH_NONE : AUTH_TOKEN;
+    }
+    for (unsigned i = 0; i < o->listen_n; i++) {
+        if (!is_loopback(o->listen[i])) {
+            return AUTH_TOKEN;
+        }
+    }
+    return AUTH_NONE;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------------------------------------- */
+
+static enum status add_file_token(struct serving *s, struct err *err)
+{
+    struct digest d;
+    struct str text;
+    enum status st;
+
+    if (!s->o->token_file) {
+        return OK;
+    }
+    st = fs_read_file(s->arena, s->o->token_file, TOKEN_FILE_MAX, &text, err);
+    if (st) {
+        err_ctx(err, "token file");
+        return st;
+    }
+    text = str_trim(text);
+    if (text.n < 16) {
+        return err_set(err, ST_INVALID,
+                       "the token file holds %zu characters; a token has at least 16", text.n);
+    }
+    if (!sha256_of(text.p, text.n, &d)) {
+        return err_nomem(err);
+    }
+    return access_add(s->access, S("file"), &d, S("admin"), err);
+}
+
+struct first_token {
+    struct read_job job;
+    struct serving *serving;
+    struct exec_event *ready;
+    size_t known_n;
+    enum status st;
+    struct err err;
+};
+
+static void load_tokens(struct read_job *job, struct view *v)
+{
+    struct first_token *f = CONTAINER_OF(job, struct first_token, job);
+    struct token_row *rows;
+
+    f->st = access_load(f->serving->access, v, &f->err);
+    f->st = f->st ? f->st : token_list(v, &rows, &f->known_n, &f->err);
+    exec_event_set(f->ready);
+}
+
+/* The tokens of the store; when tokens are needed and there are none, one is made and printed, this once. */
+static enum status load_store_tokens(struct serving *s, struct err *err)
+{
+    struct first_token f = { .serving = s, .ready = exec_event_new() };
+    struct token_add add;
+    char text[TOKEN_TEXT_MAX];
+    enum status st;
+
+    if (!f.ready) {
+        return err_nomem(err);
+    }
+    f.job = (struct read_job){ .run = load_tokens, .arena = s->arena };
+    st = core_read_submit(s->core, &f.job);
+    if (!st) {
+        exec_event_wait(f.ready, -1);
+        st = f.st;
+        *err = f.err;
+    }
+    exec_event_free(f.ready);
+    if (st || f.known_n || s->o->token_file || access_mode(s->access) == AUTH_NONE) {
+        return st;
+    }
+    token_add_init(&add, s->access, s->arena);
+    add.name = S("first");
+    add.principal = S("admin");
+    if (!token_new(text, &add.sha256)) {
+        return err_nomem(err);
+    }
+    st = seq_run(s->core->seq, &add.op, err);
+    if (!st) {
+        fprintf(
+            stderr,
+            "cairn: a token is needed on this address. This one was made and is shown only now:\n  %s\n"
+            "cairn: clients send it as MLFLOW_TRACKING_TOKEN; `cairn server token add NAME` makes more.\n",
+            text);
+    }
+    return st;
+}
+
+/* ---- wiring ------------------------------------------------------------------------------------------------------------------- */
+
+static enum status open_store(struct serving *s, struct err *err)
+{
+    const struct serve_options *o = s->o;
+    struct core_options options = {
+        .sql = { .location = o->store ? o->store : o->data,
+                 .owner = o->listen_n ? o->listen[0] : NULL },
+        .artifact_root = str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/"),
+    };
+    char path[PATH_BYTES];
+    enum status st;
+
+    snprintf(path, sizeof(path), "%s/blobs", o->data);
+    st = core_open(&s->core, &options, err);
+    st = st ? st : blob_open(&s->core->blobs, o->blobs ? o->blobs : path, err);
+    st = st ? st : access_new(&s->access, auth_of(o), err);
+    st = st ? st : add_file_token(s, err);
+    return st ? st : load_store_tokens(s, err);
+}
+
+static enum status listen_all(struct serving *s, struct err *err)
+{
+    const struct serve_options *o = s->o;
+    struct http_server_options options;
+    enum status st;
+
+    http_server_options_init(&options);
+    options.guard.hosts = o->allowed_hosts;
+    options.guard.origins = o->cors_origins;
+    options.guard.prefix = o->static_prefix;
+    options.tls.cert_file = o->tls_cert;
+    options.tls.key_file = o->tls_key;
+    s->api =
+        (struct api){ .core = s->core, .access = s->access, .serve_artifacts = o->serve_artifacts };
+    api_hooks(&s->hooks, &s->api);
+    st = router_new(&s->router, err);
+    st = st ? st : mlflow_routes(s->router, o->static_prefix, err);
+    st = st ? st : http_server_new(&s->http, &options, s->router, &s->hooks, err);
+    for (unsigned i = 0; !st && i < o->listen_n; i++) {
+        st = http_server_listen(s->http, o->listen[i], err);
+        if (st) {
+            err_ctx(err, "cannot listen on %s", o->listen[i]);
+        }
+    }
+    return st ? st : http_server_start(s->http, err);
+}
+
+/* Says where the server is: on stdout, and in files that scripts and other commands read. */
+static enum status announce(struct serving *s, struct err *err)
+{
+    const struct serve_options *o = s->o;
+    const char *colon = strrchr(o->listen[0], ':');
+    char url[PATH_BYTES], path[PATH_BYTES];
+    struct str host = str_of(o->listen[0], (size_t)(colon - o->listen[0]));
+    int n;
+    enum status st;
+
+    if (str_eq_lit(host, "0.0.0.0") || str_eq_lit(host, "[::]")) {
+        host = S("127.0.0.1");
+    }
+    n = snprintf(url, sizeof(url), "%s://%.*s:%u%s", o->tls_cert ? "https" : "http", STR_ARG(host),
+                 http_server_port(s->http, 0), o->static_prefix ? o->static_prefix : "");
+    snprintf(path, sizeof(path), "%s/server.url", o->data);
+    st = fs_write_atomic(path, url, (size_t)n, 0600, err);
+    if (st) {
+        return st;
+    }
+    n = snprintf(path, sizeof(path), "%ld\n", (long)getpid());
+    {
+        char pid_path[PATH_BYTES];
+
+        snprintf(pid_path, sizeof(pid_path), "%s/server.pid", o->data);
+        st = fs_write_atomic(pid_path, path, (size_t)n, 0600, err);
+    }
+    if (!st) {
+        printf("listening on %s\n", url);
+        fflush(stdout);
+    }
+    return st;
+}
+
+static void forget(struct serving *s)
+{
+    static const char *const names[] = { "server.url", "server.pid" };
+    char path[PATH_BYTES];
+
+    for (size_t i = 0; i < ARRAY_N(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", s->o->data, names[i]);
+        unlink(path);
+    }
+}
+
+static void close_all(struct serving *s)
+{
+    struct blob_store *blobs;
+    struct err err = ERR_INIT;
+
+    if (s->http) {
+        if (http_server_stop(s->http, s->o->drain_ms, GRACE_MS, &err)) {
+            LOG_ERROR("server", "%s", err.message);
+            _exit(1); /* a request still runs: nothing it may touch can be freed */
+        }
+        http_server_free(s->http);
+    }
+    router_free(s->router);
+    blobs = s->core ? s->core->blobs : NULL;
+    core_close(s->core);
+    blob_close(blobs);
+    access_free(s->access);
+    arena_free(s->arena);
+}
+
+static int report(enum status st, const struct err *err)
+{
+    fprintf(stderr, "cairn: %s\n", err->message);
+    if (err->hint[0]) {
+        fprintf(stderr, "cairn: %s\n", err->hint);
+    }
+    return status_row(st)->exit_code ? status_row(st)->exit_code : 1;
+}
+
+int serve_run(const struct serve_options *o)
+{
+    struct serving s = { .o = o };
+    struct err err = ERR_INIT;
+    sigset_t stop;
+    int sig = 0;
+    enum status st;
+
+    net_init();
+    /* Blocked before any thread exists, so that every thread inherits it and only sigwait() sees them. */
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    s.arena = arena_new(16 << 20);
+    st = s.arena ? fs_mkdirs(o->data, &err) : err_nomem(&err);
+    st = st ? st : open_store(&s, &err);
+    st = st ? st : listen_all(&s, &err);
+    st = st ? st : announce(&s, &err);
+    if (!st) {
+        while (sigwait(&stop, &sig) != 0) {
+        }
+        LOG_INFO("server", "stopping on signal %d", sig);
+        forget(&s);
+    }
+    close_all(&s);
+    return st ? report(st, &err) : 0;
+}
