@@ -1,8 +1,7 @@
 /* tests/10module/test_sql_sqlite.c - what only the embedded engine does: its folder, its log, its file. */
 #include "base/mem.h"
 #include "gen/sql/queries.h"
-#include "store/sql/sql.h"
-#include "tap.h"
+#include "sqltest.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -75,4 +74,243 @@ TEST(second_owner_is_refused)
     sql_close_db(db);
     T_ST_ERR(sql_open(&db, &opt, &err), OK, &err);
     sql_close_db(db);
+}
+
+TEST(a_full_disk_is_an_answer)
+{
+    struct sql_options opt = { .location = t_tmpdir(), .max_pages = 100 };
+    struct sql_db *db;
+    struct sql_conn *w, *r;
+    char name[32], big[4000];
+    enum status st = OK;
+    int64_t n = 0, stored;
+
+    memset(big, 'x', sizeof(big));
+    T_ST_ERR(sql_open(&db, &opt, &err), OK, &err);
+    w = connect_to(db, SQL_WRITER);
+    r = connect_to(db, SQL_READER);
+    while (!st && n < 1000) {
+        T_ST_ERR(sql_begin(w, &err), OK, &err);
+        snprintf(name, sizeof(name), "e%d", (int)++n);
+        st = q_experiment_insert(w, n, n, str_cstr(name), str_of(big, sizeof(big)), 5, &err);
+        if (!st) {
+            st = sql_commit(w, &err);
+        } else {
+            sql_rollback(w);
+        }
+    }
+    T_ST(st, ST_UNAVAILABLE);
+    T_OK(strstr(err.message, "no space") != NULL);
+    stored = sqltest_int(r, "SELECT count(*) FROM experiment");
+    T_INT(stored, n - 1);
+    /* what does not grow still works, and a savepoint is lost alone or with all of its transaction */
+    T_ST_ERR(sql_begin(w, &err), OK, &err);
+    T_ST_ERR(q_experiment_rename(w, 1, S("short"), 6, &err), OK, &err);
+    T_ST_ERR(sql_savepoint(w, &err), OK, &err);
+    T_ST(q_experiment_insert(w, n, n, str_cstr(name), str_of(big, sizeof(big)), 5, &err),
+         ST_UNAVAILABLE);
+    if (sql_rollback_to(w, &err) == OK) {
+        T_ST_ERR(sql_commit(w, &err), OK, &err);
+        T_INT(sqltest_int(r, "SELECT count(*) FROM experiment WHERE name = 'short'"), 1);
+    } else {
+        T_OK(sql_commit(w, &err) != OK);
+        T_INT(sqltest_int(r, "SELECT count(*) FROM experiment WHERE name = 'short'"), 0);
+    }
+    T_INT(sqltest_int(r, "SELECT count(*) FROM experiment"), stored);
+    T_ST_ERR(sql_verify(r, &err), OK, &err);
+    sql_disconnect(r);
+    sql_disconnect(w);
+    sql_close_db(db);
+}
+
+TEST(a_backup_is_a_store)
+{
+    const char *dir = t_tmpdir(), *copy = t_tmpdir();
+    struct sql_db *db = open_in(dir);
+    struct sql_conn *w = connect_to(db, SQL_WRITER), *r;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/cairn.db", copy);
+    T_ST_ERR(sql_begin(w, &err), OK, &err);
+    add_experiment(w, 1, S("one"), OK);
+    T_ST_ERR(sql_commit(w, &err), OK, &err);
+    T_ST_ERR(sql_begin(w, &err), OK, &err);
+    add_experiment(w, 2, S("two"), OK);
+    T_ST_ERR(sql_backup(db, path, &err), OK, &err); /* while a transaction is open */
+    T_ST_ERR(sql_commit(w, &err), OK, &err);
+    T_ST(sql_backup(db, path, &err), ST_EXISTS);
+    T_ST(sql_backup(db, "/nonexistent/folder/cairn.db", &err), ST_UNAVAILABLE);
+    sql_disconnect(w);
+    sql_close_db(db);
+    db = open_in(copy);
+    r = connect_to(db, SQL_READER);
+    T_INT(sqltest_int(r, "SELECT count(*) FROM experiment"), 1);
+    T_ST_ERR(sql_check_schema(r, &err), OK, &err);
+    T_ST_ERR(sql_verify(r, &err), OK, &err);
+    sql_disconnect(r);
+    sql_close_db(db);
+}
+
+static void write_file(const char *dir, const char *name, const void *p, size_t n)
+{
+    char path[512];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    T_OK(fd >= 0 && write(fd, p, n) == (ssize_t)n);
+    close(fd);
+}
+
+static enum status try_open(const char *location)
+{
+    struct sql_options opt = { .location = location };
+    struct sql_db *db;
+    enum status st = sql_open(&db, &opt, &err);
+
+    sql_close_db(db);
+    return st;
+}
+
+TEST(what_is_not_a_store_is_left_alone)
+{
+    const char *dir = t_tmpdir();
+    char path[512], bytes[4096];
+    struct sql_options opt = { .location = dir, .schema = SQL_SCHEMA_IGNORE };
+    struct sql_db *db;
+    struct sql_conn *w;
+    struct stat info;
+
+    memset(bytes, 'z', sizeof(bytes));
+    write_file(dir, "mlflow.db", bytes, sizeof(bytes));
+    snprintf(path, sizeof(path), "%s/mlflow.db", dir);
+    T_ST(try_open(path), ST_INVALID_STATE); /* a file where a folder should be */
+    T_OK(strstr(err.hint, "folder") != NULL);
+    write_file(dir, "cairn.db", bytes, sizeof(bytes));
+    T_ST(try_open(dir), ST_CORRUPT); /* not a database */
+    snprintf(path, sizeof(path), "%s/cairn.db", dir);
+    T_INT(stat(path, &info), 0);
+    T_INT(info.st_size, (off_t)sizeof(bytes));
+    T_INT(unlink(path), 0);
+    T_ST_ERR(sql_open(&db, &opt, &err), OK, &err);
+    w = connect_to(db, SQL_WRITER);
+    sqltest_script(w, "CREATE TABLE other (a INTEGER); PRAGMA application_id = 7;");
+    sql_disconnect(w);
+    sql_close_db(db);
+    T_ST(try_open(dir), ST_INVALID_STATE); /* a database of another program */
+    T_OK(strstr(err.message, "another program") != NULL);
+}
+
+TEST(a_damaged_database_is_an_answer)
+{
+    const char *dir = t_tmpdir();
+    struct sql_db *db = open_in(dir);
+    struct sql_conn *w = connect_to(db, SQL_WRITER);
+    char path[512], junk[4096], name[32];
+    struct stat info;
+    enum status st;
+    int fd;
+
+    T_ST_ERR(sql_begin(w, &err), OK, &err);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof(name), "e%d", i);
+        add_experiment(w, i, str_cstr(name), OK);
+    }
+    T_ST_ERR(sql_commit(w, &err), OK, &err);
+    sql_disconnect(w);
+    sql_close_db(db);
+    snprintf(path, sizeof(path), "%s/cairn.db", dir);
+    memset(junk, 0xa5, sizeof(junk));
+    fd = open(path, O_WRONLY);
+    T_OK(fd >= 0 && fstat(fd, &info) == 0);
+    for (off_t at = 40960; at < info.st_size; at += 4096) {
+        T_INT(pwrite(fd, junk, sizeof(junk), at), (ssize_t)sizeof(junk));
+    }
+    close(fd);
+    st = try_open(dir);
+    if (!st) {
+        db = open_in(dir);
+        w = connect_to(db, SQL_READER);
+        st = sql_verify(w, &err);
+        sql_disconnect(w);
+        sql_close_db(db);
+    }
+    T_ST(st, ST_CORRUPT);
+}
+
+/* The log grows until it is checkpointed; a reader in the way is no error. */
+TEST(checkpoints)
+{
+    const char *dir = t_tmpdir();
+    struct sql_db *db = open_in(dir);
+    struct sql_conn *w = connect_to(db, SQL_WRITER), *r = connect_to(db, SQL_READER);
+    char name[32], path[512];
+    struct stat info;
+    int64_t before;
+
+    T_ST_ERR(sql_read_begin(r, &err), OK, &err);
+    T_INT(sqltest_int(r, "SELECT count(*) FROM experiment"), 0);
+    for (int i = 0; i < 100; i++) {
+        T_ST_ERR(sql_begin(w, &err), OK, &err);
+        snprintf(name, sizeof(name), "e%d", i);
+        add_experiment(w, i, str_cstr(name), OK);
+        T_ST_ERR(sql_commit(w, &err), OK, &err);
+    }
+    before = sql_wal_bytes(w);
+    T_OK(before > 100 * 4096);
+    T_ST_ERR(sql_checkpoint(w, SQL_CHECKPOINT_TRUNCATE, &err), OK,
+             &err); /* the reader holds its snapshot */
+    T_OK(sql_wal_bytes(w) > 0);
+    T_INT(sqltest_int(r, "SELECT count(*) FROM experiment"), 0);
+    sql_read_end(r);
+    T_ST_ERR(sql_checkpoint(w, SQL_CHECKPOINT_PASSIVE, &err), OK, &err);
+    T_INT(sql_wal_bytes(w), 0);
+    T_ST_ERR(sql_checkpoint(w, SQL_CHECKPOINT_TRUNCATE, &err), OK, &err);
+    snprintf(path, sizeof(path), "%s/cairn.db-wal", dir);
+    T_INT(stat(path, &info), 0);
+    T_INT(info.st_size, 0);
+    T_INT(sqltest_int(r, "SELECT count(*) FROM experiment"), 100);
+    sql_disconnect(r);
+    sql_disconnect(w);
+    sql_close_db(db);
+}
+
+TEST(settings)
+{
+    const char *dir = t_tmpdir();
+    struct sql_db *db = open_in(dir);
+    struct sql_conn *w = connect_to(db, SQL_WRITER), *r = connect_to(db, SQL_READER);
+    struct sql_conn *both[2] = { w, r };
+
+    for (int i = 0; i < 2; i++) {
+        T_INT(sqltest_int(both[i], "PRAGMA synchronous"), 2);
+        T_INT(sqltest_int(both[i], "PRAGMA foreign_keys"), 1);
+        T_INT(sqltest_int(both[i], "PRAGMA trusted_schema"), 0);
+        T_INT(sqltest_int(both[i], "PRAGMA secure_delete"), 2);
+        T_INT(sqltest_int(both[i], "PRAGMA wal_autocheckpoint"), 0);
+        T_INT(sqltest_int(both[i], "PRAGMA cache_size"), i ? -4096 : -16384);
+        T_INT(sqltest_int(both[i], "PRAGMA query_only"), i);
+    }
+    sql_disconnect(r);
+    sql_disconnect(w);
+    sql_close_db(db);
+}
+
+/* Opening a store with the n-th allocation failing: an error or success, and nothing kept. */
+TEST_LIMIT(out_of_memory_while_opening, 120)
+{
+    const char *dir = t_tmpdir();
+    enum status st = ST_NOMEM;
+    int64_t n;
+
+    T_ST_ERR(try_open(dir), OK, &err);
+    for (n = 1; n < 5000 && st; n++) {
+        mem_fail_after(n, true);
+        st = try_open(dir);
+        mem_fail_never();
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+    }
+    T_ST(st, OK);
+    t_note("%d allocations failed in turn", (int)n - 2);
+    T_ST_ERR(try_open(dir), OK, &err);
 }

@@ -2,6 +2,7 @@
  * Migrations are embedded, numbered, forward-only, and run in one transaction that keeps other processes out, so
  * servers that start at the same time find either the old schema or the new one, never half of it. */
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "store/sql/sql_int.h"
 #include <inttypes.h>
@@ -145,6 +146,7 @@ enum status sql_migrate(struct sql_conn *c, enum sql_schema_mode mode, struct er
         sql_rollback(c);
         return st;
     }
+    FAILPOINT("store.migrate.before_commit");
     st = sql_commit(c, err);
     if (!st && version != sql_schema_newest())
         LOG_INFO("sql", "schema version %" PRId64 " -> %" PRId64, version, sql_schema_newest());

@@ -16,7 +16,7 @@
 
 enum {
     ANSWER_SLACK_MS = 5000,   /* after the server should have given up */
-    OPEN_LOCK_WAIT_MS = 1500, /* a crashed owner's session may need a moment to end */
+    OPEN_LOCK_WAIT_MS = 1500, /* a killed owner's session may need a moment to end */
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
 };
@@ -407,6 +407,7 @@ static enum status set_up(struct pg_conn *c, struct err *err)
         text, sizeof(text),
         "SET search_path = public; SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64
         "; SET idle_in_transaction_session_timeout = %" PRId64
+        "; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
         "; SET jit = off; SET timezone = 'UTC';"
         "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = %s;"
         "SELECT set_config('synchronous_commit', 'on', false)"
@@ -430,16 +431,29 @@ static const struct sql_query try_lock = {
     .out = bool_out,
     .out_n = 1,
 };
+#define HELD_LOCK                                                                                  \
+    "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"                                     \
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"           \
+    " AND ((CAST(CAST(l.classid AS text) AS bigint) << 32)"                                        \
+    " | CAST(CAST(l.objid AS text) AS bigint)) = " OWNER_LOCK
 static const struct sql_query lock_holder = {
     .name = "owner_lock_holder",
     .text = { "",
               "SELECT a.application_name || ', process ' || a.pid || coalesce(' from ' || host(a.client_addr), '')"
-              " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
-              " AND l.granted AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database"
-              " WHERE datname = current_database())"
-              " AND ((CAST(CAST(l.classid AS text) AS bigint) << 32) | CAST(CAST(l.objid AS text) AS bigint)) = " OWNER_LOCK },
+              " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE " HELD_LOCK },
     .kind = SQL_ONE,
     .out = text_out,
+    .out_n = 1,
+};
+/* Our own former session, which the server may keep for long when the network broke. */
+static const struct sql_query end_former = {
+    .name = "end_former_session",
+    .text = { "",
+              "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.pid = $1 AND " HELD_LOCK },
+    .kind = SQL_ONE,
+    .in = bool_out,
+    .in_n = 1,
+    .out = bool_out,
     .out_n = 1,
 };
 
@@ -463,12 +477,19 @@ static enum status refuse_second(struct pg_conn *c, struct err *err)
 /* The session of the writer owns the database: whoever writes holds this lock. */
 static enum status take_lock(struct pg_conn *c, bool *taken, struct err *err)
 {
+    struct sql_value in[1] = { { .i = c->former_pid } };
     PGresult *r = NULL;
     enum status st = pg_send(c, &try_lock, NULL, err);
 
     if (!st) st = pg_sync(c, try_lock.name, &r, err);
     *taken = !st && pq.PQntuples(r) == 1 && pq.PQgetvalue(r, 0, 0)[0];
     pq.PQclear(r);
+    if (*taken) {
+        c->former_pid = pq.PQbackendPID(c->h);
+    } else if (!st && c->former_pid) {
+        st = pg_send(c, &end_former, in, err);
+        if (!st) st = pg_sync(c, end_former.name, NULL, err);
+    }
     return st;
 }
 
@@ -511,6 +532,7 @@ static enum status attempt(struct pg_conn *c, int64_t left_ms, bool *again, stru
 
 enum status pg_connect(struct pg_conn *c, int64_t wait_ms, struct err *err)
 {
+    int64_t lock_ms = c->former_pid ? wait_ms : MIN_OF(wait_ms, OPEN_LOCK_WAIT_MS);
     const struct pg_db *db = CONTAINER_OF(c->base.db, struct pg_db, base);
     int64_t deadline = clock_mono_ms() + wait_ms, lock_deadline = -1, pause = RETRY_MIN_MS;
     enum status st;
@@ -526,7 +548,7 @@ enum status pg_connect(struct pg_conn *c, int64_t wait_ms, struct err *err)
         }
         now = clock_mono_ms();
         if (!st && taken) return OK;
-        if (!st && lock_deadline < 0) lock_deadline = now + OPEN_LOCK_WAIT_MS;
+        if (!st && lock_deadline < 0) lock_deadline = now + lock_ms;
         if (!st && now >= lock_deadline) return refuse_second(c, err);
         if (st && (!again || now >= deadline)) return st;
         pause_ms(

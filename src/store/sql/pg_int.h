@@ -10,6 +10,7 @@
 #include <libpq-fe.h>
 
 #define PG_SYMBOLS(X)                                                                              \
+    X(PQbackendPID)                                                                                \
     X(PQclear)                                                                                     \
     X(PQcmdStatus)                                                                                 \
     X(PQcmdTuples)                                                                                 \
@@ -93,6 +94,7 @@ struct pg_conn {
     unsigned fresh_n;
     unsigned pending;     /* statements whose answers were not read */
     size_t pending_bytes; /* sent with them */
+    int former_pid;       /* of the last session that held the lock of the database */
 };
 
 /* Connects, sets the session up and, for a writer, takes the lock of the database. Retries for at most wait_ms while the

@@ -11,6 +11,7 @@
 #include "store/sql/pg_int.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 /* Keeps parallel migrations apart; beside the owner's lock. */
 #define MIGRATE_LOCK "SELECT pg_advisory_xact_lock(426836062831)"
@@ -383,16 +384,17 @@ static enum status pg_commit(struct sql_conn *base, struct err *err)
         pg_rollback(base);
         return st;
     }
-    if (FAILPOINT_ERR("sql.postgres.commit.unsent")) {
-        pg_drop(c);
-    } else if (FAILPOINT_ERR("sql.postgres.commit.unread")) {
-        st = pg_sync(c, "commit", NULL, err);
+    FAILPOINT("store.postgres.commit.before");
+    if (FAILPOINT_ERR("store.postgres.commit.unsent")) (void)shutdown(pq.PQsocket(c->h), SHUT_RDWR);
+    if (FAILPOINT_ERR("store.postgres.commit.unread")) {
+        IGNORE_STATUS(pg_sync(c, "commit", NULL, err)); /* the answer is the one thrown away */
         pg_drop(c);
     }
     st = pg_sync(c, "commit", &r, err);
     if (!st && !str_eq_lit(str_cstr(pq.PQcmdStatus(r)), "COMMIT"))
         st = err_set(err, ST_UNAVAILABLE, "the database did not commit");
     pq.PQclear(r);
+    FAILPOINT("store.postgres.commit.after");
     if (!st) return OK;
     if (c->h) {
         pg_rollback(base);

@@ -5,6 +5,7 @@
  *
  * Divisions: set-up of the library; errors; statements; transactions; upkeep; connections; the store. */
 #include "base/buf.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -564,7 +565,13 @@ static enum status sqlite_commit(struct sql_conn *base, struct err *err)
 
     if (sqlite3_get_autocommit(c->h))
         return err_set(err, ST_UNAVAILABLE, "the transaction was undone by an earlier failure");
-    st = fixed(c, F_COMMIT, err);
+    FAILPOINT("store.sqlite.commit.before");
+    if (FAILPOINT_ERR("store.sqlite.commit.full")) {
+        st = failed(c, "commit", SQLITE_FULL, err);
+    } else {
+        st = fixed(c, F_COMMIT, err);
+    }
+    FAILPOINT("store.sqlite.commit.after");
     if (st) sqlite_rollback(base);
     return st;
 }
@@ -612,7 +619,9 @@ static enum status sqlite_checkpoint(struct sql_conn *base, enum sql_checkpoint_
 
     /* A reader may hold its snapshot for long: truncating is tried, never waited for. */
     sqlite3_busy_timeout(c->h, 0);
+    FAILPOINT("store.sqlite.checkpoint.before");
     rc = sqlite3_wal_checkpoint_v2(c->h, NULL, how, &in_log, &moved);
+    FAILPOINT("store.sqlite.checkpoint.after");
     sqlite3_busy_timeout(c->h, (int)base->db->busy_ms);
     if (rc && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) return failed(c, "checkpoint", rc, err);
     if (in_log >= moved && moved >= 0) c->wal_frames = in_log - moved;
