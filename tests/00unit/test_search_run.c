@@ -267,8 +267,9 @@ TEST(run_search_best)
     T_CSTR(found("", "metrics.loss", VIEW_ALL, 10, NULL), "bacd");
     T_UINT(experiment_calls, 0);
     runs[2].tags_n = 1;
-    T_CSTR(found("", "best(metrics.loss)", VIEW_ALL, 10, NULL),
-           "!best(metrics.loss) has no direction");
+    T_CSTR(
+        found("", "best(metrics.loss)", VIEW_ALL, 10, NULL),
+        "!best(metrics.loss) needs a direction: set the tag cairn.goal.loss to min or max on the run or its experiment");
 }
 
 TEST(run_search_datasets)

@@ -126,13 +126,11 @@ static enum status metric_value(const struct search_row_ops *ops, void *row,
             if (!*has) {
                 return OK;
             }
-            err_set(err, ST_INVALID, "best(metrics.%.*s) has no direction", STR_ARG(key->name));
-            if (err) {
-                err_hint(err,
-                         "set the tag cairn.goal.%.*s to min or max on the run or its experiment",
-                         STR_ARG(str_sub(key->name, 0, 100)));
-            }
-            return ST_INVALID;
+            return err_set(
+                err, ST_INVALID,
+                "best(metrics.%.*s) needs a direction: set the tag cairn.goal.%.*s to min or max on "
+                "the run or its experiment",
+                STR_ARG(key->name), STR_ARG(key->name));
         }
         agg = goal == GOAL_MIN ? AGG_MIN : AGG_MAX;
     }

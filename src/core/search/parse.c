@@ -301,7 +301,7 @@ static enum status parse_list(struct parser *p, struct search_test *test)
 static enum status text_value_error(struct parser *p, const struct search_key *key,
                                     const struct token *t)
 {
-    if (t->type == TOKEN_WORD) {
+    if (t->type == TOKEN_WORD && !token_is_word(t, "NULL")) {
         return err_set(
             p->err, ST_INVALID,
             "Parameter value is either not quoted or unidentified quote types used for string value "
@@ -553,6 +553,7 @@ static enum status resolve_left(struct parser *p, const struct left_side *left,
 static enum status parse_null(struct parser *p, size_t from, const struct left_side *left,
                               struct search_test *test)
 {
+    size_t dot = str_find_byte(left->identifier, '.', 0);
     enum status st;
 
     test->cmp = CMP_IS_NULL;
@@ -579,7 +580,7 @@ static enum status parse_null(struct parser *p, size_t from, const struct left_s
         p->err, ST_INVALID,
         "IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' '%.*s'",
         search_kind_name(test->key->kind),
-        STR_ARG(test->key->name.n ? test->key->name : left->identifier));
+        STR_ARG(str_sub(left->identifier, dot == SIZE_MAX ? 0 : dot + 1, left->identifier.n)));
 }
 
 static enum status parse_comparison(struct parser *p, size_t from, struct search_test *test)
@@ -609,7 +610,7 @@ static enum status parse_comparison(struct parser *p, size_t from, struct search
         return st ? st : cmp_find(p, test, left.identifier, name);
     }
     if ((value.type != TOKEN_STRING && value.type != TOKEN_NUMBER && value.type != TOKEN_WORD) ||
-        token_is_keyword(&value)) {
+        (token_is_keyword(&value) && !token_is_word(&value, "NULL"))) {
         return clause_error(p, from);
     }
     advance(p);
@@ -847,8 +848,8 @@ enum status filter_parse(struct filter **out, enum search_entity entity, struct 
     if (text.n > FILTER_TEXT_MAX) {
         return err_set(err, ST_INVALID, "the filter is longer than %d bytes", FILTER_TEXT_MAX);
     }
-    if (!utf8_valid(text)) {
-        return err_set(err, ST_INVALID, "the filter is not valid UTF-8");
+    if (!utf8_valid(text) || str_find_byte(text, '\0', 0) != SIZE_MAX) {
+        return err_set(err, ST_INVALID, "the filter is not valid UTF-8 or holds a NUL character");
     }
     advance(&p);
     if (text.n && p.tok.type == TOKEN_END) {
