@@ -160,7 +160,7 @@ SQL_TEST(null_and_nan)
 {
     struct setup s = set_up(location);
     struct sql_value in[5] = {
-        { .i = 1 }, { .null = true }, { .d = NAN }, { .null = true }, { .null = true }
+        { .i = 1 }, { .null = true }, { .d = (double)NAN }, { .null = true }, { .null = true }
     };
     struct sql_value id[1] = { { .i = 1 } }, out[4];
 

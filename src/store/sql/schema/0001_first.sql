@@ -1,6 +1,7 @@
 -- 0001_first: the first schema.
 -- One text for SQLite and PostgreSQL. Macros: {int} {real} {text} {blob} column types, {strict} table suffix (STRICT on
--- SQLite), {seqid} an ascending primary key that the engine assigns, {x} the writing transaction's id (0 on SQLite).
+-- SQLite), {rowless} the same for a table of small rows that lives in its primary key, {body} a large {blob} that is
+-- compressed already, {seqid} an ascending primary key that the engine assigns, {x} the writing transaction's id (0 on SQLite).
 -- Statements end with a semicolon at the end of a line. Times are milliseconds UTC and end in _ms.
 
 -- Names of everything ---------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ CREATE TABLE ident (
     key {blob} NOT NULL,
     uid {int} NOT NULL,
     PRIMARY KEY (ns, scheme, key)
-) {strict};
+) {rowless};
 CREATE INDEX ident_uid ON ident (uid);
 
 -- What is left of a hard-deleted node.
@@ -108,7 +109,7 @@ CREATE TABLE edge (
     path {blob},
     ms {int} NOT NULL,
     PRIMARY KEY (src, dst, role)
-) {strict};
+) {rowless};
 CREATE INDEX edge_dst ON edge (dst, src, role);
 -- Tags of an edge, e.g. mlflow.data.context of a dataset input.
 CREATE TABLE edge_tag (
@@ -136,7 +137,7 @@ CREATE TABLE member (
     node {int} NOT NULL,
     role {int} NOT NULL,
     PRIMARY KEY (ctx, node, role)
-) {strict};
+) {rowless};
 CREATE INDEX member_node ON member (node, ctx);
 
 CREATE TABLE parent_log (
@@ -155,7 +156,7 @@ CREATE TABLE parent (
     parent {int} NOT NULL,
     role {int} NOT NULL,
     PRIMARY KEY (child, parent, role)
-) {strict};
+) {rowless};
 CREATE INDEX parent_parent ON parent (parent, child);
 
 CREATE TABLE column_edge_log (
@@ -181,7 +182,7 @@ CREATE TABLE column_edge (
     kind {text} NOT NULL,
     ms {int} NOT NULL,
     PRIMARY KEY (dst_ds, dst_field, src_ds, src_field, via)
-) {strict};
+) {rowless};
 
 -- Tracking ---------------------------------------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ CREATE TABLE artifact (
     object {blob},
     mtime_ms {int} NOT NULL,
     PRIMARY KEY (root, dir, name)
-) {strict};
+) {rowless};
 CREATE INDEX artifact_object ON artifact (object);
 -- An open upload: a lease that keeps collection away from its object.
 CREATE TABLE upload (
