@@ -173,6 +173,7 @@ static void runs_sort(struct packer *pk)
         if (!run || run->key != pk->in[i].key) {
             run = run_of(pk, pk->in[i].key);
         }
+        CHECK(run);
         pk->sorted[run->fill++] = pk->in[i].p;
     }
     for (size_t i = 0; i < pk->runs_n; i++) {

@@ -96,6 +96,7 @@ enum status series_reserve(struct series *s, int64_t owner, size_t n, struct tai
 
     *out = NULL;
     if (st) return st;
+    CHECK(t);
     need = t->reserved + n;
     if (need > t->room) {
         cap = MIN_OF(MAX_OF((size_t)BLOCK_FIRST, t->n), (size_t)BLOCK_MAX);
