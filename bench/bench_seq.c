@@ -68,7 +68,9 @@ static void fill_points(struct slot *s)
 
         if (k == 0) s->step++;
         snprintf(key, sizeof(key), "train/layer_%02d/loss", k);
-        if (run_points_add(&s->u.log.points, str_cstr(key), v, 1700000000000 + s->step * 37, s->step, &err)) exit(1);
+        if (run_points_add(&s->u.log.points, str_cstr(key), v, 1700000000000 + s->step * 37,
+                           s->step, &err))
+            exit(1);
     }
 }
 
@@ -104,7 +106,8 @@ static int ns_cmp(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void round_run(struct bench *b, const char *name, int slots, int keys, int points, bool create, double seconds)
+static void round_run(struct bench *b, const char *name, int slots, int keys, int points,
+                      bool create, double seconds)
 {
     static struct slot slot[SLOTS_MAX];
     int64_t from = clock_mono_ns();
@@ -117,7 +120,9 @@ static void round_run(struct bench *b, const char *name, int slots, int keys, in
     atomic_store(&b->stop, false);
     atomic_store(&b->in_flight, slots);
     for (int i = 0; i < slots; i++) {
-        slot[i] = (struct slot){ .b = b, .arena = arena_new(64 << 20), .n = i, .keys = keys, .points = points };
+        slot[i] = (struct slot){
+            .b = b, .arena = arena_new(64 << 20), .n = i, .keys = keys, .points = points
+        };
         slot[i].create = create;
         slot_send(&slot[i]);
     }
@@ -131,8 +136,8 @@ static void round_run(struct bench *b, const char *name, int slots, int keys, in
     qsort(b->latency_ns, n, sizeof(*b->latency_ns), ns_cmp);
     printf("%-8s %9.0f ops/s %11.0f points/s  p50 %.3f ms  p99 %.3f ms  failed %lld\n", name,
            (double)atomic_load(&b->done) / took, (double)atomic_load(&b->done) * points / took,
-           n ? (double)b->latency_ns[n / 2] / 1e6 : 0, n ? (double)b->latency_ns[n * 99 / 100] / 1e6 : 0,
-           (long long)atomic_load(&b->failed));
+           n ? (double)b->latency_ns[n / 2] / 1e6 : 0,
+           n ? (double)b->latency_ns[n * 99 / 100] / 1e6 : 0, (long long)atomic_load(&b->failed));
     for (int i = 0; i < slots; i++) {
         arena_free(slot[i].arena);
     }
@@ -141,7 +146,9 @@ static void round_run(struct bench *b, const char *name, int slots, int keys, in
 int main(int argc, char **argv)
 {
     static struct bench b;
-    struct core_options opt = { .sql = { .location = argc > 1 ? argv[1] : "." }, .artifact_root = S("/a"), .readers = 1 };
+    struct core_options opt = { .sql = { .location = argc > 1 ? argv[1] : "." },
+                                .artifact_root = S("/a"),
+                                .readers = 1 };
     double seconds = 3;
     struct arena *a = arena_new(16 << 20);
     struct err err = ERR_INIT;

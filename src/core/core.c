@@ -118,7 +118,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     return OK;
 }
 
-void core_close(struct core *core)
+static void core_end(struct core *core, void (*end_seq)(struct seq *s))
 {
     struct core_all *all;
 
@@ -130,7 +130,7 @@ void core_close(struct core *core)
     for (unsigned i = 0; i < all->conns_n; i++) {
         sql_disconnect(all->conns[i]);
     }
-    seq_close(core->seq);
+    end_seq(core->seq);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);
@@ -138,4 +138,14 @@ void core_close(struct core *core)
     sql_close_db(core->db);
     mem_free(all->artifact_root);
     mem_free(all);
+}
+
+void core_close(struct core *core)
+{
+    core_end(core, seq_close);
+}
+
+void core_abandon(struct core *core)
+{
+    core_end(core, seq_abandon);
 }

@@ -26,6 +26,9 @@ enum status core_open(struct core **out, const struct core_options *opt,
                       struct err *err) ATTR_CHECK;
 void core_close(struct core *core); /* NULL-safe; finishes reads and writes that wait */
 
+/* Leaves the store as a crash would: nothing that waits is finished or answered. For tests. */
+void core_abandon(struct core *core);
+
 /* For commands and tests: fills *v with the first connection of the pool; no read job may run meanwhile. */
 void core_view(struct core *core, struct arena *a, struct view *v);
 

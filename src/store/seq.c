@@ -541,6 +541,9 @@ static int64_t seq_step(void *ctx)
     int64_t now, checkpoint_in;
     bool stopping;
 
+    if (atomic_load_explicit(&s->abandoned, memory_order_acquire)) {
+        return -1;
+    }
     do {
         stopping = atomic_load_explicit(&s->stopping, memory_order_acquire);
         if (s->doubt != DOUBT_NONE && !doubt_resolve(s)) {
@@ -719,6 +722,17 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     return OK;
 }
 
+void seq_abandon(struct seq *s)
+{
+    if (!s) {
+        return;
+    }
+    atomic_store_explicit(&s->abandoned, true, memory_order_release);
+    atomic_store_explicit(&s->stopping, true, memory_order_release);
+    exec_actor_free(s->actor);
+    seq_free(s);
+}
+
 void seq_close(struct seq *s)
 {
     struct err err = ERR_INIT;
@@ -728,9 +742,8 @@ void seq_close(struct seq *s)
     }
     atomic_store_explicit(&s->stopping, true, memory_order_release);
     exec_actor_free(s->actor);
-    take_inbox(s); /* in the simulator's crash the last step does not come */
     if (s->doubt == DOUBT_NONE) {
-        if (seq_has_log(s) && seq_drain_now(s, true, &err)) {
+        if (seq_drain_now(s, true, &err)) {
             LOG_WARN("store", "the log stays for the next start: %s", err.message);
         }
         (void)seq_checkpoint(s, true);

@@ -68,6 +68,9 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
 /* Finishes what waits, drains, stops. NULL-safe. Before mkeys, heads and series are closed. */
 void seq_close(struct seq *s);
 
+/* Stops at once, as a crash would: what is not committed is lost and its operations are never answered. For tests. */
+void seq_abandon(struct seq *s);
+
 struct seq_stats {
     size_t waiting, waiting_bytes;
     uint64_t groups, ops, points, drains, failed_groups;

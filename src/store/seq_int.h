@@ -48,7 +48,7 @@ struct seq {
     struct exec_actor *actor;
     struct mpsc inbox;
     _Atomic size_t waiting, waiting_bytes;
-    _Atomic bool stopping, drain_wanted;
+    _Atomic bool stopping, abandoned, drain_wanted;
     struct sql_db *db;
     struct sql_conn *writer;
     struct mkeys *mkeys;

@@ -1,4 +1,6 @@
 /* Runs through the real store: what is written is read back, in memory, from rows, and after a new start. */
+#include "runmodel.h"
+#include "sqltest.h"
 #include "tap.h"
 
 #include "core/core_open.h"
@@ -101,7 +103,7 @@ static void check_run(struct core *core, struct arena *a, struct str run)
     T_INT(n, 0);
 }
 
-TEST(write_read_restart)
+SQL_TEST(write_read_restart)
 {
     struct arena *a = arena_new(64 << 20);
     struct err err = ERR_INIT;
@@ -112,7 +114,7 @@ TEST(write_read_restart)
     struct core *core;
     struct str run;
 
-    store_dir = t_tmpdir();
+    store_dir = location;
     core = store_open(0);
     run = new_run(core, a, "first");
     log_one(core, a, run, "loss", 1.5, 100, 0);
@@ -135,7 +137,7 @@ TEST(write_read_restart)
     arena_free(a);
 }
 
-TEST(deleted_runs)
+SQL_TEST(deleted_runs)
 {
     struct arena *a = arena_new(64 << 20);
     struct err err = ERR_INIT;
@@ -145,7 +147,7 @@ TEST(deleted_runs)
     struct core *core;
     struct str run;
 
-    store_dir = t_tmpdir();
+    store_dir = location;
     core = store_open(0);
     run = new_run(core, a, "x");
     run_tag_delete_init(&t, core, a);
@@ -167,4 +169,45 @@ TEST(deleted_runs)
     T_CSTR(err.message, "Run with id=nobody not found");
     core_close(core);
     arena_free(a);
+}
+
+static uint64_t draw(void *ctx)
+{
+    (void)ctx;
+    return t_rand();
+}
+
+/* Random operations in groups of any size; drains, clean restarts and crashes in between. */
+SQL_TEST_LIMIT(random_operations, 240)
+{
+    int rounds = sqltest_is_postgres(location) ? 25 : 60;
+    struct model *m = model_new(draw, NULL);
+    struct err err = ERR_INIT;
+    struct core *core;
+
+    store_dir = location;
+    core = store_open(0);
+    T_ST_ERR(model_setup(m, core, &err), OK, &err);
+    for (int i = 0; i < rounds; i++) {
+        model_round(m, core, 1 + t_rand_below(30));
+        switch (t_rand_below(8)) {
+        case 0: T_ST_ERR(seq_drain(core->seq, &err), OK, &err); break;
+        case 1:
+            core_close(core);
+            core = store_open((int64_t)t_rand_below(2));
+            break;
+        case 2:
+            core_abandon(core);
+            core = store_open((int64_t)t_rand_below(2));
+            break;
+        default: break;
+        }
+        if (t_rand_below(4) == 0) model_check(m, core);
+    }
+    model_check(m, core);
+    core_close(core);
+    core = store_open(0);
+    model_check(m, core);
+    core_close(core);
+    model_free(m);
 }
