@@ -473,6 +473,9 @@ enum status json_canonical(struct buf *b, struct str raw, struct arena *a, struc
 {
     struct json_reader r;
 
+    if (raw.n > JSON_CANONICAL_MAX) {
+        return err_set(err, ST_TOO_BIG, "value exceeds %d bytes", JSON_CANONICAL_MAX);
+    }
     json_init(&r, raw, JSON_BARE_NAN, JSON_DEPTH_MAX);
     return canonical(b, &r, json_next(&r), a, err);
 }

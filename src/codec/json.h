@@ -43,7 +43,7 @@ enum json_flags {
     JSON_SEQUENCE = 8, /* values may follow each other (JSON lines) */
 };
 
-enum { JSON_DEPTH_MAX = 512 };
+enum { JSON_DEPTH_MAX = 512, JSON_CANONICAL_MAX = 1 << 16 };
 
 struct json_reader {
     const char *p, *end;
@@ -88,7 +88,8 @@ bool json_u64(struct str raw, uint64_t *out);
 enum status json_check(struct str text, unsigned flags, size_t depth_max,
                        struct err *err) ATTR_CHECK;
 /* The value as Python's json.dumps(sort_keys=True, separators=(",", ":")) prints it: keys in order of code points, the last of
- * equal keys only, non-ASCII escaped. raw must have passed json_check or a decoder. ST_NOMEM only. */
+ * equal keys only, non-ASCII escaped. raw must have passed json_check or a decoder. Its cost is length times depth,
+ * so beyond JSON_CANONICAL_MAX bytes it answers ST_TOO_BIG; else ST_NOMEM is the only failure. */
 enum status json_canonical(struct buf *b, struct str raw, struct arena *a,
                            struct err *err) ATTR_CHECK;
 

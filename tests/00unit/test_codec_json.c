@@ -234,6 +234,7 @@ static struct str canonical(struct arena *a, struct str raw)
 TEST(json_canonical_is_pythons)
 {
     struct arena *a = arena_new(1 << 16);
+    struct buf b = BUF_INIT(16);
 
     T_STR(
         canonical(
@@ -245,6 +246,7 @@ TEST(json_canonical_is_pythons)
           "[{},[],null,{\"z\":{\"x\":[{\"a\":2,\"b\":1}],\"y\":1}}]");
     T_STR(canonical(a, S("123456789012345678901234567890")), "123456789012345678901234567890");
     T_STR(canonical(a, S("1e400")), "Infinity");
+    T_ST(json_canonical(&b, str_of("", JSON_CANONICAL_MAX + 1), a, &err), ST_TOO_BIG);
     arena_free(a);
 }
 
