@@ -185,7 +185,7 @@ TEST(msg_empty_and_broken_bodies)
 TEST(msg_required_means_there_and_not_empty)
 {
     struct mlflow_log_metric m;
-    struct mlflow_search_datasets s;
+    struct mlflow_search_logged_models s;
 
     issue(&t_leaf_desc, S("{}"), 0, MSG_ISSUE_MISSING, "key", NULL, "field key is missing");
     issue(&t_leaf_desc, S("{\"key\":null}"), 0, MSG_ISSUE_MISSING, "key", NULL,
@@ -197,8 +197,8 @@ TEST(msg_required_means_there_and_not_empty)
     T_ST(decode(&mlflow_log_metric_desc, &m,
                 S("{\"run_id\":\"r\",\"key\":\"k\",\"value\":0,\"timestamp\":0}"), 0),
          OK);
-    T_ST(decode(&mlflow_search_datasets_desc, &s, S("{\"experiment_ids\":[]}"), 0), OK);
-    T_ST(decode(&mlflow_search_datasets_desc, &s, S("{}"), 0), ST_INVALID);
+    T_ST(decode(&mlflow_search_logged_models_desc, &s, S("{\"experiment_ids\":[]}"), 0), OK);
+    T_ST(decode(&mlflow_search_logged_models_desc, &s, S("{}"), 0), ST_INVALID);
     /* The top message's own gaps come before those of its parts. */
     issue(&mlflow_log_batch_desc, S("{\"params\":[{\"value\":\"\"}]}"), 0, MSG_ISSUE_MISSING,
           "run_id", NULL, "field run_id is missing");

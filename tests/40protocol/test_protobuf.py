@@ -25,10 +25,11 @@ OUT = codec.INT64_AS_NUMBER | codec.NAN_STRINGS
 
 @pytest.fixture(scope="module")
 def tool():
-    path = cairn.find_binary().parent / "tests" / "10module" / "codec_tool"
-    if not path.exists():
-        pytest.skip(f"{path} is not built")
-    return path
+    program = cairn.find_binary().resolve()
+    found = [p / "tests/10module/codec_tool" for p in program.parents if (p / "tests/10module/codec_tool").exists()]
+    if not found:
+        pytest.skip(f"codec_tool is not built beside {program}")
+    return found[0]
 
 
 def file_descriptor(f):

@@ -46,11 +46,17 @@ static enum status issue(const struct msg_issue *i, struct arena *a, struct err 
         return err_field(err, ST_INVALID, i->path,
                          "Invalid boolean value: %.*s, must be 'true' or 'false'.",
                          STR_ARG(i->value_json));
+    case MSG_ISSUE_DUPLICATE:
+        if (i->value_json.n) {
+            return err_field(err, ST_INVALID, i->path,
+                             "Request specifies both '%.*s' and '%.*s'; provide only one of them.",
+                             STR_ARG(i->field->name), STR_ARG(i->value_json));
+        }
+        break;
     case MSG_ISSUE_NONE:
     case MSG_ISSUE_SYNTAX:
     case MSG_ISSUE_TOO_MANY:
     case MSG_ISSUE_UNKNOWN:
-    case MSG_ISSUE_DUPLICATE:
     case MSG_ISSUE_DEPTH: break;
     }
     return msg_issue_err(i, err);

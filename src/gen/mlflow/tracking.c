@@ -337,8 +337,7 @@ static const struct msg_field mlflow_create_experiment_fields[] = {
       .max_len = 500 },
     { .name = S_INIT("artifact_location"), .json = S_INIT("artifactLocation"), .label = "artifact_location",
       .number = 2, .bit = 1, .type = MSG_T_STRING,
-      .off = offsetof(struct mlflow_create_experiment, artifact_location), .size = sizeof(struct str),
-      .max_len = 2048 },
+      .off = offsetof(struct mlflow_create_experiment, artifact_location), .size = sizeof(struct str) },
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 3, .bit = 2,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_create_experiment, tags),
       .off_n = offsetof(struct mlflow_create_experiment, tags_n), .size = sizeof(struct mlflow_experiment_tag),
@@ -505,14 +504,13 @@ const struct msg_desc mlflow_delete_experiment_tag_desc = {
 
 static const struct msg_field mlflow_search_datasets_fields[] = {
     { .name = S_INIT("experiment_ids"), .json = S_INIT("experimentIds"), .label = "experiment_ids", .number = 1,
-      .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,
+      .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REPEATED,
       .off = offsetof(struct mlflow_search_datasets, experiment_ids),
       .off_n = offsetof(struct mlflow_search_datasets, experiment_ids_n), .size = sizeof(struct str) },
 };
 const struct msg_desc mlflow_search_datasets_desc = {
     .name = "mlflow.SearchDatasets", .fields = mlflow_search_datasets_fields,
     .size = sizeof(struct mlflow_search_datasets), .field_n = 1,
-    .required = MLFLOW_SEARCH_DATASETS_HAS_EXPERIMENT_IDS,
 };
 
 static const struct msg_field mlflow_dataset_summary_fields[] = {

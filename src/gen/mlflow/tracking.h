@@ -265,6 +265,7 @@ extern const struct msg_desc mlflow_file_info_desc;
 struct mlflow_create_experiment {
     uint64_t has;
     struct str name;
+    /* At most 2048 characters. */
     struct str artifact_location;
     struct mlflow_experiment_tag *tags;
     size_t tags_n;
@@ -381,7 +382,7 @@ extern const struct msg_desc mlflow_delete_experiment_tag_desc;
 
 struct mlflow_search_datasets {
     uint64_t has;
-    /* At most 20. */
+    /* From 1 to 20. */
     struct str *experiment_ids;
     size_t experiment_ids_n;
 };
