@@ -266,7 +266,7 @@ enum status name_check_artifact_location(struct str uri, struct err *err)
     if (utf8_count(uri) > NAME_ARTIFACT_LOCATION_MAX) {
         return err_field(
             err, ST_INVALID, "artifact_location",
-            "Invalid artifact path length. The length of the artifact path cannot be greater than %d.",
+            "Invalid artifact path length. The length of the artifact path cannot be greater than %d characters.",
             NAME_ARTIFACT_LOCATION_MAX);
     }
     return OK;
