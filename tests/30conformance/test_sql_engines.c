@@ -1,9 +1,11 @@
 /* tests/30conformance/test_sql_engines.c - SQLite and PostgreSQL behave alike: values, transactions, errors. */
+#include "base/exec.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "gen/sql/queries.h"
 #include "sqltest.h"
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 static struct err err = ERR_INIT;
@@ -509,6 +511,77 @@ SQL_TEST(upkeep)
     T_ST(sql_checkpoint(s.r, SQL_CHECKPOINT_PASSIVE, &err), ST_INTERNAL);
     T_CSTR(sql_engine_name(sql_db_engine(s.db)),
            sqltest_is_postgres(location) ? "postgres" : "sqlite");
+    tear_down(&s);
+}
+
+/* Two counters that every transaction changes together; readers in other threads never see them apart. */
+struct racer {
+    struct exec_job job;
+    struct sql_db *db;
+    atomic_bool *stop;
+    enum status st;
+    struct err err;
+    int64_t reads, apart;
+};
+
+static enum status read_pair(struct sql_conn *r, struct arena *a, struct racer *me)
+{
+    struct q_experiment_get_row one, two;
+    enum status st = sql_read_begin(r, &me->err);
+
+    if (!st) st = q_experiment_get(r, a, 1, &one, &me->err);
+    if (!st) st = q_experiment_get(r, a, 2, &two, &me->err);
+    sql_read_end(r);
+    if (!st && one.update_ms != two.update_ms) me->apart++;
+    me->reads++;
+    arena_reset(a);
+    return st;
+}
+
+static void race(struct exec_job *job, unsigned worker)
+{
+    struct racer *me = CONTAINER_OF(job, struct racer, job);
+    struct arena *a = arena_new(1 << 20);
+    struct sql_conn *r = NULL;
+
+    (void)worker;
+    me->st = sql_connect(&r, me->db, SQL_READER, &me->err);
+    while (!me->st && !atomic_load(me->stop)) {
+        me->st = read_pair(r, a, me);
+    }
+    sql_disconnect(r);
+    arena_free(a);
+}
+
+SQL_TEST(readers_beside_the_writer)
+{
+    enum { THREADS = 3, ROUNDS = 200 };
+    struct setup s = set_up(location);
+    struct racer racers[THREADS];
+    struct exec_pool *pool;
+    atomic_bool stop = false;
+
+    T_ST_ERR(add(s.w, 1, S("one")), OK, &err);
+    T_ST_ERR(add(s.w, 2, S("two")), OK, &err);
+    T_ST_ERR(exec_pool_new(&pool, "readers", THREADS, THREADS, &err), OK, &err);
+    for (int i = 0; i < THREADS; i++) {
+        racers[i] = (struct racer){ .job.run = race, .db = s.db, .stop = &stop };
+        T_ST(exec_pool_submit(pool, &racers[i].job), OK);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        begin(s.w);
+        T_ST_ERR(q_experiment_rename(s.w, 1, S("one"), 100 + i, &err), OK, &err);
+        T_ST_ERR(q_experiment_rename(s.w, 2, S("two"), 100 + i, &err), OK, &err);
+        T_ST_ERR(sql_commit(s.w, &err), OK, &err);
+        if (i % 50 == 0) T_ST_ERR(sql_checkpoint(s.w, SQL_CHECKPOINT_PASSIVE, &err), OK, &err);
+    }
+    atomic_store(&stop, true);
+    exec_pool_free(pool);
+    for (int i = 0; i < THREADS; i++) {
+        T_ST_ERR(racers[i].st, OK, &racers[i].err);
+        T_INT(racers[i].apart, 0);
+        T_OK(racers[i].reads > 0);
+    }
     tear_down(&s);
 }
 
