@@ -40,10 +40,10 @@ def find_binary():
     named = os.environ.get("CAIRN_BIN")
     if named:
         return Path(named)
-    for build in ("release", "dev", "land", "asan"):
-        path = ROOT / "build" / build / "cairn"
-        if path.exists():
-            return path
+    for build in ("release", "dev", "asan"):
+        for path in (ROOT / "build" / build / "cairn", ROOT / "build" / build / "src" / "server" / "cairn"):
+            if path.is_file():
+                return path
     raise StartError("no cairn program found: build it, or name it in CAIRN_BIN")
 
 
