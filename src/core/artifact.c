@@ -231,7 +231,7 @@ enum status artifact_list(struct view *v, const struct artifact_place *at, struc
     *more = false;
     if (st == OK) {
         st = q_artifact_ls_open(v->conn, &stmt, root.id, at->path, from,
-                                (int64_t)(max < INT32_MAX ? max + 1 : max), err);
+                                max < INT32_MAX ? (int64_t)max + 1 : INT32_MAX, err);
         while (!st && (st = q_artifact_ls_next(stmt, &row, err)) == OK) {
             st = add_entry(
                 v, out, n, &cap,
