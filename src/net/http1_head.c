@@ -265,6 +265,27 @@ static int parse_connection(struct http1_head *h, struct str v)
     return 0;
 }
 
+/* Begins like a field that frames the message, or is one but for its dashes: some readers take it for the real one
+ * (http-parser reads "Transfer-Encodingx" so). */
+static bool imitates_framing(struct str n)
+{
+    static const char *const names[] = { "content-length", "transfer-encoding" };
+
+    for (size_t i = 0; i < ARRAY_N(names); i++) {
+        struct str want = str_cstr(names[i]);
+        size_t k = 0;
+
+        while (k < want.n && k < n.n &&
+               (n.p[k] == want.p[k] || (n.p[k] == '_' && want.p[k] == '-'))) {
+            k++;
+        }
+        if (k == want.n && !str_eq(n, want)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What the framing depends on. */
 static int read_framing(struct http1_head *h, struct str authority, const char **why)
 {
@@ -299,6 +320,8 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
             if (!h->expect_continue) {
                 bad = refuse(why, 417, "the only expectation met is 100-continue");
             }
+        } else if (imitates_framing(n)) {
+            bad = refuse(why, 400, "a header name imitates a field that frames the message");
         }
     }
     if (bad) {
