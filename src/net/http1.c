@@ -38,6 +38,7 @@ struct http1 {
     enum h1_timer timer;
     unsigned need; /* UV_READABLE, UV_WRITABLE: what the last step waited for */
     bool busy, dead, served, client_close, resuming;
+    bool drained; /* the last recv got less than asked: the next one waits for the poll */
     bool keep_alive, closing; /* of the request under way */
     int64_t linger_until;
     /* input */
@@ -135,20 +136,38 @@ static struct str window(const struct http1 *h)
     return str_of(h->in + h->off, h->n - h->off);
 }
 
-static enum io fill(struct http1 *h)
+/* A short read has emptied the socket; asking again would only cost a call, since the poll is level-triggered. */
+static enum io receive(struct http1 *h, char *p, size_t n, size_t *got)
 {
-    size_t got = 0;
     enum io io;
 
+    *got = 0;
+    if (h->drained) {
+        h->need |= (unsigned)UV_READABLE;
+        return IO_AGAIN;
+    }
+    io = conn_recv(h->c, p, n, got);
+    if (io == IO_AGAIN) {
+        note_need(h);
+    } else if (io == IO_OK && !h->c->is_tls) {
+        h->drained = *got < n;
+    }
+    return io;
+}
+
+static enum io fill(struct http1 *h)
+{
+    size_t got;
+    enum io io;
+
+    if (h->drained) {
+        return receive(h, NULL, 0, &got);
+    }
     if (!window_room(h)) {
         return IO_FAIL;
     }
-    io = conn_recv(h->c, h->in + h->n, h->cap - h->n, &got);
-    if (io == IO_OK) {
-        h->n += got;
-    } else if (io == IO_AGAIN) {
-        note_need(h);
-    }
+    io = receive(h, h->in + h->n, h->cap - h->n, &got);
+    h->n += got;
     return io;
 }
 
@@ -307,10 +326,8 @@ static enum io recv_in_place(struct http1 *h, bool *done)
     if (n == 0) {
         return fill(h);
     }
-    io = conn_recv(h->c, room, n, &got);
-    if (io == IO_AGAIN) {
-        note_need(h);
-    } else if (io == IO_OK) {
+    io = receive(h, room, n, &got);
+    if (io == IO_OK) {
         *done = true;
         h->left -= got;
         h->body_done = h->left == 0;
@@ -725,6 +742,7 @@ static void h1_ready(struct conn *c, bool readable, bool writable)
     bool idle = h->need == 0;
 
     (void)writable;
+    h->drained = h->drained && !readable;
     if (idle && readable) {
         if (c->mask == 0) {
             cut(h); /* an error on the socket */
@@ -765,6 +783,7 @@ static void h1_drain(struct conn *c)
         return;
     }
     conn_ref(c);
+    h->drained = false;
     run(h); /* a request may have just arrived */
     if (!c->closing && h->state == H1_HEAD && h->n == h->off) {
         if (h->served) {

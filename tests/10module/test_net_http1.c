@@ -358,6 +358,8 @@ static const struct {
     { "POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
     { "GET /hello HTTP/1.1\r\n" HOST "Transfer-Encodinghhhhhhhhhh: chunked\r\n\r\n", 400 },
     { "GET /hello HTTP/1.1\r\n" HOST "Content_Length: 5\r\n\r\n", 400 },
+    { "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n", 400 },
+    { "POST /echo HTTP/1.1\r\n" HOST "Content-Length:\t5\r\n\r\nhello", 400 },
     /* line ends */
     { "GET /hello HTTP/1.1\nHost: localhost\n\n", 400 },
     { "GET /hello HTTP/1.1\r\nHost: localhost\n\r\n", 400 },
