@@ -154,15 +154,15 @@ struct run_log {
     struct key_value *tags;
     size_t tags_n;
     bool batch;
-    struct model_points *models;    /* filled by run_log_model() */
+    struct model_points *models; /* filled by run_log_model() */
     size_t models_n, models_cap;
     /* A JSON value to append to the JSON list in the tag append_key (NULL p = none); the tag is made when it is missing. */
     struct str append_key, append_item;
 };
 void run_log_init(struct run_log *l, struct core *core, struct arena *a);
 /* The points of `l` for one model and dataset, made when first asked for; NULL with *err filled when memory is out. */
-struct model_points *run_log_model(struct run_log *l, struct str model_id, struct str dataset_name, struct str dataset_digest,
-                                   struct err *err);
+struct model_points *run_log_model(struct run_log *l, struct str model_id, struct str dataset_name,
+                                   struct str dataset_digest, struct err *err);
 
 /* "No tag with name: k in run with id R" when it is not there. */
 struct run_tag_delete {

@@ -3,8 +3,8 @@
  * given to the store, and applied to the reference, which says what the store must answer. Both sides can be written
  * down as text; equal texts = equal state.
  * Ownership: the model owns what it draws until model_free(). Thread rule: one thread. */
-#ifndef CAIRN_TESTS_RUNMODEL_H
-#define CAIRN_TESTS_RUNMODEL_H
+#ifndef CAIRN_TESTS_LIB_RUNMODEL_H
+#define CAIRN_TESTS_LIB_RUNMODEL_H
 
 #include "base/buf.h"
 #include "core/core_open.h"

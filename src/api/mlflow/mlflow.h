@@ -1,8 +1,8 @@
 /* api/mlflow/mlflow.h - the MLflow tongue: tracking routes, their messages, their errors.
  * Thin: it decodes, calls core and encodes; rules live in core. Routes are served under /api and /ajax-api.
  * Thread rule: tables are immutable. */
-#ifndef CAIRN_API_MLFLOW_H
-#define CAIRN_API_MLFLOW_H
+#ifndef CAIRN_API_MLFLOW_MLFLOW_H
+#define CAIRN_API_MLFLOW_MLFLOW_H
 
 #include "api/call.h"
 

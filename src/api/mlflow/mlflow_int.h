@@ -1,6 +1,6 @@
 /* api/mlflow/mlflow_int.h - shared by the files of this folder. */
-#ifndef CAIRN_API_MLFLOW_INT_H
-#define CAIRN_API_MLFLOW_INT_H
+#ifndef CAIRN_API_MLFLOW_MLFLOW_INT_H
+#define CAIRN_API_MLFLOW_MLFLOW_INT_H
 
 #include "api/mlflow/mlflow.h"
 #include "core/dataset.h"

@@ -10,8 +10,8 @@
  * An fsync error means the bytes are lost: the file is abandoned and the write fails.
  * Ownership: the opener owns the store, the caller each writer until end or abort. Thread rule: any pool thread, never a
  * loop thread; one writer belongs to one thread at a time. */
-#ifndef CAIRN_STORE_BLOB_H
-#define CAIRN_STORE_BLOB_H
+#ifndef CAIRN_STORE_BLOB_BLOB_H
+#define CAIRN_STORE_BLOB_BLOB_H
 
 #include "base/exec.h"
 #include "base/hash.h"
