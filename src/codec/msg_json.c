@@ -258,7 +258,7 @@ static enum status get_value(struct dec *d, const struct msg_frame *fr, const st
 }
 
 /* Between elements: true if another one follows, with d->p at it; else d->p is behind the closing bracket. */
-static enum status next_element(struct dec *d, char close, bool first, bool *more)
+static inline enum status next_element(struct dec *d, char close, bool first, bool *more)
 {
     char c = peek(d);
 
@@ -478,6 +478,33 @@ static const struct msg_field *find_field(const struct msg_desc *desc, struct st
     return NULL;
 }
 
+/* Short texts of equal length, without a call: keys are rarely longer than 16 bytes. */
+static inline bool same_key(const char *a, const char *b, size_t n)
+{
+    uint64_t a8[2], b8[2];
+    uint32_t a4[2], b4[2];
+
+    if (n > 16) return memcmp(a, b, n) == 0;
+    if (n >= 8) {
+        memcpy(&a8[0], a, 8);
+        memcpy(&b8[0], b, 8);
+        memcpy(&a8[1], a + n - 8, 8);
+        memcpy(&b8[1], b + n - 8, 8);
+        return a8[0] == b8[0] && a8[1] == b8[1];
+    }
+    if (n >= 4) {
+        memcpy(&a4[0], a, 4);
+        memcpy(&b4[0], b, 4);
+        memcpy(&a4[1], a + n - 4, 4);
+        memcpy(&b4[1], b + n - 4, 4);
+        return a4[0] == b4[0] && a4[1] == b4[1];
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i]) return false;
+    }
+    return true;
+}
+
 /* Reads a key and its colon; *f is NULL for one that is to be skipped. `guess` is the index of the field tried first. */
 static enum status get_key(struct dec *d, const struct msg_frame *up, const struct msg_desc *desc,
                            size_t guess, const struct msg_field **f, enum spelling *sp)
@@ -490,7 +517,7 @@ static enum status get_key(struct dec *d, const struct msg_frame *up, const stru
         const struct msg_field *g = &desc->fields[guess];
 
         if (LIKELY((size_t)(d->end - p) > g->name.n && p[g->name.n] == '"' &&
-                   memcmp(p, g->name.p, g->name.n) == 0)) {
+                   same_key(p, g->name.p, g->name.n))) {
             d->p = p + g->name.n + 1;
             *f = g;
             *sp = BY_NAME;
