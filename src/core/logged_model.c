@@ -4,6 +4,7 @@
 #include "core/experiment.h"
 #include "core/names.h"
 #include "core/node.h"
+#include "core/run_int.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
@@ -200,6 +201,7 @@ struct model_points *run_log_model(struct run_log *l, struct str model_id, struc
         return NULL;
     }
     l->models_n++;
+    l->op.kind = &run_log_models_kind;
     return m;
 }
 

@@ -14,6 +14,9 @@ enum status run_head(struct group *g, struct str run_id, struct head **out, stru
 /* ST_INVALID unless the run is active in the eyes of the group. */
 enum status run_check_active(struct group *g, const struct head *h, struct err *err);
 
+/* run_log with points for models: its validate() also runs SQL that can fail. */
+extern const struct write_kind run_log_models_kind;
+
 /* Points of one owner inside a group: keys looked up, room reserved, record written; then appended or given back. */
 struct points_write {
     struct series *series;

@@ -1,7 +1,11 @@
 /* core/run_log.c - logging points, params and tags of one run, and deleting a tag.
  * The hot path: for a request of known keys there is no SQL, and memory is taken from the request's arena, the tail and new
  * cells of the head only. */
+#include "core/logged_model.h"
 #include "core/run_int.h"
+
+/* A list that only grows has a cap like everything else. */
+enum { RUN_LIST_TAG_MAX = 1 << 20 };
 
 struct pending_value {
     struct str value; /* p NULL: deleted */
@@ -236,6 +240,54 @@ static enum status tags_prepare(struct group *g, struct log_write *w, const stru
     return st;
 }
 
+static struct str tag_now(struct group *g, const struct head *h, const struct mkey *key)
+{
+    const struct pending_value *p =
+        (const struct pending_value *)group_pending(g, PENDING_TAG, h->uid, key->id);
+    const struct head_tag *t = head_tag(h, key->id);
+
+    if (p) {
+        return p->value;
+    }
+    return t && !t->gone ? t->value : (struct str){ NULL, 0 };
+}
+
+/* The JSON list in the tag append_key with append_item at its end, as one more tag of the request. */
+static enum status append_prepare(struct group *g, struct log_write *w, struct run_log *l,
+                                  struct err *err)
+{
+    struct key_value *tags = ARENA_ARRAY(l->op.arena, struct key_value, l->tags_n + 1);
+    struct str old, inside;
+    struct mkey *key;
+    enum status st = mkeys_get_or_add(group_mkeys(g), group_conn(g), l->append_key, &key, err);
+
+    if (st) return st;
+    if (!tags) {
+        return err_nomem(err);
+    }
+    old = str_trim(tag_now(g, w->h, key));
+    inside = str_trim(old.n >= 2 ? str_sub(old, 1, old.n - 2) : S(""));
+    if (old.n && (!str_starts(old, S("[")) || !str_ends(old, S("]")))) {
+        return err_field(err, ST_INVALID, "model_json", "the tag %.*s does not hold a JSON list",
+                         STR_ARG(l->append_key));
+    }
+    if (l->tags_n) memcpy(tags, l->tags, l->tags_n * sizeof(*tags));
+    tags[l->tags_n] =
+        (struct key_value){ l->append_key,
+                            arena_printf(l->op.arena, "[%.*s%s%.*s]", STR_ARG(inside),
+                                         inside.n ? ", " : "", STR_ARG(l->append_item)) };
+    if (!tags[l->tags_n].value.p) {
+        return err_nomem(err);
+    }
+    if (tags[l->tags_n].value.n > RUN_LIST_TAG_MAX) {
+        return err_field(err, ST_INVALID, "model_json", "the tag %.*s would exceed %d bytes",
+                         STR_ARG(l->append_key), RUN_LIST_TAG_MAX);
+    }
+    l->tags = tags;
+    l->tags_n++;
+    return OK;
+}
+
 /* ---- log ------------------------------------------------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const struct str *values, size_t n)
@@ -351,7 +403,8 @@ static enum status log_validate(struct write_op *op, struct group *g, struct err
     if (!st) st = run_check_active(g, w->h, err);
     if (!st) st = group_effect(g, log_apply, log_undo, w, err);
     if (st) return st;
-    if (l->params_n > 0) st = params_prepare(g, w, l, err);
+    if (l->append_key.p) st = append_prepare(g, w, l, err);
+    if (!st && l->params_n > 0) st = params_prepare(g, w, l, err);
     if (!st && l->tags_n > 0) st = tags_prepare(g, w, l, err);
     if (!st && l->points.n > 0) st = points_prepare(g, &w->w, op->arena, &l->points, err);
     if (!st && w->w.keys_n > 0) {
@@ -360,10 +413,17 @@ static enum status log_validate(struct write_op *op, struct group *g, struct err
     }
     if (!st) st = log_reserve(w, err);
     if (!st) st = log_records(g, w, l, err);
+    for (size_t i = 0; i < l->models_n && !st; i++) {
+        l->models[i].run_id = l->run_id;
+        st = group_model_points(g, &l->models[i], err);
+    }
     return st;
 }
 
 static const struct write_kind run_log_kind = { .name = "run.log", .validate = log_validate };
+const struct write_kind run_log_models_kind = { .name = "run.log",
+                                                .validate = log_validate,
+                                                .sql = true };
 
 void run_log_init(struct run_log *l, struct core *core, struct arena *a)
 {
