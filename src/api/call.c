@@ -292,6 +292,7 @@ static void handle(void *ctx, struct http_req *req)
     struct api *api = ctx;
     struct call *c = ARENA_NEW(req->arena, struct call);
     struct err err = ERR_INIT;
+    enum status st;
 
     if (!c || !arena_cleanup(req->arena, free_raw, &c->raw)) {
         send_error(req, 503, err_nomem(&err), &err);
@@ -304,8 +305,15 @@ static void handle(void *ctx, struct http_req *req)
     c->endpoint = req->route->handler;
     c->principal = req->principal;
     buf_init(&c->raw, ANSWER_MAX);
+    if (c->endpoint->tongue->check) {
+        st = c->endpoint->tongue->check(req, &c->err);
+        if (st) {
+            conclude(c, st);
+            return;
+        }
+    }
     if (c->endpoint->kind != CALL_STREAM) {
-        enum status st = decode(c, &c->err);
+        st = decode(c, &c->err);
 
         if (st) {
             conclude(c, st);

@@ -46,6 +46,7 @@ static void err_start(struct err *err, enum status st, const char *file, int lin
     err->file = file;
     err->line = line;
     err->retry_after_s = 0;
+    err->code_name = NULL;
     err->field[0] = 0;
     err->message[0] = 0;
     err->hint[0] = 0;

@@ -41,6 +41,7 @@ struct err {
     enum status code;
     int line;
     const char *file;          /* where it was raised; static */
+    const char *code_name; /* a code of its own at the edge, static; NULL = by the status table */
     int retry_after_s;         /* for ST_BUSY and ST_UNAVAILABLE; 0 = the edge's default */
     char field[ERR_FIELD_MAX]; /* path of the request field at fault, "" if none */
     char message[ERR_MESSAGE_MAX];

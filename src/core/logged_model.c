@@ -147,8 +147,11 @@ static enum status change_validate(struct write_op *op, struct group *g, struct 
     int64_t n = 0;
     enum status st = q_logged_model_get(group_conn(g), op->arena, c->model_id, &row, err);
 
+    if (st == ST_NOT_FOUND || (!st && row.lifecycle && c->what != MODEL_DELETE)) {
+        return not_found(c->model_id, err);
+    }
     if (st) {
-        return st == ST_NOT_FOUND ? not_found(c->model_id, err) : st;
+        return st;
     }
     switch (c->what) {
     case MODEL_FINALIZE:
@@ -215,7 +218,7 @@ enum status group_model_points(struct group *g, const struct model_points *m, st
     enum status st = q_logged_model_get(group_conn(g), m->points.arena, m->model_id, &model, err);
 
     if (st) {
-        return st == ST_NOT_FOUND ? not_found(m->model_id, err) : st;
+        return st == ST_NOT_FOUND ? OK : st;
     }
     st = q_model_series_find(group_conn(g), NULL, model.uid, m->run_id, name, digest, &series, err);
     if (st == ST_NOT_FOUND) {

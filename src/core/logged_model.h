@@ -76,7 +76,8 @@ struct logged_model_change {
 };
 void logged_model_change_init(struct logged_model_change *c, struct core *core, struct arena *a);
 
-/* Stores the points that a run_log operation carries for a model (struct model_points, core/run.h): inside its validate(). */
+/* Stores the points that a run_log operation carries for a model (struct model_points, core/run.h): inside its validate(). A model that
+ * this store does not know is passed over: the points are in the run, and no training fails for it. */
 enum status group_model_points(struct group *g, const struct model_points *m, struct err *err);
 
 #endif

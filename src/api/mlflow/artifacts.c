@@ -411,11 +411,11 @@ static void work(struct exec_job *job, unsigned worker)
         p->put.op.done = put_done;
         p->put.op.user = p;
         p->put.op.bytes = p->upload.in_blob ? 1024 : p->upload.small_n;
-        p->st = seq_submit(p->call->core->seq, &p->put.op);
-        if (!p->st) {
+        /* Once submitted, the call belongs to the sequencer: nothing of it may be touched here. */
+        if (seq_submit(p->call->core->seq, &p->put.op) == OK) {
             return;
         }
-        err_set(&p->err, p->st, "too many writes are waiting; try again");
+        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
     }
     fail_put(p);
 }
@@ -448,8 +448,7 @@ static void begin_put(struct call *c, struct put_call *p)
     p->call = c;
     artifact_put_init(&p->put, c->core, c->arena);
     p->where = (struct read_job){ .run = find_place, .arena = c->arena };
-    p->st = core_read_submit(c->core, &p->where);
-    if (p->st) {
+    if (core_read_submit(c->core, &p->where)) {
         err_set(&p->err, ST_UNAVAILABLE, "too many reads are waiting; try again");
         call_error(c, ST_UNAVAILABLE, &p->err);
     }
@@ -536,11 +535,10 @@ static void find_deleted(struct read_job *job, struct view *v)
     if (!d->st) {
         d->op.op.done = delete_done;
         d->op.op.user = d;
-        d->st = seq_submit(d->call->core->seq, &d->op.op);
-        if (!d->st) {
+        if (seq_submit(d->call->core->seq, &d->op.op) == OK) {
             return;
         }
-        err_set(&d->err, d->st, "too many writes are waiting; try again");
+        d->st = err_set(&d->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
     }
     call_error(d->call, d->st, &d->err);
 }

@@ -225,7 +225,7 @@ static enum status interval(struct call *c, struct view *v, struct err *err)
     struct metric_interval q = { .run_ids = in->run_ids,
                                  .run_ids_n = in->run_ids_n,
                                  .key = in->metric_key,
-                                 .first_step = ranged ? in->start_step : 0,
+                                 .first_step = ranged ? in->start_step : INT64_MIN,
                                  .last_step = ranged ? in->end_step : INT64_MAX,
                                  .max = (size_t)MAX_OF(in->max_results, 0) };
     struct interval_row *rows;

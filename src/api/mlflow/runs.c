@@ -34,7 +34,6 @@ static enum status create_start(struct call *c, struct write_op **op, struct err
 {
     const struct mlflow_create_run *in = c->in;
     struct run_create *r = ARENA_NEW(c->arena, struct run_create);
-    enum status st;
 
     if (!r) {
         return err_nomem(err);
@@ -49,8 +48,8 @@ static enum status create_start(struct call *c, struct write_op **op, struct err
         return err_nomem(err);
     }
     *op = &r->op;
-    st = experiment_parse_id(in->experiment_id, &r->experiment, err);
-    return st ? st : check_tags(r->tags, r->tags_n, "tags", err);
+    /* Keys of tags given at birth are not checked, as the reference server does. */
+    return experiment_parse_id(in->experiment_id, &r->experiment, err);
 }
 
 static enum status answer_run(struct call *c, struct view *v, struct str run_id, struct err *err)
@@ -255,7 +254,6 @@ static enum status set_tag_start(struct call *c, struct write_op **op, struct er
 {
     const struct mlflow_set_tag *in = c->in;
     struct run_log *l = new_log(c, err);
-    enum status st;
 
     if (!l) {
         return err->code;
@@ -268,8 +266,7 @@ static enum status set_tag_start(struct call *c, struct write_op **op, struct er
     l->tags[0] = (struct key_value){ in->key, in->value.p ? in->value : S("") };
     l->tags_n = 1;
     *op = &l->op;
-    st = name_check_run_id(in->run_id, "run_id", err);
-    return st ? st : name_check_tag(in->key, "key", err);
+    return name_check_tag(in->key, "key", err);
 }
 
 static enum status delete_tag_start(struct call *c, struct write_op **op, struct err *err)
@@ -284,7 +281,7 @@ static enum status delete_tag_start(struct call *c, struct write_op **op, struct
     t->run_id = in->run_id;
     t->key = in->key;
     *op = &t->op;
-    return name_check_run_id(in->run_id, "run_id", err);
+    return OK;
 }
 
 /* ---- batches: points go from the decoder straight into the operation ------------------------------------------------------------ */

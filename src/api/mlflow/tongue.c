@@ -76,6 +76,7 @@ static const struct class_row *class_of(const char *code)
         { "ENDPOINT_NOT_FOUND", "KAM00", "RESOURCE_NOT_FOUND" },
         { "RESOURCE_ALREADY_EXISTS", "KAM00", "RESOURCE_ALREADY_EXISTS" },
         { "PERMISSION_DENIED", "KAM00", "PERMISSION_DENIED" },
+        { "FEATURE_DISABLED", "KAM00", "FEATURE_DISABLED" },
         { "INTERNAL_ERROR", "XXM00", "CLIENT_INTERNAL_ERROR" },
         { "INVALID_STATE", "XXM00", "CLIENT_INTERNAL_ERROR" },
         { "TEMPORARILY_UNAVAILABLE", "XXM00", "CLIENT_INTERNAL_ERROR" },
@@ -89,9 +90,21 @@ static const struct class_row *class_of(const char *code)
     return NULL;
 }
 
+/* MLflow's clients print nothing but the message, so the hint is its second sentence. */
+static struct str message_of(struct http_req *req, const struct err *err)
+{
+    struct str text = str_cstr(err->message), whole;
+
+    if (!err->hint[0]) {
+        return text;
+    }
+    whole = arena_printf(req->arena, "%s (%s)", err->message, err->hint);
+    return whole.p ? whole : text;
+}
+
 static void error(struct http_req *req, enum status st, const struct err *err, struct buf *body)
 {
-    const char *code = status_row(st)->mlflow;
+    const char *code = err->code_name ? err->code_name : status_row(st)->mlflow;
     const struct class_row *class = class_of(code);
     struct json_writer w = { .b = body, .ascii = true };
 
@@ -100,18 +113,28 @@ static void error(struct http_req *req, enum status st, const struct err *err, s
     json_w_key(&w, S("error_code"));
     json_w_cstr(&w, code);
     json_w_key(&w, S("message"));
-    json_w_cstr(&w, err->message);
+    json_w_str(&w, message_of(req, err));
     if (class) {
         json_w_key(&w, S("sqlstate"));
         json_w_cstr(&w, class->sqlstate);
         json_w_key(&w, S("error_class"));
         json_w_cstr(&w, class->class);
     }
-    if (err->hint[0]) {
-        json_w_key(&w, S("hint"));
-        json_w_cstr(&w, err->hint);
-    }
     json_w_object_end(&w);
+}
+
+/* Workspaces are a feature of later work: a client that asks for one is told so, whatever the route. */
+static enum status check(struct http_req *req, struct err *err)
+{
+    struct str workspace = http_header(req, S("x-mlflow-workspace"));
+
+    if (!workspace.p || str_eq_lit(workspace, "default") || req->route->action == ACTION_PUBLIC) {
+        return OK;
+    }
+    err_set(err, ST_INVALID, "workspaces are not enabled on this server: '%.*s' cannot be used",
+            STR_ARG(workspace));
+    err->code_name = "FEATURE_DISABLED";
+    return ST_INVALID;
 }
 
 const struct tongue mlflow_tongue = {
@@ -119,6 +142,7 @@ const struct tongue mlflow_tongue = {
     .decode_flags = MSG_JSON_LENIENT,
     .encode_flags = MSG_JSON_MLFLOW,
     .json_type_required = true,
+    .check = check,
     .issue = issue,
     .error = error,
 };
