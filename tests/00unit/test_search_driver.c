@@ -203,6 +203,41 @@ TEST(search_match_aggregates)
     T_INT(match("best(metrics.m) = 2", &r), 1);
 }
 
+static bool row_metric_any(void *row, const struct search_key *key, size_t i, double *out)
+{
+    *out = (double)i;
+    return key->name.n && i < 3 && ((const struct row *)row)->has_m;
+}
+
+/* Logged models: any value of the metric may hold. */
+TEST(search_match_any_metric)
+{
+    static const struct search_row_ops any = { row_text,       row_integer, row_metric,
+                                               row_metric_any, NULL,        NULL };
+    static const struct {
+        const char *text;
+        bool want;
+    } cases[] = { { "metrics.m = 2", true },
+                  { "metrics.m = 3", false },
+                  { "metrics.m != 2", true },
+                  { "metrics.m < 0", false },
+                  { "max(metrics.m) = 2", true } };
+    struct row r = full_row();
+
+    for (size_t i = 0; i < ARRAY_N(cases); i++) {
+        struct arena *a = arena_new(1 << 20);
+        struct err err = ERR_INIT;
+        struct filter *f;
+        bool is_match;
+
+        T_ST_ERR(filter_parse(&f, SEARCH_LOGGED_MODELS, str_cstr(cases[i].text), a, &err), OK,
+                 &err);
+        T_ST_ERR(filter_match(f, &any, &r, &is_match, &err), OK, &err);
+        T_INT(is_match, cases[i].want);
+        arena_free(a);
+    }
+}
+
 TEST(search_match_datasets)
 {
     struct row r = full_row();
@@ -368,6 +403,51 @@ TEST(search_pages)
     mem_free(t);
 }
 
+/* Between two pages rows come and go: those that stay come exactly once. */
+TEST(search_pages_while_rows_change)
+{
+    static const struct str by_param = S_INIT("params.p DESC");
+    struct table *t = mem_zalloc(1, sizeof(*t));
+    struct arena *a = arena_new(64 << 20);
+    struct err err = ERR_INIT;
+    struct search_request in = {
+        .entity = SEARCH_RUNS, .order_by = &by_param, .order_by_n = 1, .page = { .max = 9 }
+    };
+    unsigned seen[ROWS] = { 0 };
+    bool is_there[ROWS] = { false }, stays[ROWS];
+
+    table_fill(t);
+    for (size_t i = 0; i < ROWS; i++) {
+        is_there[i] = stays[i] = i % 3 != 0;
+    }
+    do {
+        struct searcher *s;
+        uint64_t *handles;
+        size_t n;
+
+        T_ST_ERR(searcher_new(&s, &in, a, &err), OK, &err);
+        for (size_t i = 0; i < ROWS; i++) {
+            if (is_there[i]) T_ST_ERR(searcher_offer(s, &ops, &t->rows[i], i, &err), OK, &err);
+        }
+        T_ST_ERR(searcher_end(s, &handles, &n, &in.page.token, &err), OK, &err);
+        for (size_t i = 0; i < n; i++) {
+            T_UINT(seen[handles[i]], 0);
+            seen[handles[i]]++;
+        }
+        for (int i = 0; i < 10; i++) {
+            size_t at = t_rand_below(ROWS);
+
+            is_there[at] = !is_there[at];
+            stays[at] = false;
+        }
+    } while (in.page.token.p);
+    for (size_t i = 0; i < ROWS; i++) {
+        if (stays[i]) T_UINT(seen[i], 1);
+    }
+    arena_free(a);
+    mem_free(t);
+}
+
 /* The first page of all rows; the token goes to *token. */
 static enum status first_page(const struct search_request *in, struct arena *a, struct str *token,
                               struct err *err)
@@ -427,6 +507,10 @@ TEST(search_token_belongs_to_a_search)
     other.order_by = &by_name;
     other.order_by_n = 1;
     refuse(other, token, "Order by in the page token does not match the requested order by.");
+    other = in;
+    other.entity = SEARCH_EXPERIMENTS;
+    other.filter = S("");
+    refuse(other, token, "The page token belongs to another kind of search.");
     refuse(in, S("!"), "Invalid page token, could not base64-decode");
     refuse(in, S("abcde"), "Invalid page token, could not base64-decode");
     refuse(in, S("abc"), "Invalid page token, decoded value=b'i\\xb7'");

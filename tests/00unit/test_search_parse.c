@@ -64,6 +64,10 @@ TEST(search_parse_runs)
         { "created > 5", "(> attr.start_time 5)" },
         { "end_time <= 9223372036854775808", "(<= attr.end_time 9.223372036854776e+18)" },
         { "run_id IN ('b', \"a\", 'b',)", "(in attr.run_id \"a\" \"b\")" },
+        { "metrics.a < 1e+5 and metrics.b > 1E-5",
+          "(and (< metric.a 100000.0) (> metric.b 1e-05))" },
+        { "run_id in ('\\101\\7', 'a\\q', '\\u00e9\\U0001F600', 'x\\\ny', '\\\\ ')",
+          "(in attr.run_id \"A\\u0007\" \"\\u005c \" \"a\\u005cq\" \"xy\" \"\xc3\xa9\xf0\x9f\x98\x80\")" },
         { "run_id not in ('a' 'b', 'it''s', 'a\\'\\x41\\n')",
           "(not-in attr.run_id \"a'A\\u000a\" \"ab\" \"its\")" },
         { "datasets.name = 'd' AND dataset.digest IN ('x') AND datasets.context LIKE 't%'",
@@ -99,6 +103,9 @@ TEST(search_parse_beyond_mlflow)
 
     CHECK_FILTERS(SEARCH_RUNS, cases);
 }
+
+#define LIST_ERROR                                                                                 \
+    "!While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list."
 
 TEST(search_parse_run_errors)
 {
@@ -162,6 +169,21 @@ TEST(search_parse_run_errors)
         { "run_id IN (1)",
           "!While parsing a list in the query, expected string value, punctuation, or whitespace, "
           "but got different type in list: (1,)" },
+        { "run_id IN ('\\xg1')", LIST_ERROR },
+        { "run_id IN ('\\ud800')", LIST_ERROR },
+        { "run_id IN ('\\U00110000')", LIST_ERROR },
+        { "run_id IN ('\\u12')", LIST_ERROR },
+        { "run_id IN ('a' b)", LIST_ERROR },
+        { "run_id IN 'a'", "!Invalid clause(s) in filter string: 'run_id', 'IN', ''a''" },
+        { "start_time IN ('x')", "!Expected numeric value type in a list of numbers. Found 'x'" },
+        { "metrics.a IS 5", "!Invalid clause(s) in filter string: 'metrics.a', 'IS', '5'" },
+        { "best(metrics.a > 1",
+          "!Invalid clause(s) in filter string: 'best', '(', 'metrics.a', '>', '1'" },
+        { "median(metrics.a) > 1",
+          "!Invalid clause(s) in filter string: 'median', '(', 'metrics.a', ')', '>', '1'" },
+        { "tag.a = 'b'; '\xc3\xa9\"\\\n\t\r\x01'",
+          "!Search filter contained multiple expression 'tag.a = \\'b\\'; \\'\xc3\xa9\"\\\\\\n\\t\\r\\x01\\''. "
+          "Provide AND-ed expression list." },
         { "params.x = '", "!Invalid clause(s) in filter string: 'params.x', '=', '''" },
         { "params.x = 'a' -- c", "!Invalid clause(s) in filter string: '--', 'c'" },
         { "metrics.a > 1 OR", "!Invalid clause(s) in filter string: 'OR'" },
@@ -185,6 +207,15 @@ TEST(search_parse_experiments)
           "(or (= attr.experiment_id 5) (in attr.experiment_id 7 8))" },
         { "tag.x IS NULL", "(null tag.x)" },
         { "experiment_id > '5'", "!Invalid comparator for experiment_id: >" },
+        { "experiment_id = x",
+          "!Parameter value is either not quoted or unidentified quote types used for string "
+          "value x. Use either single or double quotes." },
+        { "experiment_id in ('x')",
+          "!Invalid experiment ID 'x'. Experiment ID must be a valid integer." },
+        { "experiment_id in ('')",
+          "!Invalid experiment ID ''. Experiment ID must be a valid integer." },
+        { "experiment_id = ''",
+          "!Invalid experiment ID ''. Experiment ID must be a valid integer." },
         { "experiment_id = 'x'",
           "!Invalid experiment ID 'x'. Experiment ID must be a valid integer." },
         { "creation_time > 1.5", "!Invalid value for numeric attribute 'creation_time': '1.5'" },
@@ -274,6 +305,12 @@ TEST(search_order_runs)
     check_order(r, "5", "!Invalid order_by clause '5'. Could not be parsed.");
     check_order(r, "metrics.a|metrics.a desc",
                 "!`order_by` contains duplicate fields: ['metrics.a', 'metrics.a desc']");
+    check_order(r, "best(metrics.a",
+                "!Invalid order_by clause 'best(metrics.a'. Could not be parsed.");
+    check_order(r, "params.\xff",
+                "!an order_by clause is longer than 65536 bytes or not valid UTF-8");
+    check_order(r, "a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a",
+                "!`order_by` has 33 clauses, at most 32 are allowed");
     check_order(r, "dataset.name", "!Invalid identifier type 'dataset'");
     check_order(
         r, "foo",
@@ -354,6 +391,14 @@ TEST(search_parse_bounds)
     T_ST(parse_repeated("params.a = '", "x", "'", FILTER_TEXT_MAX - 13), OK);
     T_ST(parse_repeated("params.a = '", "x", "'", FILTER_TEXT_MAX - 12), ST_INVALID);
     T_ST(parse_repeated("params.a = '", "\xff", "'", 1), ST_INVALID);
+}
+
+/* Texts that do not fit into an error are cut, not the error. */
+TEST(search_parse_long_errors)
+{
+    T_ST(parse_repeated("metrics.a = 1; '", "x", "'", 5000), ST_INVALID);
+    T_ST(parse_repeated("", "foo bar ", "", 2000), ST_INVALID);
+    T_ST(parse_repeated("", "x", " = 'y'", 5000), ST_INVALID);
 }
 
 TEST(search_parse_no_memory)
