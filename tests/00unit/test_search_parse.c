@@ -154,6 +154,14 @@ TEST(search_parse_run_errors)
           "!Invalid comparator '==' not one of '{'=', '!=', '<', '<=', '>', '>=', 'IN', 'NOT IN'}'" },
         { "metrics.a like 1",
           "!Invalid comparator 'LIKE' not one of '{'=', '!=', '<', '<=', '>', '>=', 'IN', 'NOT IN'}'" },
+    };
+
+    CHECK_FILTERS(SEARCH_RUNS, cases);
+}
+
+TEST(search_parse_list_and_clause_errors)
+{
+    static const struct parse_case cases[] = {
         { "run_id IN ()",
           "!While parsing a list in the query, expected a non-empty list of string values, but got "
           "empty list" },
