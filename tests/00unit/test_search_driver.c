@@ -166,12 +166,12 @@ TEST(search_match_nan)
 {
     struct row r = full_row();
 
-    r.m = NAN;
+    r.m = (double)NAN;
     T_INT(match("metrics.m = 0", &r), 0);
     T_INT(match("metrics.m != 0", &r), 1);
     T_INT(match("metrics.m < 1", &r), 0);
     T_INT(match("metrics.m >= 0", &r), 0);
-    r.m = INFINITY;
+    r.m = (double)INFINITY;
     T_INT(match("metrics.m > 1e308", &r), 1);
 }
 
@@ -271,7 +271,9 @@ struct table {
 static void table_fill(struct table *t)
 {
     static const char *const texts[] = { "", "a", "b", "\xc3\xa9", NULL, "ab" };
-    static const double values[] = { -1, 0, 0.5, NAN, INFINITY, -INFINITY, 7 };
+    static const double values[] = {
+        -1, 0, 0.5, (double)NAN, (double)INFINITY, -(double)INFINITY, 7
+    };
 
     for (size_t i = 0; i < ROWS; i++) {
         struct row *r = &t->rows[i];

@@ -113,7 +113,7 @@ static struct run_view *four_runs(void)
 
     losses[0] = metric(0.5, 0.1, 0.9);
     losses[1] = metric(0.3, 0.2, 0.8);
-    losses[2] = metric(NAN, 0.3, 0.7);
+    losses[2] = metric((double)NAN, 0.3, 0.7);
     runs[0] = (struct run_view){ .uid = 1,
                                  .experiment = 7,
                                  .run_id = S("a"),
