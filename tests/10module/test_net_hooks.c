@@ -28,7 +28,7 @@ static void admit_later(struct exec_job *job, unsigned worker)
     struct late *l = CONTAINER_OF(job, struct late, job);
 
     (void)worker;
-    l->req->principal = (void *)(uintptr_t)"pool";
+    l->req->principal = (void *)(uintptr_t) "pool";
     if (str_eq_lit(http_header(l->req, S("authorization")), "no")) {
         http_status(l->req, 403);
         http_send(l->req, S("refused later"));
