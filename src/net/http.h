@@ -111,7 +111,8 @@ enum http_piece {
 typedef void (*http_piece_fn)(struct http_req *req, void *ctx, enum http_piece what,
                               struct str bytes, const struct err *err);
 /* Asks for the next piece of a HTTP_BODY_STREAM body: fn is called once, at most 64 KiB at a time, never from inside
- * this call. Any thread; one call at a time. Without it nothing is read from the client (back-pressure). */
+ * this call. Any thread; one call at a time. Without it nothing is read from the client (back-pressure).
+ * While a piece is outstanding the request must not be answered: wait for fn. */
 void http_body_read(struct http_req *req, http_piece_fn fn, void *ctx);
 
 /* Runs fn(req, ctx) on the owner loop, never from inside this call. Any thread that holds the request; one post at a
@@ -132,7 +133,7 @@ void http_add_headerf(struct http_req *req, struct str name, const char *fmt, ..
 void http_type(struct http_req *req, const char *media_type);
 /* This answer is not to be compressed, whatever its size and type (already compressed or secret-bearing bodies). */
 void http_no_compress(struct http_req *req);
-/* Byte ranges (RFC 9110 section 14, one range, GET and HEAD) apply to the answer sent by http_send, http_send_buf and
+/* Byte ranges (RFC 9110 section 14, one range, GET) apply to the answer sent by http_send, http_send_buf and
  * http_send_stream with a known length. http_send_file always honours them. */
 void http_allow_range(struct http_req *req);
 

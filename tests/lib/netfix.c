@@ -209,6 +209,60 @@ static void on_known(struct http_req *req)
     }
 }
 
+/* /abort gives one piece and gives up; /short promises 100 bytes and ends after 10. */
+static void broken_pull(struct http_req *req, void *ctx, uint64_t at)
+{
+    bool promised = str_eq_lit(req->path, "/short");
+
+    (void)ctx;
+    if (at == 0) {
+        http_give(req, S("0123456789"), promised ? HTTP_GIVE_LAST : HTTP_GIVE_MORE);
+    } else {
+        http_give(req, S(""), HTTP_GIVE_ABORT);
+    }
+}
+
+static void broken_done(struct http_req *req, void *ctx)
+{
+    (void)req;
+    (void)ctx;
+    exec_event_set(the_nf->arrived);
+}
+
+static void on_broken(struct http_req *req)
+{
+    static const struct http_producer producer = { broken_pull, broken_done };
+
+    http_send_stream(req, str_eq_lit(req->path, "/short") ? 100 : HTTP_LENGTH_UNKNOWN, &producer,
+                     NULL);
+}
+
+static void meta_posted(struct http_req *req, void *ctx)
+{
+    (void)ctx;
+    T_OK(loop_is_current(req->loop));
+    http_type(req, "text/plain");
+    http_no_compress(req);
+    http_send(req,
+              arena_printf(req->arena, "%.*s %d %d %s %.*s", STR_ARG(http_content_type(req)),
+                           http_header_has(req, S("accept"), S("text/plain")), http_is_gone(req),
+                           http_reason(599), STR_ARG(http_header_nth(req, S("accept"), 1))));
+}
+
+static void meta_later(struct pool_task *t)
+{
+    http_req_post(t->req, meta_posted, NULL);
+}
+
+static void on_meta(struct http_req *req)
+{
+    struct pool_task *t = pool_task(req, meta_later);
+
+    if (t) {
+        to_pool(t);
+    }
+}
+
 static void slow_later(struct pool_task *t)
 {
     exec_event_set(the_nf->arrived);
@@ -245,7 +299,8 @@ static void on_hold(struct http_req *req)
 static const struct test_op op_hello = { on_hello }, op_echo = { on_echo }, op_put = { on_put },
                             op_text = { on_text }, op_file = { on_file }, op_count = { on_count },
                             op_stream = { on_stream }, op_known = { on_known },
-                            op_slow = { on_slow }, op_hold = { on_hold }, op_early = { on_early };
+                            op_slow = { on_slow }, op_hold = { on_hold }, op_early = { on_early },
+                            op_broken = { on_broken }, op_meta = { on_meta };
 
 static const struct route routes[] = {
     ROUTE(HTTP_GET, "/hello", NULL, NULL, 0, ACTION_TEST, &op_hello),
@@ -262,6 +317,9 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET, "/stream/{n}", NULL, NULL, 0, ACTION_TEST, &op_stream),
     ROUTE(HTTP_GET, "/known/{n}", NULL, NULL, 0, ACTION_TEST, &op_known),
     ROUTE(HTTP_GET, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
+    ROUTE(HTTP_GET, "/abort", NULL, NULL, 0, ACTION_TEST, &op_broken),
+    ROUTE(HTTP_GET, "/short", NULL, NULL, 0, ACTION_TEST, &op_broken),
+    ROUTE(HTTP_GET, "/meta", NULL, NULL, 0, ACTION_TEST, &op_meta),
     ROUTE(HTTP_PUT, "/put/{path*}", NULL, NULL, 0, ACTION_TEST, &op_put),
 };
 static const struct route_alias aliases[] = { { "/api/", "/ajax-api/" } };
