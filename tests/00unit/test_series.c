@@ -104,11 +104,6 @@ TEST(column_modes)
 
         buf_clear(&b);
         col_put_values(&b, p, 3, scratch, &head);
-        if (c ==
-            7) { /* 1e16 is a float times nothing: it is exact as a float only if its low bits are zero */
-            T_OK(head.mode == COL_FLOAT || head.mode == COL_DOUBLE);
-            continue;
-        }
         T_INT(head.mode, cases[c].mode);
         T_INT(head.exponent, cases[c].exponent);
     }

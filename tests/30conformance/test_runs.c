@@ -3,6 +3,7 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "core/check.h"
 #include "core/core_open.h"
 #include "core/run.h"
 
@@ -202,12 +203,82 @@ SQL_TEST_LIMIT(random_operations, 240)
             break;
         default: break;
         }
-        if (t_rand_below(4) == 0) model_check(m, core);
+        if (t_rand_below(4) == 0) {
+            model_check(m, core);
+            model_check_rows(core);
+        }
     }
     model_check(m, core);
     core_close(core);
     core = store_open(0);
     model_check(m, core);
+    model_check_rows(core);
     core_close(core);
     model_free(m);
+}
+
+static void collect(void *ctx, enum check_rule rule, struct str what)
+{
+    (void)what;
+    ((int *)ctx)[rule]++;
+}
+
+/* Damages rows in the way that each rule is there for, and expects that rule to speak. */
+SQL_TEST(check_finds_damage)
+{
+    static const struct {
+        enum check_rule rule;
+        const char *sql;
+    } cases[] = {
+        { CHECK_PACK_DRAIN, "UPDATE part SET drain = 0, folded = 0" },
+        { CHECK_PART, "UPDATE part SET folded = 1000" },
+        { CHECK_HEAD, "UPDATE runhead SET exp = 77" },
+        { CHECK_RUN_EXPERIMENT, "UPDATE runhead SET exp = 77" },
+        { CHECK_HEAD_PACKS, "DELETE FROM pack" },
+        { CHECK_HEAD_FOLDED, "UPDATE runhead SET ver = 0" },
+        { CHECK_PACK, "UPDATE pack SET n = n + 1" },
+        { CHECK_PACK_OWNER, "UPDATE pack SET owner = 999999" },
+        { CHECK_HEAD, "DELETE FROM mkey" },
+        { CHECK_RUN_NODE, "DELETE FROM node WHERE type_id = 2" },
+        { CHECK_IDENT, "DELETE FROM node WHERE type_id = 2" },
+        { CHECK_RUN_IDENT, "DELETE FROM ident" },
+        { CHECK_RUN_NODE, "DELETE FROM runhead" },
+        { CHECK_EXPERIMENT_NODE, "DELETE FROM node WHERE type_id = 1" },
+        { CHECK_COUNTER, "DELETE FROM counter" },
+        { CHECK_EDGE, "INSERT INTO edge (src, dst, role, ms) VALUES (5, 99999, 3, 0)" },
+        { CHECK_EDGE_LOG, "INSERT INTO edge (src, dst, role, ms) VALUES (1, 1, 3, 0)" },
+        { CHECK_EDGE, "INSERT INTO member (ctx, node, role) VALUES (99999, 1, 1)" },
+        { CHECK_ARTIFACT,
+          "INSERT INTO artifact (root, dir, name, kind, size, mtime_ms) VALUES (9, '', 'x', 2, 0, 0)" },
+    };
+    struct arena *a = arena_new(64 << 20);
+    struct err err = ERR_INIT;
+    struct sql_db *db;
+    struct sql_conn *w;
+    struct core *core;
+    struct str run;
+
+    store_dir = location;
+    core = store_open(0);
+    run = new_run(core, a, "x");
+    log_one(core, a, run, "loss", 1.5, 100, 0);
+    core_close(core);
+    db = sqltest_open(location);
+    w = sqltest_connect(db, SQL_WRITER);
+    for (size_t i = 0; i < ARRAY_N(cases); i++) {
+        int seen[CHECK_RULES_N] = { 0 };
+        size_t n;
+
+        T_ST_ERR(core_check(w, collect, seen, &n, &err), OK, &err);
+        T_INT(n, 0);
+        T_ST_ERR(sql_begin(w, &err), OK, &err);
+        T_ST_ERR(sql_script(w, cases[i].sql, &err), OK, &err);
+        T_ST_ERR(core_check(w, collect, seen, &n, &err), OK, &err);
+        sql_rollback(w);
+        if (seen[cases[i].rule] == 0)
+            T_FAIL("%s is not found after: %s", check_rule_name(cases[i].rule), cases[i].sql);
+    }
+    sql_disconnect(w);
+    sql_close_db(db);
+    arena_free(a);
 }

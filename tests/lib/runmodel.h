@@ -35,5 +35,7 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
 void model_round(struct model *m, struct core *core, size_t n);
 /* T_ check that store and reference agree. */
 void model_check(struct model *m, struct core *core);
+/* T_ check that core_check() finds nothing. */
+void model_check_rows(struct core *core);
 
 #endif
