@@ -67,7 +67,7 @@ void json_init(struct json_reader *r, struct str text, unsigned flags, size_t de
 void json_release(struct json_reader *r);
 enum json_event json_next(struct json_reader *r);
 /* After JSON_EV_MORE: text starts with the bytes from json_rest() on; `final` = it is the last piece. Earlier raw
- * pointers are dead. */
+ * pointers are dead. A token never ends before all of it is there, so the caller bounds what it is ready to hold. */
 struct str json_rest(const struct json_reader *r);
 void json_feed(struct json_reader *r, struct str text, bool final);
 /* Offset of the next unread byte in the whole text; after JSON_EV_ERROR, of the offending one. */
