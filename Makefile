@@ -31,7 +31,7 @@ test:
 
 build:
 	@tools/setup build
-	@tools/build release
+	@tools/build release cairn
 	@echo "built build/release/cairn"
 
 dev:
@@ -47,6 +47,7 @@ check:
 	@tools/test check
 
 bench: build
+	@tools/build release bench/bench_load
 	@tools/bench
 
 fuzz:
