@@ -33,18 +33,41 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="MLflow does not have this"))
 
 
-@pytest.fixture(scope="session")
-def postgres():
-    """One PostgreSQL for the session."""
-    if not cairn.Postgres.is_available():
-        pytest.skip("PostgreSQL 15 is not installed")
-    pg = cairn.Postgres().start()
-    yield pg
-    pg.stop()
+class LazyPostgres:
+    """One PostgreSQL for the session, started when first needed; it outlives every server that uses it."""
+
+    def __init__(self):
+        self.pg = None
+
+    def get(self):
+        if self.pg is None:
+            if not cairn.Postgres.is_available():
+                pytest.skip("PostgreSQL 15 is not installed")
+            self.pg = cairn.Postgres().start()
+        return self.pg
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory, request):
+def lazy_postgres():
+    lazy = LazyPostgres()
+    yield lazy
+    if lazy.pg:
+        lazy.pg.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(lazy_postgres):
+    return lazy_postgres.get()
+
+
+def stop_cleanly(server):
+    """A server ends with 0; a sanitizer that found something ends it otherwise."""
+    status = server.stop()
+    assert server.kind != "cairn" or status in (0, None), f"the server ended with {status}:\n{server.log(100)}"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory, lazy_postgres):
     """One server per engine, started when first asked for: servers("sqlite")."""
     running = {}
 
@@ -56,15 +79,14 @@ def servers(tmp_path_factory, request):
             elif engine == "mlflow":
                 running[engine] = cairn.MlflowServer(folder / "data").start()
             elif engine == "postgres":
-                pg = request.getfixturevalue("postgres")
-                running[engine] = cairn.CairnServer(folder / "data", store=pg.new_database()).start()
+                running[engine] = cairn.CairnServer(folder / "data", store=lazy_postgres.get().new_database()).start()
             else:
                 running[engine] = cairn.CairnServer(folder / "data").start()
         return running[engine]
 
     yield get
     for one in running.values():
-        one.stop()
+        stop_cleanly(one)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +101,7 @@ def start_server(tmp_path_factory):
 
     yield start
     for one in started:
-        one.stop()
+        stop_cleanly(one)
 
 
 @pytest.hookimpl(hookwrapper=True)

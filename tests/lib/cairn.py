@@ -41,9 +41,9 @@ def find_binary():
     if named:
         return Path(named)
     for build in ("release", "dev", "asan"):
-        for path in (ROOT / "build" / build / "cairn", ROOT / "build" / build / "src" / "server" / "cairn"):
-            if path.is_file():
-                return path
+        path = ROOT / "build" / build / "cairn"
+        if path.is_file():
+            return path
     raise StartError("no cairn program found: build it, or name it in CAIRN_BIN")
 
 
