@@ -139,7 +139,7 @@ void http_allow_range(struct http_req *req);
 
 /* Body lies in the arena, in static memory, or anywhere that lives until the answer is out. Bodies over 16 KiB of a
  * compressible type are compressed here, on the calling thread, when the client accepts zstd or gzip (on a loop thread
- * only up to 1 MiB). */
+ * only up to 128 KiB). */
 void http_send(struct http_req *req, struct str body);
 /* Takes the bytes of b (also when the request is gone); b is empty afterwards. A failed buffer is answered as 503. */
 void http_send_buf(struct http_req *req, struct buf *b);

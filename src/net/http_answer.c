@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { COMPRESS_MIN = 16 * 1024, COMPRESS_LOOP_MAX = 1 << 20, FIELD_TEXT_MAX = 8192 };
+enum { COMPRESS_MIN = 16 * 1024, COMPRESS_LOOP_MAX = 128 * 1024, FIELD_TEXT_MAX = 8192 };
 
 static const char *const method_names[HTTP_METHOD_N] = { "",    "GET",    "HEAD",  "POST",
                                                          "PUT", "DELETE", "PATCH", "OPTIONS" };

@@ -17,7 +17,6 @@ struct loop {
     unsigned index;
     int64_t date_s;
     char date[40];
-    char *scratch;
     struct net_metrics metrics;
 };
 
@@ -110,12 +109,9 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     if (!l) {
         return err_nomem(err);
     }
-    l->scratch = mem_alloc(LOOP_SCRATCH_BYTES);
-    if (!l->scratch || uv_loop_init(&l->uv) != 0) {
-        st = l->scratch ? err_set(err, ST_UNAVAILABLE, "no event loop") : err_nomem(err);
-        mem_free(l->scratch);
+    if (uv_loop_init(&l->uv) != 0) {
         mem_free(l);
-        return st;
+        return err_set(err, ST_UNAVAILABLE, "no event loop");
     }
     l->index = index;
     l->date_s = -1;
@@ -124,7 +120,6 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     if (uv_async_init(&l->uv, &l->wake, inbox_run) != 0) {
         st = err_set(err, ST_UNAVAILABLE, "no wake-up for an event loop");
         (void)uv_loop_close(&l->uv);
-        mem_free(l->scratch);
         mem_free(l);
         return st;
     }
@@ -134,7 +129,6 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
         uv_close((uv_handle_t *)&l->wake, NULL);
         (void)uv_run(&l->uv, UV_RUN_DEFAULT);
         (void)uv_loop_close(&l->uv);
-        mem_free(l->scratch);
         mem_free(l);
         return st;
     }
@@ -158,7 +152,6 @@ void loop_free(struct loop *l)
     loop_post(l, &l->stop);
     exec_thread_join(l->thread);
     CHECK(uv_loop_close(&l->uv) == 0);
-    mem_free(l->scratch);
     mem_free(l);
 }
 
@@ -197,11 +190,6 @@ struct net_metrics *loop_metrics(struct loop *l)
 int64_t loop_now_ms(struct loop *l)
 {
     return (int64_t)uv_now(&l->uv);
-}
-
-char *loop_scratch(struct loop *l)
-{
-    return l->scratch;
 }
 
 struct str loop_http_date(struct loop *l)

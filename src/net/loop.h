@@ -34,9 +34,6 @@ uv_loop_t *loop_uv(struct loop *l);
 struct net_metrics *loop_metrics(struct loop *l);
 /* Monotonic milliseconds, as of the last wake-up. */
 int64_t loop_now_ms(struct loop *l);
-/* A buffer of LOOP_SCRATCH_BYTES for use within one callback. */
-enum { LOOP_SCRATCH_BYTES = 64 * 1024 };
-char *loop_scratch(struct loop *l);
 /* "Sat, 21 Nov 2026 11:47:20 GMT", made once a second. */
 struct str loop_http_date(struct loop *l);
 

@@ -7,6 +7,8 @@
 #include "netfix.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -361,6 +363,77 @@ TEST(test_net_broken_sockets)
     }
     nf_stop(&f);
     sock = sock_default;
+}
+
+static atomic_int writes, pieces, nodelay;
+
+static ssize_t send_counted(int fd, const struct iovec *iov, size_t iov_n, int flags)
+{
+    socklen_t n = sizeof(int);
+    int on = 0;
+
+    atomic_fetch_add(&writes, 1);
+    atomic_store(&pieces, (int)iov_n);
+    T_INT(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &n), 0);
+    atomic_store(&nodelay, on);
+    return sock_default.sendv(fd, iov, iov_n, flags);
+}
+
+/* Head and body leave in one call, at once. */
+TEST(test_net_one_write)
+{
+    static const char *const asks[] = {
+        "GET /hello HTTP/1.1\r\n" HOST "\r\n",
+        "GET /text/1000 HTTP/1.1\r\n" HOST "\r\n",                       /* from a pool thread */
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", /* the body read */
+        "GET /known/1000 HTTP/1.1\r\n" HOST "\r\n", /* a stream that is ready */
+        "GET /nothing HTTP/1.1\r\n" HOST "\r\n",
+    };
+    struct nf_answer a;
+    struct nf f;
+    int fd;
+
+    sock.sendv = send_counted;
+    nf_start(&f, NULL);
+    fd = nf_connect(&f);
+    for (size_t i = 0; i < ARRAY_N(asks); i++) {
+        atomic_store(&writes, 0);
+        nf_send(fd, asks[i]);
+        T_OK(nf_answer(fd, &a));
+        T_OK(a.n > 0);
+        nf_answer_release(&a);
+        T_INT(atomic_load(&writes), 1);
+        T_INT(atomic_load(&pieces), 2);
+        T_INT(atomic_load(&nodelay), 1);
+    }
+    (void)close(fd);
+    nf_stop(&f);
+    sock = sock_default;
+}
+
+TEST(test_net_round_robin)
+{
+    int fds[8], on_loop[2] = { 0 };
+    struct nf_answer a;
+    struct nf f;
+
+    nf_start(&f, NULL);
+    for (size_t i = 0; i < ARRAY_N(fds); i++) {
+        fds[i] = nf_connect(&f);
+        for (int k = 0; k < 2; k++) { /* a connection stays where it is */
+            nf_send(fds[i], "GET /loop HTTP/1.1\r\n" HOST "\r\n");
+            T_OK(nf_answer(fds[i], &a));
+            T_OK(strcmp(a.body, "0") == 0 || strcmp(a.body, "1") == 0);
+            on_loop[a.body[0] - '0']++;
+            nf_answer_release(&a);
+        }
+    }
+    T_INT(on_loop[0], 8);
+    T_INT(on_loop[1], 8);
+    for (size_t i = 0; i < ARRAY_N(fds); i++) {
+        (void)close(fds[i]);
+    }
+    nf_stop(&f);
 }
 
 /* ---- the plain filter alone -------------------------------------------------------------------------------------------- */

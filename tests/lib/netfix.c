@@ -237,6 +237,11 @@ static void on_broken(struct http_req *req)
                      NULL);
 }
 
+static void on_loop(struct http_req *req)
+{
+    http_send(req, arena_printf(req->arena, "%u", loop_index(req->loop)));
+}
+
 static void meta_posted(struct http_req *req, void *ctx)
 {
     (void)ctx;
@@ -300,7 +305,7 @@ static const struct test_op op_hello = { on_hello }, op_echo = { on_echo }, op_p
                             op_text = { on_text }, op_file = { on_file }, op_count = { on_count },
                             op_stream = { on_stream }, op_known = { on_known },
                             op_slow = { on_slow }, op_hold = { on_hold }, op_early = { on_early },
-                            op_broken = { on_broken }, op_meta = { on_meta };
+                            op_broken = { on_broken }, op_meta = { on_meta }, op_loop = { on_loop };
 
 static const struct route routes[] = {
     ROUTE(HTTP_GET, "/hello", NULL, NULL, 0, ACTION_TEST, &op_hello),
@@ -319,6 +324,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
     ROUTE(HTTP_GET, "/abort", NULL, NULL, 0, ACTION_TEST, &op_broken),
     ROUTE(HTTP_GET, "/short", NULL, NULL, 0, ACTION_TEST, &op_broken),
+    ROUTE(HTTP_GET, "/loop", NULL, NULL, 0, ACTION_TEST, &op_loop),
     ROUTE(HTTP_GET, "/meta", NULL, NULL, 0, ACTION_TEST, &op_meta),
     ROUTE(HTTP_PUT, "/put/{path*}", NULL, NULL, 0, ACTION_TEST, &op_put),
 };

@@ -4,7 +4,7 @@
  * thread); GET /known/{n} (n bytes, streamed); GET /slow (answers when nf_release() is called); POST /hold (streamed body,
  * read only after nf_release()); PUT /put/{path*}; POST /early (streamed route
  * that answers without reading); GET /abort and
- * /short (streams that break); GET /meta (what a handler reads of its request, answered through http_req_post). */
+ * /short (streams that break); GET /loop (index of the loop); GET /meta (what a handler reads of its request, answered through http_req_post). */
 #ifndef CAIRN_TESTS_LIB_NETFIX_H
 #define CAIRN_TESTS_LIB_NETFIX_H
 
