@@ -155,7 +155,7 @@ class File:
     def __init__(self, path):
         self.path, self.package, self.imports = path, "", []
         self.messages, self.enums = [], []
-        self.name = str(path.relative_to(ROOT))
+        self.name = str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
         text = path.read_text(encoding="utf-8")
         self.doc = []
         for line in text.splitlines():
@@ -289,7 +289,10 @@ class File:
             if kind is int:
                 rules[key.text] = self.integer()
             elif kind is bool:
-                rules[key.text] = {"true": True, "false": False}.get(self.next().text)
+                t = self.next()
+                if t.text not in ("true", "false"):
+                    self.fail(t.line, f"{key.text} takes true or false")
+                rules[key.text] = t.text == "true"
             else:
                 t = self.next()
                 if not t.text.startswith('"'):
@@ -394,7 +397,7 @@ def header_name(tongue, stem):
 
 
 def write_header(f, tongue, stem):
-    folder = f"gen/{tongue}" if tongue else str(f.path.parent.relative_to(ROOT))
+    folder = f"gen/{tongue}" if tongue else str(pathlib.PurePath(f.name).parent)
     guard = "CAIRN_" + re.sub(r"[^A-Z0-9]", "_", f"{folder}/{stem}_h".upper())
     out = [*banner(f), f"#ifndef {guard}", f"#define {guard}", "", '#include "codec/msg.h"']
     for dep in f.deps:
@@ -434,9 +437,11 @@ def default_number(f, fld):
             if rules.get("json", name) == text:
                 return number
         f.fail(fld.line, f"{text!r} is no value of {fld.target.name}")
-    if fld.ftype == "bool":
-        return {"true": 1, "false": 0}[text]
-    return int(text)
+    words = {"true": 1, "false": 0} if fld.ftype == "bool" else {}
+    try:
+        return words[text] if words else int(text)
+    except (KeyError, ValueError):
+        f.fail(fld.line, f"{text!r} is no {fld.ftype}")
 
 
 def field_row(f, m, i, fld):
