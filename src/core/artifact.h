@@ -13,7 +13,8 @@
 #include "core/core.h"
 #include "store/seq.h"
 
-enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 4096 };
+/* A path is part of a key, and a key on PostgreSQL has at most 2,704 bytes. */
+enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048 };
 
 #define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
 

@@ -514,6 +514,39 @@ SQL_TEST(upkeep)
     tear_down(&s);
 }
 
+/* Text that no compression makes shorter. */
+static struct str noise(struct arena *a, size_t n)
+{
+    char *p = arena_alloc(a, n);
+
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (char)('0' + t_rand_below(64));
+    }
+    return str_of(p, n);
+}
+
+/* Every text that is part of a key fits into an index of both engines at the longest that the services let through: 4 bytes a
+ * character. */
+SQL_TEST(the_longest_keys_fit)
+{
+    struct setup s = set_up(location);
+
+    T_ST_ERR(add(s.w, 1, noise(s.a, 500 * 4)), OK, &err);
+    T_ST_ERR(q_experiment_tag_set(s.w, 1, noise(s.a, 250 * 4), noise(s.a, 20000), &err), OK, &err);
+    T_ST_ERR(q_ident_insert(s.w, 0, 2, noise(s.a, 20 + 500 * 4 + 36 * 4), 1, &err), OK, &err);
+    T_ST_ERR(q_prop_set_text(s.w, 1, 3, noise(s.a, 250 * 4), noise(s.a, 8000 * 4), &err), OK, &err);
+    T_ST_ERR(q_model_series_insert(s.w, 1, 1, noise(s.a, 32), noise(s.a, 500 * 4),
+                                   noise(s.a, 36 * 4), &err),
+             OK, &err);
+    T_ST_ERR(q_root_insert(s.w, 1, noise(s.a, 2048 + 64), 1, &err), OK, &err);
+    T_ST_ERR(q_artifact_put(s.w, 1, noise(s.a, 1900), noise(s.a, 147), 1, 1, S(""), 5, &err), OK,
+             &err);
+    if (sqltest_is_postgres(location)) {
+        T_ST(q_root_insert(s.w, 2, noise(s.a, 3000), 1, &err), ST_TOO_BIG);
+    }
+    tear_down(&s);
+}
+
 /* Two counters that every transaction changes together; readers in other threads never see them apart. */
 struct racer {
     struct exec_job job;

@@ -469,7 +469,7 @@ static enum status sqlite_prepare_check(struct sql_conn *base, const struct sql_
     struct sqlite_stmt *s = NULL;
     enum status st = stmt_prepare(c, q, &s, err);
 
-    if (st) {
+    if (st || NEVER(!s)) {
         err_ctx(err, "%s: %s", q->name, sqlite3_errmsg(c->h));
         return st;
     }
