@@ -51,7 +51,9 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
     struct seq_options so = { .db = c->db,
                               .drain_age_ms = opt->drain_age_ms,
                               .drain_bytes = opt->drain_bytes,
-                              .head_age_ms = opt->head_age_ms };
+                              .head_age_ms = opt->head_age_ms,
+                              .wal_bytes = opt->wal_bytes,
+                              .idle_ms = opt->idle_ms };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
 
     if (!st)

@@ -19,6 +19,8 @@ struct core_options {
     int64_t drain_age_ms;     /* these as in struct seq_options */
     size_t drain_bytes;
     int64_t head_age_ms;
+    int64_t wal_bytes;
+    int64_t idle_ms;
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */

@@ -19,6 +19,8 @@ enum {
     DRAIN_AGE_MS = 10000,
     DRAIN_BYTES = 8 << 20,
     HEAD_AGE_MS = 60000,
+    WAL_BYTES = 16 << 20,
+    IDLE_MS = 1000,
     WAIT_OPS = 65536,
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
@@ -671,6 +673,8 @@ static void defaults(struct seq_options *o)
     if (o->drain_age_ms == 0) o->drain_age_ms = DRAIN_AGE_MS;
     if (o->drain_bytes == 0) o->drain_bytes = DRAIN_BYTES;
     if (o->head_age_ms == 0) o->head_age_ms = HEAD_AGE_MS;
+    if (o->wal_bytes == 0) o->wal_bytes = WAL_BYTES;
+    if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
     if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
     if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;
 }

@@ -62,6 +62,9 @@ struct seq_options {
     int64_t
         head_age_ms; /* 0 = 60,000: a head that only got points is written this long after the last time */
     size_t wait_ops, wait_bytes; /* 0 = 65,536 operations, 256 MiB */
+    int64_t
+        wal_bytes; /* 0 = 16 MiB of the engine's log are copied to the database, at 4 times that it is cut */
+    int64_t idle_ms; /* 0 = 1,000: the engine's log is cut after this time without writes */
 };
 /* Replays the log into heads and series, then starts the actor. On failure the writer is disconnected as well. */
 enum status seq_open(struct seq **out, const struct seq_options *opt, struct err *err) ATTR_CHECK;

@@ -9,13 +9,7 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
-enum {
-    PART = 0,
-    WAL_PASSIVE_BYTES = 16 << 20,
-    WAL_TRUNCATE_BYTES = 64 << 20,
-    IDLE_MS = 1000,
-    DIRTY_HEADS_BYTES = 32 << 20
-};
+enum { PART = 0, WAL_CUT_FACTOR = 4, DIRTY_HEADS_BYTES = 32 << 20 };
 
 bool seq_has_log(const struct seq *s)
 {
@@ -144,7 +138,7 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
     if (bytes == 0 || s->checkpointed) {
         return -1;
     }
-    if (bytes >= WAL_TRUNCATE_BYTES || (idle && now - s->idle_since_ms >= IDLE_MS)) {
+    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR || (idle && now - s->idle_since_ms >= s->opt.idle_ms)) {
         /* A reader in the way leaves the rest for the next time; nothing is lost. */
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
         FAILPOINT("seq.checkpoint.truncated");
@@ -152,10 +146,10 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
         s->wal_passive_at = 0;
         return -1;
     }
-    if (bytes >= s->wal_passive_at + WAL_PASSIVE_BYTES) {
+    if (bytes >= s->wal_passive_at + s->opt.wal_bytes) {
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_PASSIVE, &err));
         FAILPOINT("seq.checkpoint.passive");
         s->wal_passive_at = sql_wal_bytes(s->writer);
     }
-    return idle ? MAX_OF(s->idle_since_ms + IDLE_MS - now, (int64_t)1) : -1;
+    return idle ? MAX_OF(s->idle_since_ms + s->opt.idle_ms - now, (int64_t)1) : -1;
 }

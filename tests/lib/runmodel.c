@@ -103,6 +103,7 @@ struct model {
     size_t drawn_n;
     struct model_op **ops;
     size_t ops_n, names_n;
+    uint64_t pages; /* draws page sizes, apart from the choices of operations */
 };
 
 /* ---- drawing ----------------------------------------------------------------------------------------------------------------- */
@@ -123,7 +124,7 @@ struct model *model_new(uint64_t (*rnd)(void *ctx), void *ctx)
     return m;
 }
 
-static void ops_free(struct model *m)
+void model_ops_clear(struct model *m)
 {
     for (size_t i = 0; i < m->ops_n; i++) {
         mem_free(m->ops[i]);
@@ -133,13 +134,18 @@ static void ops_free(struct model *m)
 
 void model_free(struct model *m)
 {
-    ops_free(m);
+    model_ops_clear(m);
     mem_free(m->ops);
     for (size_t i = 0; i < m->runs_n; i++) {
         mem_free(m->runs[i].points);
     }
     mem_free(m->owner.points);
     mem_free(m);
+}
+
+void model_set_up(struct model *m)
+{
+    m->exp_id[1] = 1;
 }
 
 enum status model_setup(struct model *m, struct core *core, struct err *err)
@@ -656,7 +662,7 @@ static void put_points_text(struct buf *out, const char *key, const struct point
 static enum status store_history(struct model *m, struct view *v, struct str run_id,
                                  const char *key, struct buf *out, struct err *err)
 {
-    size_t page = 1 + below(m, 50), n;
+    size_t page = 1 + (size_t)(m->pages++ * 7919 % 50), n;
     struct point *p, after;
     bool more = true;
     enum status st = OK;
@@ -743,6 +749,20 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
     return st;
 }
 
+bool model_agrees(struct model *m, struct core *core)
+{
+    struct buf want = BUF_INIT(64 << 20), got = BUF_INIT(64 << 20);
+    struct err err = ERR_INIT;
+    bool same;
+
+    model_dump(m, &want);
+    T_ST_ERR(store_dump(m, core, &got, &err), OK, &err);
+    same = str_eq(buf_str(&want), buf_str(&got));
+    buf_release(&want);
+    buf_release(&got);
+    return same;
+}
+
 void model_check(struct model *m, struct core *core)
 {
     struct buf want = BUF_INIT(64 << 20), got = BUF_INIT(64 << 20);
@@ -812,7 +832,7 @@ void model_round(struct model *m, struct core *core, size_t n)
     struct write_op **writes = ARENA_ARRAY(a, struct write_op *, n);
     struct waiting w = { .e = exec_event_new() };
 
-    ops_free(m);
+    model_ops_clear(m);
     atomic_store(&w.left, n);
     for (size_t i = 0; i < n; i++) {
         writes[i] = model_op_write(model_draw(m), core, a);

@@ -19,10 +19,14 @@ void model_free(struct model *m);
 /* Makes the second experiment; once, in an empty store. */
 enum status model_setup(struct model *m, struct core *core, struct err *err);
 
+/* The same for a model of a store that another process has set up. */
+void model_set_up(struct model *m);
+
 /* Draws an operation; it refers to the runs that the reference has or will have. */
 struct model_op *model_draw(struct model *m);
-/* The operation as a write; its done is called with write_op.user = op. Valid until model_op_clear(). */
+/* The operation as a write; its done is called with write_op.user = op. Operations live until model_ops_clear(). */
 struct write_op *model_op_write(struct model_op *op, struct core *core, struct arena *a);
+void model_ops_clear(struct model *m);
 /* Changes the reference; returns the status that the store must answer. */
 enum status model_apply(struct model *m, struct model_op *op);
 const char *model_op_name(const struct model_op *op);
@@ -33,6 +37,7 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
 
 /* Draws, submits and checks n operations, some in one group; T_ checks inside. Waits with exec events. */
 void model_round(struct model *m, struct core *core, size_t n);
+bool model_agrees(struct model *m, struct core *core);
 /* T_ check that store and reference agree. */
 void model_check(struct model *m, struct core *core);
 /* T_ check that core_check() finds nothing. */
