@@ -314,3 +314,53 @@ TEST_LIMIT(out_of_memory_while_opening, 120)
     t_note("%d allocations failed in turn", (int)n - 2);
     T_ST_ERR(try_open(dir), OK, &err);
 }
+
+/* True (and noted) if the statement reads a whole table. */
+static bool scans(struct sql_conn *r, const char *name, const char *statement)
+{
+    static const unsigned char out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT };
+    static const char *const names[] = { "id", "parent", "unused", "detail" };
+    char text[4096];
+    struct sql_query plan = {
+        .name = "plan", .text = { text }, .out = out, .out_n = 4, .out_names = names
+    };
+    struct sql_value v[4];
+    struct sql_stmt *s;
+    bool found = false;
+
+    snprintf(text, sizeof(text), "EXPLAIN QUERY PLAN %s", statement);
+    T_ST_ERR(sql_rows(r, &plan, NULL, &s, &err), OK, &err);
+    while (sql_next(s, v, &err) == OK) {
+        if (str_starts(v[3].s, S("SCAN")) && !str_starts(v[3].s, S("SCAN CONSTANT ROW")) &&
+            !str_starts(v[3].s, S("SCAN json_each"))) {
+            t_note("%s: %.*s", name, STR_ARG(v[3].s));
+            found = true;
+        }
+    }
+    sql_close(s);
+    return found;
+}
+
+/* Every query finds its rows by an index. Those that read a whole table on purpose say so in their name. */
+TEST(no_query_scans_a_table)
+{
+    struct sql_db *db = open_in(t_tmpdir());
+    struct sql_conn *r = connect_to(db, SQL_READER);
+    int bad = 0, looked_at = 0;
+
+    T_OK(scans(r, "known", "SELECT uid FROM node WHERE name = 'x'"));
+    for (unsigned i = 0; i < sql_query_areas_n; i++) {
+        for (size_t k = 0; k < sql_query_areas[i].n; k++) {
+            const struct sql_query *q = sql_query_areas[i].queries[k];
+            struct str name = str_cstr(q->name);
+
+            if (str_ends(name, S("_all")) || str_starts(name, S("check_"))) continue;
+            bad += scans(r, q->name, q->text[SQL_SQLITE]);
+            looked_at++;
+        }
+    }
+    T_INT(bad, 0);
+    T_OK(looked_at > 50);
+    sql_disconnect(r);
+    sql_close_db(db);
+}

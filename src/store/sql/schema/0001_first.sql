@@ -102,6 +102,7 @@ CREATE TABLE edge_log (
     claimed_ms {int} NOT NULL,
     seen_ms {int} NOT NULL
 ) {strict};
+CREATE INDEX edge_log_src ON edge_log (src, dst, role, seq);
 CREATE TABLE edge (
     src {int} NOT NULL,
     dst {int} NOT NULL,
