@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cli/out.h"
 #include "core/artifact.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 20000, GRACE_MS = 30000, TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
+enum { TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
 
 struct serving {
     const struct serve_options *o;
@@ -27,11 +28,6 @@ struct serving {
     struct router *router;
     struct http_server *http;
 };
-
-void serve_options_init(struct serve_options *o)
-{
-    *o = (struct serve_options){ .serve_artifacts = true, .drain_ms = DRAIN_MS };
-}
 
 static bool is_loopback(const char *listen)
 {
@@ -130,8 +126,8 @@ static enum status load_store_tokens(struct serving *s, struct err *err)
     }
     st = seq_run(s->core->seq, &add.op, err);
     if (!st) {
-        fprintf(
-            stderr,
+        out_printf(
+            OUT_STDERR,
             "cairn: a token is needed on this address. This one was made and is shown only now:\n  %s\n"
             "cairn: clients send it as MLFLOW_TRACKING_TOKEN; `cairn server token add NAME` makes more.\n",
             text);
@@ -144,14 +140,14 @@ static enum status load_store_tokens(struct serving *s, struct err *err)
 static enum status open_store(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
-    struct core_options options = {
-        .sql = { .location = o->store ? o->store : o->data,
-                 .owner = o->listen_n ? o->listen[0] : NULL },
-        .artifact_root = str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/"),
-    };
+    struct core_options options = o->core;
     char path[PATH_BYTES];
     enum status st;
 
+    options.sql = (struct sql_options){ .location = o->store ? o->store : o->data,
+                                        .owner = o->listen_n ? o->listen[0] : NULL };
+    options.artifact_root =
+        str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
     snprintf(path, sizeof(path), "%s/blobs", o->data);
     st = core_open(&s->core, &options, err);
     st = st ? st : blob_open(&s->core->blobs, o->blobs ? o->blobs : path, err);
@@ -170,6 +166,10 @@ static enum status listen_all(struct serving *s, struct err *err)
     options.guard.hosts = o->allowed_hosts;
     options.guard.origins = o->cors_origins;
     options.guard.prefix = o->static_prefix;
+    options.guard.off = o->no_guard;
+    options.guard.frame_options = o->frame_options;
+    options.loop_n = o->loops;
+    options.limits = o->limits;
     options.tls.cert_file = o->tls_cert;
     options.tls.key_file = o->tls_key;
     s->api =
@@ -215,8 +215,7 @@ static enum status announce(struct serving *s, struct err *err)
         st = fs_write_atomic(pid_path, path, (size_t)n, 0600, err);
     }
     if (!st) {
-        printf("listening on %s\n", url);
-        fflush(stdout);
+        out_printf(OUT_STDOUT, "listening on %s\n", url);
     }
     return st;
 }
@@ -238,7 +237,7 @@ static void close_all(struct serving *s)
     struct err err = ERR_INIT;
 
     if (s->http) {
-        if (http_server_stop(s->http, s->o->drain_ms, GRACE_MS, &err)) {
+        if (http_server_stop(s->http, s->o->drain_ms, s->o->grace_ms, &err)) {
             LOG_ERROR("server", "%s", err.message);
             _exit(1); /* a request still runs: nothing it may touch can be freed */
         }
@@ -254,9 +253,9 @@ static void close_all(struct serving *s)
 
 static int report(enum status st, const struct err *err)
 {
-    fprintf(stderr, "cairn: %s\n", err->message);
+    out_printf(OUT_STDERR, "cairn: %s\n", err->message);
     if (err->hint[0]) {
-        fprintf(stderr, "cairn: %s\n", err->hint);
+        out_printf(OUT_STDERR, "cairn: %s\n", err->hint);
     }
     return status_row(st)->exit_code ? status_row(st)->exit_code : 1;
 }
@@ -269,6 +268,7 @@ int serve_run(const struct serve_options *o)
     int sig = 0;
     enum status st;
 
+    log_setup(o->log_level, o->log_json);
     net_init();
     /* Blocked before any thread exists, so that every thread inherits it and only sigwait() sees them. */
     sigemptyset(&stop);

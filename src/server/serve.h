@@ -5,10 +5,12 @@
 #ifndef CAIRN_SERVER_SERVE_H
 #define CAIRN_SERVER_SERVE_H
 
-#include "base/err.h"
+#include "base/log.h"
 #include "core/access.h"
+#include "core/core_open.h"
+#include "net/server.h"
 
-enum { SERVE_LISTEN_MAX = 4 };
+enum { SERVE_LISTEN_MAX = 3 }; /* one more is the socket in the data folder */
 
 struct serve_options {
     const char *data;  /* folder of the store: lock, server.url, SQLite file, blobs */
@@ -25,8 +27,16 @@ struct serve_options {
     const char *token_file;           /* one token, known as "file" */
     const char *const *allowed_hosts; /* NULL-terminated; NULL = the defaults */
     const char *const *cors_origins;
+    const char *frame_options;      /* NULL = SAMEORIGIN */
+    bool no_guard;                  /* no checks of Host and Origin */
     const char *tls_cert, *tls_key; /* NULL = plain HTTP */
-    int64_t drain_ms;
+    int64_t drain_ms, grace_ms;
+    unsigned loops; /* 0 = by the number of cores */
+    struct http_limits limits;
+    struct core_options core; /* its sql and artifact_root are filled from the members above */
+    enum log_level log_level;
+    bool log_json;
+    struct str config; /* JSON: what GET /api/cairn/v1/config answers */
 };
 /* Defaults for everything. */
 void serve_options_init(struct serve_options *o);

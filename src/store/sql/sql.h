@@ -125,6 +125,9 @@ int64_t sql_schema_newest(void);
 enum status sql_schema_version(struct sql_conn *c, int64_t *out, struct err *err) ATTR_CHECK;
 /* OK if the store has exactly this program's schema, else ST_INVALID_STATE with what to do. */
 enum status sql_check_schema(struct sql_conn *c, struct err *err) ATTR_CHECK;
+/* ST_INVALID_STATE, with what to do, if the SQLite file is the database of an MLflow server. Reads only, and writes nothing
+ * beside it either. */
+enum status sql_refuse_foreign_file(const char *path, struct err *err) ATTR_CHECK;
 
 /* ---- what gen/sql/queries.c is made of ----------------------------------------------------------------------------------- */
 

@@ -971,3 +971,55 @@ const struct sql_ops sql_sqlite_ops = {
     .version_text = sqlite_version_text,
     .size_bytes = sqlite_size_bytes,
 };
+
+/* ---- files of others --------------------------------------------------------------------------------------------------- */
+
+/* The path as a SQLite URI that promises the file does not change: then nothing is written beside it. */
+static char *immutable_uri(const char *path)
+{
+    static const char tail[] = "?immutable=1", digits[] = "0123456789ABCDEF";
+    char *uri = mem_alloc(strlen(path) * 3 + sizeof("file:") + sizeof(tail)), *at = uri;
+
+    if (!uri) return NULL;
+    memcpy(at, "file:", 5);
+    at += 5;
+    for (const char *p = path; *p; p++) {
+        unsigned char b = (unsigned char)*p;
+
+        if (b == '%' || b == '?' || b == '#') {
+            *at++ = '%';
+            *at++ = digits[b >> 4];
+            *at++ = digits[b & 15];
+        } else {
+            *at++ = *p;
+        }
+    }
+    memcpy(at, tail, sizeof(tail));
+    return uri;
+}
+
+enum status sql_refuse_foreign_file(const char *path, struct err *err)
+{
+    struct sqlite_conn c = { .h = NULL };
+    char *uri = immutable_uri(path);
+    bool alembic = false;
+    enum status st = uri ? library_start(err) : err_nomem(err);
+    int rc;
+
+    if (st) goto out;
+    rc = sqlite3_open_v2(uri, &c.h, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI,
+                         NULL);
+    st = rc ? failed(&c, "open", rc, err) : OK;
+    if (!st) st = sqlite_table_exists(&c.base, "alembic_version", &alembic, err);
+    if (!st && alembic) {
+        st = err_set(
+            err, ST_INVALID_STATE,
+            "the database belongs to an MLflow server (it holds MLflow's own tables); nothing was changed");
+        err_hint(err,
+                 "give cairn a database or folder of its own: MLflow can go on using this one");
+    }
+out:
+    sqlite3_close(c.h);
+    mem_free(uri);
+    return st;
+}
