@@ -598,7 +598,15 @@ const struct sql_migration sql_migrations[] = {
         "    id bigint NOT NULL PRIMARY KEY,\n"
         "    mark bigint NOT NULL\n"
         ");\n"
-        "INSERT INTO commit_mark (id, mark) VALUES (0, 0);\n",
+        "INSERT INTO commit_mark (id, mark) VALUES (0, 0);\n"
+        "ALTER TABLE commit_mark SET (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_vacuum_threshold = 10000);\n"
+        "ALTER TABLE batch SET (autovacuum_vacuum_scale_factor = 0, "
+        "autovacuum_vacuum_threshold = 5000,\n"
+        "    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = "
+        "5000);\n"
+        "ALTER TABLE runhead SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, "
+        "toast.autovacuum_vacuum_scale_factor = 0.05);\n",
     } },
 };
 const unsigned sql_migrations_n = 1;
