@@ -89,7 +89,7 @@ TEST(column_modes)
         { { 1, 2, 3 }, COL_DECIMAL, 0 },
         { { 0.1, 0.25, 7 }, COL_DECIMAL, 2 },
         { { 0.123456, 1, 2 }, COL_DECIMAL, 6 },
-        { { 0.5f, 0.3333333432674408, 2e20f }, COL_FLOAT, 0 },
+        { { 0.5, 0.3333333432674408, (double)2e20f }, COL_FLOAT, 0 },
         { { 0.1234567891, 1, 2 }, COL_DOUBLE, 0 },
         { { 1e16, 1, 2 }, COL_DOUBLE, 0 },
     };
