@@ -24,6 +24,7 @@ def tracking(server):
     yield experiment.experiment_id
     while mlflow.active_run():
         mlflow.end_run()
+    mlflow.clear_active_model()
     mlflow.set_tracking_uri(None)
 
 

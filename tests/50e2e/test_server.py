@@ -225,7 +225,7 @@ def test_prometheus(start_server):
 def test_parallel_starts_on_a_fresh_store(tmp_path):
     """Several servers are started at once on one folder: exactly one serves, the store is whole."""
     binary = cairn.find_binary()
-    processes = [cairn.Process([binary, "server", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", "--auth", "none"],
+    processes = [cairn.Process([binary, "server", "--data", tmp_path / "data", "--listen", "127.0.0.1:0"],
                                tmp_path / f"log{i}") for i in range(4)]
     try:
         end = time.monotonic() + 20
