@@ -42,6 +42,9 @@ static enum auth_mode auth_of(const struct serve_options *o)
     if (o->auth != SERVE_AUTH_BY_ADDRESS) {
         return o->auth == SERVE_AUTH_NONE ? AUTH_NONE : AUTH_TOKEN;
     }
+    if (o->token_file) {
+        return AUTH_TOKEN; /* whoever gives a token wants it asked for */
+    }
     for (unsigned i = 0; i < o->listen_n; i++) {
         if (!is_loopback(o->listen[i])) {
             return AUTH_TOKEN;
