@@ -412,6 +412,77 @@ TEST(test_net_drain)
     nf_stop(&f);
 }
 
+/* Clients that never stop asking while the server goes down: what was worked on was answered, in full. */
+struct asker {
+    struct nf *f;
+    struct exec_thread *thread;
+    uint64_t answers;
+    bool broken; /* an answer that began and did not end */
+};
+
+static bool ask_once(int fd, bool *broken)
+{
+    static const char ask[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello";
+    char text[2048];
+    size_t n = 0;
+
+    if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(ask) - 1) {
+        return false;
+    }
+    while (n < 9 || memcmp(text + n - 9, "\r\n\r\nhello", 9) != 0) {
+        ssize_t k = recv(fd, text + n, sizeof(text) - n, 0);
+
+        if (k <= 0) {
+            *broken = n > 0;
+            return false;
+        }
+        n += (size_t)k;
+    }
+    return true;
+}
+
+static void ask_on(void *ctx)
+{
+    struct asker *a = ctx;
+    int fd;
+
+    while (sock_connect(a->f->address, &fd, NULL) == OK) {
+        while (ask_once(fd, &a->broken)) {
+            a->answers++;
+        }
+        (void)close(fd);
+    }
+}
+
+TEST(test_net_drain_under_load)
+{
+    struct asker askers[8];
+    struct net_figures m;
+    struct nf f;
+    uint64_t answers = 0;
+
+    nf_start(&f, NULL);
+    memset(askers, 0, sizeof(askers));
+    for (size_t i = 0; i < ARRAY_N(askers); i++) {
+        askers[i].f = &f;
+        T_ST(exec_thread_new(&askers[i].thread, "asker", ask_on, &askers[i], NULL), OK);
+    }
+    do {
+        http_server_metrics(f.server, &m);
+    } while (m.requests[2] < 2000);
+    T_ST(http_server_stop(f.server, 10000, 5000, NULL), OK);
+    for (size_t i = 0; i < ARRAY_N(askers); i++) {
+        exec_thread_join(askers[i].thread);
+        answers += askers[i].answers;
+        T_OK(!askers[i].broken);
+    }
+    http_server_metrics(f.server, &m);
+    T_UINT(m.requests[2], answers);
+    T_UINT(m.requests[0], 0);
+    t_note("%llu answers", (unsigned long long)answers);
+    nf_stop(&f);
+}
+
 TEST(test_net_drain_deadline)
 {
     struct nf f;
