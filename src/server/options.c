@@ -59,7 +59,8 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       ENV("AUTH"),
       .key = "server.auth",
       AT(auth),
-      .doc = "who may call: address asks for a token unless all addresses are loopback" },
+      .doc =
+          "who may call: address asks for a token unless all addresses are loopback and there is no token file" },
     { .name = "token-file",
       .type = OPT_TEXT,
       .arg = "FILE",
