@@ -143,6 +143,36 @@ void model_free(struct model *m)
     mem_free(m);
 }
 
+static void run_copy(struct ref_run *to, const struct ref_run *from)
+{
+    struct ref_point *points =
+        (struct ref_point *)mem_realloc(to->points, (from->points_n + 1) * sizeof(*points));
+
+    T_OK(points != NULL);
+    if (from->points_n > 0) memcpy(points, from->points, from->points_n * sizeof(*points));
+    *to = *from;
+    to->points = points;
+    to->points_cap = from->points_n + 1;
+}
+
+void model_copy(struct model *to, const struct model *from)
+{
+    for (size_t i = 0; i < from->runs_n; i++) {
+        run_copy(&to->runs[i], &from->runs[i]);
+    }
+    run_copy(&to->owner, &from->owner);
+    for (size_t i = from->runs_n; i < to->runs_n; i++) {
+        mem_free(to->runs[i].points);
+        memset(&to->runs[i], 0, sizeof(to->runs[i]));
+    }
+    to->runs_n = from->runs_n;
+    memcpy(to->exp_life, from->exp_life, sizeof(to->exp_life));
+    memcpy(to->exp_id, from->exp_id, sizeof(to->exp_id));
+    memcpy(to->drawn, from->drawn, sizeof(to->drawn));
+    to->drawn_n = from->drawn_n;
+    to->names_n = from->names_n;
+}
+
 void model_set_up(struct model *m)
 {
     m->exp_id[1] = 1;
@@ -456,6 +486,7 @@ static enum status apply_create(struct model *m, const struct model_op *op)
     struct ref_run *r = &m->runs[m->runs_n];
 
     if (m->exp_life[op->exp] != LIFECYCLE_ACTIVE) return ST_INVALID;
+    mem_free(r->points);
     memset(r, 0, sizeof(*r));
     m->runs_n++;
     memcpy(r->run_id, op->run_id, sizeof(r->run_id));

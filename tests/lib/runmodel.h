@@ -16,6 +16,8 @@ struct model_op;
 /* rnd draws all choices. */
 struct model *model_new(uint64_t (*rnd)(void *ctx), void *ctx);
 void model_free(struct model *m);
+/* Makes `to` what `from` is; operations are not copied. */
+void model_copy(struct model *to, const struct model *from);
 /* Makes the second experiment; once, in an empty store. */
 enum status model_setup(struct model *m, struct core *core, struct err *err);
 
