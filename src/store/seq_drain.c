@@ -138,7 +138,8 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
     if (bytes == 0 || s->checkpointed) {
         return -1;
     }
-    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR || (idle && now - s->idle_since_ms >= s->opt.idle_ms)) {
+    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR ||
+        (idle && now - s->idle_since_ms >= s->opt.idle_ms)) {
         /* A reader in the way leaves the rest for the next time; nothing is lost. */
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
         FAILPOINT("seq.checkpoint.truncated");
