@@ -6,13 +6,13 @@
 enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid, struct err *err)
 {
     struct sql_conn *c = group_conn(g);
-    struct q_counter_next_row id;
+    int64_t id;
     char counter[48];
     enum status st;
 
     *uid = 0;
     snprintf(counter, sizeof(counter), "node:0:%d", (int)n->kind);
-    st = q_counter_next(c, NULL, str_cstr(counter), &id, err);
+    st = group_counter(g, str_cstr(counter), &id, err);
     if (st) {
         return st;
     }
@@ -21,7 +21,7 @@ enum status group_node_add(struct group *g, const struct node_new *n, int64_t *u
     if (st) {
         return st;
     }
-    return q_node_insert(c, *uid, 0, n->kind, id.value, n->type, n->name, n->uri, n->digest,
+    return q_node_insert(c, *uid, 0, n->kind, id, n->type, n->name, n->uri, n->digest,
                          group_now_ms(g), err);
 }
 

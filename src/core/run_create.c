@@ -227,6 +227,8 @@ static enum status update_name(struct group *g, struct update_write *w, struct e
     if (!st) st = head_reserve(w->heads, w->h, &w->h->tags, 1, name.n, err);
     if (st) return st;
     w->tag_reserved = true;
+    st = run_pending_set(g, PENDING_TAG, w->h, w->tag_key, name, err);
+    if (st) return st;
     string = batch_string(b, w->tag_key->id);
     if (string == UINT32_MAX || !head_value_new(name, &w->name) ||
         !head_value_new(name, &w->tag_value)) {

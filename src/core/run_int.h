@@ -17,6 +17,10 @@ enum status run_check_active(struct group *g, const struct head *h, struct err *
 /* run_log with points for models: its validate() also runs SQL that can fail. */
 extern const struct write_kind run_log_models_kind;
 
+/* A param or tag that the group has set (p NULL: deleted), for its later operations. */
+enum status run_pending_set(struct group *g, enum pending_kind kind, const struct head *h,
+                            const struct mkey *key, struct str value, struct err *err);
+
 /* Points of one owner inside a group: keys looked up, room reserved, record written; then appended or given back. */
 struct points_write {
     struct series *series;

@@ -142,8 +142,8 @@ static enum status param_changed(const struct run_log *l, struct str key, struct
     return OK;
 }
 
-static enum status pending_set(struct group *g, enum pending_kind kind, const struct head *h,
-                               const struct mkey *key, struct str value, struct err *err)
+enum status run_pending_set(struct group *g, enum pending_kind kind, const struct head *h,
+                            const struct mkey *key, struct str value, struct err *err)
 {
     struct pending_value *p = ARENA_NEW(group_arena(g), struct pending_value);
 
@@ -183,7 +183,7 @@ static enum status params_prepare(struct group *g, struct log_write *w, const st
             st = param_changed(l, kv->key, *old, kv->value, &bad, err);
             continue;
         }
-        st = pending_set(g, PENDING_PARAM, w->h, key, kv->value, err);
+        st = run_pending_set(g, PENDING_PARAM, w->h, key, kv->value, err);
         if (!st && !head_value_new(kv->value, &w->param_values[n])) st = err_nomem(err);
         if (!st) {
             w->param_keys[n] = key;
@@ -230,7 +230,7 @@ static enum status tags_prepare(struct group *g, struct log_write *w, const stru
             continue; /* the last one wins */
         }
         st = mkeys_get_or_add(group_mkeys(g), group_conn(g), l->tags[i].key, &key, err);
-        if (!st) st = pending_set(g, PENDING_TAG, w->h, key, value.p ? value : S(""), err);
+        if (!st) st = run_pending_set(g, PENDING_TAG, w->h, key, value.p ? value : S(""), err);
         if (!st && !head_value_new(value, &w->tag_values[w->tags_n])) st = err_nomem(err);
         if (st) break;
         w->tag_keys[w->tags_n++] = key;
@@ -471,7 +471,7 @@ static enum status tag_delete_validate(struct write_op *op, struct group *g, str
     w->tag_keys[0] = key;
     w->tags_n = 1;
     st = group_effect(g, log_apply, log_undo, w, err);
-    if (!st) st = pending_set(g, PENDING_TAG, w->h, key, (struct str){ NULL, 0 }, err);
+    if (!st) st = run_pending_set(g, PENDING_TAG, w->h, key, (struct str){ NULL, 0 }, err);
     if (!st) st = log_reserve(w, err);
     if (st) return st;
     string = batch_string(b, key->id);

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { POINTS_MAX = 1 << 20, KEYS_MAX = 1 << 20 };
+enum { POINTS_MAX = 100000, KEYS_MAX = 1 << 20 };
 
 static void index_release(void *ctx)
 {

@@ -510,7 +510,8 @@ static void drain_if_due(struct seq *s, int64_t now)
 {
     struct err err = ERR_INIT;
     bool wanted = atomic_load_explicit(&s->drain_wanted, memory_order_acquire);
-    bool full = series_bytes(s->series) >= s->opt.drain_bytes || s->log_bytes >= s->opt.drain_bytes;
+    size_t tails_max = MIN_OF(s->opt.drain_bytes, series_max_bytes(s->series) / 2);
+    bool full = series_bytes(s->series) >= tails_max || s->log_bytes >= s->opt.drain_bytes;
     bool old = s->log_since_ms >= 0 && now - s->log_since_ms >= s->opt.drain_age_ms;
 
     if ((!full && !old && !wanted) || now < s->drain_retry_ms) {
@@ -522,6 +523,14 @@ static void drain_if_due(struct seq *s, int64_t now)
     } else {
         atomic_store_explicit(&s->drain_wanted, false, memory_order_release);
     }
+}
+
+static void show(struct seq *s)
+{
+    atomic_store_explicit(&s->seen_seq, s->last_seq, memory_order_relaxed);
+    atomic_store_explicit(&s->seen_mark, s->mark, memory_order_relaxed);
+    atomic_store_explicit(&s->seen_drain, s->drain, memory_order_relaxed);
+    atomic_store_explicit(&s->seen_log, s->log_bytes, memory_order_relaxed);
 }
 
 static int64_t next_wake(struct seq *s, int64_t now, int64_t checkpoint_in)
@@ -564,6 +573,7 @@ static int64_t seq_step(void *ctx)
             s->doubt == DOUBT_NONE ? seq_checkpoint(s, s->first == NULL) : DOUBT_RETRY_MS;
         take_inbox(s);
     } while (stopping && s->first);
+    show(s);
     return s->first ? 0 : next_wake(s, clock_mono_ms(), checkpoint_in);
 }
 
@@ -663,6 +673,10 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .points = atomic_load_explicit(&s->points, memory_order_relaxed),
         .drains = atomic_load_explicit(&s->drains, memory_order_relaxed),
         .failed_groups = atomic_load_explicit(&s->failed_groups, memory_order_relaxed),
+        .last_seq = atomic_load_explicit(&s->seen_seq, memory_order_relaxed),
+        .mark = atomic_load_explicit(&s->seen_mark, memory_order_relaxed),
+        .drain = atomic_load_explicit(&s->seen_drain, memory_order_relaxed),
+        .log_bytes = atomic_load_explicit(&s->seen_log, memory_order_relaxed),
     };
 }
 
@@ -722,6 +736,7 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
         seq_free(s);
         return st;
     }
+    exec_actor_wake(s->actor); /* what was replayed may be due */
     *out = s;
     return OK;
 }

@@ -144,6 +144,7 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
         FAILPOINT("seq.checkpoint.truncated");
         s->checkpointed = idle;
+        if (idle) batch_trim(&s->g.batch);
         s->wal_passive_at = 0;
         return -1;
     }

@@ -70,8 +70,9 @@ struct seq {
     bool checkpointed; /* the log file is truncated since the last write */
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;
-    struct seq_stats stats;
     _Atomic uint64_t groups, ops, points, drains, failed_groups;
+    _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
+    _Atomic size_t seen_log;
 };
 
 /* seq_drain.c: moves everything up to last_seq from the log to packs and rows; force: also heads that are not due. */

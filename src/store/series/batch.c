@@ -50,6 +50,18 @@ void batch_clear(struct batch_builder *b)
     b->points_n = 0;
 }
 
+void batch_trim(struct batch_builder *b)
+{
+    enum { KEEP = 1 << 18 };
+
+    if (b->records.cap > KEEP || b->body.cap > KEEP || b->payload.cap > KEEP) {
+        batch_clear(b);
+        buf_release(&b->records);
+        buf_release(&b->payload);
+        buf_release(&b->body);
+    }
+}
+
 struct batch_mark batch_mark(const struct batch_builder *b)
 {
     return (struct batch_mark){ b->strings.n, b->records.n, b->ids_n, b->records_n, b->points_n };

@@ -57,6 +57,8 @@ void batch_init(struct batch_builder *b);
 void batch_release(struct batch_builder *b);
 /* Empty; memory kept. */
 void batch_clear(struct batch_builder *b);
+/* Gives back memory beyond what small groups need; only when empty or written. */
+void batch_trim(struct batch_builder *b);
 struct batch_mark batch_mark(const struct batch_builder *b);
 void batch_rollback(struct batch_builder *b, const struct batch_mark *m);
 /* Index of the string for a key id; UINT32_MAX when memory is out. */
