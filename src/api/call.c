@@ -398,9 +398,31 @@ static void refused(void *ctx, struct http_req *req, int status, const struct er
     send_error(req, status, err->code, err);
 }
 
+/* Counts, and the access log: every request at debug level, failures of ours as warnings. */
+static void done(void *ctx, struct http_req *req, int status, uint64_t body_bytes, int64_t took_ns)
+{
+    struct api *api = ctx;
+    int resource = req->route ? req->route->resource : RESOURCE_SERVER;
+    unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : 0;
+    enum log_level level = class == 5 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+
+    if (resource >= 0 && resource < RESOURCE_N) {
+        /* relaxed: readers want counts, not order */
+        atomic_fetch_add_explicit(&api->answers[resource][class], 1, memory_order_relaxed);
+    }
+    if (log_enabled(level)) {
+        log_line(level, "http", req->id, "%s %.*s %d %llu bytes %lld us %.*s",
+                 http_method_name(req->method), STR_ARG(req->path), status,
+                 (unsigned long long)body_bytes, (long long)(took_ns / 1000), STR_ARG(req->peer));
+    }
+}
+
 void api_hooks(struct http_hooks *hooks, struct api *api)
 {
-    *hooks = (struct http_hooks){
-        .ctx = api, .gate = gate, .handle = handle, .no_route = no_route, .error = refused
-    };
+    *hooks = (struct http_hooks){ .ctx = api,
+                                  .gate = gate,
+                                  .handle = handle,
+                                  .no_route = no_route,
+                                  .error = refused,
+                                  .done = done };
 }

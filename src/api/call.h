@@ -21,6 +21,7 @@
 #include "core/idempotent.h"
 #include "net/http.h"
 #include "net/router.h"
+#include <stdatomic.h>
 
 struct call;
 
@@ -66,6 +67,10 @@ struct api {
     void (*figures)(
         void *ctx, struct buf *out); /* Prometheus text of the whole process; NULL = route is off */
     void *figures_ctx;
+    struct str config;   /* JSON: what GET /api/cairn/v1/config answers */
+    struct digest local; /* of the token of the data folder: who can read it is an operator */
+    bool has_local;
+    atomic_uint_fast64_t answers[RESOURCE_N][6]; /* by what the route is about and status / 100 */
 };
 
 struct call {

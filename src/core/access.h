@@ -42,7 +42,8 @@ enum resource {
     RESOURCE_EXPERIMENT,
     RESOURCE_RUN,
     RESOURCE_MODEL,
-    RESOURCE_ARTIFACT
+    RESOURCE_ARTIFACT,
+    RESOURCE_N
 };
 
 struct principal {

@@ -1,15 +1,19 @@
 /* server/serve.c - opening in order, closing in reverse. */
 #include "server/serve.h"
 #include "api/mlflow/mlflow.h"
+#include "api/native/native.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "cli/out.h"
 #include "core/artifact.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
 #include "net/server.h"
+#include "server/figures.h"
+#include "server/port_owner.h"
 #include "store/blob/blob.h"
 #include <errno.h>
 #include <signal.h>
@@ -24,6 +28,7 @@ struct serving {
     struct core *core;
     struct access *access;
     struct api api;
+    struct figures figures;
     struct http_hooks hooks;
     struct router *router;
     struct http_server *http;
@@ -159,6 +164,51 @@ static enum status open_store(struct serving *s, struct err *err)
     return st ? st : load_store_tokens(s, err);
 }
 
+/* A taken port names its owner. */
+static void say_who_listens(const char *listen, struct err *err)
+{
+    const char *colon = strrchr(listen, ':');
+    uint64_t port;
+    char name[64];
+    long pid;
+
+    if (!colon || !num_parse_u64(str_cstr(colon + 1), &port) || port == 0 || port > 65535) {
+        return;
+    }
+    pid = port_owner((unsigned)port, name, sizeof(name));
+    if (pid) {
+        err_hint(err, "process %ld (%s) listens there: stop it, or give another port with --listen",
+                 pid, name);
+    } else if (!err->hint[0]) {
+        err_hint(err, "give another port with --listen (0 lets the system choose)");
+    }
+}
+
+/* The socket and the token in the data folder: how commands on this machine reach and convince the server. */
+static enum status listen_local(struct serving *s, struct err *err)
+{
+    char address[PATH_BYTES], path[PATH_BYTES], token[TOKEN_TEXT_MAX];
+    struct err local = ERR_INIT;
+    enum status st;
+
+    if (!token_new(token, &s->api.local)) {
+        return err_nomem(err);
+    }
+    s->api.has_local = true;
+    st = access_add(s->access, S("local"), &s->api.local, S("operator"), err);
+    snprintf(path, sizeof(path), "%s/server.token", s->o->data);
+    st = st ? st : fs_write_atomic(path, token, strlen(token), 0600, err);
+    if (st) {
+        return st;
+    }
+    snprintf(address, sizeof(address), "unix:%s/server.sock", s->o->data);
+    if (http_server_listen(s->http, address, &local)) {
+        /* A path that is too long for a socket, say: commands use the address instead. */
+        LOG_INFO("server", "no socket in the data folder: %s", local.message);
+    }
+    return OK;
+}
+
 static enum status listen_all(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
@@ -175,18 +225,27 @@ static enum status listen_all(struct serving *s, struct err *err)
     options.limits = o->limits;
     options.tls.cert_file = o->tls_cert;
     options.tls.key_file = o->tls_key;
-    s->api =
-        (struct api){ .core = s->core, .access = s->access, .serve_artifacts = o->serve_artifacts };
+    s->figures = (struct figures){ .api = &s->api, .start_ms = clock_wall_ms() };
+    s->api.core = s->core;
+    s->api.access = s->access;
+    s->api.serve_artifacts = o->serve_artifacts;
+    s->api.figures = o->expose_metrics ? figures_put : NULL;
+    s->api.figures_ctx = &s->figures;
+    s->api.config = o->config;
     api_hooks(&s->hooks, &s->api);
     st = router_new(&s->router, err);
     st = st ? st : mlflow_routes(s->router, o->static_prefix, err);
+    st = st ? st : native_routes(s->router, o->static_prefix, o->expose_metrics, err);
     st = st ? st : http_server_new(&s->http, &options, s->router, &s->hooks, err);
+    s->figures.http = s->http;
     for (unsigned i = 0; !st && i < o->listen_n; i++) {
         st = http_server_listen(s->http, o->listen[i], err);
         if (st) {
+            say_who_listens(o->listen[i], err);
             err_ctx(err, "cannot listen on %s", o->listen[i]);
         }
     }
+    st = st ? st : listen_local(s, err);
     return st ? st : http_server_start(s->http, err);
 }
 
@@ -225,7 +284,8 @@ static enum status announce(struct serving *s, struct err *err)
 
 static void forget(struct serving *s)
 {
-    static const char *const names[] = { "server.url", "server.pid" };
+    static const char *const names[] = { "server.url", "server.pid", "server.token",
+                                         "server.sock" };
     char path[PATH_BYTES];
 
     for (size_t i = 0; i < ARRAY_N(names); i++) {
@@ -287,7 +347,9 @@ int serve_run(const struct serve_options *o)
         while (sigwait(&stop, &sig) != 0) {
         }
         LOG_INFO("server", "stopping on signal %d", sig);
-        forget(&s);
+    }
+    if (s.core) {
+        forget(&s); /* with the store open they are ours */
     }
     close_all(&s);
     return st ? report(st, &err) : 0;

@@ -1,0 +1,338 @@
+/* api/native/native.c - the tongue, the routes, and what they do. */
+#include "api/native/native.h"
+#include "api/mlflow/mlflow.h"
+#include "core/backup.h"
+#include "core/check.h"
+#include "core/store_info.h"
+
+#define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
+#define DIRECT(fn)      ENDPOINT(.tongue = &native_tongue, .kind = CALL_DIRECT, .direct = (fn))
+#define WRITE(start_fn) ENDPOINT(.tongue = &native_tongue, .kind = CALL_WRITE, .start = (start_fn))
+
+/* ---- the tongue ------------------------------------------------------------------------------------------------- */
+
+static enum status issue(const struct msg_issue *i, struct arena *a, struct err *err)
+{
+    (void)a;
+    return msg_issue_err(i, err);
+}
+
+static void error(struct http_req *req, enum status st, const struct err *err, struct buf *body)
+{
+    struct cairn_v1_error_detail detail = {
+        .has = CAIRN_V1_ERROR_DETAIL_HAS_CODE | CAIRN_V1_ERROR_DETAIL_HAS_MESSAGE |
+               CAIRN_V1_ERROR_DETAIL_HAS_REQUEST_ID,
+        .code = str_cstr(status_row(st)->name),
+        .message = str_cstr(err->message),
+        .hint = str_cstr(err->hint),
+        .field = str_cstr(err->field),
+        .request_id = str_cstr(req->id),
+    };
+    struct cairn_v1_error out = { .has = CAIRN_V1_ERROR_HAS_ERROR, .error = &detail };
+
+    detail.has |= err->hint[0] ? CAIRN_V1_ERROR_DETAIL_HAS_HINT : 0;
+    detail.has |= err->field[0] ? CAIRN_V1_ERROR_DETAIL_HAS_FIELD : 0;
+    http_type(req, "application/json");
+    msg_encode_json(body, &cairn_v1_error_desc, &out, 0);
+}
+
+const struct tongue native_tongue = {
+    .name = "cairn", .json_type_required = true, .issue = issue, .error = error
+};
+
+/* An operator has a token, also where nobody else needs one: whoever can reach a loopback address must not be able to
+ * make himself a token for later. */
+static enum status need_operator(const struct call *c, struct err *err)
+{
+    struct str value = http_header(c->req, S("authorization"));
+    struct digest d;
+    enum status st;
+
+    if (!c->principal->anonymous) {
+        return OK;
+    }
+    if (value.n > 7 && str_eq_nocase(str_sub(value, 0, 7), S("bearer "))) {
+        value = str_trim(str_sub(value, 7, value.n));
+        if (!sha256_of(value.p, value.n, &d)) {
+            return err_nomem(err);
+        }
+        if (c->api->has_local && equal_const_time(d.b, c->api->local.b, sizeof(d.b))) {
+            return OK;
+        }
+    }
+    st = err_set(err, ST_UNAUTHENTICATED,
+                 "this is for operators: it needs the token of the data folder");
+    err_hint(err,
+             "use the command (cairn server ...) on the server's machine, as the server's user");
+    return st;
+}
+
+/* ---- server ------------------------------------------------------------------------------------------------------- */
+
+enum status native_version(struct view *v, struct cairn_v1_version_answer *out, struct err *err)
+{
+    struct store_info info;
+    enum status st = store_info(v, &info, err);
+
+    out->database = info.database;
+    out->schema = info.schema;
+    out->version = S(CAIRN_VERSION);
+    out->mlflow = S(MLFLOW_EMULATED_VERSION);
+    out->has = CAIRN_V1_VERSION_ANSWER_HAS_VERSION | CAIRN_V1_VERSION_ANSWER_HAS_MLFLOW |
+               CAIRN_V1_VERSION_ANSWER_HAS_DATABASE | CAIRN_V1_VERSION_ANSWER_HAS_SCHEMA;
+    return st;
+}
+
+static enum status new_answer(struct call *c, size_t bytes, struct err *err)
+{
+    c->out = arena_zalloc(c->arena, 1, bytes);
+    return c->out ? OK : err_nomem(err);
+}
+
+static enum status version(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = new_answer(c, sizeof(struct cairn_v1_version_answer), err);
+
+    return st ? st : native_version(v, c->out, err);
+}
+
+static enum status config(struct call *c, struct err *err)
+{
+    (void)err;
+    buf_put_str(&c->raw, c->api->config);
+    c->raw_type = "application/json";
+    return OK;
+}
+
+static enum status metrics(struct call *c, struct err *err)
+{
+    if (!c->api->figures) {
+        return err_set(err, ST_NO_ENDPOINT, "figures are turned off (--no-metrics)");
+    }
+    c->api->figures(c->api->figures_ctx, &c->raw);
+    c->raw_type = "text/plain; version=0.0.4; charset=utf-8";
+    return OK;
+}
+
+/* ---- tokens --------------------------------------------------------------------------------------------------------- */
+
+enum status native_tokens(struct view *v, struct cairn_v1_token_list *out, struct err *err)
+{
+    struct token_row *rows;
+    size_t n;
+    enum status st = token_list(v, &rows, &n, err);
+
+    if (st) {
+        return st;
+    }
+    out->tokens = ARENA_ARRAY(v->arena, struct cairn_v1_token, MAX_OF(n, (size_t)1));
+    if (!out->tokens) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        out->tokens[i] = (struct cairn_v1_token){
+            .has = CAIRN_V1_TOKEN_HAS_NAME | CAIRN_V1_TOKEN_HAS_PRINCIPAL |
+                   CAIRN_V1_TOKEN_HAS_CREATE_MS,
+            .name = rows[i].name,
+            .principal = rows[i].principal,
+            .create_ms = rows[i].create_ms,
+        };
+    }
+    out->tokens_n = n;
+    return OK;
+}
+
+enum status native_token_add(struct token_add *t, struct access *access, struct arena *a,
+                             const struct cairn_v1_token_add *in, struct cairn_v1_token_added *out,
+                             struct err *err)
+{
+    char text[TOKEN_TEXT_MAX];
+    enum status st;
+
+    if (!in->name.n) {
+        return err_field(err, ST_INVALID, "name", "the name of a token has at least one character");
+    }
+    if (str_eq_lit(in->name, "local") || str_eq_lit(in->name, "file")) {
+        st = err_field(err, ST_INVALID, "name", "the name %.*s is the server's own",
+                       STR_ARG(in->name));
+        err_hint(err, "give another name");
+        return st;
+    }
+    token_add_init(t, access, a);
+    t->name = in->name;
+    t->principal = in->principal.n ? in->principal : in->name;
+    if (!token_new(text, &t->sha256)) {
+        return err_nomem(err);
+    }
+    *out = (struct cairn_v1_token_added){
+        .has = CAIRN_V1_TOKEN_ADDED_HAS_NAME | CAIRN_V1_TOKEN_ADDED_HAS_PRINCIPAL |
+               CAIRN_V1_TOKEN_ADDED_HAS_TOKEN,
+        .name = t->name,
+        .principal = t->principal,
+        .token = arena_str(a, str_cstr(text)),
+    };
+    return out->token.p ? OK : err_nomem(err);
+}
+
+static enum status tokens(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_token_list), err);
+    return st ? st : native_tokens(v, c->out, err);
+}
+
+static enum status add_token(struct call *c, struct write_op **op, struct err *err)
+{
+    struct token_add *t = ARENA_NEW(c->arena, struct token_add);
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_token_added), err);
+    if (!st && !t) {
+        st = err_nomem(err);
+    }
+    st = st ? st : native_token_add(t, c->api->access, c->arena, c->in, c->out, err);
+    if (!st) {
+        *op = &t->op;
+    }
+    return st;
+}
+
+static enum status remove_token(struct call *c, struct write_op **op, struct err *err)
+{
+    struct token_remove *t = ARENA_NEW(c->arena, struct token_remove);
+    enum status st = need_operator(c, err);
+
+    if (!st && !t) {
+        st = err_nomem(err);
+    }
+    if (!st) {
+        token_remove_init(t, c->api->access, c->arena);
+        t->name = call_capture(c, "name");
+        *op = &t->op;
+    }
+    return st;
+}
+
+/* ---- check ------------------------------------------------------------------------------------------------------------ */
+
+enum { FINDINGS_MAX = 1000 };
+
+struct finding_list {
+    struct arena *a;
+    struct cairn_v1_finding *p;
+    size_t n;
+    bool nomem;
+};
+
+static void add_finding(void *ctx, enum check_rule rule, struct str what)
+{
+    struct finding_list *l = ctx;
+    struct str row;
+
+    if (l->n == FINDINGS_MAX) {
+        return;
+    }
+    row = arena_str(l->a, what);
+    l->nomem = l->nomem || !row.p;
+    l->p[l->n++] = (struct cairn_v1_finding){
+        .has = CAIRN_V1_FINDING_HAS_RULE | CAIRN_V1_FINDING_HAS_ROW,
+        .rule = str_cstr(check_rule_name(rule)),
+        .row = row,
+    };
+}
+
+enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err)
+{
+    struct finding_list l = { .a = v->arena };
+    size_t found = 0;
+    enum status st;
+
+    l.p = ARENA_ARRAY(v->arena, struct cairn_v1_finding, FINDINGS_MAX);
+    st = l.p ? core_check(v->conn, add_finding, &l, &found, err) : err_nomem(err);
+    if (!st && l.nomem) {
+        st = err_nomem(err);
+    }
+    *out = (struct cairn_v1_check_answer){
+        .has = CAIRN_V1_CHECK_ANSWER_HAS_CLEAN | CAIRN_V1_CHECK_ANSWER_HAS_FOUND,
+        .clean = found == 0,
+        .found = (int64_t)found,
+        .findings = l.p,
+        .findings_n = l.n,
+    };
+    return st;
+}
+
+static enum status check(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_check_answer), err);
+    return st ? st : native_check(v, c->out, err);
+}
+
+/* ---- backup ----------------------------------------------------------------------------------------------------------- */
+
+enum status native_backup(struct view *v, struct str path, struct cairn_v1_backup_answer *out,
+                          struct err *err)
+{
+    struct backup_result r;
+    const char *dest = arena_cstr(v->arena, path);
+    enum status st = dest ? core_backup(v, dest, &r, err) : err_nomem(err);
+
+    if (st) {
+        return st;
+    }
+    *out = (struct cairn_v1_backup_answer){
+        .has = CAIRN_V1_BACKUP_ANSWER_HAS_PATH | CAIRN_V1_BACKUP_ANSWER_HAS_OBJECTS |
+               CAIRN_V1_BACKUP_ANSWER_HAS_BYTES | CAIRN_V1_BACKUP_ANSWER_HAS_LINKED |
+               CAIRN_V1_BACKUP_ANSWER_HAS_DATABASE,
+        .path = path,
+        .objects = r.objects,
+        .bytes = r.bytes,
+        .linked = r.linked,
+        .database = r.database,
+    };
+    return OK;
+}
+
+static enum status backup(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_backup *in = c->in;
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_backup_answer), err);
+    return st ? st : native_backup(v, in->path, c->out, err);
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------------------- */
+
+static const struct route rows[] = {
+    ROUTE(HTTP_GET, "/api/cairn/v1/version", NULL, &cairn_v1_version_answer_desc, RESOURCE_SERVER,
+          ACTION_SERVER_READ, READ(version)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/config", NULL, NULL, RESOURCE_SERVER, ACTION_SERVER_READ,
+          DIRECT(config)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/tokens", NULL, &cairn_v1_token_list_desc, RESOURCE_SERVER,
+          ACTION_SERVER_ADMIN, READ(tokens)),
+    ROUTE(HTTP_POST, "/api/cairn/v1/tokens", &cairn_v1_token_add_desc, &cairn_v1_token_added_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, WRITE(add_token)),
+    ROUTE(HTTP_DELETE, "/api/cairn/v1/tokens/{name}", NULL, NULL, RESOURCE_SERVER,
+          ACTION_SERVER_ADMIN, WRITE(remove_token)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/check", NULL, &cairn_v1_check_answer_desc, RESOURCE_SERVER,
+          ACTION_SERVER_ADMIN, READ(check)),
+    ROUTE(HTTP_POST, "/api/cairn/v1/backup", &cairn_v1_backup_desc, &cairn_v1_backup_answer_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(backup)),
+};
+static const struct route metrics_rows[] = {
+    ROUTE(HTTP_GET, "/metrics", NULL, NULL, RESOURCE_SERVER, ACTION_SERVER_READ, DIRECT(metrics)),
+};
+
+enum status native_routes(struct router *r, const char *prefix, bool with_metrics, struct err *err)
+{
+    enum status st = router_add(r, rows, ARRAY_N(rows), NULL, 0, prefix, err);
+
+    if (!st && with_metrics) {
+        st = router_add(r, metrics_rows, ARRAY_N(metrics_rows), NULL, 0, prefix, err);
+    }
+    return st;
+}

@@ -1,0 +1,27 @@
+/* api/native/native.h - cairn's own API under /api/cairn/v1/, and /metrics: what an operator needs.
+ * The work behind each route is a function here too, because commands do the same on a store that no server has open.
+ * Tokens, checks and backups are for operators: a caller with a token, or one that shows the token of the data folder
+ * (api->local), whatever the mode of authentication.
+ * Thread rule: tables are immutable; the functions run where their view belongs. */
+#ifndef CAIRN_API_NATIVE_H
+#define CAIRN_API_NATIVE_H
+
+#include "api/call.h"
+#include "gen/native/native.h"
+
+extern const struct tongue native_tongue;
+
+/* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
+enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);
+
+enum status native_version(struct view *v, struct cairn_v1_version_answer *out, struct err *err);
+enum status native_tokens(struct view *v, struct cairn_v1_token_list *out, struct err *err);
+enum status native_backup(struct view *v, struct str path, struct cairn_v1_backup_answer *out,
+                          struct err *err);
+enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err);
+/* Fills the operation for a new token, and the answer. access: NULL for the store alone. */
+enum status native_token_add(struct token_add *t, struct access *access, struct arena *a,
+                             const struct cairn_v1_token_add *in, struct cairn_v1_token_added *out,
+                             struct err *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* client/http.h - one HTTP request and its answer, for commands.
+ * libcurl does the work; it is loaded on the first request, so that local commands do not pay for it.
+ * Ownership: the answer lies in the arena. Thread rule: one thread. */
+#ifndef CAIRN_CLIENT_HTTP_H
+#define CAIRN_CLIENT_HTTP_H
+
+#include "base/arena.h"
+
+enum { CLIENT_ANSWER_MAX = 256 << 20 };
+
+struct client_request {
+    const char *method; /* "GET" */
+    const char *url;
+    const char *socket; /* path of a unix socket to use instead of the URL's address, or NULL */
+    const char *token;  /* sent as a bearer token; NULL = none */
+    struct str body;    /* p NULL = none; JSON */
+    int64_t connect_ms; /* 0 = 5 s */
+    int64_t total_ms;   /* 0 = 120 s */
+};
+
+struct client_answer {
+    int status;
+    struct str body;
+    char request_id[64]; /* "" if the server named none */
+};
+
+/* Any HTTP status is OK here. ST_UNAVAILABLE: no answer (the message says why); ST_NOT_IMPLEMENTED: no libcurl on this
+ * machine; ST_INVALID: the URL is none. Redirects are not followed. */
+enum status client_send(struct arena *a, const struct client_request *req,
+                        struct client_answer *out, struct err *err) ATTR_CHECK;
+
+#endif

@@ -1,0 +1,224 @@
+/* core/backup.c - the database first, then the bytes it names. */
+#include "core/backup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/sys.h"
+#include "store/blob/blob.h"
+#include "store/sql/sql.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, COPY_BYTES = 256 * 1024, LINE_MAX_BYTES = 256, NAME_BYTES = 64 + 2 };
+
+struct copy {
+    struct view *v;
+    const char *dest;
+    struct backup_result *out;
+    int manifest;
+    char from[PATH_BYTES], to[PATH_BYTES]; /* the folder in work */
+    char *block;
+};
+
+static enum status make_dir(const char *path, struct err *err)
+{
+    if (sys.mkdir(path, 0700) == 0 || errno == EEXIST) {
+        return OK;
+    }
+    return err_errno(err, errno, "create folder of the backup");
+}
+
+static enum status copy_bytes(struct copy *c, int in, int out, struct err *err)
+{
+    for (;;) {
+        ssize_t n = sys.read(in, c->block, COPY_BYTES);
+        enum status st;
+
+        if (n < 0) {
+            return err_errno(err, errno, "read object");
+        }
+        if (n == 0) {
+            break;
+        }
+        st = fs_write_all(out, c->block, (size_t)n, err);
+        if (st) return st;
+    }
+    return sys.fdatasync(out) == 0 ? OK : err_errno(err, errno, "sync object");
+}
+
+static enum status copy_file(struct copy *c, const char *from, const char *to, struct err *err)
+{
+    int in = sys.open(from, O_RDONLY, 0), out = -1;
+    enum status st;
+
+    if (in < 0) {
+        return err_errno(err, errno, "open object");
+    }
+    out = sys.open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    st = out < 0 ? err_errno(err, errno, "create object of the backup")
+                 : copy_bytes(c, in, out, err);
+    if (out >= 0 && sys.close(out) < 0 && !st) {
+        st = err_errno(err, errno, "close object of the backup");
+    }
+    sys.close(in);
+    return st;
+}
+
+/* "abcdef...-0" */
+static bool is_object(const char *name, struct str *digest, struct str *gen)
+{
+    struct str s = str_cstr(name);
+    struct digest d;
+
+    *digest = str_sub(s, 0, 64);
+    *gen = str_sub(s, 65, s.n);
+    return s.n >= NAME_BYTES && s.p[64] == '-' && digest_parse(*digest, &d);
+}
+
+static enum status one_object(void *ctx, const char *name, struct err *err)
+{
+    struct copy *c = ctx;
+    char from[PATH_BYTES * 2], to[PATH_BYTES * 2], line[LINE_MAX_BYTES];
+    struct str digest, gen;
+    struct stat info;
+    enum status st = OK;
+    int n;
+
+    if (!is_object(name, &digest, &gen)) {
+        return OK;
+    }
+    snprintf(from, sizeof(from), "%s/%s", c->from, name);
+    snprintf(to, sizeof(to), "%s/%s", c->to, name);
+    if (link(from, to) == 0) {
+        c->out->linked++;
+    } else {
+        st = copy_file(c, from, to, err);
+    }
+    if (st) return st;
+    if (sys.stat(to, &info) < 0) {
+        return err_errno(err, errno, "look at object of the backup");
+    }
+    c->out->objects++;
+    c->out->bytes += info.st_size;
+    n = snprintf(line, sizeof(line), "{\"sha256\":\"%.*s\",\"gen\":%.*s,\"bytes\":%lld}\n",
+                 STR_ARG(digest), STR_ARG(gen), (long long)info.st_size);
+    return fs_write_all(c->manifest, line, (size_t)n, err);
+}
+
+static enum status one_folder(void *ctx, const char *name, struct err *err)
+{
+    struct copy *c = ctx;
+    enum status st;
+
+    if (strlen(name) != 2) {
+        return OK;
+    }
+    snprintf(c->from, sizeof(c->from), "%s/objects/%s", blob_dir(c->v->core->blobs), name);
+    snprintf(c->to, sizeof(c->to), "%s/blobs/objects/%s", c->dest, name);
+    st = make_dir(c->to, err);
+    st = st ? st : fs_each(c->from, one_object, c, err);
+    return st ? st : fs_sync_dir(c->to, err);
+}
+
+static enum status copy_blobs(struct copy *c, struct err *err)
+{
+    const char *dir = blob_dir(c->v->core->blobs);
+    char from[PATH_BYTES], to[PATH_BYTES];
+    enum status st;
+
+    snprintf(to, sizeof(to), "%s/blobs", c->dest);
+    st = make_dir(to, err);
+    snprintf(to, sizeof(to), "%s/blobs/objects", c->dest);
+    st = st ? st : make_dir(to, err);
+    snprintf(from, sizeof(from), "%s/FORMAT", dir);
+    snprintf(to, sizeof(to), "%s/blobs/FORMAT", c->dest);
+    st = st ? st : copy_file(c, from, to, err);
+    snprintf(from, sizeof(from), "%s/objects", dir);
+    st = st ? st : fs_each(from, one_folder, c, err);
+    snprintf(to, sizeof(to), "%s/blobs/objects", c->dest);
+    st = st ? st : fs_sync_dir(to, err);
+    snprintf(to, sizeof(to), "%s/blobs", c->dest);
+    return st ? st : fs_sync_dir(to, err);
+}
+
+static enum status first_line(struct copy *c, struct err *err)
+{
+    char line[512], when[32];
+    int64_t schema = 0;
+    enum status st = sql_schema_version(c->v->conn, &schema, err);
+    int n;
+
+    if (st) return st;
+    clock_rfc3339(clock_wall_ms(), when);
+    n = snprintf(line, sizeof(line),
+                 "{\"cairn_backup\":1,\"version\":\"%s\",\"time\":\"%s\",\"engine\":\"%s\","
+                 "\"schema\":%" PRId64 "}\n",
+                 CAIRN_VERSION, when, sql_engine_name(sql_conn_engine(c->v->conn)), schema);
+    return fs_write_all(c->manifest, line, (size_t)n, err);
+}
+
+/* Written under another name: its own appears when everything is there. */
+static enum status copy_all(struct copy *c, struct err *err)
+{
+    char draft[PATH_BYTES], final[PATH_BYTES], path[PATH_BYTES];
+    enum status st = OK;
+
+    snprintf(draft, sizeof(draft), "%s/manifest.tmp", c->dest);
+    snprintf(final, sizeof(final), "%s/manifest.jsonl", c->dest);
+    if (sql_conn_engine(c->v->conn) == SQL_SQLITE) {
+        snprintf(path, sizeof(path), "%s/cairn.db", c->dest);
+        st = sql_backup(c->v->core->db, path, err);
+        c->out->database = st == OK;
+    }
+    if (st) return st;
+    c->manifest = sys.open(draft, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (c->manifest < 0) {
+        return err_errno(err, errno, "create manifest");
+    }
+    st = first_line(c, err);
+    st = st ? st : copy_blobs(c, err);
+    if (!st && sys.fdatasync(c->manifest) < 0) {
+        st = err_errno(err, errno, "sync manifest");
+    }
+    sys.close(c->manifest);
+    if (!st && sys.rename(draft, final) < 0) {
+        st = err_errno(err, errno, "name manifest");
+    }
+    return st ? st : fs_sync_dir(c->dest, err);
+}
+
+enum status core_backup(struct view *v, const char *dest, struct backup_result *out,
+                        struct err *err)
+{
+    struct copy *c = ARENA_NEW(v->arena, struct copy);
+    enum status st;
+
+    *out = (struct backup_result){ .objects = 0 };
+    if (dest[0] != '/' || strlen(dest) > PATH_BYTES / 2) {
+        st = err_field(err, ST_INVALID, "path", "the folder of a backup is an absolute path");
+        err_hint(err, "write it with a slash at the beginning");
+        return st;
+    }
+    if (!c) {
+        return err_nomem(err);
+    }
+    c->block = arena_alloc(v->arena, COPY_BYTES);
+    if (!c->block) {
+        return err_nomem(err);
+    }
+    c->v = v;
+    c->dest = dest;
+    c->out = out;
+    if (sys.mkdir(dest, 0700) < 0) {
+        if (errno != EEXIST) {
+            return err_errno(err, errno, "create folder of the backup");
+        }
+        st = err_field(err, ST_EXISTS, "path", "the folder of the backup exists already");
+        err_hint(err, "give the name of a new folder");
+        return st;
+    }
+    return copy_all(c, err);
+}

@@ -1,0 +1,130 @@
+/* server/figures.c - counters of every layer, named for Prometheus. */
+#include "server/figures.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/num.h"
+#include "store/seq.h"
+#include <inttypes.h>
+#include <unistd.h>
+
+enum { STATM_MAX = 256, ARENA_MAX = 64 * 1024 };
+
+static void head(struct buf *b, const char *name, const char *type, const char *help)
+{
+    buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *b, const char *name, const char *type, const char *help, uint64_t v)
+{
+    head(b, name, type, help);
+    buf_printf(b, "%s %" PRIu64 "\n", name, v);
+}
+
+static void put_answers(struct buf *b, const struct api *api)
+{
+    static const char *const areas[RESOURCE_N] = {
+        [RESOURCE_SERVER] = "server", [RESOURCE_EXPERIMENT] = "experiment", [RESOURCE_RUN] = "run",
+        [RESOURCE_MODEL] = "model",   [RESOURCE_ARTIFACT] = "artifact",
+    };
+
+    head(b, "cairn_http_requests_total", "counter",
+         "Answers by what the route is about and class of status.");
+    for (int r = 0; r < RESOURCE_N; r++) {
+        for (unsigned c = 0; c < 6; c++) {
+            uint64_t n = atomic_load_explicit(&api->answers[r][c], memory_order_relaxed);
+
+            if (n || c == 2) {
+                buf_printf(
+                    b, "cairn_http_requests_total{area=\"%s\",status=\"%s\"} %" PRIu64 "\n",
+                    areas[r],
+                    c ? (const char *[]){ "1xx", "2xx", "3xx", "4xx", "5xx" }[c - 1] : "gone", n);
+            }
+        }
+    }
+}
+
+static void put_http(struct buf *b, const struct http_server *http)
+{
+    struct net_figures f = { .accepted = 0 };
+    uint64_t sum = 0;
+
+    http_server_metrics(http, &f);
+    head(b, "cairn_http_request_seconds", "histogram",
+         "Time from the head of a request to the last byte of its answer.");
+    for (unsigned i = 0; i < NET_BUCKET_N; i++) {
+        uint64_t us = net_bucket_us(i);
+
+        sum += f.latency[i];
+        if (us == UINT64_MAX) {
+            buf_printf(b, "cairn_http_request_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
+        } else {
+            buf_printf(b,
+                       "cairn_http_request_seconds_bucket{le=\"%" PRIu64 ".%06" PRIu64
+                       "\"} %" PRIu64 "\n",
+                       us / 1000000, us % 1000000, sum);
+        }
+    }
+    buf_printf(b, "cairn_http_request_seconds_sum %" PRIu64 ".%06" PRIu64 "\n",
+               f.latency_us / 1000000, f.latency_us % 1000000);
+    buf_printf(b, "cairn_http_request_seconds_count %" PRIu64 "\n", sum);
+    one(b, "cairn_http_requests_in_work", "gauge", "Requests that are not answered yet.",
+        f.in_work);
+    one(b, "cairn_http_received_bytes_total", "counter", "Bytes read from connections.",
+        f.bytes_in);
+    one(b, "cairn_http_sent_bytes_total", "counter", "Bytes written to connections.", f.bytes_out);
+    one(b, "cairn_http_connections_total", "counter", "Connections accepted.", f.accepted);
+    one(b, "cairn_http_connections", "gauge", "Connections that are open.", f.open);
+    one(b, "cairn_http_connections_refused_total", "counter", "Connections beyond the limit.",
+        f.refused);
+    one(b, "cairn_http_bad_heads_total", "counter", "Requests refused before they were one.",
+        f.bad_heads);
+}
+
+static void put_store(struct buf *b, struct core *core)
+{
+    struct seq_stats s;
+
+    seq_stats(core->seq, &s);
+    one(b, "cairn_write_queue", "gauge", "Writes that wait for the next commit.", s.waiting);
+    one(b, "cairn_write_queue_bytes", "gauge", "Bytes of the requests that wait.", s.waiting_bytes);
+    one(b, "cairn_commits_total", "counter", "Groups of writes committed.", s.groups);
+    one(b, "cairn_commit_failures_total", "counter", "Groups of writes that did not commit.",
+        s.failed_groups);
+    one(b, "cairn_writes_total", "counter", "Writes taken into groups.", s.ops);
+    one(b, "cairn_points_total", "counter", "Metric points stored.", s.points);
+    one(b, "cairn_drains_total", "counter", "Moves from the log to packs and rows.", s.drains);
+    one(b, "cairn_log_bytes", "gauge", "Bytes in the log that a start has to replay.", s.log_bytes);
+}
+
+/* Second number of /proc/self/statm: resident pages. */
+static uint64_t resident_bytes(void)
+{
+    struct arena *a = arena_new(ARENA_MAX);
+    struct err err = ERR_INIT;
+    struct str text, word;
+    uint64_t pages = 0;
+
+    if (a && !fs_read_file(a, "/proc/self/statm", STATM_MAX, &text, &err) &&
+        str_split(&text, ' ', &word) && str_split(&text, ' ', &word) &&
+        !num_parse_u64(word, &pages)) {
+        pages = 0;
+    }
+    arena_free(a);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void figures_put(void *ctx, struct buf *out)
+{
+    const struct figures *f = ctx;
+
+    head(out, "cairn_build_info", "gauge", "The program.");
+    buf_printf(out, "cairn_build_info{version=\"%s\"} 1\n", CAIRN_VERSION);
+    put_answers(out, f->api);
+    put_http(out, f->http);
+    put_store(out, f->api->core);
+    one(out, "process_start_time_seconds", "gauge", "Start of the process.",
+        (uint64_t)f->start_ms / 1000);
+    one(out, "process_resident_memory_bytes", "gauge", "Memory of the process.", resident_bytes());
+    one(out, "cairn_uptime_seconds", "gauge", "Time since the start.",
+        (uint64_t)MAX_OF(clock_wall_ms() - f->start_ms, (int64_t)0) / 1000);
+}
