@@ -40,9 +40,9 @@ enum { ERR_MESSAGE_MAX = 2048, ERR_HINT_MAX = 256, ERR_FIELD_MAX = 128 };
 struct err {
     enum status code;
     int line;
-    const char *file;          /* where it was raised; static */
+    const char *file;      /* where it was raised; static */
     const char *code_name; /* a code of its own at the edge, static; NULL = by the status table */
-    int retry_after_s;         /* for ST_BUSY and ST_UNAVAILABLE; 0 = the edge's default */
+    int retry_after_s;     /* for ST_BUSY and ST_UNAVAILABLE; 0 = the edge's default */
     char field[ERR_FIELD_MAX]; /* path of the request field at fault, "" if none */
     char message[ERR_MESSAGE_MAX];
     char hint[ERR_HINT_MAX];
