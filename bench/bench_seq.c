@@ -1,4 +1,5 @@
 /* bench/bench_seq.c - the write path without HTTP: `bench_seq FOLDER [SECONDS]`, one figure a line.
+ *   open     opening the store, with its replay
  *   one      one client, one point an operation, each waits for its answer
  *   many     64 operations in flight, one point each
  *   batch    16 in flight, 1000 points each (50 keys x 20 steps)
@@ -152,6 +153,7 @@ int main(int argc, char **argv)
     double seconds = 3;
     struct arena *a = arena_new(16 << 20);
     struct err err = ERR_INIT;
+    int64_t from = clock_mono_ns();
 
     if (argc > 2) (void)num_parse_double(str_cstr(argv[2]), &seconds);
     b.latency_ns = (int64_t *)mem_zalloc(LATENCIES_MAX, sizeof(*b.latency_ns));
@@ -159,6 +161,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_seq: %s\n", err.message);
         return 1;
     }
+    printf("open     %9.3f ms\n", (double)(clock_mono_ns() - from) / 1e6);
     for (int i = 0; i < RUNS; i++) {
         struct run_create c;
 

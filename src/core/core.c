@@ -53,7 +53,9 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
                               .drain_bytes = opt->drain_bytes,
                               .head_age_ms = opt->head_age_ms,
                               .wal_bytes = opt->wal_bytes,
-                              .idle_ms = opt->idle_ms };
+                              .idle_ms = opt->idle_ms,
+                              .wait_ops = opt->wait_ops,
+                              .wait_bytes = opt->wait_bytes };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
 
     if (!st)

@@ -21,6 +21,7 @@ struct core_options {
     int64_t head_age_ms;
     int64_t wal_bytes;
     int64_t idle_ms;
+    size_t wait_ops, wait_bytes;
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */
