@@ -336,3 +336,47 @@ TEST_LIMIT(out_of_memory_at_every_allocation, 240)
     model_free(m);
     arena_free(a);
 }
+
+/* A start that runs out of memory anywhere fails cleanly, and the next one finds everything. */
+TEST_LIMIT(opening_out_of_memory, 240)
+{
+    struct splitmix r = { t_rand() };
+    struct model *m = model_new(draw, &r);
+    const char *location = t_tmpdir();
+    struct core_options opt = { .sql = { .location = location },
+                                .artifact_root = S("/art"),
+                                .readers = 1 };
+    struct core *core = store_open(location);
+    struct err err = ERR_INIT;
+    int failed = 0;
+
+    T_ST_ERR(model_setup(m, core, &err), OK, &err);
+    for (int i = 0; i < 6; i++) {
+        model_round(m, core, 15);
+        if (i == 2) T_ST_ERR(seq_drain(core->seq, &err), OK, &err);
+    }
+    core_abandon(core);
+    for (int64_t n = 1;; n += 1 + (int64_t)t_rand_below(12)) {
+        enum status st;
+        bool enough;
+
+        mem_fail_after(n, true);
+        st = core_open(&core, &opt, &err);
+        enough = mem_call_n() < n;
+        mem_fail_never();
+        if (!st) {
+            model_check(m, core);
+            core_abandon(core);
+        } else {
+            T_OK(core == NULL);
+            failed++;
+        }
+        if (enough) break;
+    }
+    T_OK(failed > 10);
+    core = store_open(location);
+    model_check(m, core);
+    model_check_rows(core);
+    core_close(core);
+    model_free(m);
+}
