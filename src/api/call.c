@@ -191,9 +191,8 @@ static enum status wrap_once(struct call *c)
     if (!key.p || c->req->method != HTTP_POST) {
         return OK;
     }
-    if (!key.n || key.n > IDEMPOTENT_KEY_MAX) {
-        return err_field(&c->err, ST_INVALID, "Idempotency-Key",
-                         "an idempotency key has 1 to %d characters", IDEMPOTENT_KEY_MAX);
+    if (idempotent_check_key(key, &c->err)) {
+        return c->err.code;
     }
     c->once = ARENA_NEW(c->arena, struct idempotent);
     sha = sha256_new();

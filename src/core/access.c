@@ -13,6 +13,7 @@ struct known {
     struct digest sha256;
     struct principal principal;
     struct str name;
+    struct known *retired_next;
     char text[]; /* name, then principal */
 };
 
@@ -22,8 +23,7 @@ struct access {
     struct rwlock lock;
     struct str_map by_digest; /* key: the digest's bytes */
     struct str_map by_name;
-    struct known **retired_list; /* removed ones: principals stay valid for requests in flight */
-    size_t retired_n, retired_cap;
+    struct known *retired; /* removed ones: principals stay valid for requests in flight */
 };
 
 static const char *const action_names[ACTION_N] = {
@@ -79,10 +79,10 @@ void access_free(struct access *a)
     for (size_t at = 0; str_map_next(&a->by_name, &at, &key, &value);) {
         mem_free(value);
     }
-    for (size_t i = 0; i < a->retired_n; i++) {
-        mem_free(a->retired_list[i]);
+    for (struct known *k = a->retired, *next; k; k = next) {
+        next = k->retired_next;
+        mem_free(k);
     }
-    mem_free(a->retired_list);
     str_map_release(&a->by_digest);
     str_map_release(&a->by_name);
     rwlock_release(&a->lock);
@@ -94,27 +94,24 @@ enum auth_mode access_mode(const struct access *a)
     return a->mode;
 }
 
-/* Takes a token out of the maps; its memory stays, because a request in flight may still name its principal. */
+/* Takes a token out of the maps; its memory stays, because a request in flight may still name its principal. Needs no memory: a
+ * token that was removed from the store must not stay valid because memory is short. */
 static bool retire(struct access *a, struct str name)
 {
     struct known *k = str_map_get(&a->by_name, name);
+    struct str digest;
 
     if (!k) {
         return false;
     }
-    if (a->retired_n == a->retired_cap) {
-        size_t cap = a->retired_cap ? a->retired_cap * 2 : 16;
-        struct known **list = mem_realloc(a->retired_list, cap * sizeof(*list));
-
-        if (!list) {
-            return false;
-        }
-        a->retired_list = list;
-        a->retired_cap = cap;
+    digest = str_of(k->sha256.b, sizeof(k->sha256.b));
+    /* The same token may be known under another name as well. */
+    if (str_map_get(&a->by_digest, digest) == k) {
+        str_map_remove(&a->by_digest, digest);
     }
-    str_map_remove(&a->by_digest, str_of(k->sha256.b, sizeof(k->sha256.b)));
-    str_map_remove(&a->by_name, name);
-    a->retired_list[a->retired_n++] = k;
+    str_map_remove(&a->by_name, k->name);
+    k->retired_next = a->retired;
+    a->retired = k;
     return true;
 }
 
@@ -133,10 +130,8 @@ enum status access_add(struct access *a, struct str name, const struct digest *s
     k->name = str_of(k->text, name.n);
     k->principal = (struct principal){ str_of(k->text + name.n, principal.n), false };
     rwlock_write(&a->lock);
-    if (str_map_get(&a->by_name, name) && !retire(a, name)) {
-        st = err_nomem(err);
-    }
-    if (!st && str_map_put(&a->by_name, k->name, k)) {
+    retire(a, name);
+    if (str_map_put(&a->by_name, k->name, k)) {
         st = err_nomem(err);
     }
     if (!st && str_map_put(&a->by_digest, str_of(k->sha256.b, sizeof(k->sha256.b)), k)) {
@@ -317,12 +312,12 @@ enum status token_list(struct view *v, struct token_row **out, size_t *n, struct
     *out = NULL;
     *n = 0;
     while (!st && (st = q_token_all_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+        if (!view_keep(v, &row.name) || !view_keep(v, &row.principal) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] = (struct token_row){ arena_str(v->arena, row.name),
-                                             arena_str(v->arena, row.principal), row.create_ms };
+        (*out)[(*n)++] = (struct token_row){ row.name, row.principal, row.create_ms };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

@@ -156,25 +156,27 @@ static enum status add_entry(struct view *v, struct artifact_info **out, size_t 
     return (*out)[(*n)++].name.p ? OK : err_nomem(err);
 }
 
+/* The URIs of all roots below a path of the proxy: '0' follows '/' in byte order, so they are those that begin with "<path>/". */
+static enum status roots_range(struct arena *a, struct str path, struct str *from, struct str *to,
+                               struct err *err)
+{
+    *from = path.n ? arena_printf(a, PROXY_ROOT "%.*s/", STR_ARG(path)) : S(PROXY_ROOT);
+    *to =
+        path.n ? arena_printf(a, PROXY_ROOT "%.*s0", STR_ARG(path)) : S(ARTIFACT_PROXY_SCHEME "0");
+    return from->p && to->p ? OK : err_nomem(err);
+}
+
 /* Directories that exist because roots of runs and models lie below this path of the proxy. */
 static enum status list_roots_below(struct view *v, struct str path, struct str after,
                                     struct artifact_info **out, size_t *n, size_t *cap,
                                     struct err *err)
 {
-    struct str from =
-        path.n ? arena_printf(v->arena, PROXY_ROOT "%.*s/", STR_ARG(path)) : S(PROXY_ROOT);
-    struct str to = path.n ? arena_printf(v->arena, PROXY_ROOT "%.*s0", STR_ARG(path))
-                           : S(ARTIFACT_PROXY_SCHEME "0");
-    struct str last = { NULL, 0 };
+    struct str last = { NULL, 0 }, from, to;
     struct q_root_range_row row;
     struct sql_stmt *stmt = NULL;
-    enum status st;
+    enum status st = roots_range(v->arena, path, &from, &to, err);
 
-    if (!from.p || !to.p) {
-        return err_nomem(err);
-    }
-    /* '0' follows '/' in byte order, so the range holds exactly what begins with "<path>/". */
-    st = q_root_range_open(v->conn, &stmt, from, to, err);
+    st = st ? st : q_root_range_open(v->conn, &stmt, from, to, err);
     while (!st && (st = q_root_range_next(stmt, &row, err)) == OK) {
         struct str rest = str_sub(row.uri, from.n, row.uri.n), name;
 
@@ -376,6 +378,57 @@ enum status artifact_work_submit(struct core *core, struct exec_job *job)
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
 
+static enum status is_a_file(struct str path, struct err *err)
+{
+    return err_field(err, ST_INVALID, "path", "'%.*s' is a file: it cannot hold other artifacts",
+                     STR_ARG(path));
+}
+
+/* A new root of a run or model must not lie below a file of the general root. */
+static enum status check_above(struct group *g, struct str uri, struct arena *a, struct err *err)
+{
+    struct q_root_get_row general;
+    struct str path = proxy_path_of(uri);
+    enum status st = path.n ? q_root_get(group_conn(g), a, S(PROXY_ROOT), &general, err) : OK;
+
+    if (!path.n || st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    while (path.n) {
+        struct q_artifact_get_row row;
+        struct str dir, name;
+
+        split_path(path, &dir, &name);
+        st = q_artifact_get(group_conn(g), a, general.id, dir, name, &row, err);
+        if (st == OK && row.kind == 1) {
+            return is_a_file(path, err);
+        }
+        if (st && st != ST_NOT_FOUND) {
+            return st;
+        }
+        path = dir;
+    }
+    return OK;
+}
+
+/* A file of the general root must not stand where roots of runs and models lie below. */
+static enum status check_below(struct group *g, const struct artifact_place *p, struct arena *a,
+                               struct err *err)
+{
+    struct q_root_range_row row;
+    struct sql_stmt *stmt = NULL;
+    struct str from, to;
+    enum status st = roots_range(a, p->path, &from, &to, err);
+
+    st = st ? st : q_root_range_open(group_conn(g), &stmt, from, to, err);
+    st = st ? st : q_root_range_next(stmt, &row, err);
+    sql_close(stmt);
+    if (st == OK) {
+        return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(p->path));
+    }
+    return st == ST_END ? OK : st;
+}
+
 static enum status find_root(struct group *g, const struct artifact_place *p, struct arena *a,
                              int64_t *id, struct err *err)
 {
@@ -389,9 +442,13 @@ static enum status find_root(struct group *g, const struct artifact_place *p, st
     if (st != ST_NOT_FOUND) {
         return st;
     }
-    st = q_counter_next(group_conn(g), a, S("root"), &next, err);
+    st = check_above(g, p->root_uri, a, err);
+    st = st ? st : q_counter_next(group_conn(g), a, S("root"), &next, err);
+    if (st) {
+        return st;
+    }
     *id = next.value;
-    return st ? st : q_root_insert(group_conn(g), *id, p->root_uri, p->owner, err);
+    return q_root_insert(group_conn(g), *id, p->root_uri, p->owner, err);
 }
 
 /* Every directory above the file exists afterwards; a file in the way is an error. */
@@ -408,8 +465,7 @@ static enum status make_dirs(struct group *g, struct arena *a, int64_t root, str
         split_path(dir, &above, &name);
         st = q_artifact_get(group_conn(g), a, root, above, name, &row, err);
         if (st == OK && row.kind == 1) {
-            return err_field(err, ST_INVALID, "path",
-                             "'%.*s' is a file: it cannot hold other artifacts", STR_ARG(dir));
+            return is_a_file(dir, err);
         }
         if (st == OK) {
             return OK; /* and so are those above it */
@@ -463,7 +519,8 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     if (st && st != ST_NOT_FOUND) {
         return st;
     }
-    st = insert_object(g, u, err);
+    st = str_eq_lit(p->place.root_uri, PROXY_ROOT) ? check_below(g, &p->place, op->arena, err) : OK;
+    st = st ? st : insert_object(g, u, err);
     return st ? st
               : q_artifact_put(group_conn(g), root, dir, name, 1, (int64_t)u->size,
                                str_of(u->sha256.b, sizeof(u->sha256.b)), group_now_ms(g), err);
@@ -478,14 +535,30 @@ void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *
     *p = (struct artifact_put){ .op = { .kind = &put_kind, .arena = a }, .core = core };
 }
 
+/* The roots of runs and models below a path of the proxy, with everything in them. */
+static enum status delete_roots_below(struct group *g, struct str path, struct arena *a,
+                                      struct err *err)
+{
+    struct str from, to;
+    int64_t n;
+    enum status st = roots_range(a, path, &from, &to, err);
+
+    st = st ? st : q_artifact_delete_roots(group_conn(g), from, to, &n, err);
+    return st ? st : q_root_delete_range(group_conn(g), from, to, &n, err);
+}
+
 static enum status delete_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
     struct str path = d->place.path, dir, name, from, to;
     struct q_root_get_row root;
     int64_t n;
-    enum status st = q_root_get(group_conn(g), op->arena, d->place.root_uri, &root, err);
+    enum status st = OK;
 
+    if (path.n && str_eq_lit(d->place.root_uri, PROXY_ROOT)) {
+        st = delete_roots_below(g, path, op->arena, err);
+    }
+    st = st ? st : q_root_get(group_conn(g), op->arena, d->place.root_uri, &root, err);
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }

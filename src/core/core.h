@@ -35,6 +35,16 @@ struct view {
     struct arena *arena;
 };
 
+/* Makes *s a copy in the view's arena: what a statement gives is gone with its next row. False when memory is out. */
+static inline bool view_keep(struct view *v, struct str *s)
+{
+    if (s->p) {
+        *s = arena_str(v->arena, *s);
+        return s->p != NULL;
+    }
+    return true;
+}
+
 /* A read on its way to a pool thread: run(job, view) is called there with that thread's connection and `arena`. */
 struct read_job {
     struct exec_job job;

@@ -171,12 +171,12 @@ static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_in
             in = of;
             cap = 0;
         }
-        if (!arena_grow(v->arena, (void **)&of->tags, of->tags_n, &cap, sizeof(*of->tags))) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
+            !arena_grow(v->arena, (void **)&of->tags, of->tags_n, &cap, sizeof(*of->tags))) {
             st = err_nomem(err);
             break;
         }
-        of->tags[of->tags_n++] =
-            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        of->tags[of->tags_n++] = (struct key_value){ row.key, row.value };
         if (str_eq_lit(row.key, CONTEXT_TAG)) {
             of->context = of->tags[of->tags_n - 1].value;
         }
@@ -196,13 +196,13 @@ enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct datase
     enum status st = q_dataset_inputs_of_run_open(v->conn, &stmt, run_uid, err);
 
     while (!st && (st = q_dataset_inputs_of_run_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)&d, count, &cap, sizeof(*d))) {
+        if (!view_keep(v, &row.name) || !view_keep(v, &row.digest) ||
+            !arena_grow(v->arena, (void **)&d, count, &cap, sizeof(*d))) {
             st = err_nomem(err);
             break;
         }
-        d[count++] = (struct dataset_input){ .uid = row.uid,
-                                             .name = arena_str(v->arena, row.name),
-                                             .digest = arena_str(v->arena, row.digest) };
+        d[count++] =
+            (struct dataset_input){ .uid = row.uid, .name = row.name, .digest = row.digest };
     }
     sql_close(stmt);
     st = st == ST_END ? OK : st;
@@ -228,11 +228,12 @@ enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **mo
     *model_ids = NULL;
     *n = 0;
     while (!st && (st = q_model_inputs_of_run_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)model_ids, *n, &cap, sizeof(**model_ids))) {
+        if (!view_keep(v, &row.mid) ||
+            !arena_grow(v->arena, (void **)model_ids, *n, &cap, sizeof(**model_ids))) {
             st = err_nomem(err);
             break;
         }
-        (*model_ids)[(*n)++] = arena_str(v->arena, row.mid);
+        (*model_ids)[(*n)++] = row.mid;
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -256,11 +257,12 @@ enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_o
                          STR_ARG(row.mid));
             break;
         }
-        if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+        if (!view_keep(v, &row.mid) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] = (struct model_output){ arena_str(v->arena, row.mid), step };
+        (*out)[(*n)++] = (struct model_output){ row.mid, step };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -280,14 +282,14 @@ enum status dataset_summaries(struct view *v, const int64_t *experiments, size_t
 
         st = q_dataset_summaries_open(v->conn, &stmt, experiments[i], (int64_t)(max - *out_n), err);
         while (!st && (st = q_dataset_summaries_next(stmt, &row, err)) == OK) {
-            if (!arena_grow(v->arena, (void **)out, *out_n, &cap, sizeof(**out))) {
+            if (!view_keep(v, &row.name) || !view_keep(v, &row.digest) ||
+                !view_keep(v, &row.context) ||
+                !arena_grow(v->arena, (void **)out, *out_n, &cap, sizeof(**out))) {
                 st = err_nomem(err);
                 break;
             }
-            (*out)[(*out_n)++] = (struct dataset_summary){
-                experiments[i], arena_str(v->arena, row.name), arena_str(v->arena, row.digest),
-                row.context.p ? arena_str(v->arena, row.context) : (struct str){ NULL, 0 }
-            };
+            (*out)[(*out_n)++] =
+                (struct dataset_summary){ experiments[i], row.name, row.digest, row.context };
         }
         sql_close(stmt);
         st = st == ST_END ? OK : st;

@@ -207,9 +207,30 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     return set_tags(group_conn(g), c->id, c->tags, c->tags_n, err);
 }
 
-static const struct write_kind create_kind = { .name = "experiment.create",
-                                               .validate = create_validate,
-                                               .sql = true };
+/* A later operation of the group may have asked for the new experiment by its number, which another one will get. */
+static void create_undo(struct write_op *op)
+{
+    struct experiment_create *c = WRITE_OP_OF(op, struct experiment_create);
+
+    cache_drop(c->core, c->id);
+}
+
+static const struct write_kind create_kind = {
+    .name = "experiment.create", .validate = create_validate, .undo = create_undo, .sql = true
+};
+
+/* Experiment 0 is made once: renaming it does not bring back another of its name. */
+static enum status default_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct q_experiment_get_row row;
+    enum status st = q_experiment_get(group_conn(g), op->arena, 0, &row, err);
+
+    return st == ST_NOT_FOUND ? create_validate(op, g, err) : st ? st : ST_EXISTS;
+}
+
+static const struct write_kind default_kind = {
+    .name = "experiment.default", .validate = default_validate, .undo = create_undo, .sql = true
+};
 
 void experiment_create_init(struct experiment_create *c, struct core *core, struct arena *a)
 {
@@ -228,6 +249,7 @@ enum status experiments_ensure_default(struct core *core, struct err *err)
         return err_nomem(err);
     }
     experiment_create_init(&c, core, a);
+    c.op.kind = &default_kind;
     c.name = S("Default");
     st = seq_run(core->seq, &c.op, err);
     arena_free(a);
@@ -359,12 +381,12 @@ static enum status read_tags(struct view *v, struct experiment *x, struct err *e
     enum status st = q_experiment_tags_open(v->conn, &stmt, x->id, err);
 
     while (!st && (st = q_experiment_tags_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)&x->tags, x->tags_n, &cap, sizeof(*x->tags))) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
+            !arena_grow(v->arena, (void **)&x->tags, x->tags_n, &cap, sizeof(*x->tags))) {
             st = err_nomem(err);
             break;
         }
-        x->tags[x->tags_n++] =
-            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        x->tags[x->tags_n++] = (struct key_value){ row.key, row.value };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -423,15 +445,16 @@ static enum status read_all(struct view *v, struct all *all, struct err *err)
     enum status st = q_experiment_all_open(v->conn, &stmt, err);
 
     while (!st && (st = q_experiment_all_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)&all->x, all->n, &all->cap, sizeof(*all->x))) {
+        if (!view_keep(v, &row.name) || !view_keep(v, &row.artifact_location) ||
+            !arena_grow(v->arena, (void **)&all->x, all->n, &all->cap, sizeof(*all->x))) {
             st = err_nomem(err);
             break;
         }
         all->x[all->n++] =
             (struct experiment){ .id = row.id,
                                  .uid = row.uid,
-                                 .name = arena_str(v->arena, row.name),
-                                 .artifact_location = arena_str(v->arena, row.artifact_location),
+                                 .name = row.name,
+                                 .artifact_location = row.artifact_location,
                                  .lifecycle = row.lifecycle ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE,
                                  .create_ms = row.create_ms,
                                  .update_ms = row.update_ms };
@@ -450,12 +473,12 @@ static enum status read_all(struct view *v, struct all *all, struct err *err)
             continue; /* made after the first statement */
         }
         x = &all->x[at];
-        if (!arena_grow(v->arena, (void **)&x->tags, x->tags_n, &all->tag_cap, sizeof(*x->tags))) {
+        if (!view_keep(v, &tag.key) || !view_keep(v, &tag.value) ||
+            !arena_grow(v->arena, (void **)&x->tags, x->tags_n, &all->tag_cap, sizeof(*x->tags))) {
             st = err_nomem(err);
             break;
         }
-        x->tags[x->tags_n++] =
-            (struct key_value){ arena_str(v->arena, tag.key), arena_str(v->arena, tag.value) };
+        x->tags[x->tags_n++] = (struct key_value){ tag.key, tag.value };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

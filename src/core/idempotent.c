@@ -1,8 +1,30 @@
 /* core/idempotent.c - a write operation that remembers it has run. */
 #include "core/idempotent.h"
+#include "base/utf8.h"
 #include "gen/sql/queries.h"
 
 enum { KEPT_MS = 24 * 3600 * 1000 };
+
+enum status idempotent_check_key(struct str key, struct err *err)
+{
+    bool good = key.n > 0 && key.n <= IDEMPOTENT_KEY_MAX && utf8_valid(key);
+
+    for (size_t i = 0; good && i < key.n; i++) {
+        good = (unsigned char)key.p[i] >= 0x20 && key.p[i] != 0x7f;
+    }
+    return good ? OK
+                : err_field(err, ST_INVALID, "Idempotency-Key",
+                            "an idempotency key has 1 to %d characters of UTF-8 text",
+                            IDEMPOTENT_KEY_MAX);
+}
+
+/* Rows older than a day go with the next new one, so that the table holds a day's keys. */
+static enum status expire(struct group *g, int64_t now, struct err *err)
+{
+    int64_t n;
+
+    return q_idempotency_expire(group_conn(g), now - KEPT_MS, &n, err);
+}
 
 static enum status validate(struct write_op *op, struct group *g, struct err *err)
 {
@@ -35,6 +57,7 @@ static enum status validate(struct write_op *op, struct group *g, struct err *er
     st = i->kept.p ? q_idempotency_put(group_conn(g), i->principal, i->key, request, 200, i->kept,
                                        now, err)
                    : err_nomem(err);
+    st = st ? st : expire(g, now, err);
     if (st && i->inner->kind->undo) {
         i->inner->kind->undo(i->inner);
     }

@@ -24,6 +24,8 @@ struct idempotent {
     bool replayed; /* inner did not run: `kept` is what was remembered then */
     struct str kept;
 };
+/* ST_INVALID for a key that cannot be kept: empty, too long, or not text. */
+enum status idempotent_check_key(struct str key, struct err *err);
 void idempotent_init(struct idempotent *i, struct write_op *inner, struct arena *a);
 
 #endif

@@ -46,43 +46,63 @@ static enum status set_tags(struct group *g, int64_t uid, const struct key_value
     return st;
 }
 
+struct keyed {
+    struct key_value item;
+    size_t at;
+};
+
 static int by_key(const void *a, const void *b)
 {
-    return str_cmp(((const struct key_value *)a)->key, ((const struct key_value *)b)->key);
+    const struct keyed *x = a, *y = b;
+    int c = str_cmp(x->item.key, y->item.key);
+
+    return c ? c : x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* Fills what the answer of a creation shows. A repeated tag key keeps its last value, as the store does. */
+/* Sorts by key; of equal keys only the last one stays, as in the store. `order` lends its room. */
+static size_t sort_unique(struct key_value *items, size_t n, struct keyed *order)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        order[i] = (struct keyed){ items[i], i };
+    }
+    if (n) {
+        qsort(order, n, sizeof(*order), by_key);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i + 1 == n || !str_eq(order[i].item.key, order[i + 1].item.key)) {
+            items[kept++] = order[i].item;
+        }
+    }
+    return kept;
+}
+
+/* Fills what the answer of a creation shows. */
 static enum status fill_created(struct logged_model_create *c, struct group *g, struct err *err)
 {
     struct logged_model *m = &c->model;
+    struct keyed *order = ARENA_ARRAY(c->op.arena, struct keyed, MAX_OF(c->params_n, c->tags_n));
 
+    m->tags = ARENA_ARRAY(c->op.arena, struct key_value, c->tags_n);
+    m->params = ARENA_ARRAY(c->op.arena, struct key_value, c->params_n);
+    if (!order || !m->tags || !m->params) {
+        return err_nomem(err);
+    }
+    if (c->params_n) {
+        memcpy(m->params, c->params, c->params_n * sizeof(*m->params));
+    }
+    if (c->tags_n) {
+        memcpy(m->tags, c->tags, c->tags_n * sizeof(*m->tags));
+    }
+    m->params_n = sort_unique(m->params, c->params_n, order);
+    m->tags_n = sort_unique(m->tags, c->tags_n, order);
     m->status = LOGGED_MODEL_PENDING;
     m->lifecycle = LIFECYCLE_ACTIVE;
     m->experiment = c->experiment;
     m->model_type = c->model_type;
     m->source_run_id = c->source_run_id;
     m->create_ms = m->update_ms = group_now_ms(g);
-    m->params = c->params;
-    m->params_n = c->params_n;
-    m->tags = ARENA_ARRAY(c->op.arena, struct key_value, c->tags_n);
-    if (!m->tags) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < c->tags_n; i++) {
-        size_t at = 0;
-
-        while (at < m->tags_n && !str_eq(m->tags[at].key, c->tags[i].key)) {
-            at++;
-        }
-        m->tags[at] = c->tags[i];
-        m->tags_n = MAX_OF(m->tags_n, at + 1);
-    }
-    if (m->params_n) {
-        qsort(m->params, m->params_n, sizeof(*m->params), by_key);
-    }
-    if (m->tags_n) {
-        qsort(m->tags, m->tags_n, sizeof(*m->tags), by_key);
-    }
     return OK;
 }
 
@@ -242,12 +262,12 @@ static enum status read_items(struct view *v, int64_t uid, enum prop_scope scope
     *out = NULL;
     *n = 0;
     while (!st && (st = q_prop_texts_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] =
-            (struct key_value){ arena_str(v->arena, row.key), arena_str(v->arena, row.value) };
+        (*out)[(*n)++] = (struct key_value){ row.key, row.value };
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -305,15 +325,13 @@ static enum status read_metrics(struct view *v, struct logged_model *m, struct e
     enum status st = q_model_series_of_model_open(v->conn, &stmt, m->uid, err);
 
     while (!st && (st = q_model_series_of_model_next(stmt, &row, err)) == OK) {
-        if (!arena_grow(v->arena, (void **)&rows, n, &rows_cap, sizeof(*rows))) {
+        if (!view_keep(v, &row.rid) || !view_keep(v, &row.dataset_name) ||
+            !view_keep(v, &row.dataset_digest) ||
+            !arena_grow(v->arena, (void **)&rows, n, &rows_cap, sizeof(*rows))) {
             st = err_nomem(err);
             break;
         }
-        rows[n] = row;
-        rows[n].rid = arena_str(v->arena, row.rid);
-        rows[n].dataset_name = arena_str(v->arena, row.dataset_name);
-        rows[n].dataset_digest = arena_str(v->arena, row.dataset_digest);
-        n++;
+        rows[n++] = row;
     }
     sql_close(stmt);
     st = st == ST_END ? OK : st;

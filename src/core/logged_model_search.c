@@ -1,4 +1,5 @@
-/* core/logged_model_search.c - finding logged models: rows are read whole, offered to the search driver, and the page kept.
+/* core/logged_model_search.c - finding logged models: each is offered to the search driver, which keeps the page.
+ * Models are read one at a time; those of the page are read again at the end.
  * A metric filter holds if any of the model's values holds; `datasets` of the request narrow which values count, and without
  * metric filters select the models that have any value on one of them. Ordering takes the value with the latest (timestamp, step). */
 #include "base/buf.h"
@@ -6,6 +7,8 @@
 #include "core/search/driver.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
+
+enum { ROOM_MAX = 256 << 20 };
 
 struct row {
     struct logged_model model;
@@ -172,7 +175,8 @@ static enum status ids_of(struct view *v, int64_t experiment, struct str **ids, 
             st = err_nomem(err);
             break;
         }
-        (*ids)[(*n)++] = arena_str(v->arena, row.mid);
+        (*ids)[*n] = arena_str(v->arena, row.mid);
+        st = (*ids)[(*n)++].p ? OK : err_nomem(err);
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -196,15 +200,38 @@ static struct str scope_of(struct view *v, const struct logged_model_search *in)
     return out;
 }
 
-enum status logged_model_search(struct view *v, const struct logged_model_search *in,
-                                struct logged_model **out, size_t *n, struct str *next_token,
-                                struct err *err)
+/* Every model is read into room that is used again: an experiment may have more than fits into memory. */
+static enum status offer_all(struct view *v, const struct logged_model_search *in,
+                             struct searcher *s, const struct str *ids, size_t n, struct err *err)
 {
     static const struct search_row_ops ops = { .text = row_text,
                                                .integer = row_integer,
                                                .metric = row_metric,
                                                .metric_any = row_metric_any,
                                                .goal = row_goal };
+    struct arena *room = arena_new(ROOM_MAX);
+    struct view scratch = *v;
+    enum status st = room ? OK : err_nomem(err);
+
+    scratch.arena = room;
+    for (size_t i = 0; !st && i < n; i++) {
+        struct row row = { .in = in };
+
+        st = logged_model_get(&scratch, ids[i], false, &row.model, err);
+        if (!st && (searcher_filter(s)->has_metrics || has_dataset(&row))) {
+            st = searcher_offer(s, &ops, &row, i, err);
+        }
+        st = st == ST_NOT_FOUND ? OK : st; /* deleted meanwhile */
+        arena_reset(room);
+    }
+    arena_free(room);
+    return st;
+}
+
+enum status logged_model_search(struct view *v, const struct logged_model_search *in,
+                                struct logged_model **out, size_t *n, struct str *next_token,
+                                struct err *err)
+{
     struct search_request request = { .entity = SEARCH_LOGGED_MODELS,
                                       .filter = in->filter,
                                       .fields = in->order_by,
@@ -213,41 +240,28 @@ enum status logged_model_search(struct view *v, const struct logged_model_search
                                       .page = in->page };
     struct searcher *s;
     struct str *ids = NULL;
-    struct row *rows = NULL;
-    size_t ids_n = 0, cap = 0;
+    size_t ids_n = 0, cap = 0, found_n = 0;
     uint64_t *handles;
-    enum status st = searcher_new(&s, &request, v->arena, err);
+    enum status st = request.scope.p ? searcher_new(&s, &request, v->arena, err) : err_nomem(err);
 
     *out = NULL;
     *n = 0;
     for (size_t i = 0; !st && i < in->experiments_n; i++) {
         st = ids_of(v, in->experiments[i], &ids, &ids_n, &cap, err);
     }
-    rows = st ? NULL : ARENA_ARRAY(v->arena, struct row, ids_n);
-    if (!st && !rows) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; !st && i < ids_n; i++) {
-        rows[i].in = in;
-        st = logged_model_get(v, ids[i], false, &rows[i].model, err);
-        if (st == ST_NOT_FOUND) {
-            st = OK; /* deleted meanwhile */
-            continue;
-        }
-        if (!st && (searcher_filter(s)->has_metrics || has_dataset(&rows[i]))) {
-            st = searcher_offer(s, &ops, &rows[i], i, err);
-        }
-    }
-    st = st ? st : searcher_end(s, &handles, n, next_token, err);
+    st = st ? st : offer_all(v, in, s, ids, ids_n, err);
+    st = st ? st : searcher_end(s, &handles, &found_n, next_token, err);
     if (st) {
         return st;
     }
-    *out = ARENA_ARRAY(v->arena, struct logged_model, *n);
+    *out = ARENA_ARRAY(v->arena, struct logged_model, found_n);
     if (!*out) {
         return err_nomem(err);
     }
-    for (size_t i = 0; i < *n; i++) {
-        (*out)[i] = rows[handles[i]].model;
+    for (size_t i = 0; !st && i < found_n; i++) {
+        st = logged_model_get(v, ids[handles[i]], false, &(*out)[*n], err);
+        *n += st == OK;
+        st = st == ST_NOT_FOUND ? OK : st; /* deleted meanwhile */
     }
-    return OK;
+    return st;
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { POINTS_MAX = 50000000 };
+enum { POINTS_MAX = 50000000, ROOM_MAX = 256 << 20 };
 
 static int by_step(const void *a, const void *b)
 {
@@ -17,6 +17,10 @@ static int by_step(const void *a, const void *b)
     }
     if (x->timestamp_ms != y->timestamp_ms) {
         return x->timestamp_ms < y->timestamp_ms ? -1 : 1;
+    }
+    /* NaN stands behind every number, so that the order is total: qsort() may do anything with one that is not. */
+    if (isnan(x->value) || isnan(y->value)) {
+        return (isnan(x->value) ? 1 : 0) - (isnan(y->value) ? 1 : 0);
     }
     return x->value < y->value ? -1 : x->value > y->value;
 }
@@ -63,15 +67,20 @@ static size_t thin(struct point *p, size_t n, size_t max)
     return kept;
 }
 
+/* `room` holds the whole history of the run meanwhile. */
 static enum status one_run(struct view *v, const struct metric_interval *in, struct str run_id,
-                           struct interval_row **out, size_t *n, size_t *cap, struct err *err)
+                           struct arena *room, struct interval_row **out, size_t *n, size_t *cap,
+                           struct err *err)
 {
+    struct view scratch = *v;
     struct point *points;
     size_t count, kept = 0;
     bool more;
-    enum status st =
-        run_metric_history(v, run_id, in->key, NULL, POINTS_MAX, &points, &count, &more, err);
+    enum status st;
 
+    scratch.arena = room;
+    st = run_metric_history(&scratch, run_id, in->key, NULL, POINTS_MAX, &points, &count, &more,
+                            err);
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }
@@ -96,13 +105,16 @@ static enum status one_run(struct view *v, const struct metric_interval *in, str
 enum status metric_interval(struct view *v, const struct metric_interval *in,
                             struct interval_row **out, size_t *n, struct err *err)
 {
+    struct arena *room = arena_new(ROOM_MAX);
     size_t cap = 0;
-    enum status st = OK;
+    enum status st = room ? OK : err_nomem(err);
 
     *out = NULL;
     *n = 0;
     for (size_t i = 0; !st && i < in->run_ids_n; i++) {
-        st = one_run(v, in, in->run_ids[i], out, n, &cap, err);
+        st = one_run(v, in, in->run_ids[i], room, out, n, &cap, err);
+        arena_reset(room);
     }
+    arena_free(room);
     return st;
 }

@@ -1,7 +1,8 @@
 /* core/metric_interval.h - one metric of many runs, thinned for a chart.
- * The rows of all runs are thinned on one common set of steps, so that curves can be compared, and the answer is bounded:
- * at most about `max` rows per run, first and last step of every run always among them, and per bucket of steps the points
- * with the smallest and the largest value are kept, so that no spike is lost.
+ * Each run is thinned by itself, so that its curve does not change with the company it is shown in: first and last row always
+ * stay, the rows between them are cut into buckets of equal count, and of each bucket the rows with the smallest and the largest
+ * value stay, so that no spike is lost. At most `max` rows per run come out; a run with fewer is returned whole. Runs are
+ * read one after the other into room that is used again.
  * Thread rule: a pool thread. */
 #ifndef CAIRN_CORE_METRIC_INTERVAL_H
 #define CAIRN_CORE_METRIC_INTERVAL_H
@@ -13,7 +14,7 @@ struct metric_interval {
     size_t run_ids_n;
     struct str key;
     int64_t first_step, last_step;
-    size_t max; /* rows of the answer per run */
+    size_t max; /* rows of the answer per run, at least 1 */
 };
 struct interval_row {
     struct str run_id;

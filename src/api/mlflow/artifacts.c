@@ -378,6 +378,15 @@ static void fail_put(struct put_call *p)
     call_error(p->call, p->st, &p->err);
 }
 
+/* The cap of upload-artifact, also for bodies that do not say their length. */
+static enum status check_size(struct put_call *p, uint64_t size)
+{
+    return !p->run_id.p || size <= UPLOAD_MAX
+               ? OK
+               : err_field(&p->err, ST_INVALID, "data",
+                           "Artifact size is too large. Max size is 10MB.");
+}
+
 static void work(struct exec_job *job, unsigned worker)
 {
     struct put_call *p = CONTAINER_OF(job, struct put_call, work);
@@ -389,7 +398,8 @@ static void work(struct exec_job *job, unsigned worker)
         http_send_error(p->call->req, &p->err);
         return;
     case WORK_PIECE:
-        p->st = artifact_upload_piece(&p->upload, p->bytes, &p->err);
+        p->st = check_size(p, p->upload.size + p->bytes.n);
+        p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->bytes, &p->err);
         if (p->st) {
             fail_put(p);
         } else {
@@ -400,9 +410,6 @@ static void work(struct exec_job *job, unsigned worker)
     }
     if (p->run_id.p && p->upload.size == 0) {
         p->st = err_field(&p->err, ST_INVALID, "data", "Request must specify data.");
-    } else if (p->run_id.p && p->upload.size > UPLOAD_MAX) {
-        p->st =
-            err_field(&p->err, ST_INVALID, "data", "Artifact size is too large. Max size is 10MB.");
     } else {
         p->st = artifact_upload_end(&p->upload, &p->err);
     }

@@ -239,7 +239,7 @@ static const struct msg_field mlflow_dataset_input_fields[] = {
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 1, .bit = 0,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_dataset_input, tags),
       .off_n = offsetof(struct mlflow_dataset_input, tags_n), .size = sizeof(struct mlflow_input_tag),
-      .msg = &mlflow_input_tag_desc },
+      .max_items = 1000, .msg = &mlflow_input_tag_desc },
     { .name = S_INIT("dataset"), .json = S_INIT("dataset"), .label = "dataset", .number = 2, .bit = 1,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REQUIRED, .off = offsetof(struct mlflow_dataset_input, dataset),
       .size = sizeof(struct mlflow_dataset), .msg = &mlflow_dataset_desc },
@@ -341,7 +341,7 @@ static const struct msg_field mlflow_create_experiment_fields[] = {
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 3, .bit = 2,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_create_experiment, tags),
       .off_n = offsetof(struct mlflow_create_experiment, tags_n), .size = sizeof(struct mlflow_experiment_tag),
-      .msg = &mlflow_experiment_tag_desc },
+      .max_items = 1000, .msg = &mlflow_experiment_tag_desc },
 };
 const struct msg_desc mlflow_create_experiment_desc = {
     .name = "mlflow.CreateExperiment", .fields = mlflow_create_experiment_fields,
@@ -554,7 +554,7 @@ static const struct msg_field mlflow_create_run_fields[] = {
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 9, .bit = 4,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_create_run, tags),
       .off_n = offsetof(struct mlflow_create_run, tags_n), .size = sizeof(struct mlflow_run_tag),
-      .msg = &mlflow_run_tag_desc },
+      .max_items = 1000, .msg = &mlflow_run_tag_desc },
 };
 const struct msg_desc mlflow_create_run_desc = {
     .name = "mlflow.CreateRun", .fields = mlflow_create_run_fields, .size = sizeof(struct mlflow_create_run),
@@ -792,11 +792,11 @@ static const struct msg_field mlflow_log_inputs_fields[] = {
     { .name = S_INIT("datasets"), .json = S_INIT("datasets"), .label = "datasets", .number = 2, .bit = 1,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_log_inputs, datasets),
       .off_n = offsetof(struct mlflow_log_inputs, datasets_n), .size = sizeof(struct mlflow_dataset_input),
-      .msg = &mlflow_dataset_input_desc },
+      .max_items = 1000, .msg = &mlflow_dataset_input_desc },
     { .name = S_INIT("models"), .json = S_INIT("models"), .label = "models", .number = 3, .bit = 2,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_log_inputs, models),
       .off_n = offsetof(struct mlflow_log_inputs, models_n), .size = sizeof(struct mlflow_model_input),
-      .msg = &mlflow_model_input_desc },
+      .max_items = 1000, .msg = &mlflow_model_input_desc },
 };
 const struct msg_desc mlflow_log_inputs_desc = {
     .name = "mlflow.LogInputs", .fields = mlflow_log_inputs_fields, .size = sizeof(struct mlflow_log_inputs),
@@ -810,7 +810,7 @@ static const struct msg_field mlflow_log_outputs_fields[] = {
     { .name = S_INIT("models"), .json = S_INIT("models"), .label = "models", .number = 2, .bit = 1,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,
       .off = offsetof(struct mlflow_log_outputs, models), .off_n = offsetof(struct mlflow_log_outputs, models_n),
-      .size = sizeof(struct mlflow_model_output), .msg = &mlflow_model_output_desc },
+      .size = sizeof(struct mlflow_model_output), .max_items = 1000, .msg = &mlflow_model_output_desc },
 };
 const struct msg_desc mlflow_log_outputs_desc = {
     .name = "mlflow.LogOutputs", .fields = mlflow_log_outputs_fields, .size = sizeof(struct mlflow_log_outputs),
@@ -1183,11 +1183,12 @@ static const struct msg_field mlflow_create_logged_model_fields[] = {
     { .name = S_INIT("params"), .json = S_INIT("params"), .label = "params", .number = 5, .bit = 4,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_create_logged_model, params),
       .off_n = offsetof(struct mlflow_create_logged_model, params_n),
-      .size = sizeof(struct mlflow_logged_model_parameter), .msg = &mlflow_logged_model_parameter_desc },
+      .size = sizeof(struct mlflow_logged_model_parameter), .max_items = 1000,
+      .msg = &mlflow_logged_model_parameter_desc },
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 6, .bit = 5,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_create_logged_model, tags),
       .off_n = offsetof(struct mlflow_create_logged_model, tags_n), .size = sizeof(struct mlflow_logged_model_tag),
-      .msg = &mlflow_logged_model_tag_desc },
+      .max_items = 1000, .msg = &mlflow_logged_model_tag_desc },
 };
 const struct msg_desc mlflow_create_logged_model_desc = {
     .name = "mlflow.CreateLoggedModel", .fields = mlflow_create_logged_model_fields,
@@ -1349,7 +1350,7 @@ static const struct msg_field mlflow_set_logged_model_tags_fields[] = {
     { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 2, .bit = 1,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct mlflow_set_logged_model_tags, tags),
       .off_n = offsetof(struct mlflow_set_logged_model_tags, tags_n),
-      .size = sizeof(struct mlflow_logged_model_tag), .msg = &mlflow_logged_model_tag_desc },
+      .size = sizeof(struct mlflow_logged_model_tag), .max_items = 1000, .msg = &mlflow_logged_model_tag_desc },
 };
 const struct msg_desc mlflow_set_logged_model_tags_desc = {
     .name = "mlflow.SetLoggedModelTags", .fields = mlflow_set_logged_model_tags_fields,
@@ -1377,7 +1378,8 @@ static const struct msg_field mlflow_log_logged_model_params_fields[] = {
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
       .off = offsetof(struct mlflow_log_logged_model_params, params),
       .off_n = offsetof(struct mlflow_log_logged_model_params, params_n),
-      .size = sizeof(struct mlflow_logged_model_parameter), .msg = &mlflow_logged_model_parameter_desc },
+      .size = sizeof(struct mlflow_logged_model_parameter), .max_items = 1000,
+      .msg = &mlflow_logged_model_parameter_desc },
 };
 const struct msg_desc mlflow_log_logged_model_params_desc = {
     .name = "mlflow.LogLoggedModelParams", .fields = mlflow_log_logged_model_params_fields,

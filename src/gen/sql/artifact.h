@@ -91,4 +91,10 @@ enum status q_artifact_delete_below(struct sql_conn *q_conn, int64_t root, struc
 enum status q_artifact_delete_root(struct sql_conn *q_conn, int64_t root, int64_t *q_n,
                                    struct err *q_err) ATTR_CHECK;
 
+enum status q_artifact_delete_roots(struct sql_conn *q_conn, struct str from_uri, struct str to_uri,
+                                    int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+enum status q_root_delete_range(struct sql_conn *q_conn, struct str from_uri, struct str to_uri,
+                                int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -368,6 +368,48 @@ enum status q_artifact_delete_root(struct sql_conn *q_conn, int64_t root, int64_
     return sql_exec(q_conn, &query_artifact_delete_root, q_in, q_n, q_err);
 }
 
+static const unsigned char artifact_delete_roots_in[] = { SQL_TEXT, SQL_TEXT };
+static const struct sql_query query_artifact_delete_roots = {
+    .name = "artifact_delete_roots", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 2, .out_n = 0,
+    .in = artifact_delete_roots_in,
+    .text = { "DELETE FROM artifact WHERE root IN (SELECT id FROM root WHERE uri >= ?1 AND "
+              "uri < ?2)",
+              "DELETE FROM artifact WHERE root IN (SELECT id FROM root WHERE uri >= $1 AND "
+              "uri < $2)" },
+};
+
+enum status q_artifact_delete_roots(struct sql_conn *q_conn, struct str from_uri, struct str to_uri,
+                                    int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = from_uri },
+        { .s = to_uri },
+    };
+
+    return sql_exec(q_conn, &query_artifact_delete_roots, q_in, q_n, q_err);
+}
+
+static const unsigned char root_delete_range_in[] = { SQL_TEXT, SQL_TEXT };
+static const struct sql_query query_root_delete_range = {
+    .name = "root_delete_range", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 2, .out_n = 0,
+    .in = root_delete_range_in,
+    .text = { "DELETE FROM root WHERE uri >= ?1 AND uri < ?2",
+              "DELETE FROM root WHERE uri >= $1 AND uri < $2" },
+};
+
+enum status q_root_delete_range(struct sql_conn *q_conn, struct str from_uri, struct str to_uri,
+                                int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = from_uri },
+        { .s = to_uri },
+    };
+
+    return sql_exec(q_conn, &query_root_delete_range, q_in, q_n, q_err);
+}
+
 static const struct sql_query *const area_artifact[] = {
     &query_object_get,
     &query_object_insert,
@@ -382,5 +424,7 @@ static const struct sql_query *const area_artifact[] = {
     &query_artifact_delete,
     &query_artifact_delete_below,
     &query_artifact_delete_root,
+    &query_artifact_delete_roots,
+    &query_root_delete_range,
 };
 /* clang-format on */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #define FORMAT_TEXT "cairn-blobs 1\n"
@@ -16,6 +17,8 @@ enum { PLACE_MAX = 4096, POOL_THREADS = 2, POOL_QUEUE_MAX = 4096, FORMAT_MAX = 4
 
 struct blob_store {
     struct exec_pool *pool;
+    /* Folders of objects/ whose own name is durable. Relaxed order: a folder made durable twice does no harm. */
+    _Atomic bool folder_durable[256];
     char dir[PLACE_MAX / 2];
 };
 
@@ -41,7 +44,20 @@ static enum status remove_leftover(void *ctx, const char *name, struct err *err)
     return OK;
 }
 
-static enum status check_format(const struct blob_store *s, struct err *err)
+/* What goes wrong in the folder is never the fault of a client who sends or asks for bytes. */
+static enum status as_io(enum status st, struct err *err)
+{
+    if (st == ST_NOT_FOUND || st == ST_EXISTS) {
+        st = ST_IO;
+        if (err) {
+            err->code = st;
+        }
+    }
+    return st;
+}
+
+/* *is_new: the folder has no FORMAT yet. Nothing is written into a folder of another format. */
+static enum status check_format(const struct blob_store *s, bool *is_new, struct err *err)
 {
     struct arena *a = arena_new(64 * 1024);
     char path[PLACE_MAX];
@@ -53,11 +69,13 @@ static enum status check_format(const struct blob_store *s, struct err *err)
     }
     snprintf(path, sizeof(path), "%s/FORMAT", s->dir);
     st = fs_read_file(a, path, FORMAT_MAX, &text, err);
-    if (st == ST_NOT_FOUND) {
-        st = fs_write_atomic(path, FORMAT_TEXT, sizeof(FORMAT_TEXT) - 1, 0600, err);
-    } else if (!st && !str_eq_lit(text, FORMAT_TEXT)) {
-        st = err_set(err, ST_INVALID, "the blob folder has another format: \"%.*s\"",
-                     STR_ARG(str_trim(text)));
+    *is_new = st == ST_NOT_FOUND;
+    if (*is_new) {
+        st = OK;
+    } else if ((!st && !str_eq_lit(text, FORMAT_TEXT)) || st == ST_TOO_BIG) {
+        text = st ? S("too long") : str_sub(str_trim(text), 0, 40);
+        st =
+            err_set(err, ST_INVALID, "the blob folder has another format: \"%.*s\"", STR_ARG(text));
         err_hint(
             err,
             "open it with the version of cairn that wrote it, or choose another folder with --blobs");
@@ -66,10 +84,32 @@ static enum status check_format(const struct blob_store *s, struct err *err)
     return st;
 }
 
+static enum status prepare(struct blob_store *s, struct err *err)
+{
+    char path[PLACE_MAX];
+    bool is_new = false;
+    enum status st = fs_mkdirs(s->dir, err);
+
+    st = st ? st : check_format(s, &is_new, err);
+    if (st) {
+        return st;
+    }
+    snprintf(path, sizeof(path), "%s/objects", s->dir);
+    st = fs_mkdirs(path, err);
+    snprintf(path, sizeof(path), "%s/tmp", s->dir);
+    st = st ? st : fs_mkdirs(path, err);
+    st = st ? st : fs_each(path, remove_leftover, s, err);
+    if (!st && is_new) {
+        /* Last: a folder with FORMAT is complete, and syncing it made the other names durable as well. */
+        snprintf(path, sizeof(path), "%s/FORMAT", s->dir);
+        st = fs_write_atomic(path, FORMAT_TEXT, sizeof(FORMAT_TEXT) - 1, 0600, err);
+    }
+    return st;
+}
+
 enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
 {
     struct blob_store *s = mem_zalloc(1, sizeof(*s));
-    char path[PLACE_MAX];
     enum status st;
 
     *out = NULL;
@@ -78,26 +118,16 @@ enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
     }
     if ((size_t)snprintf(s->dir, sizeof(s->dir), "%s", dir) >= sizeof(s->dir)) {
         st = err_set(err, ST_INVALID, "the path of the blob folder is too long");
-        goto out;
+    } else {
+        st = prepare(s, err);
     }
-    snprintf(path, sizeof(path), "%s/objects", s->dir);
-    st = fs_mkdirs(path, err);
-    if (st) goto out;
-    snprintf(path, sizeof(path), "%s/tmp", s->dir);
-    st = fs_mkdirs(path, err);
-    if (st) goto out;
-    st = check_format(s, err);
-    if (st) goto out;
-    st = fs_each(path, remove_leftover, s, err);
-    if (st) goto out;
-    st = exec_pool_new(&s->pool, "blob", POOL_THREADS, POOL_QUEUE_MAX, err);
-out:
+    st = st ? st : exec_pool_new(&s->pool, "blob", POOL_THREADS, POOL_QUEUE_MAX, err);
     if (st) {
         mem_free(s);
-    } else {
-        *out = s;
+        return st;
     }
-    return st;
+    *out = s;
+    return OK;
 }
 
 void blob_close(struct blob_store *s)
@@ -153,7 +183,7 @@ enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, str
     snprintf(w->tmp, sizeof(w->tmp), "%s/tmp/%s", s->dir, name);
     w->fd = sys.open(w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (w->fd < 0) {
-        enum status st = err_errno(err, errno, "cannot begin an upload");
+        enum status st = as_io(err_errno(err, errno, "cannot begin an upload"), err);
 
         sha256_free(w->sha);
         mem_free(w);
@@ -171,7 +201,7 @@ enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct er
         sha256_update(w->sha, p, n);
         w->size += n;
     }
-    return st;
+    return as_io(st, err);
 }
 
 void blob_write_abort(struct blob_writer *w)
@@ -185,6 +215,26 @@ void blob_write_abort(struct blob_writer *w)
     sys.unlink(w->tmp);
     sha256_free(w->sha);
     mem_free(w);
+}
+
+/* Makes the folder of an object and its name durable: also when another thread, or a process that died, has just made it. */
+static enum status make_folder(struct blob_store *s, const struct digest *d, const char *folder,
+                               struct err *err)
+{
+    _Atomic bool *durable = &s->folder_durable[d->b[0]];
+    char above[PLACE_MAX];
+    enum status st;
+
+    if (atomic_load_explicit(durable, memory_order_relaxed)) {
+        return OK;
+    }
+    snprintf(above, sizeof(above), "%s/objects", s->dir);
+    st = fs_mkdirs(folder, err);
+    st = st ? st : fs_sync_dir(above, err);
+    if (!st) {
+        atomic_store_explicit(durable, true, memory_order_relaxed);
+    }
+    return st;
 }
 
 enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_t *size,
@@ -208,7 +258,7 @@ enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_
         st = err_errno(err, errno, "cannot close an upload");
         goto out;
     }
-    st = fs_mkdirs(folder, err);
+    st = make_folder(w->store, sha256, folder, err);
     if (st) goto out;
     FAILPOINT("blob.write.before_rename");
     /* Replacing an equal file is harmless: readers keep the old one open, and the bytes are the same. */
@@ -227,7 +277,7 @@ out:
         sha256_free(w->sha);
         mem_free(w);
     }
-    return st;
+    return as_io(st, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */

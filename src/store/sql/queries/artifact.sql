@@ -60,3 +60,11 @@ DELETE FROM artifact WHERE root = $1 AND (dir = $2 OR (dir >= $3 AND dir < $4));
 -- name: artifact_delete_root :execrows
 -- in: root int
 DELETE FROM artifact WHERE root = $1;
+
+-- name: artifact_delete_roots :execrows
+-- in: from_uri text, to_uri text
+DELETE FROM artifact WHERE root IN (SELECT id FROM root WHERE uri >= $1 AND uri < $2);
+
+-- name: root_delete_range :execrows
+-- in: from_uri text, to_uri text
+DELETE FROM root WHERE uri >= $1 AND uri < $2;
