@@ -25,6 +25,7 @@ enum cli_exit {
 };
 
 struct cli;
+struct target;
 
 struct cli_command {
     const char *noun;
@@ -78,6 +79,7 @@ struct cli {
     const char **args;
     unsigned arg_n;
     struct conf project, user; /* .cairn.conf, cairn.conf */
+    struct target *target;     /* api.h; NULL until the first call */
     const char *user_path;     /* where cairn.conf is or would be; NULL if unknown */
 };
 

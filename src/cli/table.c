@@ -1,6 +1,8 @@
 /* cli/table.c - the table of commands that talk to a server or need none: one row each. */
-#include "cli/cli.h"
+#include "cli/api.h"
 #include "cli/cli_int.h"
+#include "cli/commands.h"
+#include "cli/render.h"
 
 static enum status find_help(struct cli *cli, const struct cli_command **out, struct err *err)
 {
@@ -75,15 +77,222 @@ static const struct opt_row help_rows[] = {
       .doc = "the page of commands of the manual" },
 };
 
+/* ---- version ------------------------------------------------------------------------------------------------------ */
+
+/* The server is asked only if something names one: without, this is a local command. */
+static void ask_server(struct cli *cli, struct cell cells[])
+{
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    enum status st;
+
+    if (!cli->globals.server && !cli->globals.context) {
+        return;
+    }
+    st = api_call(cli, "GET", "/api/cairn/v1/version", (struct str){ NULL, 0 }, &answer, &err);
+    if (st) {
+        cli_warn(cli, "%s", err.message);
+        return;
+    }
+    cells[1] = cell_text(jv_text(answer, "version"));
+    cells[2] = cell_text(str_cstr(cli->target->url));
+    cells[3] = cell_text(jv_text(answer, "database"));
+    cells[4] = cell_text(jv_text(answer, "mlflow"));
+}
+
+int version(struct cli *cli)
+{
+    static const struct column columns[] = {
+        { "version", "CAIRN", COLUMN_NAME },
+        { "server_version", "SERVER", 0 },
+        { "server", "AT", 0 },
+        { "database", "DATABASE", 0 },
+        { "mlflow", "MLFLOW", 0 },
+    };
+    struct cell cells[ARRAY_N(columns)] = { cell_text(S(CAIRN_VERSION)) };
+    struct render r;
+    struct err err = ERR_INIT;
+    enum status st;
+
+    ask_server(cli, cells);
+    if (cli->format == CLI_TABLE && !cli->fields) {
+        out_printf(OUT_STDOUT, "cairn %s\n", CAIRN_VERSION);
+        if (cells[1].kind == CELL_TEXT) {
+            out_printf(OUT_STDOUT, "server %.*s at %.*s: %.*s, as MLflow %.*s\n",
+                       STR_ARG(cells[1].s), STR_ARG(cells[2].s), STR_ARG(cells[3].s),
+                       STR_ARG(cells[4].s));
+        }
+        return CLI_DONE;
+    }
+    st = render_begin(&r, cli, columns, ARRAY_N(columns), true, &err);
+    st = st ? st : render_row(&r, cells, &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+#define AT(member) .off = offsetof(struct ls_flags, member)
+static const struct opt_row run_ls_rows[] = {
+    { .name = "experiment",
+      .letter = 'e',
+      .type = OPT_LIST,
+      .arg = "NAME|ID",
+      AT(experiment),
+      .doc = "runs of these experiments; without it of all" },
+    { .name = "filter",
+      .type = OPT_TEXT,
+      .arg = "EXPR",
+      AT(filter),
+      .doc = "what runs have to meet: metrics.acc > 0.9 and params.opt = 'adam'" },
+    { .name = "sort", .type = OPT_LIST, .arg = "EXPR", AT(sort), .doc = "order: metrics.loss ASC" },
+    { .name = "limit",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "100",
+      .min = "1",
+      .max = "1000000",
+      AT(limit),
+      .doc = "at most so many" },
+    { .name = "all", .type = OPT_BOOL, AT(all), .doc = "without a limit" },
+    { .name = "deleted", .type = OPT_BOOL, AT(deleted), .doc = "deleted runs instead" },
+};
+static const struct opt_row experiment_ls_rows[] = {
+    { .name = "filter", .type = OPT_TEXT, .arg = "EXPR", AT(filter), .doc = "name LIKE 'vision%'" },
+    { .name = "sort", .type = OPT_LIST, .arg = "EXPR", AT(sort), .doc = "order: name ASC" },
+    { .name = "limit",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "100",
+      .min = "1",
+      .max = "1000000",
+      AT(limit),
+      .doc = "at most so many" },
+    { .name = "all", .type = OPT_BOOL, AT(all), .doc = "without a limit" },
+    { .name = "deleted", .type = OPT_BOOL, AT(deleted), .doc = "deleted experiments instead" },
+};
+#undef AT
+static const struct opt_row context_set_rows[] = {
+    { .name = "server",
+      .type = OPT_TEXT,
+      .arg = "URL",
+      .off = offsetof(struct context_flags, server),
+      .doc = "its address" },
+    { .name = "token-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      .off = offsetof(struct context_flags, token_file),
+      .doc = "file with the token to send there" },
+};
+static const struct opt_row login_rows[] = {
+    { .name = "with-token",
+      .type = OPT_BOOL,
+      .off = offsetof(struct login_flags, with_token),
+      .doc = "read the token from stdin" },
+    { .name = "name",
+      .type = OPT_TEXT,
+      .arg = "NAME",
+      .off = offsetof(struct login_flags, name),
+      .doc = "name of the context; without it made from the address" },
+};
+
+/* ---- the table ------------------------------------------------------------------------------------------------------ */
+
 #define OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
+#define EXAMPLES(...)                                                                              \
+    .examples = (const char *const[])                                                              \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 
 static const struct cli_command rows[] = {
+    { .noun = "run",
+      .verb = "ls",
+      .summary = "List runs",
+      OPTIONS(run_ls_rows, struct ls_flags),
+      EXAMPLES("cairn run ls --experiment digits --sort 'metrics.accuracy DESC' --limit 10",
+               "cairn run ls --filter \"params.opt = 'adam'\" -o csv=run_id,params.lr,metrics.loss",
+               "cairn run ls -o name | head -1"),
+      .run = run_ls },
+    { .noun = "run",
+      .verb = "show",
+      .args = "RUN",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Show one run: its id, the beginning of it, or its name",
+      EXAMPLES("cairn run show 4f2c", "cairn run show gifted-otter-12 -o json"),
+      .run = run_show },
+    { .noun = "experiment",
+      .verb = "ls",
+      .summary = "List experiments",
+      OPTIONS(experiment_ls_rows, struct ls_flags),
+      EXAMPLES("cairn experiment ls -o name"),
+      .run = experiment_ls },
+    { .noun = "context", .verb = "ls", .summary = "List the named servers", .run = context_ls },
+    { .noun = "context",
+      .verb = "use",
+      .args = "NAME",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Use a named server from now on",
+      .run = context_use },
+    { .noun = "context",
+      .verb = "set",
+      .args = "NAME",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Name a server",
+      OPTIONS(context_set_rows, struct context_flags),
+      EXAMPLES(
+          "cairn context set team --server https://cairn.example.com --token-file ~/.cairn-token"),
+      .run = context_set },
+    { .noun = "context",
+      .verb = "rm",
+      .args = "NAME",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Forget a named server",
+      .run = context_rm },
+    { .noun = "login",
+      .args = "URL",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Keep a token for a server and use that server",
+      .detail =
+          "The token is read from stdin, tried, and kept in a file that only its owner can read.",
+      OPTIONS(login_rows, struct login_flags),
+      EXAMPLES("cairn login https://cairn.example.com --with-token < token.txt"),
+      .run = login },
+    { .noun = "logout",
+      .args = "[NAME]",
+      .args_max = 1,
+      .summary = "Forget the token of a named server",
+      .run = logout },
+    { .noun = "config",
+      .verb = "explain",
+      .summary = "Show every option, its value and where that comes from",
+      EXAMPLES("cairn config explain -o wide"),
+      .run = config_explain },
+    { .noun = "completion",
+      .args = "SHELL",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Print the completion script of bash, zsh or fish",
+      EXAMPLES("source <(cairn completion bash)"),
+      .run = completion },
     { .noun = "help",
       .args = "[NOUN [VERB]]",
       .args_max = 3,
       .summary = "Explain a command",
-      .examples = (const char *const[]){ "cairn help run ls", "cairn help --man > cairn.1", NULL },
       OPTIONS(help_rows, struct help_flags),
+      EXAMPLES("cairn help run ls", "cairn help --man > cairn.1"),
       .run = run_help },
+    { .noun = "version",
+      .summary = "Show the version of cairn, and of the server if one is named",
+      EXAMPLES("cairn version --server http://127.0.0.1:5757 -o json"),
+      .run = version },
 };
 const struct cli_table cli_builtin = { rows, ARRAY_N(rows) };

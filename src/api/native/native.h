@@ -3,8 +3,8 @@
  * Tokens, checks and backups are for operators: a caller with a token, or one that shows the token of the data folder
  * (api->local), whatever the mode of authentication.
  * Thread rule: tables are immutable; the functions run where their view belongs. */
-#ifndef CAIRN_API_NATIVE_H
-#define CAIRN_API_NATIVE_H
+#ifndef CAIRN_API_NATIVE_NATIVE_H
+#define CAIRN_API_NATIVE_NATIVE_H
 
 #include "api/call.h"
 #include "gen/native/native.h"

@@ -1,0 +1,40 @@
+/* cli/api.h - which server a command talks to, and talking to it.
+ * The server: --server, else --context, each from flag, environment, .cairn.conf or cairn.conf, the stronger layer first;
+ * without any, the server of ./cairn-data (or CAIRN_DATA), else http://127.0.0.1:5757, which is said on stderr.
+ * The token: --token-file, else that of the context, else the one a login kept for exactly that server. A server that a
+ * .cairn.conf names (a file that comes with a checkout) gets none but what the user's own cairn.conf keeps for it.
+ * Ownership: everything lies in the arena of the command. Thread rule: the main thread. */
+#ifndef CAIRN_CLI_API_H
+#define CAIRN_CLI_API_H
+
+#include "cli/cli.h"
+#include "cli/jv.h"
+
+struct target {
+    const char *url;    /* without a slash at the end */
+    const char *socket; /* of a server of this machine, or NULL */
+    const char *token;  /* or NULL */
+    bool guessed;       /* nothing named it */
+};
+
+/* Finds the server. */
+enum status api_target(struct cli *cli, struct target *out, struct err *err) ATTR_CHECK;
+/* The server whose data folder this is, when it runs: url, socket and token from the folder. ST_NOT_FOUND if none does. */
+enum status api_target_of_data(struct cli *cli, const char *data, struct target *out,
+                               struct err *err) ATTR_CHECK;
+/* Sends and parses; an answer that is no success becomes an error. *out may be NULL for an empty answer. */
+enum status api_send(struct cli *cli, const struct target *t, const char *method, const char *path,
+                     struct str body, struct jv **out, struct err *err) ATTR_CHECK;
+/* The same to the server of api_target(). body p NULL: none. */
+enum status api_call(struct cli *cli, const char *method, const char *path, struct str body,
+                     struct jv **out, struct err *err) ATTR_CHECK;
+/* The address without slashes at its end; ST_INVALID if it is none. */
+enum status api_clean_url(struct cli *cli, const char *url, const char **out,
+                          struct err *err) ATTR_CHECK;
+/* Percent-encoded for one segment of a path or a value of a query. p NULL when memory is out. */
+struct str api_escape(struct arena *a, struct str s);
+/* First line of a file, without white space; for tokens. */
+enum status api_read_token(struct cli *cli, const char *path, const char **out,
+                           struct err *err) ATTR_CHECK;
+
+#endif
