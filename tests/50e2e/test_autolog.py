@@ -82,6 +82,6 @@ def test_keras_on_jax(client, autolog):
     assert {"loss", "accuracy"} <= set(got.data.metrics)
     history = client.get_metric_history(run.info.run_id, "loss")
     assert len(history) == 4
-    assert got.data.params["optimizer_name"].lower() == "adam"
+    assert got.data.params["optimizer_name"].lower().startswith("adam")
     loaded = mlflow.keras.load_model(info.model_uri)
     assert np.allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
