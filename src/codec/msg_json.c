@@ -561,13 +561,13 @@ static enum status get_object(struct dec *d, const struct msg_desc *desc, void *
     uint64_t seen[3] = { 0 }, aliased = 0;
     size_t guess = 0;
     bool more, first = true;
-    enum spelling sp;
+    enum spelling sp = BY_NAME;
     enum status st;
 
     msg_reset(desc, out);
     st = enter(d);
     for (; !st; first = false) {
-        const struct msg_field *f;
+        const struct msg_field *f = NULL;
 
         st = next_element(d, '}', first, &more);
         if (st || !more) break;

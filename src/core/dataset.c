@@ -85,7 +85,7 @@ static enum status find_model(struct run_links *l, struct group *g, struct str m
 static enum status links_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_links *l = WRITE_OP_OF(op, struct run_links);
-    int64_t run, exp, model;
+    int64_t run, exp, model = 0;
     bool added;
     enum status st = run_require_active(g, l->run_id, &run, &exp, err);
 

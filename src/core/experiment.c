@@ -65,31 +65,29 @@ static void cache_drop(struct core *core, int64_t id)
     mem_free(int_map_remove(&core->experiments->by_id, (uint64_t)id));
 }
 
-/* The entry of an experiment as the group sees it; valid until the next call. */
-static enum status cache_find(struct core *core, struct group *g, int64_t id,
-                              const struct cached **out, struct err *err)
+/* The entry of an experiment as the group sees it, valid until the next call; NULL after filling *err. */
+static const struct cached *cache_find(struct core *core, struct group *g, int64_t id,
+                                       struct err *err)
 {
     struct experiments *x = core->experiments;
     struct cached *c = int_map_get(&x->by_id, (uint64_t)id);
-    struct q_experiment_get_row row;
+    struct q_experiment_get_row row = { 0 };
     struct arena *a;
     enum status st;
 
-    *out = c;
     if (c) {
-        return OK;
+        return c;
     }
     a = arena_new(1 << 20);
     if (!a) {
-        return err_nomem(err);
+        err_nomem(err);
+        return NULL;
     }
     st = q_experiment_get(group_conn(g), a, id, &row, err);
-    if (st == ST_NOT_FOUND) {
-        st = err_field(err, ST_NOT_FOUND, "experiment_id",
-                       "No Experiment with id=%" PRId64 " exists", id);
-        goto out;
-    }
     if (st) {
+        if (st == ST_NOT_FOUND) {
+            err_field(err, st, "experiment_id", "No Experiment with id=%" PRId64 " exists", id);
+        }
         goto out;
     }
     if (x->by_id.n >= CACHE_MAX) {
@@ -98,27 +96,26 @@ static enum status cache_find(struct core *core, struct group *g, int64_t id,
     c = mem_alloc(sizeof(*c) + row.artifact_location.n);
     if (!c || int_map_put(&x->by_id, (uint64_t)id, c)) {
         mem_free(c);
-        st = err_nomem(err);
+        c = NULL;
+        err_nomem(err);
         goto out;
     }
     c->uid = row.uid;
     c->lifecycle = row.lifecycle ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE;
     c->location_n = row.artifact_location.n;
     memcpy(c->location, row.artifact_location.p, row.artifact_location.n);
-    *out = c;
 out:
     arena_free(a);
-    return st;
+    return c;
 }
 
 enum status experiment_require_active(struct core *core, struct group *g, int64_t id,
                                       struct err *err)
 {
-    const struct cached *c;
-    enum status st = cache_find(core, g, id, &c, err);
+    const struct cached *c = cache_find(core, g, id, err);
 
-    if (st) {
-        return st;
+    if (!c) {
+        return err->code;
     }
     if (c->lifecycle != LIFECYCLE_ACTIVE) {
         return err_field(err, ST_INVALID, "experiment_id",
@@ -132,9 +129,10 @@ enum status experiment_require_active(struct core *core, struct group *g, int64_
 struct str experiment_artifact_location(struct core *core, struct group *g, int64_t id,
                                         struct arena *a)
 {
-    const struct cached *c;
+    struct err ignored = ERR_INIT;
+    const struct cached *c = cache_find(core, g, id, &ignored);
 
-    if (cache_find(core, g, id, &c, NULL)) {
+    if (!c) {
         return (struct str){ NULL, 0 };
     }
     return arena_str(a, str_of(c->location, c->location_n));
@@ -142,9 +140,10 @@ struct str experiment_artifact_location(struct core *core, struct group *g, int6
 
 int64_t experiment_uid(struct core *core, struct group *g, int64_t id)
 {
-    const struct cached *c;
+    struct err ignored = ERR_INIT;
+    const struct cached *c = cache_find(core, g, id, &ignored);
 
-    return cache_find(core, g, id, &c, NULL) ? 0 : c->uid;
+    return c ? c->uid : 0;
 }
 
 /* ---- writes -------------------------------------------------------------------------------------------------------------- */
@@ -260,11 +259,11 @@ static enum status rename_validate(struct write_op *op, struct group *g, struct 
 {
     struct experiment_rename *r = WRITE_OP_OF(op, struct experiment_rename);
     struct q_experiment_get_by_name_row taken;
-    const struct cached *c;
-    enum status st = cache_find(r->core, g, r->id, &c, err);
+    const struct cached *c = cache_find(r->core, g, r->id, err);
+    enum status st;
 
-    if (st) {
-        return st;
+    if (!c) {
+        return err->code;
     }
     if (c->lifecycle != LIFECYCLE_ACTIVE) {
         return err_set(err, ST_INVALID_STATE, "Cannot rename a non-active experiment.");
@@ -294,11 +293,11 @@ void experiment_rename_init(struct experiment_rename *r, struct core *core, stru
 static enum status lifecycle_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct experiment_lifecycle *l = WRITE_OP_OF(op, struct experiment_lifecycle);
-    const struct cached *c;
-    enum status st = cache_find(l->core, g, l->id, &c, err);
+    const struct cached *c = cache_find(l->core, g, l->id, err);
+    enum status st;
 
-    if (st) {
-        return st;
+    if (!c) {
+        return err->code;
     }
     if (c->lifecycle == l->to) {
         return err_field(err, ST_NOT_FOUND, "experiment_id",

@@ -5,8 +5,8 @@
  * deleted without a sync of its folder may be back. Writes do not change bytes around them (powersafe overwrite).
  * Faults: from a chosen operation on the power is off (everything fails), or single operations fail.
  * Everything is drawn from the seed. Thread rule: one thread. */
-#ifndef CAIRN_TESTS_SIMVFS_H
-#define CAIRN_TESTS_SIMVFS_H
+#ifndef CAIRN_TESTS_25SIMULATE_SIMVFS_H
+#define CAIRN_TESTS_25SIMULATE_SIMVFS_H
 
 #include <stdbool.h>
 #include <stddef.h>
