@@ -225,6 +225,8 @@ static enum status error_of(struct cli *cli, const struct client_answer *answer,
     } else {
         err_set(err, st, "%s answers with HTTP status %d", url, answer->status);
     }
+    err->retry_after_s =
+        answer->status == 503 ? 1 : 0; /* tells a server that is busy from one that is not there */
     if (hint.n) {
         err_hint(err, "%.*s", STR_ARG(hint));
     } else if (st == ST_UNAUTHENTICATED) {

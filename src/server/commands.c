@@ -14,6 +14,13 @@ static int serve(struct cli *cli)
 #define SERVER_OPTIONS                                                                             \
     .opts = server_rows, .opts_n = SERVER_ROWS_N, .opts_bytes = sizeof(struct server_options)
 
+#define STORE_OPTIONS SERVER_OPTIONS, .short_help = true
+#define EXAMPLES(...)                                                                              \
+    .examples = (const char *const[])                                                              \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
 static const struct cli_command rows[] = {
     { .noun = "server",
       .summary = "Run the server",
@@ -27,5 +34,56 @@ static const struct cli_command rows[] = {
               "cairn server --store postgresql://cairn@db/cairn --data /var/lib/cairn", NULL },
       SERVER_OPTIONS,
       .run = serve },
+    { .noun = "server",
+      .verb = "doctor",
+      .summary = "Look at what a server here needs: store, disk, clock, limits, libraries",
+      .detail =
+          "Measures for about a second how fast the disk of the data folder syncs. Exit code 7: something has to be done.",
+      EXAMPLES("cairn server doctor --data ~/cairn"),
+      STORE_OPTIONS,
+      .run = command_doctor },
+    { .noun = "server",
+      .verb = "check",
+      .summary = "Check every invariant of a store",
+      .detail =
+          "Asks the server that has the store open, or opens it. Exit code 7: the rows that break a rule are listed.",
+      EXAMPLES("cairn server check --data ~/cairn", "cairn server check -o jsonl"),
+      STORE_OPTIONS,
+      .run = command_check },
+    { .noun = "server",
+      .verb = "backup",
+      .args = "DEST",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Copy a store, also while it is in use, into a new folder",
+      .detail =
+          "On SQLite the folder holds the database of one moment and all bytes that it names: a server can be started on\n"
+          "it. On PostgreSQL it holds the bytes; pg_dump copies the database, before this. Bytes on the same file system\n"
+          "are hard links. DEST/manifest.jsonl lists every object; it appears when everything is there.",
+      EXAMPLES("cairn server backup /backup/cairn-monday --data ~/cairn"),
+      STORE_OPTIONS,
+      .run = command_backup },
+    { .noun = "server",
+      .verb = "token add",
+      .args = "NAME [PRINCIPAL]",
+      .args_min = 1,
+      .args_max = 2,
+      .summary = "Make a token; it is printed once",
+      EXAMPLES("cairn server token add alice --data ~/cairn > alice.token"),
+      STORE_OPTIONS,
+      .run = command_token_add },
+    { .noun = "server",
+      .verb = "token ls",
+      .summary = "List the tokens",
+      STORE_OPTIONS,
+      .run = command_token_ls },
+    { .noun = "server",
+      .verb = "token rm",
+      .args = "NAME",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Revoke a token, at once",
+      STORE_OPTIONS,
+      .run = command_token_rm },
 };
 const struct cli_table server_commands = { rows, ARRAY_N(rows) };

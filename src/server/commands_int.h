@@ -4,4 +4,11 @@
 
 #include "server/options.h"
 
+int command_token_add(struct cli *cli);
+int command_token_ls(struct cli *cli);
+int command_token_rm(struct cli *cli);
+int command_check(struct cli *cli);
+int command_backup(struct cli *cli);
+int command_doctor(struct cli *cli);
+
 #endif
