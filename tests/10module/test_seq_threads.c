@@ -182,6 +182,8 @@ TEST_LIMIT(writers_and_readers, 120)
     T_ST_ERR(run_each(&v, &exp, 1, VIEW_ALL, sum_points, &sum, &err), OK, &err);
     T_INT(sum, WRITERS * PER_WRITER);
     core_close(w.core);
+    exec_event_free(reader.done);
+    exec_event_free(w.done);
     arena_free(reader.job.arena);
     arena_free(a);
 }
