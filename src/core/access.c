@@ -223,12 +223,13 @@ bool token_new(char text[TOKEN_TEXT_MAX], struct digest *sha256)
 static enum status add_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct token_add *t = WRITE_OP_OF(op, struct token_add);
+    int64_t added = 0;
     enum status st =
         q_token_insert(group_conn(g), t->name, str_of(t->sha256.b, sizeof(t->sha256.b)),
-                       t->principal, group_now_ms(g), err);
+                       t->principal, group_now_ms(g), &added, err);
 
-    if (st == ST_EXISTS) {
-        return err_field(err, st, "name", "token %.*s exists already", STR_ARG(t->name));
+    if (!st && !added) {
+        return err_field(err, ST_EXISTS, "name", "token %.*s exists already", STR_ARG(t->name));
     }
     return st;
 }

@@ -18,10 +18,11 @@ static enum status add_params(struct group *g, int64_t uid, const struct key_val
                               struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
-        enum status st =
-            q_prop_insert_text(group_conn(g), uid, PROP_PARAM, items[i].key, items[i].value, err);
+        int64_t added = 0;
+        enum status st = q_prop_insert_text(group_conn(g), uid, PROP_PARAM, items[i].key,
+                                            items[i].value, &added, err);
 
-        if (st == ST_EXISTS) {
+        if (!st && !added) {
             return err_field(
                 err, ST_INVALID, "params",
                 "Param with key '%.*s' was already logged for this model; params of logged models cannot be "

@@ -34,7 +34,8 @@ struct node_new {
     struct str ident;             /* the identity that the tongue gave it; may hold any bytes */
     struct str name, uri, digest; /* NULL p = none */
 };
-/* ST_EXISTS if the identity is taken. */
+/* ST_EXISTS if the identity is taken, which the engine may say only in a later call of the same validate(): ask with
+ * group_node_find() where it can happen. */
 enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid,
                            struct err *err);
 /* ST_NOT_FOUND (without text) if there is none. */

@@ -157,6 +157,7 @@ SQL_TEST(tokens_of_the_store)
     T_ST_ERR(corefix_run(&f, &t.op), OK, &f.err);
     T_ST(auth(a, "secret"), OK);
     T_ST(corefix_run(&f, &t.op), ST_EXISTS);
+    T_CSTR(f.err.message, "token ci exists already");
     t.sha256 = digest("other");
     T_ST(corefix_run(&f, &t.op), ST_EXISTS);
     T_ST(auth(a, "other"), ST_UNAUTHENTICATED);

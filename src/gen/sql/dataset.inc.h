@@ -160,12 +160,12 @@ static const struct sql_query query_dataset_summaries = {
               "m.ctx = x.uid JOIN node n ON n.uid = m.node AND n.type_id = 3 JOIN edge e ON "
               "e.src = n.uid AND e.role = 3 LEFT JOIN edge_tag t ON t.src = e.src AND t.dst "
               "= e.dst AND t.role = e.role AND t.key = 'mlflow.data.context' WHERE x.id = ?1 "
-              "ORDER BY n.name, n.digest LIMIT ?2",
+              "ORDER BY n.name, n.digest, t.value LIMIT ?2",
               "SELECT DISTINCT n.name, n.digest, t.value FROM experiment x JOIN member m ON "
               "m.ctx = x.uid JOIN node n ON n.uid = m.node AND n.type_id = 3 JOIN edge e ON "
               "e.src = n.uid AND e.role = 3 LEFT JOIN edge_tag t ON t.src = e.src AND t.dst "
               "= e.dst AND t.role = e.role AND t.key = 'mlflow.data.context' WHERE x.id = $1 "
-              "ORDER BY n.name, n.digest LIMIT $2" },
+              "ORDER BY n.name, n.digest, t.value LIMIT $2" },
 };
 
 enum status q_dataset_summaries_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t exp,

@@ -31,7 +31,7 @@ enum status q_prop_set_text(struct sql_conn *q_conn, int64_t uid, int64_t scope,
                             struct str value, struct err *q_err) ATTR_CHECK;
 
 enum status q_prop_insert_text(struct sql_conn *q_conn, int64_t uid, int64_t scope, struct str key,
-                               struct str value, struct err *q_err) ATTR_CHECK;
+                               struct str value, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
 enum status q_prop_delete(struct sql_conn *q_conn, int64_t uid, int64_t scope, struct str key,
                           int64_t *q_n, struct err *q_err) ATTR_CHECK;

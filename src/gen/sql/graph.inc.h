@@ -136,15 +136,17 @@ enum status q_prop_set_text(struct sql_conn *q_conn, int64_t uid, int64_t scope,
 
 static const unsigned char prop_insert_text_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT };
 static const struct sql_query query_prop_insert_text = {
-    .name = "prop_insert_text", .cached = true, .kind = SQL_EXEC,
+    .name = "prop_insert_text", .cached = true, .kind = SQL_EXECROWS,
     .in_n = 4, .out_n = 0,
     .in = prop_insert_text_in,
-    .text = { "INSERT INTO prop (uid, scope, key, vtype, s) VALUES (?1, ?2, ?3, 3, ?4)",
-              "INSERT INTO prop (uid, scope, key, vtype, s) VALUES ($1, $2, $3, 3, $4)" },
+    .text = { "INSERT INTO prop (uid, scope, key, vtype, s) VALUES (?1, ?2, ?3, 3, ?4) ON "
+              "CONFLICT (uid, scope, key) DO NOTHING",
+              "INSERT INTO prop (uid, scope, key, vtype, s) VALUES ($1, $2, $3, 3, $4) ON "
+              "CONFLICT (uid, scope, key) DO NOTHING" },
 };
 
 enum status q_prop_insert_text(struct sql_conn *q_conn, int64_t uid, int64_t scope, struct str key,
-                               struct str value, struct err *q_err)
+                               struct str value, int64_t *q_n, struct err *q_err)
 {
     struct sql_value q_in[4] = {
         { .i = uid },
@@ -153,7 +155,7 @@ enum status q_prop_insert_text(struct sql_conn *q_conn, int64_t uid, int64_t sco
         { .s = value },
     };
 
-    return sql_exec(q_conn, &query_prop_insert_text, q_in, NULL, q_err);
+    return sql_exec(q_conn, &query_prop_insert_text, q_in, q_n, q_err);
 }
 
 static const unsigned char prop_delete_in[] = { SQL_INT, SQL_INT, SQL_TEXT };

@@ -8,7 +8,8 @@ struct sql_conn;
 struct sql_stmt;
 
 enum status q_token_insert(struct sql_conn *q_conn, struct str name, struct str sha256,
-                           struct str principal, int64_t now_ms, struct err *q_err) ATTR_CHECK;
+                           struct str principal, int64_t now_ms, int64_t *q_n,
+                           struct err *q_err) ATTR_CHECK;
 
 struct q_token_all_row {
     struct str name;

@@ -2,15 +2,17 @@
 /* clang-format off */
 static const unsigned char token_insert_in[] = { SQL_TEXT, SQL_BLOB, SQL_TEXT, SQL_INT };
 static const struct sql_query query_token_insert = {
-    .name = "token_insert", .cached = true, .kind = SQL_EXEC,
+    .name = "token_insert", .cached = true, .kind = SQL_EXECROWS,
     .in_n = 4, .out_n = 0,
     .in = token_insert_in,
-    .text = { "INSERT INTO token (name, sha256, principal, create_ms) VALUES (?1, ?2, ?3, ?4)",
-              "INSERT INTO token (name, sha256, principal, create_ms) VALUES ($1, $2, $3, $4)" },
+    .text = { "INSERT INTO token (name, sha256, principal, create_ms) VALUES (?1, ?2, ?3, "
+              "?4) ON CONFLICT DO NOTHING",
+              "INSERT INTO token (name, sha256, principal, create_ms) VALUES ($1, $2, $3, "
+              "$4) ON CONFLICT DO NOTHING" },
 };
 
 enum status q_token_insert(struct sql_conn *q_conn, struct str name, struct str sha256,
-                           struct str principal, int64_t now_ms, struct err *q_err)
+                           struct str principal, int64_t now_ms, int64_t *q_n, struct err *q_err)
 {
     struct sql_value q_in[4] = {
         { .s = name },
@@ -19,7 +21,7 @@ enum status q_token_insert(struct sql_conn *q_conn, struct str name, struct str 
         { .i = now_ms },
     };
 
-    return sql_exec(q_conn, &query_token_insert, q_in, NULL, q_err);
+    return sql_exec(q_conn, &query_token_insert, q_in, q_n, q_err);
 }
 
 static const unsigned char token_all_out[] = { SQL_TEXT, SQL_BLOB, SQL_TEXT, SQL_INT };

@@ -31,4 +31,4 @@ JOIN member m ON m.ctx = x.uid
 JOIN node n ON n.uid = m.node AND n.type_id = 3
 JOIN edge e ON e.src = n.uid AND e.role = 3
 LEFT JOIN edge_tag t ON t.src = e.src AND t.dst = e.dst AND t.role = e.role AND t.key = 'mlflow.data.context'
-WHERE x.id = $1 ORDER BY n.name, n.digest LIMIT $2;
+WHERE x.id = $1 ORDER BY n.name, n.digest, t.value LIMIT $2;

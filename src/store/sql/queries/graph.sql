@@ -26,9 +26,10 @@ SELECT uid FROM ident WHERE ns = $1 AND scheme = $2 AND key = $3;
 INSERT INTO prop (uid, scope, key, vtype, s) VALUES ($1, $2, $3, 3, $4)
 ON CONFLICT (uid, scope, key) DO UPDATE SET vtype = 3, s = excluded.s, i = NULL, d = NULL, b = NULL;
 
--- name: prop_insert_text :exec
+-- name: prop_insert_text :execrows
 -- in: uid int, scope int, key text, value text
-INSERT INTO prop (uid, scope, key, vtype, s) VALUES ($1, $2, $3, 3, $4);
+INSERT INTO prop (uid, scope, key, vtype, s) VALUES ($1, $2, $3, 3, $4)
+ON CONFLICT (uid, scope, key) DO NOTHING;
 
 -- name: prop_delete :execrows
 -- in: uid int, scope int, key text

@@ -1,8 +1,9 @@
 -- token.sql - access tokens (only their SHA-256 is kept) and answers kept for repeated requests.
 
--- name: token_insert :exec
+-- name: token_insert :execrows
 -- in: name text, sha256 blob, principal text, now_ms int
-INSERT INTO token (name, sha256, principal, create_ms) VALUES ($1, $2, $3, $4);
+INSERT INTO token (name, sha256, principal, create_ms) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
 
 -- name: token_all :many
 -- out: name text, sha256 blob, principal text, create_ms int
