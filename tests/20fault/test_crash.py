@@ -4,7 +4,6 @@ random moments under load, and each failpoint that raises an error raises it; th
 The list of failpoints comes from the sources (tools/failpoints); one that the workload never passes fails the test.
 Needs a build with failpoints: any but release."""
 
-import functools
 import os
 import random
 import subprocess
@@ -97,16 +96,8 @@ def wait_for(condition, seconds=30):
     return True
 
 
-@functools.lru_cache(None)
-def has_check(binary):
-    return subprocess.run([binary, "server", "check", "--help"], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL).returncode == 0
-
-
 def check_store(server):
     """`cairn server check` finds nothing."""
-    if not has_check(server.binary):
-        return
     argv = [str(server.binary), "server", "check", "--data", str(server.data)]
     if server.store:
         argv += ["--store", server.store]
