@@ -5,6 +5,7 @@
 
 enum { NAME_SCRATCH_BYTES = 256 * 1024, PATH_DECODE_ROUNDS = 10, PATH_COMPONENT_MAX = 255 };
 
+#define PROXY_SCHEME "mlflow-artifacts:"
 #define BAD_CHARACTERS                                                                                          \
     "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and " \
     "slashes (/)."
@@ -59,6 +60,8 @@ static enum status invalid_value(struct err *err, const char *path, struct str v
     struct str quoted = { NULL, 0 };
     enum status st;
 
+    /* The message has no room for more; a value beyond the scratch space is still the caller's mistake, not ours. */
+    value = utf8_prefix(value, ERR_MESSAGE_MAX);
     if (a) {
         quoted = name_json_quoted(a, value);
     }
@@ -148,6 +151,9 @@ enum status name_check_key(struct str key, const char *path, struct err *err)
     if (key.n && key.p[0] != '/' && key.p[key.n - 1] != '/' && str_find(key, S("//")) == SIZE_MAX &&
         str_find_byte(key, '.', 0) == SIZE_MAX) {
         return OK;
+    }
+    if (key.n > NAME_SCRATCH_BYTES / 4) {
+        return invalid_value(err, path, key, ": the name is too long", (struct str){ NULL, 0 });
     }
     a = arena_new(NAME_SCRATCH_BYTES);
     if (!a) {
@@ -248,6 +254,34 @@ enum status name_check_run_id(struct str run_id, const char *path, struct err *e
     return good ? OK : invalid_value(err, path, run_id, ".", (struct str){ NULL, 0 });
 }
 
+/* The path below "mlflow-artifacts:/" or "mlflow-artifacts://host/" can be one of the artifact proxy. */
+static enum status check_proxied(struct str uri, size_t query, struct err *err)
+{
+    struct str path = str_sub(uri, sizeof(PROXY_SCHEME) - 1, MIN_OF(query, uri.n));
+    size_t host_end;
+    enum status st;
+
+    if (!str_starts(path, S("/"))) {
+        return err_field(err, ST_INVALID, "artifact_location",
+                         "Invalid artifact location '%.*s': a path follows 'mlflow-artifacts:/'",
+                         STR_ARG(uri));
+    }
+    if (str_starts(path, S("//")) && !str_starts(path, S("///"))) {
+        host_end = str_find_byte(path, '/', 2);
+        path = str_sub(path, MIN_OF(host_end, path.n), path.n);
+    }
+    while (str_starts(path, S("/"))) {
+        path = str_sub(path, 1, path.n);
+    }
+    st = name_check_artifact_path(path, err);
+    if (st == ST_INVALID) {
+        return err_field(err, st, "artifact_location",
+                         "Invalid artifact location '%.*s': its path cannot hold artifacts",
+                         STR_ARG(uri));
+    }
+    return st;
+}
+
 enum status name_check_artifact_location(struct str uri, struct err *err)
 {
     size_t query = str_find_byte(uri, '?', 0);
@@ -269,7 +303,7 @@ enum status name_check_artifact_location(struct str uri, struct err *err)
             "Invalid artifact path length. The length of the artifact path cannot be greater than %d characters.",
             NAME_ARTIFACT_LOCATION_MAX);
     }
-    return OK;
+    return str_starts(uri, S(PROXY_SCHEME)) ? check_proxied(uri, query, err) : OK;
 }
 
 static int hex_value(char c)

@@ -29,7 +29,8 @@ enum status name_check_experiment(struct str name, struct err *err);
 enum status name_check_experiment_tag(struct str key, struct str value, struct err *err);
 /* Not empty (when set), none of / : . % " '. */
 enum status name_check_logged_model(struct str name, struct err *err);
-/* An artifact location: no runs: scheme, no fragment, no parameters, no ".." in the query, at most 2048 characters. */
+/* An artifact location: no runs: scheme, no fragment, no parameters, no ".." in the query, at most 2048 characters; below
+ * "mlflow-artifacts:" a path that the artifact proxy takes. */
 enum status name_check_artifact_location(struct str uri, struct err *err);
 /* "Invalid value "x" for parameter 'run_id' supplied." */
 enum status name_check_run_id(struct str run_id, const char *path, struct err *err);

@@ -185,6 +185,40 @@ TEST(artifact_locations)
     T_ST(name_check_artifact_location(S("runs:/a/b"), &err), ST_INVALID);
     T_ST(name_check_artifact_location(S("s3://bucket/path#x"), &err), ST_INVALID);
     T_ST(name_check_artifact_location(S("s3://bucket/path?x=../y"), &err), ST_INVALID);
+    /* What the proxy would refuse with every single file is refused before a run exists. */
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:/"), &err), OK);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts://host:80/a/b/"), &err), OK);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts://host"), &err), OK);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:///a"), &err), OK);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:/a/../../etc"), &err), ST_INVALID);
+    T_CSTR(err.field, "artifact_location");
+    T_ST(name_check_artifact_location(S("mlflow-artifacts://host/../etc"), &err), ST_INVALID);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:/a/%2e%2e/b"), &err), ST_INVALID);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:/a\\b"), &err), ST_INVALID);
+    T_ST(name_check_artifact_location(S("mlflow-artifacts:a"), &err), ST_INVALID);
+    T_ST(name_check_artifact_location(S("s3://bucket/../x"), &err), OK); /* not ours */
+}
+
+/* However long a wrong value is, it is the caller's mistake and not a lack of memory. */
+TEST(huge_values_are_the_callers_mistake)
+{
+    struct arena *a = arena_new(8 << 20);
+    char *p = arena_alloc(a, 600000);
+    struct err err = ERR_INIT;
+    static const char fills[] = { '#', 'a', '.', '/' };
+
+    for (size_t i = 0; i < ARRAY_N(fills); i++) {
+        struct str s = str_of(p, 600000);
+
+        memset(p, fills[i], s.n);
+        T_ST(name_check_run_id(s, "run_id", &err), ST_INVALID);
+        T_ST(name_check_metric(s, "key", &err), ST_INVALID);
+        T_ST(name_check_tag(s, "key", &err), ST_INVALID);
+        T_ST(name_check_experiment(s, &err), ST_INVALID);
+        T_ST(name_check_artifact_path(s, &err), ST_INVALID);
+        T_ST(name_check_artifact_location(s, &err), ST_INVALID);
+    }
+    arena_free(a);
 }
 
 TEST(out_of_memory_is_said)
