@@ -247,7 +247,10 @@ static enum status no_verb(struct cli *cli, const char *noun, const char *word, 
 
     for (c = cli_next(cli, &t, &r); c; c = cli_next(cli, &t, &r)) {
         if (strcmp(c->noun, noun) == 0 && c->verb) {
+            const char *first = arena_cstr(cli->arena, str_of(c->verb, strcspn(c->verb, " ")));
+
             opt_nearest(str_cstr(word), c->verb, &best, &cost);
+            opt_nearest(str_cstr(word), first ? first : c->verb, &best, &cost);
         }
     }
     if (best) {
@@ -525,7 +528,7 @@ static int print_help(void (*fill)(struct buf *out, const struct cli *cli, const
 static void fill_command(struct buf *out, const struct cli *cli, const char *noun)
 {
     (void)noun;
-    help_command(out, cli->command);
+    help_command(out, cli, cli->command);
 }
 
 static void fill_noun(struct buf *out, const struct cli *cli, const char *noun)

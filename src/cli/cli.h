@@ -97,8 +97,8 @@ extern const size_t cli_global_rows_n;
 
 /* ---- help.c ------------------------------------------------------------------------------------------------------- */
 
-/* Everything about one command: summary, usage, examples, flags. */
-void help_command(struct buf *out, const struct cli_command *c);
+/* Everything about one command: summary, usage, examples, the verbs of its noun if it has none itself, flags. */
+void help_command(struct buf *out, const struct cli *cli, const struct cli_command *c);
 /* The verbs of a noun. */
 void help_noun(struct buf *out, const struct cli *cli, const char *noun);
 /* All nouns. */
@@ -107,8 +107,8 @@ void help_top(struct buf *out, const struct cli *cli);
 void help_man(struct buf *out, const struct cli *cli);
 /* The manual's page of commands. */
 void help_markdown(struct buf *out, const struct cli *cli);
-/* A table of options in Markdown: flag, environment, file, default, meaning. */
-void help_options_markdown(struct buf *out, const struct opt_row *rows, size_t n);
+/* The manual's page of the options of the command `server`. */
+void help_options(struct buf *out, const struct cli *cli);
 /* The rows cairn itself brings: help, completion, config, context, login, run, experiment, version. */
 extern const struct cli_table cli_builtin;
 

@@ -278,6 +278,9 @@ int login(struct cli *cli)
     st = st ? st
             : api_send(cli, &t, "GET", "/api/cairn/v1/version", (struct str){ NULL, 0 }, &answer,
                        &err);
+    if (st == ST_UNAUTHENTICATED) {
+        err_hint(&err, "nothing was kept: ask for a new token (cairn server token add NAME)");
+    }
     st = st ? st : keep_token(cli, name, t.url, token, &err);
     if (!st) {
         cli_note(cli, "the context %s is now in use: %s", name, t.url);

@@ -104,7 +104,36 @@ static void put_usage(struct buf *out, const struct cli_command *c)
     }
 }
 
-void help_command(struct buf *out, const struct cli_command *c)
+static void put_command_line(struct buf *out, const struct cli_command *c)
+{
+    size_t from = out->n, width;
+
+    buf_put_lit(out, "  ");
+    put_usage(out, c);
+    width = out->n - from;
+    while (width++ < 40) {
+        buf_put_u8(out, ' ');
+    }
+    buf_printf(out, " %s\n", c->summary);
+}
+
+/* The other commands of a noun that is a command itself. */
+static void put_verbs(struct buf *out, const struct cli *cli, const struct cli_command *self)
+{
+    const struct cli_command *c;
+    size_t t = 0, r = 0;
+    bool any = false;
+
+    for (c = cli_next(cli, &t, &r); c && !self->verb; c = cli_next(cli, &t, &r)) {
+        if (c != self && strcmp(c->noun, self->noun) == 0) {
+            buf_put_cstr(out, any ? "" : "\nCommands:\n");
+            put_command_line(out, c);
+            any = true;
+        }
+    }
+}
+
+void help_command(struct buf *out, const struct cli *cli, const struct cli_command *c)
 {
     buf_printf(out, "%s\n\n", c->summary);
     if (c->detail) {
@@ -119,20 +148,8 @@ void help_command(struct buf *out, const struct cli_command *c)
             buf_printf(out, "  %s\n", *e);
         }
     }
+    put_verbs(out, cli, c);
     put_flags(out, c);
-}
-
-static void put_command_line(struct buf *out, const struct cli_command *c)
-{
-    size_t from = out->n, width;
-
-    buf_put_lit(out, "  ");
-    put_usage(out, c);
-    width = out->n - from;
-    while (width++ < 40) {
-        buf_put_u8(out, ' ');
-    }
-    buf_printf(out, " %s\n", c->summary);
 }
 
 void help_noun(struct buf *out, const struct cli *cli, const char *noun)
@@ -306,35 +323,76 @@ static void markdown_flags(struct buf *out, const struct opt_row *rows, size_t n
     }
 }
 
-void help_options_markdown(struct buf *out, const struct opt_row *rows, size_t n)
+static void options_row(struct buf *out, const struct opt_row *row)
+{
+    struct buf flag = BUF_INIT(512);
+
+    put_flag(&flag, row);
+    buf_put_u8(&flag, 0);
+    buf_put_lit(out, "| ");
+    put_code(out, flag.failed ? row->name : flag.p);
+    buf_put_lit(out, " | ");
+    put_code(out, row->env);
+    buf_put_lit(out, " | ");
+    put_code(out, row->key);
+    buf_put_lit(out, " | ");
+    put_code(out, row->def);
+    buf_put_lit(out, " | ");
+    if (row->choices) {
+        put_cell(out, row->choices);
+    } else if (row->min || row->max) {
+        buf_printf(out, "%s to %s", row->min ? row->min : "0", row->max ? row->max : "any");
+    }
+    buf_put_lit(out, " | ");
+    put_cell(out, row->doc);
+    buf_put_lit(out, " |\n");
+    buf_release(&flag);
+}
+
+static void options_table(struct buf *out, const struct cli_command *c, bool mlflow)
 {
     buf_put_lit(out, "| flag | environment | in `cairn.conf` | default | limits | meaning |\n"
                      "|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < n; i++) {
-        const struct opt_row *row = &rows[i];
-        struct buf flag = BUF_INIT(512);
-
-        put_flag(&flag, row);
-        buf_put_u8(&flag, 0);
-        buf_put_lit(out, "| ");
-        put_code(out, flag.failed ? row->name : flag.p);
-        buf_put_lit(out, " | ");
-        put_code(out, row->env);
-        buf_put_lit(out, " | ");
-        put_code(out, row->key);
-        buf_put_lit(out, " | ");
-        put_code(out, row->def);
-        buf_put_lit(out, " | ");
-        if (row->choices) {
-            put_cell(out, row->choices);
-        } else if (row->min || row->max) {
-            buf_printf(out, "%s to %s", row->min ? row->min : "0", row->max ? row->max : "any");
+    for (size_t i = 0; i < c->opts_n; i++) {
+        if (((c->opts[i].flags & OPT_MLFLOW) != 0) == mlflow) {
+            options_row(out, &c->opts[i]);
         }
-        buf_put_lit(out, " | ");
-        put_cell(out, row->doc);
-        buf_put_lit(out, " |\n");
-        buf_release(&flag);
     }
+}
+
+void help_options(struct buf *out, const struct cli *cli)
+{
+    const struct cli_command *server = cli_find(cli, "server", NULL);
+
+    if (!server) {
+        return;
+    }
+    buf_put_lit(
+        out,
+        "# Options of the server\n\n"
+        "Made by `cairn help --options` from the table of options; `cairn server --help` and\n"
+        "`GET /api/cairn/v1/config` read the same table.\n\n"
+        "The strongest first: flags, environment, `.cairn.conf` (in the working directory or the nearest folder above),\n"
+        "`cairn.conf` (in `$XDG_CONFIG_HOME/cairn`, else `~/.config/cairn`), defaults. In files a key stands in a section:\n\n"
+        "```\n[server]\nlisten = 127.0.0.1:5757\n\n[http]\nbody_max = 128M\n```\n\n"
+        "Sizes are bytes or have K, M, G, T (powers of 1024); times have ms, s, m, h, d. Lists are flags given several\n"
+        "times, or commas. `cairn config explain` shows every value and where it comes from.\n\n"
+        "Passwords belong in `PGPASSFILE`, tokens in files: what stands on a command line is visible to every user of\n"
+        "the machine. A password in a URI works, with a warning.\n\n");
+    options_table(out, server, false);
+    buf_put_lit(
+        out,
+        "\n## Options of `mlflow server`\n\n"
+        "For people who switch: these have MLflow's names and meaning, and so have its variables. `--static-prefix`,\n"
+        "`--allowed-hosts`, `--cors-allowed-origins`, `--x-frame-options`, `--serve-artifacts` and\n"
+        "`--default-artifact-root` are cairn's own as well; their MLflow variables (`MLFLOW_STATIC_PREFIX`,\n"
+        "`MLFLOW_SERVER_ALLOWED_HOSTS`, `MLFLOW_SERVER_CORS_ALLOWED_ORIGINS`, `MLFLOW_SERVER_X_FRAME_OPTIONS`,\n"
+        "`MLFLOW_SERVE_ARTIFACTS`, `MLFLOW_DEFAULT_ARTIFACT_ROOT`) count when nothing else says it. With any of them the\n"
+        "default port is 5000, as MLflow's, else 5757.\n\n"
+        "`--backend-store-uri sqlite:///runs.db` keeps the store in the folder `runs.db.cairn` beside that file. A\n"
+        "database or folder that MLflow itself filled is left as it is, and the start refused. Roots on S3 and other\n"
+        "remote places are refused in this release.\n\n");
+    options_table(out, server, true);
 }
 
 static void markdown_command(struct buf *out, const struct cli_command *c)

@@ -33,7 +33,7 @@ static enum status find_help(struct cli *cli, const struct cli_command **out, st
 enum { HELP_MAX = 1 << 20 };
 
 struct help_flags {
-    bool man, markdown;
+    bool man, markdown, options;
 };
 
 static int run_help(struct cli *cli)
@@ -48,12 +48,14 @@ static int run_help(struct cli *cli)
         help_man(&b, cli);
     } else if (f->markdown) {
         help_markdown(&b, cli);
+    } else if (f->options) {
+        help_options(&b, cli);
     } else if (cli->arg_n == 0) {
         help_top(&b, cli);
     } else {
         st = find_help(cli, &c, &err);
         if (!st && c) {
-            help_command(&b, c);
+            help_command(&b, cli, c);
         } else if (!st) {
             help_noun(&b, cli, cli->args[0]);
         }
@@ -75,6 +77,10 @@ static const struct opt_row help_rows[] = {
       .type = OPT_BOOL,
       .off = offsetof(struct help_flags, markdown),
       .doc = "the page of commands of the manual" },
+    { .name = "options",
+      .type = OPT_BOOL,
+      .off = offsetof(struct help_flags, options),
+      .doc = "the page of the server's options of the manual" },
 };
 
 /* ---- version ------------------------------------------------------------------------------------------------------ */
