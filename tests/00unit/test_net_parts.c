@@ -205,7 +205,7 @@ static void alarm_set(struct loop_task *t)
     struct alarm *a = CONTAINER_OF(t, struct alarm, task);
 
     T_ST(loop_timer_init(a->loop, &a->timer, alarm_rings), OK);
-    a->begin = clock_mono_ms();
+    a->begin = loop_now_ms(a->loop); /* the time that timers go by */
     loop_timer_set(&a->timer, 10);
     loop_timer_off(&a->timer);
     loop_timer_set(&a->timer, 5000);

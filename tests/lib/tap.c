@@ -276,12 +276,20 @@ static ATTR_NORETURN void child_run(const struct tap_test *t)
     exit(0); /* runs the leak check and writes coverage */
 }
 
+static long number_in(const char *name)
+{
+    const char *e = getenv(name);
+    long n = e ? strtol(e, NULL, 10) : 0;
+
+    return n > 0 && n < 1000000 ? n : 0;
+}
+
 static int limit_of(const struct tap_test *t)
 {
-    const char *e = getenv("CAIRN_TEST_TIMEOUT_S");
-    long s = e ? strtol(e, NULL, 10) : 0;
+    long limit = number_in("CAIRN_TEST_TIMEOUT_S"), slow = number_in("CAIRN_TEST_SLOW");
 
-    return s > 0 && s < 1000000 ? (int)s : t->timeout_s;
+    if (!limit) limit = t->timeout_s;
+    return (int)(slow && slow < 1000 ? limit * slow : limit);
 }
 
 /* Waits for the test; true if it ended by itself in time. */

@@ -14,7 +14,8 @@
  * behind (processes of its group, temporary directories) is removed by the parent.
  *
  * Options of every test program: --list, --filter TEXT (names that contain TEXT), --seed N, --no-fork (for a
- * debugger). Environment: CAIRN_TEST_SEED, CAIRN_TEST_TIMEOUT_S (replaces every limit).
+ * debugger). Environment: CAIRN_TEST_SEED, CAIRN_TEST_TIMEOUT_S (replaces every limit),
+ * CAIRN_TEST_SLOW=N (N times every limit, for sanitizers and busy machines).
  *
  * Ownership: everything returned here belongs to the harness and lives until the test ends.
  * Thread rule: checks may be made in any thread and in children of the test; t_rand() and t_tmpdir() are for one
