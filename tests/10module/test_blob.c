@@ -193,6 +193,29 @@ TEST(another_format_is_refused_and_left_alone)
     T_ST(blob_open(&s, dir, &err), ST_INVALID);
 }
 
+/* A second server on the folder would remove the first one's uploads as leftovers. */
+TEST(one_owner)
+{
+    const char *dir = t_tmpdir();
+    struct blob_store *s = open_at(dir), *second = NULL;
+    struct blob_writer *w;
+    struct digest d;
+    uint64_t size;
+    struct err err = ERR_INIT;
+
+    T_ST(blob_write_begin(s, &w, &err), OK);
+    T_ST(blob_write(w, "abc", 3, &err), OK);
+    T_ST(blob_open(&second, dir, &err), ST_CONFLICT);
+    T_OK(second == NULL);
+    T_OK(strstr(err.message, "the blob folder is in use") != NULL);
+    T_OK(err.hint[0] != 0);
+    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    check_bytes(s, &d, "abc", 3);
+    blob_close(s);
+    s = open_at(dir);
+    blob_close(s);
+}
+
 /* Each system call of a write fails, with each of the usual reasons: nothing is stored that was not said to be, the reason is never
  * the client's fault, no descriptor or memory is lost, and the next write succeeds. */
 TEST(every_system_call_fails)

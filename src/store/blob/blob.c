@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define FORMAT_TEXT "cairn-blobs 1\n"
 
@@ -17,6 +18,7 @@ enum { PLACE_MAX = 4096, POOL_THREADS = 2, POOL_QUEUE_MAX = 4096, FORMAT_MAX = 4
 
 struct blob_store {
     struct exec_pool *pool;
+    int lock; /* descriptor of DIR/lock, -1 = none */
     /* Folders of objects/ whose own name is durable. Relaxed order: a folder made durable twice does no harm. */
     _Atomic bool folder_durable[256];
     char dir[PLACE_MAX / 2];
@@ -84,6 +86,22 @@ static enum status check_format(const struct blob_store *s, bool *is_new, struct
     return st;
 }
 
+/* What lies in tmp/ belongs to whoever holds the lock: another server's uploads must not be taken for leftovers. */
+static enum status take_lock(struct blob_store *s, struct err *err)
+{
+    char path[PLACE_MAX], pid[32];
+    enum status st;
+
+    snprintf(path, sizeof(path), "%s/lock", s->dir);
+    snprintf(pid, sizeof(pid), "pid %ld", (long)getpid());
+    st = fs_lock_file(path, pid, &s->lock, err);
+    if (st == ST_CONFLICT && err) {
+        err_ctx(err, "the blob folder is in use");
+        err_hint(err, "give every server a blob folder of its own with --blobs");
+    }
+    return st;
+}
+
 static enum status prepare(struct blob_store *s, struct err *err)
 {
     char path[PLACE_MAX];
@@ -98,6 +116,7 @@ static enum status prepare(struct blob_store *s, struct err *err)
     st = fs_mkdirs(path, err);
     snprintf(path, sizeof(path), "%s/tmp", s->dir);
     st = st ? st : fs_mkdirs(path, err);
+    st = st ? st : take_lock(s, err);
     st = st ? st : fs_each(path, remove_leftover, s, err);
     if (!st && is_new) {
         /* Last: a folder with FORMAT is complete, and syncing it made the other names durable as well. */
@@ -105,6 +124,15 @@ static enum status prepare(struct blob_store *s, struct err *err)
         st = fs_write_atomic(path, FORMAT_TEXT, sizeof(FORMAT_TEXT) - 1, 0600, err);
     }
     return st;
+}
+
+static void release(struct blob_store *s)
+{
+    exec_pool_free(s->pool);
+    if (s->lock >= 0) {
+        sys.close(s->lock);
+    }
+    mem_free(s);
 }
 
 enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
@@ -116,6 +144,7 @@ enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
     if (!s) {
         return err_nomem(err);
     }
+    s->lock = -1;
     if ((size_t)snprintf(s->dir, sizeof(s->dir), "%s", dir) >= sizeof(s->dir)) {
         st = err_set(err, ST_INVALID, "the path of the blob folder is too long");
     } else {
@@ -123,7 +152,7 @@ enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
     }
     st = st ? st : exec_pool_new(&s->pool, "blob", POOL_THREADS, POOL_QUEUE_MAX, err);
     if (st) {
-        mem_free(s);
+        release(s);
         return st;
     }
     *out = s;
@@ -133,8 +162,7 @@ enum status blob_open(struct blob_store **out, const char *dir, struct err *err)
 void blob_close(struct blob_store *s)
 {
     if (s) {
-        exec_pool_free(s->pool);
-        mem_free(s);
+        release(s);
     }
 }
 

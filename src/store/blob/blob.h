@@ -4,6 +4,7 @@
  * without a row is harmless and collected later. Places are never reused: the name of a file holds digest and generation.
  *
  *     DIR/FORMAT                          "cairn-blobs 1"
+ *     DIR/lock                            held while the store is open
  *     DIR/tmp/<random>                    being written; emptied at the next start
  *     DIR/objects/ab/abcdef...-0          whole objects; a loose whole file stays legal for ever
  *
@@ -19,7 +20,7 @@
 struct blob_store;
 struct blob_writer;
 
-/* Opens or creates the folder. ST_INVALID for a folder of another format. */
+/* Opens or creates the folder. ST_INVALID for a folder of another format, ST_CONFLICT while another process has it open. */
 enum status blob_open(struct blob_store **out, const char *dir, struct err *err);
 void blob_close(struct blob_store *s); /* NULL-safe */
 const char *blob_dir(const struct blob_store *s);
