@@ -1,0 +1,252 @@
+/* Calls through a whole server in this process: idempotency keys, full disks, damaged bytes. On both engines. */
+#include "corefix.h"
+#include "sqltest.h"
+#include "tap.h"
+
+#include "api/mlflow/mlflow.h"
+#include "base/fs.h"
+#include "base/sock.h"
+#include "base/sys.h"
+#include "net/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ANSWER_MAX_BYTES = 1 << 20 };
+
+struct site {
+    struct corefix f;
+    struct access *access;
+    struct api api;
+    struct http_hooks hooks;
+    struct router *router;
+    struct http_server *http;
+    char address[64];
+};
+
+static void site_open(struct site *s, const char *location)
+{
+    struct http_server_options o;
+    struct err err = ERR_INIT;
+
+    memset(s, 0, sizeof(*s));
+    corefix_open(&s->f, location, NULL);
+    T_ST(access_new(&s->access, AUTH_NONE, &err), OK);
+    s->api = (struct api){ .core = s->f.core, .access = s->access, .serve_artifacts = true };
+    api_hooks(&s->hooks, &s->api);
+    T_ST(router_new(&s->router, &err), OK);
+    T_ST_ERR(mlflow_routes(s->router, NULL, &err), OK, &err);
+    http_server_options_init(&o);
+    o.loop_n = 2;
+    T_ST_ERR(http_server_new(&s->http, &o, s->router, &s->hooks, &err), OK, &err);
+    T_ST_ERR(http_server_listen(s->http, "127.0.0.1:0", &err), OK, &err);
+    T_ST_ERR(http_server_start(s->http, &err), OK, &err);
+    snprintf(s->address, sizeof(s->address), "127.0.0.1:%u", http_server_port(s->http, 0));
+}
+
+static void site_close(struct site *s)
+{
+    struct err err = ERR_INIT;
+
+    T_ST_ERR(http_server_stop(s->http, 5000, 5000, &err), OK, &err);
+    http_server_free(s->http);
+    router_free(s->router);
+    corefix_close(&s->f);
+    access_free(s->access);
+}
+
+/* Sends a request and leaves its answer to be read. */
+static int ask(struct site *s, const char *line, const char *fields, struct str body)
+{
+    struct str head =
+        arena_printf(s->f.a,
+                     "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\n%sContent-Length: %zu\r\n\r\n",
+                     line, fields, body.n);
+    struct err err = ERR_INIT;
+    int fd;
+
+    T_ST_ERR(sock_connect(s->address, &fd, &err), OK, &err);
+    T_ST_ERR(fs_write_all(fd, head.p, head.n, &err), OK, &err);
+    T_ST_ERR(fs_write_all(fd, body.p, body.n, &err), OK, &err);
+    return fd;
+}
+
+struct reply {
+    int status;
+    struct str head, body;
+};
+
+static struct reply reply(struct site *s, int fd)
+{
+    char *p = arena_alloc(s->f.a, ANSWER_MAX_BYTES);
+    struct reply r;
+    size_t n = 0, end;
+    ssize_t got;
+
+    T_OK(p != NULL);
+    while (n < ANSWER_MAX_BYTES && (got = sys.read(fd, p + n, ANSWER_MAX_BYTES - n)) > 0) {
+        n += (size_t)got;
+    }
+    sys.close(fd);
+    T_OK(n > 13);
+    end = str_find(str_of(p, n), S("\r\n\r\n"));
+    T_OK(end != SIZE_MAX);
+    r.head = str_of(p, end + 2);
+    r.body = str_of(p + end + 4, n - end - 4);
+    r.status = (int)strtol(p + 9, NULL, 10);
+    return r;
+}
+
+static struct reply call(struct site *s, const char *line, const char *fields, struct str body)
+{
+    return reply(s, ask(s, line, fields, body));
+}
+
+static bool has(struct str s, const char *part)
+{
+    return str_find(s, str_cstr(part)) != SIZE_MAX;
+}
+
+#define CREATE_RUN        "POST /api/2.0/mlflow/runs/create"
+#define CREATE_EXPERIMENT "POST /api/2.0/mlflow/experiments/create"
+#define KEY               "Idempotency-Key: k1\r\n"
+
+SQL_TEST(a_repeated_request_gets_the_same_answer)
+{
+    static const struct {
+        const char *line;
+        struct str body, other;
+    } cases[] = {
+        { CREATE_RUN, S_INIT("{\"experiment_id\": \"0\", \"run_name\": \"a\"}"),
+          S_INIT("{\"experiment_id\": \"0\", \"run_name\": \"b\"}") },
+        { CREATE_EXPERIMENT, S_INIT("{\"name\": \"a\"}"), S_INIT("{\"name\": \"b\"}") },
+        { "POST /api/2.0/mlflow/logged-models",
+          S_INIT("{\"experiment_id\": \"0\", \"tags\": [{\"key\": \"k\", \"value\": \"v\"}]}"),
+          S_INIT("{\"experiment_id\": \"0\"}") },
+    };
+    struct site s;
+
+    site_open(&s, location);
+    for (size_t i = 0; i < ARRAY_N(cases); i++) {
+        const char *key = arena_printf(s.f.a, "Idempotency-Key: key %zu\r\n", i).p;
+        struct reply first = call(&s, cases[i].line, key, cases[i].body);
+        struct reply again = call(&s, cases[i].line, key, cases[i].body);
+        struct reply other = call(&s, cases[i].line, key, cases[i].other);
+
+        T_INT(first.status, 200);
+        T_INT(again.status, 200);
+        T_STR_EQ(again.body, first.body);
+        T_INT(other.status, 409);
+        T_OK(has(other.body, "the idempotency key was used for another request"));
+    }
+    T_INT(sqltest_int(s.f.v.conn, "SELECT count(*) FROM ident WHERE scheme = 1"), 1);
+    T_INT(sqltest_int(s.f.v.conn, "SELECT count(*) FROM experiment"), 2);
+    T_INT(sqltest_int(s.f.v.conn, "SELECT count(*) FROM logged_model"), 1);
+    site_close(&s);
+}
+
+SQL_TEST(the_same_request_at_the_same_moment)
+{
+    enum { N = 8 };
+    struct str body = S("{\"experiment_id\": \"0\"}");
+    struct reply first, r;
+    struct site s;
+    int fd[N];
+
+    site_open(&s, location);
+    for (int i = 0; i < N; i++) {
+        fd[i] = ask(&s, CREATE_RUN, KEY, body);
+    }
+    first = reply(&s, fd[0]);
+    T_INT(first.status, 200);
+    for (int i = 1; i < N; i++) {
+        r = reply(&s, fd[i]);
+        T_INT(r.status, 200);
+        T_STR_EQ(r.body, first.body);
+    }
+    T_INT(sqltest_int(s.f.v.conn, "SELECT count(*) FROM ident WHERE scheme = 1"), 1);
+    site_close(&s);
+}
+
+/* A key that is no text is the client's mistake on every engine, and nothing is stored. */
+SQL_TEST(keys_that_cannot_be_kept)
+{
+    static const char *const keys[] = { "Idempotency-Key: caf\xe9\r\n", "Idempotency-Key:\r\n" };
+    struct site s;
+
+    site_open(&s, location);
+    for (size_t i = 0; i < ARRAY_N(keys); i++) {
+        struct reply r = call(&s, CREATE_EXPERIMENT, keys[i], S("{\"name\": \"a\"}"));
+
+        T_INT(r.status, 400);
+        T_OK(has(r.body, "an idempotency key has 1 to 255 characters"));
+    }
+    T_INT(sqltest_int(s.f.v.conn, "SELECT count(*) FROM experiment"), 1);
+    site_close(&s);
+}
+
+static int no_room(int fd)
+{
+    (void)fd;
+    errno = ENOSPC;
+    return -1;
+}
+
+/* No room for bytes: 503 with the time to try again, nothing stored; and it works when there is room. */
+SQL_TEST(full_disk)
+{
+    struct str bytes;
+    struct reply r;
+    struct site s;
+    char *p;
+
+    site_open(&s, location);
+    p = arena_zalloc(s.f.a, 1, 200000);
+    bytes = str_of(p, 200000);
+    sys.fdatasync = no_room; /* nothing runs: the server waits for requests */
+    r = call(&s, "PUT /api/2.0/mlflow-artifacts/artifacts/d/x.bin", "", bytes);
+    sys = sys_default;
+    T_INT(r.status, 503);
+    T_OK(has(r.head, "retry-after: ") || has(r.head, "Retry-After: "));
+    T_OK(has(r.body, "TEMPORARILY_UNAVAILABLE"));
+    T_OK(has(r.body, "No space left on device"));
+    T_OK(!has(r.body, s.f.blobs));
+    T_STR(corefix_ls(&s.f, S("")), "");
+    r = call(&s, "PUT /api/2.0/mlflow-artifacts/artifacts/d/x.bin", "", bytes);
+    T_INT(r.status, 200);
+    T_STR(r.body, "{}");
+    r = call(&s, "GET /api/2.0/mlflow-artifacts/artifacts/d/x.bin", "", S(""));
+    T_INT(r.status, 200);
+    T_STR_EQ(r.body, bytes);
+    site_close(&s);
+}
+
+/* A lost file is said to be lost, without telling where it was. */
+TEST(lost_bytes)
+{
+    struct reply r;
+    struct site s;
+    char path[512], hex[65];
+    struct digest d;
+    char *p;
+
+    site_open(&s, t_tmpdir());
+    p = arena_zalloc(s.f.a, 1, 100000);
+    T_ST_ERR(corefix_put(&s.f, S("x"), p, 100000), OK, &s.f.err);
+    T_OK(sha256_of(p, 100000, &d));
+    digest_hex(&d, hex);
+    snprintf(path, sizeof(path), "%s/objects/%.2s/%s-0", s.f.blobs, hex, hex);
+    T_INT(sys.unlink(path), 0);
+    r = call(&s, "GET /api/2.0/mlflow-artifacts/artifacts/x", "", S(""));
+    T_INT(r.status, 500);
+    T_OK(has(r.body, "DATA_LOSS"));
+    T_OK(has(r.body, "artifact 'x'"));
+    T_OK(!has(r.body, s.f.blobs));
+    T_ST_ERR(corefix_put(&s.f, S("y"), p, 100000), OK, &s.f.err); /* the same bytes again: healed */
+    r = call(&s, "GET /api/2.0/mlflow-artifacts/artifacts/x", "", S(""));
+    T_INT(r.status, 200);
+    T_INT(r.body.n, 100000);
+    site_close(&s);
+}
