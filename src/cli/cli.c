@@ -119,6 +119,7 @@ enum out_color cli_color(const struct cli *cli)
                                     : OUT_COLOR_AUTO;
 }
 
+ATTR_FORMAT(2, 0)
 static void say(const char *prefix, const char *fmt, va_list args)
 {
     char text[2048];
