@@ -31,7 +31,7 @@ struct server_options {
     int64_t ml_port;
     bool ml_no_security;
     const char *ml_workers, *ml_gunicorn, *ml_uvicorn, *ml_waitress, *ml_app_name;
-    bool ml_dev, ml_artifacts_only;
+    bool ml_dev;
 };
 
 enum { SERVER_ROWS_N = 54 };

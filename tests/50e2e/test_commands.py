@@ -366,6 +366,24 @@ def test_check_finds_rows(alone, tmp_path):
     alone.run("server", "check", "--data", tmp_path / "nothing", rc=3)
 
 
+def test_check_finds_missing_bytes(alone, tmp_path):
+    one = cairn.CairnServer(tmp_path / "data").start()
+    run = post(one, "runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+    for name, size in (("gone", 100000), ("short", 100001), ("whole", 100002), ("small", 10)):
+        path = f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/{name}"
+        assert requests.put(one.url + path, data=b"x" * size, timeout=30).status_code == 200
+    alone.run("server", "check", "--data", one.data)
+    for path in (one.data / "blobs" / "objects").glob("*/*"):
+        if path.stat().st_size == 100000:
+            path.unlink()
+        elif path.stat().st_size == 100001:
+            path.write_bytes(b"x" * 5)
+    found = alone.json("server", "check", "--data", one.data, rc=7)
+    assert one.stop() == 0
+    assert [f["rule"] for f in found] == ["bytes", "bytes"]
+    assert {size for size in ("100000", "100001") if any(f", {size} bytes" in f["row"] for f in found)} == {"100000", "100001"}
+
+
 def test_doctor(alone, tmp_path):
     rows = {r["check"]: r for r in alone.json("server", "doctor", "--data", tmp_path / "data")}
     assert rows["store"]["verdict"] == "ok" and "syncs/s" in rows["disk sync"]["found"]

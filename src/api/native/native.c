@@ -3,6 +3,7 @@
 #include "api/mlflow/mlflow.h"
 #include "core/backup.h"
 #include "core/check.h"
+#include "core/check_bytes.h"
 #include "core/store_info.h"
 
 #define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
@@ -225,9 +226,8 @@ struct finding_list {
     bool nomem;
 };
 
-static void add_finding(void *ctx, enum check_rule rule, struct str what)
+static void add_row(struct finding_list *l, const char *rule, struct str what)
 {
-    struct finding_list *l = ctx;
     struct str row;
 
     if (l->n == FINDINGS_MAX) {
@@ -237,9 +237,19 @@ static void add_finding(void *ctx, enum check_rule rule, struct str what)
     l->nomem = l->nomem || !row.p;
     l->p[l->n++] = (struct cairn_v1_finding){
         .has = CAIRN_V1_FINDING_HAS_RULE | CAIRN_V1_FINDING_HAS_ROW,
-        .rule = str_cstr(check_rule_name(rule)),
+        .rule = str_cstr(rule),
         .row = row,
     };
+}
+
+static void add_finding(void *ctx, enum check_rule rule, struct str what)
+{
+    add_row(ctx, check_rule_name(rule), what);
+}
+
+static void add_object(void *ctx, struct str what)
+{
+    add_row(ctx, "bytes", what);
 }
 
 enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err)
@@ -250,6 +260,7 @@ enum status native_check(struct view *v, struct cairn_v1_check_answer *out, stru
 
     l.p = ARENA_ARRAY(v->arena, struct cairn_v1_finding, FINDINGS_MAX);
     st = l.p ? core_check(v->conn, add_finding, &l, &found, err) : err_nomem(err);
+    st = st ? st : core_check_bytes(v, add_object, &l, &found, err);
     if (!st && l.nomem) {
         st = err_nomem(err);
     }
