@@ -180,7 +180,8 @@ enum status msg_issue_err(const struct msg_issue *is, struct err *err)
     switch (is->kind) {
     case MSG_ISSUE_NONE: return OK;
     case MSG_ISSUE_SYNTAX:
-        return err_set(err, ST_BAD_REQUEST, "request cannot be read at byte %zu", is->got);
+        return err_set(err, ST_BAD_REQUEST, "request cannot be read at byte %zu%s%.*s", is->got,
+                       value.n ? ": " : "", STR_ARG(value));
     case MSG_ISSUE_MISSING:
         return err_field(err, ST_INVALID, is->path, "field %s is missing", is->path);
     case MSG_ISSUE_TYPE: return type_err(is, err);

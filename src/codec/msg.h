@@ -129,7 +129,7 @@ enum msg_flags {
 struct msg_issue {
     enum msg_issue_kind {
         MSG_ISSUE_NONE,
-        MSG_ISSUE_SYNTAX,    /* not JSON, not protobuf, not a query string */
+        MSG_ISSUE_SYNTAX,    /* not JSON, not protobuf, not a query string: value_json says why */
         MSG_ISSUE_MISSING,   /* a required field is absent, null or "" */
         MSG_ISSUE_TYPE,      /* a value of another type, or an enum name that does not exist */
         MSG_ISSUE_RANGE,     /* a number outside min..max or of its type */

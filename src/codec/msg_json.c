@@ -22,8 +22,9 @@ static const struct str no_value = { NULL, 0 };
 
 static enum status bad_syntax(struct dec *d)
 {
-    return msg_fail(d->ctx, MSG_ISSUE_SYNTAX, NULL, NULL, no_value, (size_t)(d->p - d->start),
-                    d->err);
+    struct str why = d->p >= d->end ? S("the JSON ends too early") : S("this is not JSON in UTF-8");
+
+    return msg_fail(d->ctx, MSG_ISSUE_SYNTAX, NULL, NULL, why, (size_t)(d->p - d->start), d->err);
 }
 
 static inline void skip_space(struct dec *d)

@@ -52,7 +52,7 @@ static const struct str no_value = { NULL, 0 };
 
 static enum status bad_wire(struct dec *d, const struct rd *r)
 {
-    return msg_fail(d->ctx, MSG_ISSUE_SYNTAX, NULL, NULL, no_value,
+    return msg_fail(d->ctx, MSG_ISSUE_SYNTAX, NULL, NULL, S("this is not protobuf"),
                     (size_t)((const char *)r->p - d->start), d->err);
 }
 

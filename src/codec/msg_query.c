@@ -151,7 +151,8 @@ enum status msg_decode_query(const struct msg_desc *desc, void *out, struct str 
         if (!st) st = query_decode(value, true, ctx->arena, &value, err);
         if (st == ST_NOMEM) return st;
         if (st || !utf8_valid(key) || !utf8_valid(value)) {
-            return msg_fail(ctx, MSG_ISSUE_SYNTAX, NULL, NULL, no_value, at, err);
+            return msg_fail(ctx, MSG_ISSUE_SYNTAX, NULL, NULL,
+                            S("arguments are UTF-8 with percent codes of two hex digits"), at, err);
         }
         f = find_field(desc, key, ctx->flags, &alias);
         if (!f && (ctx->flags & MSG_IGNORE_UNKNOWN)) continue;

@@ -179,7 +179,7 @@ TEST(msg_empty_and_broken_bodies)
           "field run_id is missing");
     T_CSTR(err.field, "run_id");
     issue(&mlflow_log_batch_desc, S("{\"run_id\":\"x\""), 0, MSG_ISSUE_SYNTAX, "", NULL,
-          "request cannot be read at byte 13");
+          "request cannot be read at byte 13: the JSON ends too early");
 }
 
 TEST(msg_required_means_there_and_not_empty)
@@ -372,7 +372,7 @@ TEST(msg_keys)
          OK);
     T_INT(m.i32, 4);
     issue(&t_all_desc, S("{\"x\":[1,],\"i32\":4}"), MSG_IGNORE_UNKNOWN, MSG_ISSUE_SYNTAX, "", NULL,
-          "request cannot be read at byte 5");
+          "request cannot be read at byte 5: this is not JSON in UTF-8");
     T_ST(
         decode(
             &t_all_desc, &m,
