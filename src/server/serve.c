@@ -71,7 +71,7 @@ static enum status add_file_token(struct serving *s, struct err *err)
     }
     st = fs_read_file(s->arena, s->o->token_file, TOKEN_FILE_MAX, &text, err);
     if (st) {
-        err_ctx(err, "token file");
+        err_ctx(err, "token file %s", s->o->token_file);
         return st;
     }
     text = str_trim(text);
@@ -158,6 +158,9 @@ static enum status open_store(struct serving *s, struct err *err)
         str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
     snprintf(path, sizeof(path), "%s/blobs", o->data);
     st = core_open(&s->core, &options, err);
+    if (st && !o->store) {
+        err_ctx(err, "store in %s", o->data);
+    }
     st = st ? st : blob_open(&s->core->blobs, o->blobs ? o->blobs : path, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
@@ -340,6 +343,9 @@ int serve_run(const struct serve_options *o)
     sigprocmask(SIG_BLOCK, &stop, NULL);
     s.arena = arena_new(16 << 20);
     st = s.arena ? fs_mkdirs(o->data, &err) : err_nomem(&err);
+    if (st) {
+        err_ctx(&err, "data folder %s", o->data);
+    }
     st = st ? st : open_store(&s, &err);
     st = st ? st : listen_all(&s, &err);
     st = st ? st : announce(&s, &err);

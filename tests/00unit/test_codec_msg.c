@@ -178,8 +178,8 @@ TEST(msg_empty_and_broken_bodies)
     issue(&mlflow_log_batch_desc, S(""), MSG_JSON_LENIENT, MSG_ISSUE_MISSING, "run_id", NULL,
           "field run_id is missing");
     T_CSTR(err.field, "run_id");
-    issue(&mlflow_log_batch_desc, S("{\"run_id\":\"x\""), 0, MSG_ISSUE_SYNTAX, "", NULL,
-          "request cannot be read at byte 13: the JSON ends too early");
+    issue(&mlflow_log_batch_desc, S("{\"run_id\":\"x\""), 0, MSG_ISSUE_SYNTAX, "",
+          "the JSON ends too early", "request cannot be read at byte 13: the JSON ends too early");
 }
 
 TEST(msg_required_means_there_and_not_empty)
@@ -371,7 +371,8 @@ TEST(msg_keys)
                 MSG_IGNORE_UNKNOWN),
          OK);
     T_INT(m.i32, 4);
-    issue(&t_all_desc, S("{\"x\":[1,],\"i32\":4}"), MSG_IGNORE_UNKNOWN, MSG_ISSUE_SYNTAX, "", NULL,
+    issue(&t_all_desc, S("{\"x\":[1,],\"i32\":4}"), MSG_IGNORE_UNKNOWN, MSG_ISSUE_SYNTAX, "",
+          "this is not JSON in UTF-8",
           "request cannot be read at byte 5: this is not JSON in UTF-8");
     T_ST(
         decode(

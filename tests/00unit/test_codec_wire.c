@@ -475,11 +475,11 @@ TEST(query_issues)
         { "any_json=%5B", MSG_ISSUE_TYPE, "any_json", "[" },
         { "raw_bytes=a*", MSG_ISSUE_TYPE, "raw_bytes", "a*" },
         { "text_value=%00", MSG_ISSUE_TYPE, "text_value", NULL },
-        { "text_value=%", MSG_ISSUE_SYNTAX, "", "" },
-        { "text_value=%4", MSG_ISSUE_SYNTAX, "", "" },
-        { "text_value=%4x", MSG_ISSUE_SYNTAX, "", "" },
-        { "text_value=%ff", MSG_ISSUE_SYNTAX, "", "" },
-        { "a%ff=1", MSG_ISSUE_SYNTAX, "", "" },
+        { "text_value=%", MSG_ISSUE_SYNTAX, "", NULL },
+        { "text_value=%4", MSG_ISSUE_SYNTAX, "", NULL },
+        { "text_value=%4x", MSG_ISSUE_SYNTAX, "", NULL },
+        { "text_value=%ff", MSG_ISSUE_SYNTAX, "", NULL },
+        { "a%ff=1", MSG_ISSUE_SYNTAX, "", NULL },
     };
 
     for (size_t i = 0; i < ARRAY_N(rows); i++) {

@@ -76,6 +76,17 @@ TEST(second_owner_is_refused)
     sql_close_db(db);
 }
 
+TEST(a_store_of_an_unknown_scheme_is_refused)
+{
+    struct sql_options opt = { .location = "mysql://host/database" };
+    struct sql_db *db;
+
+    T_ST(sql_open(&db, &opt, &err), ST_INVALID);
+    T_OK(db == NULL);
+    T_OK(strstr(err.message, "mysql://host/database") != NULL);
+    T_OK(access("mysql:", F_OK) != 0);
+}
+
 TEST(a_full_disk_is_an_answer)
 {
     struct sql_options opt = { .location = t_tmpdir(), .max_pages = 100 };

@@ -89,6 +89,12 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt, struct 
     while (i + 1 < ARRAY_N(engines) && !engines[i].ops->accepts(opt->location)) {
         i++;
     }
+    if (engines[i].engine == SQL_SQLITE &&
+        str_find(str_cstr(opt->location), S("://")) != SIZE_MAX) {
+        err_set(err, ST_INVALID, "a store at %s is not possible", opt->location);
+        err_hint(err, "give postgresql://user@host/database, or a folder for SQLite");
+        return ST_INVALID;
+    }
     st = engines[i].ops->open(&db, opt, err);
     if (st) return st;
     db->ops = engines[i].ops;
