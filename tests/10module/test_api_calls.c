@@ -1,9 +1,10 @@
-/* Calls through a whole server in this process: idempotency keys, full disks, damaged bytes. On both engines. */
+/* Calls through a whole server in this process: idempotency keys, full disks, full queues, damaged bytes. */
 #include "corefix.h"
 #include "sqltest.h"
 #include "tap.h"
 
 #include "api/mlflow/mlflow.h"
+#include "base/exec.h"
 #include "base/fs.h"
 #include "base/sock.h"
 #include "base/sys.h"
@@ -249,4 +250,127 @@ TEST(lost_bytes)
     T_INT(r.status, 200);
     T_INT(r.body.n, 100000);
     site_close(&s);
+}
+
+/* ---- queues that are full ------------------------------------------------------------------------------------------------- */
+
+struct held {
+    struct read_job read;
+    struct write_op op;
+    struct exec_event *started, *release; /* of the one that holds the others up; else NULL */
+    size_t *left;
+    struct exec_event *all;
+};
+
+static void wait_in_read(struct read_job *job, struct view *v)
+{
+    struct held *h = CONTAINER_OF(job, struct held, read);
+
+    (void)v;
+    if (h->started) exec_event_set(h->started);
+    if (h->release) T_OK(exec_event_wait(h->release, 60000));
+    if (--*h->left == 0) exec_event_set(h->all); /* one reader: no other thread counts */
+}
+
+static enum status wait_in_write(struct write_op *op, struct group *g, struct err *err)
+{
+    struct held *h = CONTAINER_OF(op, struct held, op);
+
+    (void)g;
+    (void)err;
+    if (h->release) T_OK(exec_event_wait(h->release, 60000));
+    return OK;
+}
+
+static void write_is_done(struct write_op *op)
+{
+    struct held *h = CONTAINER_OF(op, struct held, op);
+
+    if (--*h->left == 0) exec_event_set(h->all);
+}
+
+static void check_busy(struct reply r, const char *text)
+{
+    T_INT(r.status, 503);
+    T_OK(has(r.head, "retry-after: ") || has(r.head, "Retry-After: "));
+    T_OK(has(r.body, "TEMPORARILY_UNAVAILABLE"));
+    T_OK(has(r.body, text));
+}
+
+TEST(too_many_reads)
+{
+    enum { MANY = 10000 };
+    struct exec_event *started = exec_event_new(), *release = exec_event_new(),
+                      *all = exec_event_new();
+    struct held *held;
+    struct site s;
+    size_t left = 0, n = 0;
+
+    site_open(&s, t_tmpdir());
+    held = ARENA_ARRAY(s.f.a, struct held, MANY);
+    left = MANY;
+    for (; n < MANY; n++) {
+        held[n].started = n ? NULL : started;
+        held[n].release = n ? NULL : release;
+        held[n].left = &left;
+        held[n].all = all;
+        held[n].read = (struct read_job){ .run = wait_in_read, .arena = s.f.a };
+        if (core_read_submit(s.f.core, &held[n].read)) {
+            break;
+        }
+        if (n == 0) T_OK(exec_event_wait(started, 60000)); /* it is out of the queue */
+    }
+    T_OK(n > 100 && n < MANY);
+    check_busy(call(&s, "GET /api/2.0/mlflow/experiments/get?experiment_id=0", "", S("")),
+               "too many reads are waiting");
+    check_busy(call(&s, "PUT /api/2.0/mlflow-artifacts/artifacts/x", "", S("bytes")),
+               "too many reads are waiting");
+    check_busy(call(&s, "DELETE /api/2.0/mlflow-artifacts/artifacts/x", "", S("")),
+               "too many reads are waiting");
+    T_INT(call(&s, "GET /health", "", S("")).status, 200);
+    left = n; /* the first one waits; none has counted yet */
+    exec_event_set(release);
+    T_OK(exec_event_wait(all, 60000));
+    T_INT(call(&s, "GET /api/2.0/mlflow/experiments/get?experiment_id=0", "", S("")).status, 200);
+    site_close(&s);
+    exec_event_free(started);
+    exec_event_free(release);
+    exec_event_free(all);
+}
+
+TEST(too_many_writes)
+{
+    static const struct write_kind kind = { .name = "test.wait", .validate = wait_in_write };
+    enum { MANY = 200000 };
+    struct exec_event *release = exec_event_new(), *all = exec_event_new();
+    struct held *held;
+    struct site s;
+    size_t left = SIZE_MAX, n = 0;
+
+    site_open(&s, t_tmpdir());
+    held = ARENA_ARRAY(s.f.a, struct held, MANY);
+    for (; n < MANY; n++) {
+        held[n].release = n ? NULL : release;
+        held[n].left = &left;
+        held[n].all = all;
+        held[n].op = (struct write_op){ .kind = &kind, .arena = s.f.a, .done = write_is_done };
+        if (seq_submit(s.f.core->seq, &held[n].op)) {
+            break;
+        }
+    }
+    T_OK(n > 100 && n < MANY);
+    check_busy(call(&s, CREATE_EXPERIMENT, "", S("{\"name\": \"a\"}")),
+               "too many writes are waiting");
+    check_busy(call(&s, CREATE_EXPERIMENT, KEY, S("{\"name\": \"a\"}")),
+               "too many writes are waiting");
+    check_busy(call(&s, "PUT /api/2.0/mlflow-artifacts/artifacts/x", "", S("bytes")),
+               "too many writes are waiting");
+    T_INT(call(&s, "GET /api/2.0/mlflow/experiments/get?experiment_id=0", "", S("")).status, 200);
+    left = n; /* the first one holds the sequencer; none has counted yet */
+    exec_event_set(release);
+    T_OK(exec_event_wait(all, 60000));
+    T_INT(call(&s, CREATE_EXPERIMENT, KEY, S("{\"name\": \"a\"}")).status, 200);
+    site_close(&s);
+    exec_event_free(release);
+    exec_event_free(all);
 }
