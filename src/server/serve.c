@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
@@ -212,6 +213,39 @@ static enum status listen_local(struct serving *s, struct err *err)
     return OK;
 }
 
+/* The names that Host may hold: those of the option, or the default ones and the addresses we listen on - a page cannot
+ * rebind a name to what the operator wrote down. NULL when memory is out. */
+static const char *const *host_names(struct serving *s)
+{
+    const struct serve_options *o = s->o;
+    size_t n = 0;
+    const char **names;
+
+    if (o->allowed_hosts) {
+        return o->allowed_hosts;
+    }
+    while (http_guard_default_hosts[n])
+        n++;
+    names = ARENA_ARRAY(s->arena, const char *, n + o->listen_n + 1);
+    if (!names) {
+        return NULL;
+    }
+    memcpy(names, http_guard_default_hosts, n * sizeof(*names));
+    for (unsigned i = 0; i < o->listen_n; i++) {
+        const char *colon = strrchr(o->listen[i], ':');
+
+        if (colon && !str_starts(str_cstr(o->listen[i]), S("unix:"))) {
+            names[n] = arena_cstr(s->arena, str_of(o->listen[i], (size_t)(colon - o->listen[i])));
+            if (!names[n]) {
+                return NULL;
+            }
+            n++;
+        }
+    }
+    names[n] = NULL;
+    return names;
+}
+
 static enum status listen_all(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
@@ -219,7 +253,10 @@ static enum status listen_all(struct serving *s, struct err *err)
     enum status st;
 
     http_server_options_init(&options);
-    options.guard.hosts = o->allowed_hosts;
+    options.guard.hosts = host_names(s);
+    if (!options.guard.hosts) {
+        return err_nomem(err);
+    }
     options.guard.origins = o->cors_origins;
     options.guard.prefix = o->static_prefix;
     options.guard.off = o->no_guard;

@@ -173,3 +173,26 @@ def test_open_connections_do_not_block(start_server):
         assert requests.get(one.url + "/health", timeout=5).text == "OK"
     finally:
         [s.close() for s in socks]
+
+
+@pytest.mark.cairn_only
+def test_the_address_that_is_listened_on_is_allowed(tmp_path):
+    """A server on an address of its own answers there without --allowed-hosts; other names stay refused."""
+    log, url_file = tmp_path / "log", tmp_path / "data" / "server.url"
+    process = cairn.Process([cairn.find_binary(), "server", "--data", tmp_path / "data", "--listen", "127.0.0.2:0"], log)
+    try:
+        process.wait_until(lambda: url_file.exists() and "listening" in log.read_text())
+        path = url_file.read_text().strip().rstrip("/") + "/api/2.0/mlflow/experiments/get?experiment_id=0"
+        for host, status in ((None, 200), ("127.0.0.2", 200), ("127.0.0.3", 403), ("evil.example.com", 403)):
+            headers = {"Host": host} if host else {}
+            assert requests.get(path, headers=headers, timeout=10).status_code == status, host
+    finally:
+        process.stop()
+
+
+@pytest.mark.cairn_only
+def test_a_store_of_an_unknown_scheme_is_refused(tmp_path):
+    done = subprocess.run([cairn.find_binary(), "server", "--data", tmp_path / "data", "--store", "mysql://db/cairn",
+                           "--listen", "127.0.0.1:0"], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert done.returncode != 0 and "mysql://db/cairn" in done.stderr and "postgresql://" in done.stderr
+    assert not (tmp_path / "mysql:").exists()

@@ -415,6 +415,7 @@ struct mlflow_create_run {
     /* Absent or empty: experiment 0. */
     struct str experiment_id;
     struct str user_id;
+    /* It is also the tag mlflow.runName, and as long as a tag may be. */
     struct str run_name;
     int64_t start_time;
     struct mlflow_run_tag *tags;
