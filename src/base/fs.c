@@ -75,14 +75,42 @@ static void parent_of(const char *path, char *buf)
     buf[n] = 0;
 }
 
-static enum status make_one(const char *path, struct err *err)
+static enum status sync_parent(const char *path, struct err *err)
 {
     char parent[PATH_MAX];
+
+    parent_of(path, parent);
+    return fs_sync_dir(parent, err);
+}
+
+/* A process that died may have made the directory and not synced its name. A parent above us that may not be read, or lies
+ * where nothing can be written, was not made by us. */
+static enum status sync_existing(const char *path, struct err *err)
+{
+    char parent[PATH_MAX];
+    enum status st = OK;
+    int fd;
+
+    parent_of(path, parent);
+    fd = sys.open(parent, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0) {
+        return errno == EACCES || errno == EPERM
+                   ? OK
+                   : err_errno(err, errno, "open directory %s", base_name(parent));
+    }
+    if (sys.fsync(fd) < 0 && errno != EROFS && errno != EINVAL) {
+        st = err_errno(err, errno, "sync directory %s", base_name(parent));
+    }
+    close_quietly(fd);
+    return st;
+}
+
+static enum status make_one(const char *path, struct err *err)
+{
     struct stat info;
 
     if (sys.mkdir(path, 0700) == 0) {
-        parent_of(path, parent);
-        return fs_sync_dir(parent, err);
+        return sync_parent(path, err);
     }
     if (errno != EEXIST) {
         return err_errno(err, errno, "create directory %s", base_name(path));
@@ -93,37 +121,50 @@ static enum status make_one(const char *path, struct err *err)
     if (!S_ISDIR(info.st_mode)) {
         return err_set(err, ST_EXISTS, "%s exists and is not a directory", base_name(path));
     }
-    return OK;
+    return sync_existing(path, err);
 }
 
 enum status fs_mkdirs(const char *path, struct err *err)
 {
     char part[PATH_MAX];
-    size_t n = strlen(path);
+    size_t n = strlen(path), deepest = 0;
+    struct stat info;
+    enum status st = OK;
 
     if (n == 0 || n >= sizeof(part)) {
         return err_set(err, ST_INVALID, "path of %zu bytes is not between 1 and %d", n,
                        PATH_MAX - 1);
     }
     memcpy(part, path, n + 1);
-    for (size_t i = 1; i < n; i++) {
-        struct stat info;
-        enum status st;
+    /* Each directory is durable before one is made in it: only the name of the deepest that is there may not be. */
+    for (size_t i = 1; i <= n; i++) {
+        if ((part[i] != '/' && part[i] != 0) || part[i - 1] == '/') {
+            continue;
+        }
+        part[i] = 0;
+        if (sys.stat(part, &info) == 0) {
+            deepest = i;
+        }
+        if (i < n) {
+            part[i] = '/';
+        }
+    }
+    if (deepest && deepest < n) {
+        char kept = part[deepest];
 
+        part[deepest] = 0;
+        st = sync_existing(part, err);
+        part[deepest] = kept;
+    }
+    for (size_t i = deepest + 1; !st && i < n; i++) {
         if (part[i] != '/' || part[i - 1] == '/') {
             continue;
         }
         part[i] = 0;
-        /* A parent above us may not be ours to write: it is only created when missing. */
-        if (sys.stat(part, &info) < 0) {
-            st = make_one(part, err);
-            if (st) {
-                return st;
-            }
-        }
+        st = make_one(part, err);
         part[i] = '/';
     }
-    return make_one(part, err);
+    return st ? st : make_one(part, err);
 }
 
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err)
@@ -148,7 +189,7 @@ enum status fs_write_all(int fd, const void *p, size_t n, struct err *err)
 enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err)
 {
-    char temporary[PATH_MAX], parent[PATH_MAX];
+    char temporary[PATH_MAX];
     enum status st;
     int fd, len;
 
@@ -177,8 +218,7 @@ enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned 
                       0); /* a leftover is harmless, the first error counts */
         return st;
     }
-    parent_of(path, parent);
-    return fs_sync_dir(parent, err);
+    return sync_parent(path, err);
 }
 
 static enum status read_rest(struct arena *a, int fd, const char *path, size_t max, struct str *out,
@@ -299,32 +339,30 @@ enum status fs_each(const char *path,
 {
     int fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
     enum status st = OK;
-    DIR *dir;
+    void *walk;
 
     if (fd < 0) {
         return err_errno(err, errno, "open directory %s", base_name(path));
     }
-    dir = fdopendir(fd);
-    if (!dir) {
+    walk = sys.walk_begin(fd);
+    if (!walk) {
         st = err_errno(err, errno, "read directory %s", base_name(path));
         close_quietly(fd);
         return st;
     }
     while (!st) {
-        struct dirent *entry;
+        const char *name = sys.walk_next(walk);
 
-        errno = 0;
-        entry = readdir(dir);
-        if (!entry) {
+        if (!name) {
             if (errno) {
                 st = err_errno(err, errno, "read directory %s", base_name(path));
             }
             break;
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            st = fn(ctx, entry->d_name, err);
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) {
+            st = fn(ctx, name, err);
         }
     }
-    closedir(dir);
+    sys.walk_end(walk);
     return st;
 }

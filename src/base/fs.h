@@ -8,7 +8,8 @@
 
 /* "dir/name" in the arena; NULL when memory is out. */
 char *fs_join(struct arena *a, const char *dir, const char *name);
-/* Creates path and missing parents with mode 0700 (existing ones are left alone) and syncs each parent it changed. */
+/* Creates path and missing parents with mode 0700 (existing ones are left alone) and syncs each parent it changed, and the one
+ * that a process which died may have changed: afterwards the name of path is durable. */
 enum status fs_mkdirs(const char *path, struct err *err);
 enum status fs_sync_dir(const char *path, struct err *err);
 enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,

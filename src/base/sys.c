@@ -1,5 +1,6 @@
 /* base/sys.c - the system calls, with a countdown that tests can arm. */
 #include "base/sys.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -149,13 +150,36 @@ static ssize_t do_sendfile(int out, int in, off_t *at, size_t n)
     REPEATED(ssize_t, sendfile(out, in, at, n));
 }
 
+static void *do_walk_begin(int fd)
+{
+    return UNLIKELY(must_fail()) ? NULL : fdopendir(fd);
+}
+
+static const char *do_walk_next(void *walk)
+{
+    struct dirent *entry;
+
+    if (UNLIKELY(must_fail())) {
+        return NULL;
+    }
+    errno = 0;
+    entry = readdir((DIR *)walk);
+    return entry ? entry->d_name : NULL;
+}
+
+static void do_walk_end(void *walk)
+{
+    closedir((DIR *)walk); /* nothing was written, so nothing can be lost */
+}
+
 #define SYS_CALLS                                                                                  \
     {                                                                                              \
         .open = do_open, .openat = do_openat, .close = do_close, .read = do_read,                  \
         .pread = do_pread, .write = do_write, .pwrite = do_pwrite, .fsync = do_fsync,              \
         .fdatasync = do_fdatasync, .ftruncate = do_ftruncate, .rename = do_rename,                 \
         .unlink = do_unlink, .mkdir = do_mkdir, .fstat = do_fstat, .stat = do_stat,                \
-        .sendfile = do_sendfile,                                                                   \
+        .sendfile = do_sendfile, .walk_begin = do_walk_begin, .walk_next = do_walk_next,           \
+        .walk_end = do_walk_end,                                                                   \
     }
 
 struct sys_table sys = SYS_CALLS;

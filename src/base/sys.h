@@ -6,7 +6,6 @@
 #define CAIRN_BASE_SYS_H
 
 #include "base/compiler.h"
-#include <dirent.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -28,6 +27,11 @@ struct sys_table {
     int (*fstat)(int fd, struct stat *st);
     int (*stat)(const char *path, struct stat *st);
     ssize_t (*sendfile)(int out, int in, off_t *at, size_t n);
+    /* The entries of a directory: a walk over fd, which belongs to the walk from then on (NULL: to the caller still). */
+    void *(*walk_begin)(int fd);
+    /* The next name, valid until the next call; NULL at the end (errno 0) or on failure. */
+    const char *(*walk_next)(void *walk);
+    void (*walk_end)(void *walk);
 };
 /* The calls in force. */
 extern struct sys_table sys;

@@ -5,6 +5,7 @@
 #include "tap.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,44 @@ TEST(mkdirs)
     T_ST(fs_mkdirs("", &err), ST_INVALID);
 }
 
+static char synced[8][64];
+static int synced_n;
+
+/* Notes the last part of the path of what is synced. */
+static int note_sync(int fd)
+{
+    char link[32], path[PATH_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    T_OK(n > 0 && synced_n < (int)ARRAY_N(synced));
+    path[n] = 0;
+    snprintf(synced[synced_n++], sizeof(synced[0]), "%s", strrchr(path, '/') + 1);
+    return sys_default.fsync(fd);
+}
+
+/* A process may have died between making a directory and syncing its name: the next one makes up for it. */
+TEST(mkdirs_syncs_what_another_left)
+{
+    const char *dir = t_tmpdir();
+    struct err err = ERR_INIT;
+
+    T_INT(mkdir(in_dir(dir, "top"), 0700), 0);
+    T_INT(mkdir(in_dir(dir, "top/a"), 0700), 0);
+    sys.fsync = note_sync;
+    T_ST_ERR(fs_mkdirs(in_dir(dir, "top/a"), &err), OK, &err);
+    T_INT(synced_n, 1);
+    T_CSTR(synced[0], "top");
+    synced_n = 0;
+    T_ST_ERR(fs_mkdirs(in_dir(dir, "top/a/b/c"), &err), OK, &err);
+    sys = sys_default;
+    T_INT(synced_n, 3);
+    T_CSTR(synced[0], "top");
+    T_CSTR(synced[1], "a");
+    T_CSTR(synced[2], "b");
+}
+
 TEST(write_atomic_replaces)
 {
     const char *dir = t_tmpdir(), *path = in_dir(dir, "f");
@@ -132,6 +171,8 @@ TEST(everything_else_under_failing_calls)
     bool done = false;
 
     T_ST(fs_write_atomic(in_dir(dir, "f"), "text", 4, 0600, NULL), OK);
+    T_ST(fs_mkdirs(in_dir(dir, "two/x"), NULL), OK);
+    T_ST(fs_mkdirs(in_dir(dir, "two/y"), NULL), OK);
     for (int64_t n = 1; !done; n++) {
         struct arena *a = arena_new(4096);
         struct err err = ERR_INIT;
@@ -146,7 +187,7 @@ TEST(everything_else_under_failing_calls)
         st = fs_mkdirs(in_dir(dir, name), &err);
         st = st ? st : fs_read_file(a, in_dir(dir, "f"), 100, &s, &err);
         st = st ? st : fs_lock_file(in_dir(dir, "lock"), "me", &fd, &err);
-        st = st ? st : fs_each(dir, count_entry, &count, &err);
+        st = st ? st : fs_each(in_dir(dir, "two"), count_entry, &count, &err);
         done = sys_call_n() < n;
         sys_fail_never();
         /* a failing close after reading loses nothing and is not an error */

@@ -1,5 +1,6 @@
 /* tests/25simulate/simvfs.c - see simvfs.h. */
 #include "simvfs.h"
+#include "simdisk.h"
 
 #include "base/compiler.h"
 #include "base/mem.h"
@@ -8,34 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    FILES_MAX = 16,
-    NAME_MAX_N = 128,
-    SECTOR = 512,
-    SHM_REGIONS = 64,
-    SHM_SLOTS = SQLITE_SHM_NLOCK
-};
-
-struct bytes {
-    unsigned char *p;
-    size_t n, cap;
-};
-
-/* A write (or a truncation, data NULL) that the disk does not have for sure. */
-struct change {
-    struct change *next;
-    size_t at, n;
-    bool truncate;
-    unsigned char data[];
-};
+enum { FILES_MAX = 16, NAME_MAX_N = 128, SHM_REGIONS = 64, SHM_SLOTS = SQLITE_SHM_NLOCK };
 
 struct file {
     char name[NAME_MAX_N];
     bool exists;  /* as programs see it */
     bool on_disk; /* the folder on the disk has it (or the one of this name before it) */
     bool fresh;   /* made since the folder was synced */
-    struct bytes now, disk;
-    struct change *first, *last;
+    struct content c;
     /* Locks of the handles of this file. */
     int shared, reserved, pending, exclusive;
     void *shm[SHM_REGIONS];
@@ -54,84 +35,9 @@ struct handle {
 
 static struct {
     struct file files[FILES_MAX];
-    uint64_t state, ops;
-    int64_t off_after;
-    unsigned one_in;
-    bool off, registered;
+    bool registered;
     sqlite3_vfs vfs;
 } sim;
-
-static uint64_t draw(void)
-{
-    uint64_t z = (sim.state += 0x9E3779B97F4A7C15u);
-
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-/* ---- bytes and changes ---------------------------------------------------------------------------------------------------- */
-
-static void bytes_need(struct bytes *b, size_t n)
-{
-    if (n > b->cap) {
-        size_t cap = b->cap ? b->cap : 4096;
-
-        while (cap < n) {
-            cap *= 2;
-        }
-        b->p = (unsigned char *)mem_realloc(b->p, cap);
-        CHECK(b->p);
-        memset(b->p + b->cap, 0, cap - b->cap);
-        b->cap = cap;
-    }
-    if (n > b->n) b->n = n;
-}
-
-static void bytes_cut(struct bytes *b, size_t n)
-{
-    if (n < b->n) {
-        memset(b->p + n, 0, b->n - n);
-        b->n = n;
-    } else {
-        bytes_need(b, n);
-    }
-}
-
-static void bytes_write(struct bytes *b, size_t at, const void *p, size_t n)
-{
-    bytes_need(b, at + n);
-    memcpy(b->p + at, p, n);
-}
-
-static void bytes_copy(struct bytes *to, const struct bytes *from)
-{
-    bytes_cut(to, 0);
-    bytes_need(to, from->n);
-    if (from->n) memcpy(to->p, from->p, from->n);
-}
-
-static void changes_drop(struct file *f)
-{
-    while (f->first) {
-        struct change *next = f->first->next;
-
-        mem_free(f->first);
-        f->first = next;
-    }
-    f->last = NULL;
-}
-
-static void change_add(struct file *f, size_t at, const void *p, size_t n, bool truncate)
-{
-    struct change *c = (struct change *)mem_alloc(sizeof(*c) + (truncate ? 0 : n));
-
-    CHECK(c);
-    *c = (struct change){ .at = at, .n = n, .truncate = truncate };
-    if (!truncate) memcpy(c->data, p, n);
-    *(f->last ? &f->last->next : &f->first) = c;
-    f->last = c;
-}
 
 static void folder_sync(void)
 {
@@ -139,8 +45,7 @@ static void folder_sync(void)
         struct file *f = &sim.files[i];
 
         if (!f->exists && f->on_disk) {
-            bytes_cut(&f->disk, 0);
-            changes_drop(f);
+            content_gone(&f->c);
         }
         f->on_disk = f->exists;
         f->fresh = false;
@@ -150,78 +55,21 @@ static void folder_sync(void)
 /* As SQLite does it on unix: the first sync of a new file syncs its folder too. */
 static void file_sync(struct file *f)
 {
-    bytes_copy(&f->disk, &f->now);
-    changes_drop(f);
+    content_sync(&f->c);
     if (f->fresh) folder_sync();
 }
 
 /* ---- power and faults -------------------------------------------------------------------------------------------------------- */
 
-/* True when this changing operation does not happen. */
-static bool fails(void)
-{
-    sim.ops++;
-    if (!sim.off && sim.off_after >= 0 && sim.off_after-- == 0) sim.off = true;
-    return sim.off || (sim.one_in && draw() % sim.one_in == 0);
-}
-
-static void disk_change(struct file *f, const struct change *c)
-{
-    switch (draw() % 4) {
-    case 0: return; /* lost */
-    case 1:
-        if (!c->truncate) { /* some sectors */
-            for (size_t at = 0; at < c->n;) {
-                size_t k = MIN_OF(c->n - at, SECTOR - (c->at + at) % SECTOR);
-
-                if (draw() % 2) bytes_write(&f->disk, c->at + at, c->data + at, k);
-                at += k;
-            }
-            return;
-        }
-        break;
-    default: break;
-    }
-    if (c->truncate) {
-        bytes_cut(&f->disk, c->at);
-    } else {
-        bytes_write(&f->disk, c->at, c->data, c->n);
-    }
-}
-
 static void file_lose(struct file *f)
 {
-    size_t n = 0, i = 0;
-    struct change **list;
-
-    for (struct change *c = f->first; c; c = c->next) {
-        n++;
-    }
-    list = (struct change **)mem_alloc((n + 1) * sizeof(struct change *));
-    CHECK(list);
-    for (struct change *c = f->first; c; c = c->next) {
-        list[i++] = c;
-    }
-    if (draw() % 2) {
-        for (i = n; i > 1; i--) {
-            size_t k = draw() % i;
-            struct change *x = list[i - 1];
-
-            list[i - 1] = list[k];
-            list[k] = x;
-        }
-    }
-    for (i = 0; i < n; i++) {
-        disk_change(f, list[i]);
-    }
-    mem_free(list);
-    changes_drop(f);
-    if (f->exists && !f->on_disk) f->on_disk = draw() % 2; /* made, folder never synced */
-    if (!f->exists && f->on_disk) f->on_disk = draw() % 2; /* deleted, folder never synced */
+    content_lose(&f->c);
+    if (f->exists && !f->on_disk) f->on_disk = simdisk_draw() % 2; /* made, folder never synced */
+    if (!f->exists && f->on_disk)
+        f->on_disk = simdisk_draw() % 2; /* deleted, folder never synced */
     f->exists = f->on_disk;
     f->fresh = false;
-    if (!f->exists) bytes_cut(&f->disk, 0);
-    bytes_copy(&f->now, &f->disk);
+    if (!f->exists) content_gone(&f->c);
 }
 
 static void shm_free(struct file *f)
@@ -234,44 +82,20 @@ static void shm_free(struct file *f)
     memset(f->shm_exclusive, 0, sizeof(f->shm_exclusive));
 }
 
-void simvfs_restart(void)
+void simvfs_restart(bool power_lost)
 {
-    sim.off = false;
-    sim.off_after = -1;
-    sim.one_in = 0;
     for (int i = 0; i < FILES_MAX; i++) {
         struct file *f = &sim.files[i];
 
-        file_lose(f);
+        if (power_lost) {
+            file_lose(f);
+        } else {
+            content_killed(&f->c);
+        }
         CHECK(f->handles == 0);
         shm_free(f);
         f->shared = f->reserved = f->pending = f->exclusive = 0;
     }
-}
-
-void simvfs_power_off_after(int64_t n)
-{
-    sim.off_after = n;
-}
-
-void simvfs_power_off(void)
-{
-    sim.off = true;
-}
-
-bool simvfs_is_off(void)
-{
-    return sim.off;
-}
-
-void simvfs_faults(unsigned one_in)
-{
-    sim.one_in = one_in;
-}
-
-uint64_t simvfs_ops(void)
-{
-    return sim.ops;
 }
 
 /* ---- file methods --------------------------------------------------------------------------------------------------------------- */
@@ -340,10 +164,10 @@ static int sim_close(sqlite3_file *file)
 
 static int sim_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 {
-    struct bytes *b = &handle_of(file)->f->now;
+    struct bytes *b = &handle_of(file)->f->c.now;
     size_t from = (size_t)at, want = (size_t)n, have = from < b->n ? MIN_OF(want, b->n - from) : 0;
 
-    if (sim.off) return SQLITE_IOERR_READ;
+    if (simdisk_is_off()) return SQLITE_IOERR_READ;
     if (have) memcpy(p, b->p + from, have);
     if (have == want) return SQLITE_OK;
     memset((unsigned char *)p + have, 0, want - have);
@@ -353,15 +177,13 @@ static int sim_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 static int sim_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
 {
     struct file *f = handle_of(file)->f;
-    bool was_off = sim.off;
+    bool was_off = simdisk_is_off();
 
-    if (fails()) {
-        if (sim.off && !was_off)
-            change_add(f, (size_t)at, p, (size_t)n, false); /* the power went during this write */
-        return !sim.off && draw() % 2 ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    if (simdisk_fails()) {
+        if (simdisk_is_off() && !was_off) content_half_write(&f->c, (size_t)at, p, (size_t)n);
+        return !simdisk_is_off() && simdisk_draw() % 2 ? SQLITE_FULL : SQLITE_IOERR_WRITE;
     }
-    bytes_write(&f->now, (size_t)at, p, (size_t)n);
-    change_add(f, (size_t)at, p, (size_t)n, false);
+    content_write(&f->c, (size_t)at, p, (size_t)n);
     return SQLITE_OK;
 }
 
@@ -369,24 +191,23 @@ static int sim_truncate(sqlite3_file *file, sqlite3_int64 n)
 {
     struct file *f = handle_of(file)->f;
 
-    if (fails()) return SQLITE_IOERR_TRUNCATE;
-    bytes_cut(&f->now, (size_t)n);
-    change_add(f, (size_t)n, NULL, 0, true);
+    if (simdisk_fails()) return SQLITE_IOERR_TRUNCATE;
+    content_cut(&f->c, (size_t)n);
     return SQLITE_OK;
 }
 
 static int sim_sync(sqlite3_file *file, int flags)
 {
     (void)flags;
-    if (fails()) return SQLITE_IOERR_FSYNC;
+    if (simdisk_fails()) return SQLITE_IOERR_FSYNC;
     file_sync(handle_of(file)->f);
     return SQLITE_OK;
 }
 
 static int sim_size(sqlite3_file *file, sqlite3_int64 *n)
 {
-    *n = (sqlite3_int64)handle_of(file)->f->now.n;
-    return sim.off ? SQLITE_IOERR_FSTAT : SQLITE_OK;
+    *n = (sqlite3_int64)handle_of(file)->f->c.now.n;
+    return simdisk_is_off() ? SQLITE_IOERR_FSTAT : SQLITE_OK;
 }
 
 static int sim_control(sqlite3_file *file, int op, void *arg)
@@ -400,7 +221,7 @@ static int sim_control(sqlite3_file *file, int op, void *arg)
 static int sim_sector(sqlite3_file *file)
 {
     (void)file;
-    return SECTOR;
+    return SIMDISK_SECTOR;
 }
 
 static int sim_characteristics(sqlite3_file *file)
@@ -512,7 +333,7 @@ static int sim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 
     (void)vfs;
     memset(h, 0, sizeof(*h));
-    if (sim.off) return SQLITE_CANTOPEN;
+    if (simdisk_is_off()) return SQLITE_CANTOPEN;
     if (!name) {
         snprintf(made, sizeof(made), "temporary-%d", temporary++ % 4);
         name = made;
@@ -521,9 +342,9 @@ static int sim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
     if (!f) return SQLITE_CANTOPEN;
     if (!f->exists && !(flags & SQLITE_OPEN_CREATE)) return SQLITE_CANTOPEN;
     if (!f->exists) {
-        bytes_cut(&f->now, 0);
-        if (!f->on_disk) bytes_cut(&f->disk, 0);
-        if (f->on_disk) change_add(f, 0, NULL, 0, true);
+        /* On the disk the old file of this name may still be there. */
+        content_cut(&f->c, 0);
+        if (!f->on_disk) content_gone(&f->c);
         f->exists = f->fresh = true;
     }
     h->base.pMethods = &methods;
@@ -539,10 +360,10 @@ static int sim_delete(sqlite3_vfs *vfs, const char *name, int sync_folder)
     struct file *f = find_file(name, false);
 
     (void)vfs;
-    if (fails()) return SQLITE_IOERR_DELETE;
+    if (simdisk_fails()) return SQLITE_IOERR_DELETE;
     if (!f || !f->exists) return SQLITE_IOERR_DELETE_NOENT;
     f->exists = false;
-    bytes_cut(&f->now, 0);
+    bytes_cut(&f->c.now, 0);
     if (sync_folder) folder_sync();
     return SQLITE_OK;
 }
@@ -553,8 +374,8 @@ static int sim_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
 
     (void)vfs;
     (void)flags;
-    *out = f && f->exists && (flags != SQLITE_ACCESS_EXISTS || f->now.n > 0);
-    return sim.off ? SQLITE_IOERR_ACCESS : SQLITE_OK;
+    *out = f && f->exists && (flags != SQLITE_ACCESS_EXISTS || f->c.now.n > 0);
+    return simdisk_is_off() ? SQLITE_IOERR_ACCESS : SQLITE_OK;
 }
 
 static int sim_full_path(sqlite3_vfs *vfs, const char *name, int n, char *out)
@@ -568,7 +389,7 @@ static int sim_random(sqlite3_vfs *vfs, int n, char *out)
 {
     (void)vfs;
     for (int i = 0; i < n; i++) {
-        out[i] = (char)draw();
+        out[i] = (char)simdisk_draw();
     }
     return n;
 }
@@ -599,22 +420,15 @@ static void files_free(void)
     for (int i = 0; i < FILES_MAX; i++) {
         struct file *f = &sim.files[i];
 
-        changes_drop(f);
+        content_free(&f->c);
         shm_free(f);
-        mem_free(f->now.p);
-        mem_free(f->disk.p);
         memset(f, 0, sizeof(*f));
     }
 }
 
-void simvfs_begin(uint64_t seed)
+void simvfs_begin(void)
 {
     files_free();
-    sim.state = seed;
-    sim.ops = 0;
-    sim.off = false;
-    sim.off_after = -1;
-    sim.one_in = 0;
     if (!sim.registered) {
         sim.vfs = (sqlite3_vfs){ .iVersion = 1,
                                  .szOsFile = sizeof(struct handle),

@@ -2,9 +2,14 @@
  * A history is several lives of the store. In each, operations are submitted while actors run in a drawn order, the clock
  * moves (also backwards), writes fail, and the power goes at a drawn operation of the disk, also while the store is being opened. A
  * plain reference must agree with every answer, with every read, and with the store after each loss: it holds everything
- * acknowledged, and of what was in flight a run of whole operations in their order.
- * CAIRN_SIM_SEEDS = how many seeds (1000), CAIRN_SIM_FIRST = the first (1). */
+ * acknowledged, and of what was in flight a run of whole operations in their order. Some lives end with the process alone:
+ * what it wrote is there, and may still be lost later. Every fourth seed uploads, deletes and reads artifacts too.
+ * CAIRN_SIM_SEEDS = how many seeds (1000), CAIRN_SIM_FIRST = the first (1), CAIRN_SIM_BLOBS = every which seed has
+ * artifacts (4). */
+#include "artmodel.h"
 #include "runmodel.h"
+#include "simdisk.h"
+#include "simfs.h"
 #include "simvfs.h"
 #include "tap.h"
 
@@ -14,13 +19,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "store/blob/blob.h"
 
 #include <stdlib.h>
 
-enum { FLIGHT_MAX = 256, STEPS_MAX = 100000 };
+enum { FLIGHT_MAX = 256, UPLOADS_MAX = 6, STEPS_MAX = 100000 };
+
+#define BLOB_DIR SIMFS_ROOT "/data/blobs"
 
 struct flight {
-    struct model_op *op;
+    struct model_op *op; /* or */
+    struct art_op *art;
     struct write_op *w;
     bool ghost; /* answered "unavailable": it may still turn up after a power loss */
 };
@@ -29,13 +38,18 @@ struct sim {
     uint64_t seed, state;
     int64_t wall_ms, mono_ns;
     struct model *m;
+    struct arts arts;
+    bool blobs; /* whether this history has artifacts */
     struct core *core;
     struct arena *arena; /* of the operations of this life */
     struct flight flight[FLIGHT_MAX];
     size_t flight_n, in_flight;
+    struct art_op *uploads[UPLOADS_MAX];
+    size_t uploads_n;
 };
 
 static struct sim sim;
+static uint64_t sim_blobs;
 
 static uint64_t draw(void *ctx)
 {
@@ -85,6 +99,16 @@ static void ghosts_gone(size_t before)
     }
 }
 
+static enum status apply(struct model *m, struct arts *arts, const struct flight *f)
+{
+    return f->op ? model_apply(m, f->op) : art_apply(arts, f->art);
+}
+
+static const char *name_of(const struct flight *f)
+{
+    return f->op ? model_op_name(f->op) : f->w->kind->name;
+}
+
 static void answered(struct write_op *w)
 {
     size_t i = 0;
@@ -99,27 +123,65 @@ static void answered(struct write_op *w)
         sim.flight[i].ghost = true;
         return;
     }
-    want = model_apply(sim.m, sim.flight[i].op);
+    want = apply(sim.m, &sim.arts, &sim.flight[i]);
     if (w->st != want) {
         T_FAIL("seed %llu: %s answered %d, not %d: %s", (unsigned long long)sim.seed,
-               model_op_name(sim.flight[i].op), (int)w->st, (int)want, w->err.message);
+               name_of(&sim.flight[i]), (int)w->st, (int)want, w->err.message);
     }
     flight_remove(i);
     if (w->st == OK) ghosts_gone(i);
 }
 
+static void submit_one(struct model_op *op, struct art_op *art)
+{
+    struct flight *f = &sim.flight[sim.flight_n];
+
+    *f = (struct flight){ .op = op, .art = art };
+    f->w = op ? model_op_write(op, sim.core, sim.arena) : art_op_write(art);
+    f->w->done = answered;
+    T_ST(seq_submit(sim.core->seq, f->w), OK);
+    sim.flight_n++;
+    sim.in_flight++;
+}
+
 static void submit(size_t n)
 {
     for (size_t i = 0; i < n && sim.flight_n < FLIGHT_MAX / 2; i++) {
-        struct flight *f = &sim.flight[sim.flight_n];
+        submit_one(model_draw(sim.m), NULL);
+    }
+}
 
-        f->op = model_draw(sim.m);
-        f->w = model_op_write(f->op, sim.core, sim.arena);
-        f->w->done = answered;
-        f->ghost = false;
-        T_ST(seq_submit(sim.core->seq, f->w), OK);
-        sim.flight_n++;
-        sim.in_flight++;
+/* ---- uploads --------------------------------------------------------------------------------------------------------------------- */
+
+static void upload_begin(void)
+{
+    if (sim.blobs && sim.uploads_n < UPLOADS_MAX)
+        sim.uploads[sim.uploads_n++] = art_draw(draw, sim.core, sim.arena);
+}
+
+/* Every upload goes on; those that are whole become operations. */
+static void uploads_step(void)
+{
+    for (size_t i = 0; i < sim.uploads_n;) {
+        struct art_op *u = sim.uploads[i];
+
+        if (u->state == ART_FAILED && !simdisk_is_off() && !simdisk_has_faults())
+            T_FAIL("seed %llu: an upload failed: %s", (unsigned long long)sim.seed, u->err.message);
+        if (u->state == ART_READY && sim.flight_n >= FLIGHT_MAX / 2) return;
+        if (u->state == ART_READY) submit_one(NULL, u);
+        art_upload_step(u);
+        if (u->state == ART_READY || u->state == ART_FAILED) {
+            sim.uploads[i] = sim.uploads[--sim.uploads_n];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void uploads_drop(void)
+{
+    while (sim.uploads_n > 0) {
+        art_upload_drop(sim.uploads[--sim.uploads_n]);
     }
 }
 
@@ -133,10 +195,11 @@ static void pass_time(void)
 
 static void settle(void)
 {
-    for (int i = 0; i < STEPS_MAX && sim.in_flight > 0; i++) {
+    for (int i = 0; i < STEPS_MAX && (sim.in_flight > 0 || sim.uploads_n > 0); i++) {
+        uploads_step();
         if (!exec_sim_step()) pass_time();
     }
-    T_INT(sim.in_flight, 0);
+    T_INT(sim.in_flight + sim.uploads_n, 0);
 }
 
 /* ---- opening, and what is there then ---------------------------------------------------------------------------------------------- */
@@ -156,26 +219,70 @@ static enum status try_open(struct err *err)
     return core_open(&sim.core, &opt, err);
 }
 
+static void disk_restart(bool power_lost)
+{
+    simdisk_power_on();
+    simvfs_restart(power_lost);
+    simfs_restart(power_lost);
+}
+
+/* The process ends as it is, with the power or without. */
+static void crash(bool power_lost)
+{
+    struct blob_store *blobs = sim.core ? sim.core->blobs : NULL;
+
+    simdisk_power_off();
+    exec_sim_crash();
+    uploads_drop();
+    core_abandon(sim.core);
+    blob_close(blobs);
+    sim.core = NULL;
+    disk_restart(power_lost);
+}
+
+static enum status try_open_all(struct err *err)
+{
+    enum status st = try_open(err);
+
+    return st || !sim.blobs ? st : blob_open(&sim.core->blobs, BLOB_DIR, err);
+}
+
+/* The power goes, or the process dies, meanwhile; again and again. */
 static void open_store(void)
 {
     struct err err = ERR_INIT;
     enum status st;
 
-    if (below(4) == 0) simvfs_power_off_after((int64_t)below(120));
-    st = try_open(&err);
-    while (st && simvfs_is_off()) {
-        simvfs_restart();
-        if (below(2)) simvfs_power_off_after((int64_t)below(120));
-        st = try_open(&err);
+    if (below(4) == 0) simdisk_power_off_after((int64_t)below(120));
+    st = try_open_all(&err);
+    while (st && simdisk_is_off()) {
+        crash(below(3) != 0);
+        if (below(2)) simdisk_power_off_after((int64_t)below(120));
+        st = try_open_all(&err);
     }
     if (st)
         T_FAIL("seed %llu: the store does not open: %s", (unsigned long long)sim.seed, err.message);
-    simvfs_power_off_after(-1);
-    if (simvfs_is_off()) { /* it went with the last operation of opening */
-        exec_sim_crash();
-        core_abandon(sim.core);
-        simvfs_restart();
-        T_ST_ERR(try_open(&err), OK, &err);
+    simdisk_power_off_after(-1);
+    if (simdisk_is_off()) { /* it went with the last operation of opening */
+        crash(below(3) != 0);
+        T_ST_ERR(try_open_all(&err), OK, &err);
+    }
+}
+
+/* The first opening of the blobs of an empty store. */
+static void open_blobs(void)
+{
+    struct err err = ERR_INIT;
+    enum status st;
+
+    if (!sim.blobs) return;
+    if (below(2)) simdisk_power_off_after((int64_t)below(24));
+    st = blob_open(&sim.core->blobs, BLOB_DIR, &err);
+    simdisk_power_off_after(-1);
+    if (st || simdisk_is_off()) {
+        T_OK(simdisk_is_off());
+        crash(below(2));
+        open_store();
     }
 }
 
@@ -183,16 +290,24 @@ static void open_store(void)
 static bool agrees_with(size_t from, size_t to)
 {
     struct model *guess = model_new(draw, NULL);
+    struct arts arts = sim.arts;
     bool same;
 
     model_copy(guess, sim.m);
     for (size_t i = from; i < to; i++) {
-        (void)model_apply(guess, sim.flight[i].op);
+        (void)apply(guess, &arts, &sim.flight[i]);
     }
-    same = model_agrees(guess, sim.core);
+    same = model_agrees(guess, sim.core) && (!sim.blobs || arts_agree(&arts, sim.core));
     if (same) model_copy(sim.m, guess);
+    if (same) sim.arts = arts;
     model_free(guess);
     return same;
+}
+
+static void check(void)
+{
+    model_check(sim.m, sim.core);
+    if (sim.blobs) arts_check(&sim.arts, sim.core);
 }
 
 static void recover(void)
@@ -207,9 +322,10 @@ static void recover(void)
     if (!found) {
         t_note("seed %llu: no history fits; without an answer: %zu", (unsigned long long)sim.seed,
                sim.flight_n);
-        model_check(sim.m, sim.core);
+        check();
     }
     model_check_rows(sim.core);
+    if (sim.blobs) arts_check_objects(&sim.arts, sim.core);
     sim.flight_n = sim.in_flight = 0;
 }
 
@@ -219,40 +335,62 @@ static void live(void)
 {
     size_t steps = 20 + below(150);
 
-    if (below(6) != 0) simvfs_power_off_after((int64_t)(20 + below(800)));
-    if (below(4) == 0) simvfs_faults(20 + (unsigned)below(200));
-    for (size_t i = 0; i < steps && !simvfs_is_off(); i++) {
+    if (below(6) != 0) simdisk_power_off_after((int64_t)(20 + below(800)));
+    if (below(4) == 0) simdisk_faults(20 + (unsigned)below(200));
+    for (size_t i = 0; i < steps && !simdisk_is_off(); i++) {
         switch (below(8)) {
         case 0:
         case 1: submit(1 + below(5)); break;
-        case 2: pass_time(); break;
+        case 2:
+            upload_begin();
+            pass_time();
+            break;
         case 3:
-            if (sim.in_flight == 0 && below(4) == 0) model_check(sim.m, sim.core);
+            if (sim.in_flight == 0 && below(4) == 0) check();
             break;
         default: (void)exec_sim_step(); break;
         }
+        uploads_step();
     }
-    if (!simvfs_is_off() && below(2)) {
+    if (!simdisk_is_off() && below(2)) {
         settle();
-        if (!simvfs_is_off()) model_check(sim.m, sim.core);
+        if (!simdisk_is_off()) check();
     }
 }
 
-static void end_life(void)
+/* Returns whether the power was lost. */
+static bool end_life(void)
 {
-    bool clean = !simvfs_is_off() && sim.in_flight == 0 && below(3) == 0;
+    bool clean = !simdisk_is_off() && sim.in_flight == 0 && sim.uploads_n == 0 && below(3) == 0;
+    bool power_lost = below(4) != 0;
+    struct blob_store *blobs = sim.core->blobs;
 
-    if (clean) {
-        simvfs_faults(0);
-        core_close(sim.core);
-        if (!simvfs_is_off()) ghosts_gone(sim.flight_n); /* the last drain has written over them */
-    } else {
-        simvfs_power_off();
-        exec_sim_crash();
-        core_abandon(sim.core);
+    if (!clean) {
+        crash(power_lost);
+        return power_lost;
     }
+    simdisk_faults(0);
+    core_close(sim.core);
     sim.core = NULL;
-    simvfs_restart();
+    blob_close(blobs);
+    if (!simdisk_is_off()) ghosts_gone(sim.flight_n); /* the last drain has written over them */
+    disk_restart(power_lost);
+    return power_lost;
+}
+
+/* What only the system has is on the disk after a commit that was acknowledged. */
+static void pin(void)
+{
+    enum status st;
+
+    do {
+        struct write_op *w;
+
+        submit_one(model_draw(sim.m), NULL);
+        w = sim.flight[sim.flight_n - 1].w;
+        settle();
+        st = w->st;
+    } while (st != OK);
 }
 
 /* Returns a number that depends on all that happened. */
@@ -262,34 +400,45 @@ static uint64_t history(uint64_t seed)
     struct buf text = BUF_INIT(64 << 20);
     struct err err = ERR_INIT;
     size_t lives = 2 + seed % 3;
+    struct blob_store *blobs;
     uint64_t sum;
 
     memset(&sim, 0, sizeof(sim));
-    sim.seed = sim.state = seed;
+    sim.seed = sim.state = sim.arts.seed = seed;
+    sim.blobs = seed % sim_blobs == 0;
     sim.wall_ms = 1700000000000;
     sim.mono_ns = 1000000000;
     hash_seed_set(seed);
     rand_seed(seed);
     clock_replace(&clock);
-    simvfs_begin(seed);
+    simdisk_begin(seed);
+    simvfs_begin();
+    simfs_begin();
     exec_sim_begin(seed);
     sim.m = model_new(draw, NULL);
     sim.arena = arena_new(64 << 20);
     T_ST_ERR(try_open(&err), OK, &err);
     T_ST_ERR(model_setup(sim.m, sim.core, &err), OK, &err);
+    open_blobs();
     for (size_t i = 0; i < lives; i++) {
+        bool power_lost;
+
         live();
-        end_life();
+        power_lost = end_life();
         open_store();
         recover();
+        if (!power_lost) pin();
         model_ops_clear(sim.m);
         arena_reset(sim.arena);
     }
     IGNORE_STATUS(
         store_dump(sim.m, sim.core, &text, &err)); /* it agreed with the reference a moment ago */
-    sum = crc32c((uint32_t)simvfs_ops(), text.p, text.n);
+    sum = crc32c((uint32_t)simdisk_ops(), text.p, text.n);
+    blobs = sim.core->blobs;
     core_close(sim.core);
+    blob_close(blobs);
     exec_sim_end();
+    simfs_end();
     simvfs_end();
     model_free(sim.m);
     arena_free(sim.arena);
@@ -310,6 +459,7 @@ static uint64_t from_env(const char *name, uint64_t otherwise)
 TEST(one_seed_repeats)
 {
     log_setup(LOG_LEVEL_ERROR, false);
+    sim_blobs = 4;
     for (uint64_t seed = 7; seed < 12; seed++) {
         uint64_t first = history(seed);
 
@@ -322,6 +472,7 @@ TEST_LIMIT(histories, 900)
     uint64_t first = from_env("CAIRN_SIM_FIRST", 1), n = from_env("CAIRN_SIM_SEEDS", 1000);
 
     log_setup(LOG_LEVEL_ERROR, false);
+    sim_blobs = MAX_OF(from_env("CAIRN_SIM_BLOBS", 4), 1u);
     for (uint64_t seed = first; seed < first + n; seed++) {
         (void)history(seed);
     }

@@ -250,15 +250,12 @@ static enum status make_folder(struct blob_store *s, const struct digest *d, con
                                struct err *err)
 {
     _Atomic bool *durable = &s->folder_durable[d->b[0]];
-    char above[PLACE_MAX];
     enum status st;
 
     if (atomic_load_explicit(durable, memory_order_relaxed)) {
         return OK;
     }
-    snprintf(above, sizeof(above), "%s/objects", s->dir);
     st = fs_mkdirs(folder, err);
-    st = st ? st : fs_sync_dir(above, err);
     if (!st) {
         atomic_store_explicit(durable, true, memory_order_relaxed);
     }
