@@ -314,7 +314,7 @@ enum status fs_lock_file(const char *path, const char *holder_text, int *fd, str
         return err_errno(err, errno, "open %s", base_name(path));
     }
     /* flock belongs to the open file: another open of the same process is refused as well. */
-    if (flock(file, LOCK_EX | LOCK_NB) < 0) {
+    if (sys.flock(file, LOCK_EX | LOCK_NB) < 0) {
         st = errno == EWOULDBLOCK ? lock_is_held(file, path, err)
                                   : err_errno(err, errno, "lock %s", base_name(path));
         close_quietly(file);

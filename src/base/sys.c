@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -120,6 +121,11 @@ static int do_ftruncate(int fd, off_t n)
     REPEATED(int, ftruncate(fd, n));
 }
 
+static int do_flock(int fd, int operation)
+{
+    REPEATED(int, flock(fd, operation));
+}
+
 static int do_rename(const char *from, const char *to)
 {
     REPEATED(int, rename(from, to));
@@ -176,10 +182,10 @@ static void do_walk_end(void *walk)
     {                                                                                              \
         .open = do_open, .openat = do_openat, .close = do_close, .read = do_read,                  \
         .pread = do_pread, .write = do_write, .pwrite = do_pwrite, .fsync = do_fsync,              \
-        .fdatasync = do_fdatasync, .ftruncate = do_ftruncate, .rename = do_rename,                 \
-        .unlink = do_unlink, .mkdir = do_mkdir, .fstat = do_fstat, .stat = do_stat,                \
-        .sendfile = do_sendfile, .walk_begin = do_walk_begin, .walk_next = do_walk_next,           \
-        .walk_end = do_walk_end,                                                                   \
+        .fdatasync = do_fdatasync, .ftruncate = do_ftruncate, .flock = do_flock,                   \
+        .rename = do_rename, .unlink = do_unlink, .mkdir = do_mkdir, .fstat = do_fstat,            \
+        .stat = do_stat, .sendfile = do_sendfile, .walk_begin = do_walk_begin,                     \
+        .walk_next = do_walk_next, .walk_end = do_walk_end,                                        \
     }
 
 struct sys_table sys = SYS_CALLS;

@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 
 enum { FD_FIRST = 1 << 20, FDS = 128, NAME_BYTES = 128 };
 
 struct node {
     struct node *next; /* of all */
     bool dir, marked;
+    int locked_by; /* a descriptor; 0 = none */
     struct content c;
     struct name *names; /* of a folder, in the order in which they were made */
 };
@@ -219,6 +221,7 @@ static int sim_openat(int dir, const char *path, int flags, mode_t mode)
 static int sim_close(int fd)
 {
     if (!is_fd(fd)) return sys_default.close(fd);
+    if (fd_node(fd)->locked_by == fd) fd_node(fd)->locked_by = 0;
     fs.fds[fd - FD_FIRST].node = NULL;
     return simdisk_is_off() ? refuse(EIO) : 0;
 }
@@ -258,7 +261,8 @@ static ssize_t sim_pwrite(int fd, const void *p, size_t n, off_t at)
         if (simdisk_is_off() && !was_off) content_half_write(&node->c, (size_t)at, p, n);
         return refuse(!simdisk_is_off() && simdisk_draw() % 2 ? ENOSPC : EIO);
     }
-    if (n > 1 && simdisk_draw() % 8 == 0) n = 1 + simdisk_draw() % (n - 1);
+    /* Never a short text: that of a lock holds the number of this process, and a seed must give one history. */
+    if (n > SIMDISK_SECTOR && simdisk_draw() % 8 == 0) n = 1 + simdisk_draw() % (n - 1);
     content_write(&node->c, (size_t)at, p, n);
     return (ssize_t)n;
 }
@@ -302,6 +306,19 @@ static int sim_ftruncate(int fd, off_t n)
     if (!is_fd(fd)) return sys_default.ftruncate(fd, n);
     if (simdisk_fails()) return refuse(EIO);
     content_cut(&fd_node(fd)->c, (size_t)n);
+    return 0;
+}
+
+static int sim_flock(int fd, int operation)
+{
+    struct node *node;
+
+    if (!is_fd(fd)) return sys_default.flock(fd, operation);
+    CHECK(operation == (LOCK_EX | LOCK_NB) && "the one kind that is asked for");
+    if (simdisk_is_off()) return refuse(EIO);
+    node = fd_node(fd);
+    if (node->locked_by && node->locked_by != fd) return refuse(EWOULDBLOCK);
+    node->locked_by = fd;
     return 0;
 }
 
@@ -490,6 +507,7 @@ void simfs_begin(void)
                               .fsync = sim_fsync,
                               .fdatasync = sim_fdatasync,
                               .ftruncate = sim_ftruncate,
+                              .flock = sim_flock,
                               .rename = sim_rename,
                               .unlink = sim_unlink,
                               .mkdir = sim_mkdir,
