@@ -607,9 +607,13 @@ int cli_main(int argc, char **argv, const struct cli_table *tables, size_t table
     struct cli cli = { .tables = tables, .table_n = table_n };
     struct scan s = { .argc = argc, .argv = argv, .at = 1 };
     struct err err = ERR_INIT;
+    static char version[] = "version";
     enum status st;
     int code;
 
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        argv[1] = version; /* what every program is asked first */
+    }
     cli.arena = arena_new(ARENA_MAX);
     st = cli.arena
              ? opts_init(&cli.global_opts, cli_global_rows, cli_global_rows_n, cli.arena, &err)
