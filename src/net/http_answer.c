@@ -8,7 +8,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { COMPRESS_MIN = 16 * 1024, COMPRESS_LOOP_MAX = 128 * 1024, FIELD_TEXT_MAX = 8192 };
+enum {
+    COMPRESS_MIN = 16 * 1024,
+    COMPRESS_LOOP_MAX = 128 * 1024,
+    FIELD_TEXT_MAX = 8192,
+    CHARGE_MIN = 32 * 1024
+};
 
 static const char *const method_names[HTTP_METHOD_N] = { "",    "GET",    "HEAD",  "POST",
                                                          "PUT", "DELETE", "PATCH", "OPTIONS" };
@@ -381,6 +386,27 @@ static bool compress(struct http_priv *p, struct str body)
     return true;
 }
 
+/* A big answer stays in memory, with what it was made from, until its client has read it: it counts as a body of the
+ * server. False: there is no room, and the answer says so. */
+static bool charge_answer(struct http_priv *p)
+{
+    struct http_server *s = p->worker->server;
+    size_t n = arena_bytes(p->req.arena) + (p->answer.owned ? p->answer.body.n : 0);
+    uint64_t sum;
+
+    if (n < CHARGE_MIN) {
+        return true;
+    }
+    sum = atomic_fetch_add_explicit(&s->bodies, n, memory_order_relaxed) + n;
+    p->charged += n;
+    if (sum <= s->opt.limits.bodies_max) {
+        return true;
+    }
+    http_core_free_answer(p);
+    http_core_refuse(p, 503, ST_UNAVAILABLE, "too many answers wait in memory for their clients");
+    return false;
+}
+
 static void send_bytes(struct http_priv *p, struct str body)
 {
     struct http_answer *an = &p->answer;
@@ -393,7 +419,9 @@ static void send_bytes(struct http_priv *p, struct str body)
         an->body = str_sub(body, (size_t)from, (size_t)n);
     }
     an->length = (int64_t)an->body.n;
-    http_core_submit(p);
+    if (p->refuse_status || charge_answer(p)) {
+        http_core_submit(p);
+    }
 }
 
 void http_send(struct http_req *req, struct str body)

@@ -16,8 +16,9 @@ struct http_limits {
     unsigned field_max;  /* number of fields, 431 beyond (100) */
     uint64_t body_max;   /* one buffered body after decompression, 413 beyond (64 MiB) */
     uint64_t stream_max; /* one streamed body, 413 beyond (1 TiB) */
-    uint64_t bodies_max; /* all buffered bodies of the server together, 503 beyond (1 GiB) */
-    size_t arena_max;    /* one request's arena (256 MiB) */
+    uint64_t
+        bodies_max; /* all buffered bodies and unread answers of the server together, 503 beyond (1 GiB) */
+    size_t arena_max; /* one request's arena (256 MiB) */
     unsigned
         conn_max;     /* open connections; a connection beyond is answered 503 and closed (16384) */
     int64_t head_ms;  /* from the first byte (or the accept) to the end of the head: 408 (10 s) */

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "netfix.h"
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define HOST "Host: localhost\r\n"
@@ -613,41 +614,81 @@ static void few_bodies(struct http_server_options *o)
 
 TEST(test_net_bodies_cap)
 {
-    static const char head[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 60001\r\n\r\n";
+    static const char head[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 45001\r\n\r\n";
     struct nf_answer a;
     struct nf f;
-    char *body = mem_zalloc(60001, 1);
+    char *body = mem_zalloc(70000, 1);
     int one, two;
 
     nf_start(&f, few_bodies);
-    memset(body, 'x', 60000);
+    memset(body, 'x', 70000);
     one = nf_connect(&f);
     two = nf_connect(&f);
     nf_send(one, head);
-    nf_sendn(one, body, 60000); /* held: one byte is missing */
+    nf_sendn(one, body, 45000); /* held: one byte is missing */
     struct net_figures m;
 
     do { /* all of it is counted before the other body comes */
         http_server_metrics(f.server, &m);
-    } while (m.bytes_in < strlen(head) + 60000);
-    nf_send(two, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 60000\r\n\r\n");
-    nf_sendn(two, body, 60000);
+    } while (m.bytes_in < strlen(head) + 45000);
+    nf_send(two, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 70000\r\n\r\n");
+    nf_sendn(two, body, 70000);
     T_OK(nf_answer(two, &a));
     T_INT(a.status, 503);
     T_CSTR(nf_field(&a, "retry-after"), "1");
     nf_answer_release(&a);
+    do { /* what it had taken is given back after its answer */
+        http_server_metrics(f.server, &m);
+    } while (m.in_work > 1);
     nf_send(one, "x");
     T_OK(nf_answer(one, &a));
     T_INT(a.status, 200);
     nf_answer_release(&a);
     /* Given back: the next one is served. */
-    nf_send(one, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 60000\r\n\r\n");
-    nf_sendn(one, body, 60000);
+    nf_send(one, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 45000\r\n\r\n");
+    nf_sendn(one, body, 45000);
     T_OK(nf_answer(one, &a));
     T_INT(a.status, 200);
     nf_answer_release(&a);
     mem_free(body);
     (void)close(one);
     (void)close(two);
+    nf_stop(&f);
+}
+
+static void one_big_answer(struct http_server_options *o)
+{
+    o->limits.bodies_max = 24 << 20;
+}
+
+/* An answer that its client does not read stays in memory: what does not fit any more is 503, and comes later. */
+TEST(test_net_unread_answers_count)
+{
+    enum { BIG = 16 << 20 };
+    struct nf_answer a;
+    struct nf f;
+    int stalled;
+    char first;
+
+    nf_start(&f, one_big_answer);
+    stalled = nf_connect(&f);
+    nf_send(stalled, "GET /text/16777216 HTTP/1.1\r\n" HOST "\r\n");
+    T_INT(recv(stalled, &first, 1, MSG_PEEK),
+          1); /* it is on its way, and more than the kernel takes */
+    nf_ask(&f, "GET /text/16777216 HTTP/1.1\r\n" HOST "\r\n", &a);
+    T_INT(a.status, 503);
+    T_CSTR(nf_field(&a, "retry-after"), "1");
+    T_OK(strstr(a.body, "answers") != NULL);
+    nf_answer_release(&a);
+    nf_ask(&f, "GET /hello HTTP/1.1\r\n" HOST "\r\n", &a);
+    T_INT(a.status, 200);
+    nf_answer_release(&a);
+    T_OK(nf_answer(stalled, &a));
+    T_INT(a.n, BIG);
+    nf_answer_release(&a);
+    nf_ask(&f, "GET /text/16777216 HTTP/1.1\r\n" HOST "\r\n", &a);
+    T_INT(a.status, 200);
+    nf_answer_release(&a);
+    (void)close(stalled);
     nf_stop(&f);
 }
