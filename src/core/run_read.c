@@ -310,6 +310,10 @@ struct each {
     enum view_type type;
     enum status (*fn)(void *ctx, const struct run_view *run, struct err *err);
     void *ctx;
+    /* Runs whose row may be older than what memory had: they left memory while the page was read. As long as the page's statement is
+     * open, SQLite shows this connection the moment it began, so they are read again after it is closed. */
+    int64_t again[EACH_PAGE];
+    size_t again_n;
 };
 
 /* One run of a page; the row was read after `evictions` was. */
@@ -324,14 +328,34 @@ static enum status each_row(struct each *e, const struct q_run_by_rid_row *row, 
 
     if (st) return st;
     if (!found && evictions != heads_evictions(hs)) {
-        st = read_run(e->v, e->scratch, by_uid, row->run, &run, err);
-        if (st == ST_NOT_FOUND) return OK;
-    } else if (!found) {
+        e->again[e->again_n++] = row->run;
+        return OK;
+    }
+    if (!found) {
         if (!view_type_has(e->type, (enum lifecycle)row->lifecycle)) return OK;
         st = from_row(e->v, e->scratch, row, &run, err);
     }
     if (st || !view_type_has(e->type, run.lifecycle)) return st;
     return e->fn(e->ctx, &run, err);
+}
+
+/* The runs that were put off, each as it is now. */
+static enum status each_again(struct each *e, struct err *err)
+{
+    struct run_view run;
+    enum status st = OK;
+
+    for (size_t i = 0; i < e->again_n && !st; i++) {
+        arena_reset(e->scratch);
+        st = read_run(e->v, e->scratch, (struct str){ NULL, 0 }, e->again[i], &run, err);
+        if (st == ST_NOT_FOUND) {
+            st = OK;
+        } else if (!st && view_type_has(e->type, run.lifecycle)) {
+            st = e->fn(e->ctx, &run, err);
+        }
+    }
+    e->again_n = 0;
+    return st;
 }
 
 static enum status each_page(struct each *e, int64_t exp, int64_t *start_ms, int64_t *uid,
@@ -357,14 +381,16 @@ static enum status each_page(struct each *e, int64_t exp, int64_t *start_ms, int
         }
     }
     sql_close(q);
-    return st == ST_END ? OK : st;
+    return st == ST_END ? each_again(e, err) : st;
 }
 
 enum status run_each(struct view *v, const int64_t *experiments, size_t n, enum view_type type,
                      enum status (*fn)(void *ctx, const struct run_view *run, struct err *err),
                      void *ctx, struct err *err)
 {
-    struct each e = { v, arena_new(EACH_ARENA_MAX), type, fn, ctx };
+    struct each e = {
+        .v = v, .scratch = arena_new(EACH_ARENA_MAX), .type = type, .fn = fn, .ctx = ctx
+    };
     enum status st = e.scratch ? OK : err_nomem(err);
 
     for (size_t i = 0; i < n && !st; i++) {

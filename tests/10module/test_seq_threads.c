@@ -187,3 +187,68 @@ TEST_LIMIT(writers_and_readers, 120)
     arena_free(reader.job.arena);
     arena_free(a);
 }
+
+/* Reads a page of runs while the one that comes last is changed, drained and thrown out of memory. */
+struct leaving {
+    struct core *core;
+    struct str last;
+    int64_t seen, calls;
+};
+
+static void log_one(struct core *core, struct str run, double value)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct run_log l;
+
+    run_log_init(&l, core, a);
+    l.run_id = run;
+    T_ST_ERR(run_points_begin(&l.points, a, &err), OK, &err);
+    T_ST_ERR(run_points_add(&l.points, S("m"), value, 1, (int64_t)value, &err), OK, &err);
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    arena_free(a);
+}
+
+static enum status leave_run(void *ctx, const struct run_view *run, struct err *err)
+{
+    struct leaving *l = ctx;
+
+    if (str_eq(run->run_id, l->last)) {
+        l->seen = run->metrics_n ? run->metrics[0].n : 0;
+    }
+    if (l->calls++ == 0) {
+        T_OK(!str_eq(run->run_id, l->last));
+        for (int i = 0; i < 5; i++) {
+            log_one(l->core, l->last, i);
+        }
+        T_ST_ERR(seq_drain(l->core->seq, err), OK, err);
+        log_one(l->core, run->run_id, 1); /* the end of this group throws clean heads out */
+    }
+    return OK;
+}
+
+TEST(a_run_that_leaves_memory_while_its_page_is_read)
+{
+    struct core_options opt = { .sql = { .location = t_tmpdir() },
+                                .artifact_root = S("/a"),
+                                .head_age_ms = 1,
+                                .head_bytes = 1 };
+    struct arena *a = arena_new(16 << 20);
+    struct err err = ERR_INIT;
+    struct world w = { 0 };
+    struct leaving l = { 0 };
+    int64_t exp = 0;
+    struct view v;
+
+    T_ST_ERR(core_open(&w.core, &opt, &err), OK, &err);
+    make_runs(&w, a);
+    T_ST_ERR(seq_drain(w.core->seq, &err), OK, &err);
+    l.core = w.core;
+    l.last = w.runs[RUNS - 1];
+    core_view(w.core, a, &v);
+    T_ST_ERR(run_each(&v, &exp, 1, VIEW_ALL, leave_run, &l, &err), OK, &err);
+    T_INT(l.calls, RUNS);
+    T_INT(l.seen, 5);
+    core_close(w.core);
+    arena_free(a);
+}
