@@ -1,9 +1,12 @@
 /* server/main.c - the program: the tables of commands, and nothing else. */
 #include "server/commands.h"
+#include <sys/stat.h>
 
 int main(int argc, char **argv)
 {
     const struct cli_table tables[] = { server_commands, cli_builtin };
 
+    /* Records, tokens and backups are their owner's, whoever else has an account on the machine. */
+    umask(0077);
     return cli_main(argc, argv, tables, ARRAY_N(tables));
 }

@@ -51,6 +51,12 @@ def check(url, exp, run, model):
     assert [r.info.run_id for r in client.search_runs([exp], "params.p = 'v' AND metrics.m > 299")] == [run]
 
 
+def test_the_store_is_private(own):
+    """Nothing in the data folder is for other accounts of the machine."""
+    for path in own.data.rglob("*"):
+        assert path.lstat().st_mode & 0o077 == 0 or path.is_socket(), path
+
+
 def test_restart_keeps_everything(own):
     made = fill(own.url)
     assert own.stop() == 0
