@@ -1,7 +1,8 @@
-/* store/series/series.h - metric points: tails in memory, packs in SQL, and reading both.
+/* store/series/series.h - metric points: tails in memory, packs and chunks in SQL, and reading all three.
  * A point is durable in the log when it is acknowledged; it then lies in the tail of its owner (a run or a model series)
- * until a drain writes it to a pack. All tails together have a cap. Reads take the tail first and the packs after it, so a drain
- * in between can only show a point twice, and exact duplicates are dropped anyway.
+ * until a drain writes it to a pack, and a merge moves long series on to chunks. All tails together have a cap. Reads take the
+ * tail first, then packs and chunks of one snapshot (parts.h), so a drain or merge in between can only show a point twice, and
+ * exact duplicates are dropped anyway.
  * Room is reserved in validate(), so that the append after the commit cannot fail.
  * Ownership: the opener owns the series and with it all tails; a struct tail is valid until series_drained().
  * Thread rule: writing on the sequencer's thread, reading on any thread. */

@@ -1,10 +1,12 @@
-/* store/series/series_int.h - inside of struct series, shared by tail.c and history.c. */
+/* store/series/series_int.h - inside of struct series, shared by tail.c, parts.c and history.c. */
 #ifndef CAIRN_STORE_SERIES_SERIES_INT_H
 #define CAIRN_STORE_SERIES_SERIES_INT_H
 
 #include "base/exec.h"
 #include "base/map.h"
 #include "store/series/series.h"
+
+struct sql_conn;
 
 struct tail_block {
     struct tail_block *next;
@@ -27,5 +29,10 @@ struct series {
     int64_t oldest_ms;
     struct packer *packer; /* the sequencer's */
 };
+
+/* parts.c: calls fn for each pack of the owner, in order; the reader and what it allocates live until fn returns. */
+enum status series_packs_each(struct sql_conn *conn, int64_t owner,
+                              enum status (*fn)(void *ctx, struct pack_reader *r, struct err *err),
+                              void *ctx, struct err *err);
 
 #endif
