@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "core/experiment.h"
+#include "core/fragments.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
 #include "store/series/series.h"
@@ -13,7 +14,8 @@ enum {
     READ_QUEUE = 4096,
     TAIL_BYTES = 32 << 20,
     HEAD_BYTES = 64 << 20,
-    KEY_BYTES = 32 << 20
+    KEY_BYTES = 32 << 20,
+    FRAGMENT_BYTES = 16 << 20
 };
 
 struct core_all {
@@ -112,6 +114,10 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
     if (!st) st = open_seq(c, opt, err);
+    if (!st) {
+        st = fragments_new(&c->fragments, c->heads,
+                           opt->fragment_bytes ? opt->fragment_bytes : FRAGMENT_BYTES, err);
+    }
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
     if (st) {
@@ -139,6 +145,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     heads_close(core->heads);
     mkeys_close(core->mkeys);
     experiments_free(core->experiments);
+    fragments_free(core->fragments);
     sql_close_db(core->db);
     mem_free(all->artifact_root);
     mem_free(all);

@@ -17,6 +17,7 @@ struct series;
 struct mkeys;
 struct blob_store;
 struct experiments;
+struct fragments;
 
 struct core {
     struct sql_db *db;
@@ -26,6 +27,7 @@ struct core {
     struct mkeys *mkeys;   /* metric, param and tag names */
     struct blob_store *blobs;
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
+    struct fragments *fragments;     /* encoded runs */
     struct str artifact_root; /* where experiments without an own location put their artifacts */
 };
 

@@ -16,6 +16,7 @@ struct core_options {
     size_t tail_bytes;        /* points in memory; 0 = 32 MiB */
     size_t head_bytes;        /* runs in memory; 0 = 64 MiB */
     size_t key_bytes;         /* names in memory; 0 = 32 MiB */
+    size_t fragment_bytes;    /* encoded runs in memory; 0 = 16 MiB */
     int64_t drain_age_ms;     /* these as in struct seq_options */
     size_t drain_bytes;
     int64_t head_age_ms;

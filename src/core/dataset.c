@@ -6,6 +6,7 @@
 #include "core/node.h"
 #include "core/run.h"
 #include "gen/sql/queries.h"
+#include "store/heads.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
 
@@ -85,7 +86,7 @@ static enum status find_model(struct run_links *l, struct group *g, struct str m
 static enum status links_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_links *l = WRITE_OP_OF(op, struct run_links);
-    int64_t run, exp, model = 0;
+    int64_t run = 0, exp, model = 0;
     bool added;
     enum status st = run_require_active(g, l->run_id, &run, &exp, err);
 
@@ -110,12 +111,20 @@ static enum status links_validate(struct write_op *op, struct group *g, struct e
                 : q_edge_tag_set(group_conn(g), run, model, EDGE_OUTPUT, S(STEP_TAG),
                                  str_of(step, n), err);
     }
+    l->run_uid = run;
     return st;
 }
 
-static const struct write_kind links_kind = { .name = "run.links",
-                                              .validate = links_validate,
-                                              .sql = true };
+static void links_apply(struct write_op *op)
+{
+    struct run_links *l = WRITE_OP_OF(op, struct run_links);
+
+    heads_touch(l->core->heads, l->run_uid);
+}
+
+static const struct write_kind links_kind = {
+    .name = "run.links", .validate = links_validate, .apply = links_apply, .sql = true
+};
 
 void run_links_init(struct run_links *l, struct core *core, struct arena *a)
 {
@@ -263,6 +272,26 @@ enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_o
             break;
         }
         (*out)[(*n)++] = (struct model_output){ row.mid, step };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status runs_with_links(struct view *v, const int64_t *run_uids, size_t n, int64_t **out,
+                            size_t *out_n, struct err *err)
+{
+    struct q_runs_with_links_row row;
+    struct sql_stmt *stmt = NULL;
+    enum status st;
+
+    *out_n = 0;
+    *out = ARENA_ARRAY(v->arena, int64_t, n + 1);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    st = q_runs_with_links_open(v->conn, &stmt, run_uids, n, err);
+    while (!st && (st = q_runs_with_links_next(stmt, &row, err)) == OK) {
+        (*out)[(*out_n)++] = row.run;
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

@@ -28,6 +28,10 @@ struct model_output {
 enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_output **out,
                                  size_t *n, struct err *err);
 
+/* Which of the runs have inputs or outputs, sorted; the others need not be asked one by one. */
+enum status runs_with_links(struct view *v, const int64_t *run_uids, size_t n, int64_t **out,
+                            size_t *out_n, struct err *err);
+
 struct dataset_summary {
     int64_t experiment;
     struct str name, digest, context;
@@ -47,6 +51,8 @@ struct run_links {
     size_t model_inputs_n;
     struct model_output *model_outputs;
     size_t model_outputs_n;
+    /* out */
+    int64_t run_uid;
 };
 void run_links_init(struct run_links *l, struct core *core, struct arena *a);
 

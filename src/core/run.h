@@ -50,6 +50,12 @@ struct run_view {
 enum status run_get(struct view *v, struct str run_id, struct run_view *out, struct err *err);
 /* The same by node uid. */
 enum status run_get_uid(struct view *v, int64_t uid, struct run_view *out, struct err *err);
+/* Many runs by node uid, each uid once: fn is called for those that exist, in the order of uids, with the index among them. The view
+ * lives until fn returns; fn returns ST_END to stop early. */
+enum status run_gather(struct view *v, const int64_t *uids, size_t n,
+                       enum status (*fn)(void *ctx, size_t i, const struct run_view *run,
+                                         struct err *err),
+                       void *ctx, struct err *err);
 /* Calls fn for every run of the experiments whose lifecycle is in `type`, in no order. The view passed to fn lives in a scratch
  * arena until fn returns (run_view_copy() keeps it); fn returns ST_END to stop early. */
 enum status run_each(struct view *v, const int64_t *experiments, size_t n, enum view_type type,

@@ -21,6 +21,11 @@ extern const struct write_kind run_log_models_kind;
 enum status run_pending_set(struct group *g, enum pending_kind kind, const struct head *h,
                             const struct mkey *key, struct str value, struct err *err);
 
+/* A copy of the head, if it is in memory. Pool threads. */
+enum status run_from_memory(struct heads *hs, struct arena *a, int64_t uid, struct run_view *out,
+                            bool *found, struct err *err);
+struct run_metric run_metric_of(struct str key, const struct metric_cell *m);
+
 /* Points of one owner inside a group: keys looked up, room reserved, record written; then appended or given back. */
 struct points_write {
     struct series *series;

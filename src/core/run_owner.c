@@ -179,6 +179,7 @@ static void runs_lifecycle_apply(void *ctx)
         head_set_lifecycle(h, (int)l->to, l->deleted_ms, &l->at);
     }
     heads_unlock(l->heads);
+    heads_touch_all(l->heads);
 }
 
 /* The rows are changed here; heads in memory with the commit. A dirty head carries the change when it is written. */

@@ -59,7 +59,7 @@ static struct str put_text(char **at, struct str s)
     return out;
 }
 
-static struct run_metric metric_view(struct str key, const struct metric_cell *m)
+struct run_metric run_metric_of(struct str key, const struct metric_cell *m)
 {
     return (struct run_metric){ .key = key,
                                 .value = m->last.value,
@@ -91,7 +91,7 @@ static void copy_head(const struct head *h, struct run_view *out, char *at)
         const struct head_metric *m = &metrics_of(h)[i];
 
         if (m->m.n > 0)
-            out->metrics[out->metrics_n++] = metric_view(put_text(&at, m->key->name), &m->m);
+            out->metrics[out->metrics_n++] = run_metric_of(put_text(&at, m->key->name), &m->m);
     }
     for (size_t i = 0; i < h->params.n; i++) {
         const struct head_param *p = &params_of(h)[i];
@@ -171,6 +171,12 @@ static enum status from_memory(struct heads *hs, struct arena *a, struct str rid
     return OK;
 }
 
+enum status run_from_memory(struct heads *hs, struct arena *a, int64_t uid, struct run_view *out,
+                            bool *found, struct err *err)
+{
+    return from_memory(hs, a, (struct str){ NULL, 0 }, uid, out, found, err);
+}
+
 /* ---- reading a row ------------------------------------------------------------------------------------------------------------ */
 
 static enum status from_body(struct view *v, struct arena *a, const struct head_body *b,
@@ -189,7 +195,7 @@ static enum status from_body(struct view *v, struct arena *a, const struct head_
         struct str key;
 
         st = mkeys_name(keys, v->conn, a, b->metrics[i].key, &key, err);
-        if (!st) out->metrics[out->metrics_n++] = metric_view(key, &b->metrics[i].m);
+        if (!st) out->metrics[out->metrics_n++] = run_metric_of(key, &b->metrics[i].m);
     }
     for (size_t i = 0; i < b->params_n && !st; i++) {
         struct key_value *kv = &out->params[out->params_n];

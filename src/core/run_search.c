@@ -251,38 +251,14 @@ static enum status write_scope(struct run_search *in, struct arena *a, struct st
     return OK;
 }
 
-/* Reads the runs of the page. One that has gone since it was found is left out. */
-static enum status read_page(struct view *v, const uint64_t *uids, size_t uids_n,
-                             struct run_view **out, size_t *n, struct err *err)
-{
-    struct run_view *runs = ARENA_ARRAY(v->arena, struct run_view, uids_n + 1);
-    size_t kept = 0;
-
-    if (!runs) return err_nomem(err);
-    for (size_t i = 0; i < uids_n; i++) {
-        enum status st = run_get_uid(v, (int64_t)uids[i], &runs[kept], err);
-
-        if (st == OK) {
-            kept++;
-        } else if (st != ST_NOT_FOUND) {
-            return st;
-        }
-    }
-    *out = runs;
-    *n = kept;
-    return OK;
-}
-
-static enum status search(struct row *r, struct view *v, struct run_search *in,
-                          struct run_view **out, size_t *n, struct str *next_token, struct err *err)
+static enum status search(struct row *r, struct view *v, struct run_search *in, uint64_t **uids,
+                          size_t *n, struct str *next_token, struct err *err)
 {
     struct search_request request = { .entity = SEARCH_RUNS,
                                       .filter = in->filter,
                                       .order_by = in->order_by,
                                       .order_by_n = in->order_by_n,
                                       .page = in->page };
-    uint64_t *uids;
-    size_t uids_n;
     enum status st = write_scope(in, v->arena, &request.scope, err);
 
     if (st) return st;
@@ -298,22 +274,43 @@ static enum status search(struct row *r, struct view *v, struct run_search *in,
         if (st) return st;
     }
     st = run_each(v, in->experiments, in->n, in->view_type, offer_run, r, err);
-    if (st) return st;
-    st = searcher_end(r->searcher, &uids, &uids_n, next_token, err);
-    return st ? st : read_page(v, uids, uids_n, out, n, err);
+    return st ? st : searcher_end(r->searcher, uids, n, next_token, err);
+}
+
+enum status run_search_rows(struct view *v, const struct run_search *in, int64_t **uids, size_t *n,
+                            struct str *next_token, struct err *err)
+{
+    struct row r = { .run = NULL };
+    struct run_search distinct = *in;
+    uint64_t *found = NULL;
+    enum status st;
+
+    *n = 0;
+    *next_token = (struct str){ NULL, 0 };
+    st = search(&r, v, &distinct, &found, n, next_token, err);
+    arena_free(r.datasets_view.arena);
+    *uids = ARENA_ARRAY(v->arena, int64_t, *n + 1);
+    if (!*uids && !st) st = err_nomem(err);
+    for (size_t i = 0; i < *n && !st; i++) {
+        (*uids)[i] = (int64_t)found[i];
+    }
+    return st;
 }
 
 enum status run_search(struct view *v, const struct run_search *in, struct run_view **out,
                        size_t *n, struct str *next_token, struct err *err)
 {
-    struct row r = { .run = NULL };
-    struct run_search distinct = *in;
-    enum status st;
+    int64_t *uids;
+    size_t uids_n;
+    enum status st = run_search_rows(v, in, &uids, &uids_n, next_token, err);
 
-    *out = NULL;
     *n = 0;
-    *next_token = (struct str){ NULL, 0 };
-    st = search(&r, v, &distinct, out, n, next_token, err);
-    arena_free(r.datasets_view.arena);
+    *out = ARENA_ARRAY(v->arena, struct run_view, uids_n + 1);
+    if (!*out && !st) st = err_nomem(err);
+    for (size_t i = 0; i < uids_n && !st; i++) { /* one that has gone since is left out */
+        st = run_get_uid(v, uids[i], &(*out)[*n], err);
+        *n += st == OK;
+        if (st == ST_NOT_FOUND) st = OK;
+    }
     return st;
 }

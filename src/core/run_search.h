@@ -22,6 +22,9 @@ struct run_search {
     struct page page;
 };
 
+/* Which runs are on the page, in order; token as below. Looks at every run of the experiments, one by one. */
+enum status run_search_rows(struct view *v, const struct run_search *in, int64_t **uids, size_t *n,
+                            struct str *next_token, struct err *err);
 /* One page of runs in order. *next_token: p is NULL when this is the last page. Experiments that do
  * not exist have no runs. ST_INVALID: filter, order or token. */
 enum status run_search(struct view *v, const struct run_search *in, struct run_view **out,

@@ -278,7 +278,8 @@ static void check_limits(struct doctor *d)
     struct rlimit files;
     uint64_t want = (uint64_t)d->o.limits.conn_max + FILES_SPARE;
     int64_t memory = memory_available(d->cli->arena);
-    int64_t wanted = (int64_t)(d->o.core.tail_bytes + d->o.core.head_bytes + d->o.core.key_bytes) +
+    int64_t wanted = (int64_t)(d->o.core.tail_bytes + d->o.core.head_bytes + d->o.core.key_bytes +
+                               d->o.core.fragment_bytes) +
                      (int64_t)d->o.limits.bodies_max;
     char have[32], need[32];
 

@@ -359,6 +359,16 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.key_bytes",
       AT(key_bytes),
       .doc = "names of metrics, parameters and tags kept in memory" },
+    { .name = "store-fragment-bytes",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "16M",
+      .min = "64K",
+      .max = "64G",
+      ENV("STORE_FRAGMENT_BYTES"),
+      .key = "store.fragment_bytes",
+      AT(fragment_bytes),
+      .doc = "runs kept in memory as they were last shown in a list" },
     { .name = "store-drain-age",
       .type = OPT_DURATION,
       .arg = "TIME",
@@ -628,6 +638,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.tail_bytes = (size_t)o->tail_bytes;
     out->core.head_bytes = (size_t)o->head_bytes;
     out->core.key_bytes = (size_t)o->key_bytes;
+    out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.drain_age_ms = o->drain_age_ms;
     out->core.drain_bytes = (size_t)o->drain_bytes;
     out->core.head_age_ms = o->head_age_ms;

@@ -91,6 +91,23 @@ uint64_t heads_evictions(const struct heads *hs)
     return atomic_load_explicit(&hs->evictions, memory_order_acquire);
 }
 
+uint64_t heads_change(const struct heads *hs, int64_t uid)
+{
+    /* Pairs with the releases below: who sees the new number sees the change. */
+    return atomic_load_explicit(&hs->changes[(uint64_t)uid % CHANGES_N], memory_order_acquire) +
+           atomic_load_explicit(&hs->changes_all, memory_order_acquire);
+}
+
+void heads_touch(struct heads *hs, int64_t uid)
+{
+    atomic_fetch_add_explicit(&hs->changes[(uint64_t)uid % CHANGES_N], 1, memory_order_release);
+}
+
+void heads_touch_all(struct heads *hs)
+{
+    atomic_fetch_add_explicit(&hs->changes_all, 1, memory_order_release);
+}
+
 /* ---- lists -------------------------------------------------------------------------------------------------------------------- */
 
 static struct head_list *list_of(struct heads *hs, const struct head *h)
@@ -500,6 +517,7 @@ void heads_created(struct heads *hs, struct head *h)
     h->pending = false;
     rwlock_give(&hs->lock);
     list_add(list_of(hs, h), h);
+    heads_touch(hs, h->uid);
 }
 
 void heads_remove(struct heads *hs, struct head *h)
@@ -519,6 +537,7 @@ void heads_dirty(struct heads *hs, struct head *h, bool attrs, int64_t drain)
     h->attrs_dirty = h->attrs_dirty || attrs;
     h->points_dirty = h->points_dirty || !attrs;
     list_add(list_of(hs, h), h);
+    heads_touch(hs, h->uid);
 }
 
 struct head *heads_first_dirty(struct heads *hs)

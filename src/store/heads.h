@@ -6,7 +6,8 @@
  * Changes come in two steps: what needs memory is prepared in validate() (head_reserve, value copies), and put in under the write
  * lock in apply(), which cannot fail.
  * Ownership: the opener owns the heads; a head holds references to its keys.
- * Thread rule: everything on the sequencer's thread but heads_lock_read .. heads_unlock, heads_visible*, heads_evictions.
+ * Thread rule: everything on the sequencer's thread but heads_lock_read .. heads_unlock, heads_visible*, heads_evictions,
+ * heads_change.
  * The lock is never held across SQL. */
 #ifndef CAIRN_STORE_HEADS_H
 #define CAIRN_STORE_HEADS_H
@@ -70,6 +71,9 @@ const struct head *heads_visible(const struct heads *hs, struct str rid);
 const struct head *heads_visible_uid(const struct heads *hs, int64_t uid);
 /* Rises whenever heads are dropped from memory. */
 uint64_t heads_evictions(const struct heads *hs);
+/* Rises with every change of the run that readers can see (many runs share a number, so others may raise it too). What is
+ * made from a run that is read after this call is current as long as the number is the same. Any thread, no lock needed. */
+uint64_t heads_change(const struct heads *hs, int64_t uid);
 
 /* ---- finding and making, the sequencer ------------------------------------------------------------------------------------ */
 
@@ -119,6 +123,10 @@ void head_set_end(struct head *h, int64_t end_ms, const struct stamp *at);
 void head_set_lifecycle(struct head *h, int lifecycle, int64_t deleted_ms, const struct stamp *at);
 /* The row is behind from now on: attributes (or params, tags), or points only. drain: number of the last one. */
 void heads_dirty(struct heads *hs, struct head *h, bool attrs, int64_t drain);
+/* Raises heads_change(): something else that belongs to the run changed and is committed; all: of every run. heads_created()
+ * and heads_dirty() do so by themselves, so they are called after the change. */
+void heads_touch(struct heads *hs, int64_t uid);
+void heads_touch_all(struct heads *hs);
 /* Every head of an experiment in memory: size_t at = 0; while ((h = heads_next_of(...))) ... */
 struct head *heads_next_of(struct heads *hs, int64_t exp, size_t *at);
 

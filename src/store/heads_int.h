@@ -7,7 +7,7 @@
 #include "store/heads.h"
 #include "store/series/body.h"
 
-enum { HEAD_STATUS_RUNNING = 1 };
+enum { HEAD_STATUS_RUNNING = 1, CHANGES_N = 1 << 14 };
 
 struct head_list {
     struct head *first, *last;
@@ -20,6 +20,8 @@ struct heads {
     struct str_map by_rid;
     struct int_map by_uid;
     _Atomic uint64_t evictions;
+    _Atomic uint64_t changes[CHANGES_N]; /* of runs, by the low bits of their uid */
+    _Atomic uint64_t changes_all;
     /* The sequencer's. */
     struct mkeys *mkeys;
     struct head_list dirty, clean; /* clean: longest unused first */

@@ -9,11 +9,12 @@ enum { ARENA_MAX = 512 << 20, TOGETHER_MAX = 64, WAIT_MS = 60000 };
 
 static void open_core(struct corefix *f)
 {
-    struct core_options opt = { .sql = { .location = f->location },
-                                .artifact_root = S("mlflow-artifacts:/"),
-                                .readers = 1 };
+    struct core_options opt = f->opt;
     enum status st;
 
+    opt.sql.location = f->location;
+    opt.artifact_root = S("mlflow-artifacts:/");
+    opt.readers = opt.readers ? opt.readers : 1;
     do { /* the database may not have noticed yet that the last owner is dead */
         st = core_open(&f->core, &opt, &f->err);
     } while (st == ST_CONFLICT);
@@ -33,6 +34,14 @@ static void close_core(struct corefix *f)
 void corefix_open(struct corefix *f, const char *location, const char *blobs)
 {
     *f = (struct corefix){ .location = location, .blobs = blobs ? blobs : t_tmpdir() };
+    f->a = arena_new(ARENA_MAX);
+    T_OK(f->a != NULL);
+    open_core(f);
+}
+
+void corefix_open_with(struct corefix *f, const char *location, const struct core_options *opt)
+{
+    *f = (struct corefix){ .location = location, .blobs = t_tmpdir(), .opt = *opt };
     f->a = arena_new(ARENA_MAX);
     T_OK(f->a != NULL);
     open_core(f);

@@ -17,10 +17,13 @@ struct corefix {
     struct view v;
     struct err err;
     const char *location, *blobs;
+    struct core_options opt; /* of every opening; what is not set is as in tests always */
 };
 
 /* blobs NULL = a new folder. */
 void corefix_open(struct corefix *f, const char *location, const char *blobs);
+/* With sizes and times of the caller. */
+void corefix_open_with(struct corefix *f, const char *location, const struct core_options *opt);
 void corefix_close(struct corefix *f);
 /* Closes and opens again. */
 void corefix_reopen(struct corefix *f);

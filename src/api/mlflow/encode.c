@@ -186,7 +186,7 @@ static enum status put_outputs(struct view *v, int64_t uid, struct mlflow_run_ou
     return OK;
 }
 
-enum status mlflow_put_run(struct view *v, const struct run_view *r, bool model_inputs,
+enum status mlflow_put_run(struct view *v, const struct run_view *r, enum mlflow_links links,
                            struct mlflow_run *out, struct err *err)
 {
     struct mlflow_run_info *info = ARENA_NEW(v->arena, struct mlflow_run_info);
@@ -201,8 +201,10 @@ enum status mlflow_put_run(struct view *v, const struct run_view *r, bool model_
     }
     mlflow_put_run_info(v->arena, r, info);
     st = put_run_data(v->arena, r, data, err);
-    st = st ? st : put_inputs(v, r->uid, model_inputs, inputs, err);
-    st = st ? st : put_outputs(v, r->uid, outputs, err);
+    if (!st && links != MLFLOW_LINKS_NONE) {
+        st = put_inputs(v, r->uid, links == MLFLOW_LINKS_ALL, inputs, err);
+        st = st ? st : put_outputs(v, r->uid, outputs, err);
+    }
     MSG_SET(out, MLFLOW_RUN_HAS_INFO, info, info);
     MSG_SET(out, MLFLOW_RUN_HAS_DATA, data, data);
     MSG_SET(out, MLFLOW_RUN_HAS_INPUTS, inputs, inputs);

@@ -31,9 +31,14 @@ extern const size_t mlflow_experiment_routes_n, mlflow_run_routes_n, mlflow_metr
 enum status mlflow_put_experiment(struct arena *a, const struct experiment *x,
                                   struct mlflow_experiment *out, struct err *err);
 void mlflow_put_run_info(struct arena *a, const struct run_view *r, struct mlflow_run_info *out);
-/* The whole run with its inputs and outputs. model_inputs: runs/search leaves them out. */
-enum status mlflow_put_run(struct view *v, const struct run_view *r, bool model_inputs,
+/* The whole run with its inputs and outputs. NONE: it is known to have none; LISTED: as runs/search shows it, without the models
+ * that it read. */
+enum mlflow_links { MLFLOW_LINKS_NONE, MLFLOW_LINKS_LISTED, MLFLOW_LINKS_ALL };
+enum status mlflow_put_run(struct view *v, const struct run_view *r, enum mlflow_links links,
                            struct mlflow_run *out, struct err *err);
+/* run_list.c: the runs that exist, as runs/search shows them, separated by commas. */
+enum status mlflow_append_runs(struct view *v, const int64_t *uids, size_t n, struct buf *out,
+                               struct err *err);
 void mlflow_put_metric(struct str key, const struct point *p, struct mlflow_metric *out);
 /* Infinities are shown as the largest finite doubles. */
 double mlflow_finite(double v);

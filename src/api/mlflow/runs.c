@@ -63,7 +63,7 @@ static enum status answer_run(struct call *c, struct view *v, struct str run_id,
         return err_nomem(err);
     }
     st = run_get(v, run_id, &r, err);
-    st = st ? st : mlflow_put_run(v, &r, true, m, err);
+    st = st ? st : mlflow_put_run(v, &r, MLFLOW_LINKS_ALL, m, err);
     MSG_SET(out, MLFLOW_GET_RUN_RESPONSE_HAS_RUN, run, m);
     c->out = out;
     return st;
@@ -646,25 +646,20 @@ out:
 
 /* ---- search ----------------------------------------------------------------------------------------------------------------------------- */
 
+/* The answer is written as text: most runs of a page are copies of what an earlier answer held (core/fragments.h). */
 static enum status search(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_search_runs *in = c->in;
-    struct mlflow_search_runs_response *out =
-        ARENA_NEW(c->arena, struct mlflow_search_runs_response);
     struct run_search q = { .filter = in->filter,
                             .order_by = in->order_by,
                             .order_by_n = in->order_by_n,
                             .view_type = (enum view_type)in->run_view_type,
                             .page = { 0, in->page_token } };
-    struct run_view *found;
     struct str token;
-    int64_t *ids;
+    int64_t *ids, *uids;
     size_t n;
     enum status st;
 
-    if (!out) {
-        return err_nomem(err);
-    }
     if (in->max_results < 0) {
         return err_field(err, ST_INVALID, "max_results",
                          "Invalid value %" PRId32
@@ -675,23 +670,24 @@ static enum status search(struct call *c, struct view *v, struct err *err)
     st = mlflow_experiment_ids(c->arena, in->experiment_ids, in->experiment_ids_n, &ids, err);
     q.experiments = ids;
     q.n = in->experiment_ids_n;
-    st = st ? st : run_search(v, &q, &found, &n, &token, err);
+    st = st ? st : run_search_rows(v, &q, &uids, &n, &token, err);
     if (st) {
         return st;
     }
-    out->runs = ARENA_ARRAY(c->arena, struct mlflow_run, n);
-    if (!out->runs) {
-        return err_nomem(err);
-    }
-    out->runs_n = n;
-    for (size_t i = 0; !st && i < n; i++) {
-        st = mlflow_put_run(v, &found[i], false, &out->runs[i], err);
+    c->raw_type = "application/json";
+    buf_put_lit(&c->raw, "{");
+    if (n) {
+        buf_put_lit(&c->raw, "\"runs\":[");
+        st = mlflow_append_runs(v, uids, n, &c->raw, err);
+        buf_put_lit(&c->raw, "]");
     }
     if (token.n) {
-        MSG_SET(out, MLFLOW_SEARCH_RUNS_RESPONSE_HAS_NEXT_PAGE_TOKEN, next_page_token, token);
+        buf_put_str(&c->raw, n ? S(",") : S(""));
+        buf_put_lit(&c->raw, "\"next_page_token\":");
+        json_put_str(&c->raw, token, false);
     }
-    c->out = out;
-    return st;
+    buf_put_lit(&c->raw, "}");
+    return st ? st : buf_status(&c->raw, "list of runs", err);
 }
 
 #define PATH "/api/2.0/mlflow/runs/"

@@ -57,4 +57,13 @@ enum status q_dataset_summaries_open(struct sql_conn *q_conn, struct sql_stmt **
 enum status q_dataset_summaries_next(struct sql_stmt *q_stmt, struct q_dataset_summaries_row *q_row,
                                      struct err *q_err) ATTR_CHECK;
 
+struct q_runs_with_links_row {
+    int64_t run;
+};
+enum status q_runs_with_links_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *runs, size_t runs_n,
+                                   struct err *q_err) ATTR_CHECK;
+enum status q_runs_with_links_next(struct sql_stmt *q_stmt, struct q_runs_with_links_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
 #endif

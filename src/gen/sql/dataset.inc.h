@@ -192,11 +192,50 @@ enum status q_dataset_summaries_next(struct sql_stmt *q_stmt, struct q_dataset_s
     return OK;
 }
 
+static const unsigned char runs_with_links_in[] = { SQL_INT_LIST };
+static const unsigned char runs_with_links_out[] = { SQL_INT };
+static const char *const runs_with_links_names[] = { "run" };
+static const struct sql_query query_runs_with_links = {
+    .name = "runs_with_links", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 1,
+    .in = runs_with_links_in,
+    .out = runs_with_links_out, .out_names = runs_with_links_names,
+    .text = { "SELECT DISTINCT run FROM ( SELECT dst AS run FROM edge WHERE dst IN (SELECT "
+              "value FROM json_each(?1)) AND role = 3 UNION ALL SELECT src AS run FROM edge "
+              "WHERE src IN (SELECT value FROM json_each(?1)) AND role = 4) AS linked ORDER "
+              "BY run",
+              "SELECT DISTINCT run FROM ( SELECT dst AS run FROM edge WHERE dst = ANY ($1) "
+              "AND role = 3 UNION ALL SELECT src AS run FROM edge WHERE src = ANY ($1) AND "
+              "role = 4) AS linked ORDER BY run" },
+};
+
+enum status q_runs_with_links_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *runs, size_t runs_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = runs, .list_n = runs_n },
+    };
+
+    return sql_rows(q_conn, &query_runs_with_links, q_in, q_stmt, q_err);
+}
+
+enum status q_runs_with_links_next(struct sql_stmt *q_stmt, struct q_runs_with_links_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->run = q_out[0].i;
+    return OK;
+}
+
 static const struct sql_query *const area_dataset[] = {
     &query_dataset_inputs_of_run,
     &query_edge_tags_of_run,
     &query_model_inputs_of_run,
     &query_model_outputs_of_run,
     &query_dataset_summaries,
+    &query_runs_with_links,
 };
 /* clang-format on */

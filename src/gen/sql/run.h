@@ -59,6 +59,29 @@ struct q_run_by_uid_row {
 enum status q_run_by_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
                          struct q_run_by_uid_row *q_row, struct err *q_err) ATTR_CHECK;
 
+struct q_runs_by_uid_row {
+    int64_t run;
+    int64_t exp;
+    struct str rid;
+    struct str name;
+    struct str user_id;
+    int64_t status;
+    int64_t lifecycle;
+    int64_t start_ms;
+    int64_t end_ms;
+    bool end_ms_null;
+    int64_t create_ms;
+    int64_t deleted_ms;
+    bool deleted_ms_null;
+    struct str artifact_uri;
+    int64_t ver;
+    struct str body;
+};
+enum status q_runs_by_uid_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                               const int64_t *runs, size_t runs_n, struct err *q_err) ATTR_CHECK;
+enum status q_runs_by_uid_next(struct sql_stmt *q_stmt, struct q_runs_by_uid_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
 struct q_run_page_row {
     int64_t run;
     int64_t exp;

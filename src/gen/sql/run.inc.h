@@ -154,6 +154,58 @@ enum status q_run_by_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t
     return OK;
 }
 
+static const unsigned char runs_by_uid_in[] = { SQL_INT_LIST };
+static const unsigned char runs_by_uid_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_INT, SQL_INT | SQL_MAYBE, SQL_TEXT, SQL_INT, SQL_BLOB };
+static const char *const runs_by_uid_names[] = { "run", "exp", "rid", "name", "user_id", "status", "lifecycle", "start_ms", "end_ms", "create_ms", "deleted_ms", "artifact_uri", "ver", "body" };
+static const struct sql_query query_runs_by_uid = {
+    .name = "runs_by_uid", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 14,
+    .in = runs_by_uid_in,
+    .out = runs_by_uid_out, .out_names = runs_by_uid_names,
+    .text = { "SELECT run, exp, rid, name, user_id, status, lifecycle, start_ms, end_ms, "
+              "create_ms, deleted_ms, artifact_uri, ver, body FROM runhead WHERE run IN "
+              "(SELECT value FROM json_each(?1))",
+              "SELECT run, exp, rid, name, user_id, status, lifecycle, start_ms, end_ms, "
+              "create_ms, deleted_ms, artifact_uri, ver, body FROM runhead WHERE run = ANY "
+              "($1)" },
+};
+
+enum status q_runs_by_uid_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                               const int64_t *runs, size_t runs_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = runs, .list_n = runs_n },
+    };
+
+    return sql_rows(q_conn, &query_runs_by_uid, q_in, q_stmt, q_err);
+}
+
+enum status q_runs_by_uid_next(struct sql_stmt *q_stmt, struct q_runs_by_uid_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[14];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->run = q_out[0].i;
+    q_row->exp = q_out[1].i;
+    q_row->rid = q_out[2].s;
+    q_row->name = q_out[3].s;
+    q_row->user_id = q_out[4].s;
+    q_row->status = q_out[5].i;
+    q_row->lifecycle = q_out[6].i;
+    q_row->start_ms = q_out[7].i;
+    q_row->end_ms = q_out[8].i;
+    q_row->end_ms_null = q_out[8].null;
+    q_row->create_ms = q_out[9].i;
+    q_row->deleted_ms = q_out[10].i;
+    q_row->deleted_ms_null = q_out[10].null;
+    q_row->artifact_uri = q_out[11].s;
+    q_row->ver = q_out[12].i;
+    q_row->body = q_out[13].s;
+    return OK;
+}
+
 static const unsigned char run_page_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
 static const unsigned char run_page_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_INT, SQL_INT | SQL_MAYBE, SQL_TEXT, SQL_INT, SQL_BLOB };
 static const char *const run_page_names[] = { "run", "exp", "rid", "name", "user_id", "status", "lifecycle", "start_ms", "end_ms", "create_ms", "deleted_ms", "artifact_uri", "ver", "body" };
@@ -235,6 +287,7 @@ static const struct sql_query *const area_run[] = {
     &query_run_update,
     &query_run_by_rid,
     &query_run_by_uid,
+    &query_runs_by_uid,
     &query_run_page,
     &query_run_lifecycle_by_exp,
 };

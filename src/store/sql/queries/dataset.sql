@@ -32,3 +32,10 @@ JOIN node n ON n.uid = m.node AND n.type_id = 3
 JOIN edge e ON e.src = n.uid AND e.role = 3
 LEFT JOIN edge_tag t ON t.src = e.src AND t.dst = e.dst AND t.role = e.role AND t.key = 'mlflow.data.context'
 WHERE x.id = $1 ORDER BY n.name, n.digest, t.value LIMIT $2;
+
+-- name: runs_with_links :many
+-- in: runs int[]
+-- out: run int
+SELECT DISTINCT run FROM (
+    SELECT dst AS run FROM edge WHERE dst {in:$1} AND role = 3
+    UNION ALL SELECT src AS run FROM edge WHERE src {in:$1} AND role = 4) AS linked ORDER BY run;

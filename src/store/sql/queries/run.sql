@@ -23,6 +23,12 @@ FROM runhead WHERE rid = $1;
 SELECT run, exp, rid, name, user_id, status, lifecycle, start_ms, end_ms, create_ms, deleted_ms, artifact_uri, ver, body
 FROM runhead WHERE run = $1;
 
+-- name: runs_by_uid :many
+-- in: runs int[]
+-- out: run int, exp int, rid text, name text, user_id text, status int, lifecycle int, start_ms int, end_ms int?, create_ms int, deleted_ms int?, artifact_uri text, ver int, body blob
+SELECT run, exp, rid, name, user_id, status, lifecycle, start_ms, end_ms, create_ms, deleted_ms, artifact_uri, ver, body
+FROM runhead WHERE run {in:$1};
+
 -- name: run_page :many
 -- in: exp int, start_ms int, run int, max int
 -- out: run int, exp int, rid text, name text, user_id text, status int, lifecycle int, start_ms int, end_ms int?, create_ms int, deleted_ms int?, artifact_uri text, ver int, body blob
