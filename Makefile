@@ -13,7 +13,7 @@ help:
 	@echo "make test-fast   unit tests of the debug build, under a minute"
 	@echo "make check       format, includes, banned functions, generated code, ..."
 	@echo "make format      rewrite the C sources as .clang-format says"
-	@echo "make bench       measure: start, idle memory, request rates"
+	@echo "make bench       measure against MLflow and FastTrackML; ARGS=--quick takes under 5 minutes"
 	@echo "make fuzz        run every fuzz target; FUZZ_SECONDS=600 each by default"
 	@echo "make coverage    line and branch coverage of the C tests, per file"
 	@echo "make clean       remove build/ (kept: demo-data/, .cache/)"
@@ -46,9 +46,10 @@ check:
 	@tools/setup test
 	@tools/test check
 
-bench: build
-	@tools/build release bench/bench_load
-	@tools/bench
+bench:
+	@tools/setup bench
+	@tools/build release cairn bench/bench_load
+	@tools/bench $(ARGS)
 
 fuzz:
 	@tools/setup test

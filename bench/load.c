@@ -1,220 +1,374 @@
-/* bench/load.c - a small HTTP load generator for the recording path.
+/* bench/load.c - the load generator: one program for every server that speaks MLflow's REST API.
  *
- *     load PORT RUN_ID metric|batch CLIENTS SECONDS [POINTS]
+ *     bench_load WORK --port N [options]
  *
- * CLIENTS threads with one keep-alive connection each log metrics of one run as fast as they are answered: one point
- * per request (metric), or POINTS points per request (batch). Prints one line of JSON: requests, seconds, rate,
- * points per second, latency percentiles in microseconds, and answers other than 200 (which make the exit code 1). */
-#include <arpa/inet.h>
+ * WORK                 one request is                                    needs
+ *   create             runs/create with one tag                          --experiment ID --requests N
+ *   fill               runs/create and log-batch: 50 metrics, 50         --experiment ID --requests N
+ *                      params, 3 tags; a request is one run
+ *   metric             log-metric; each client has its own run           --ids FILE (one run's id a line)
+ *   batch              log-batch of 50 metrics x --steps steps (20)      --ids FILE
+ *   request            a line METHOD PATH [BODY] of a file, in turn      --ids FILE
+ *   history            pages of one metric's history, summed up          --ids FILE [--experiment KEY] [--steps PAGE]
+ *
+ * --clients N (1)      keep-alive connections, each with one request at a time
+ * --seconds S, --requests N   when to stop: after the time, or when N are done
+ * --quickack           acknowledge what arrives at once (TCP_QUICKACK)
+ * --shared             all clients write to the first run
+ * --first N (0)        number of the first run (create, fill) or request (metric, batch): values follow from it
+ * --kind K (loss)      noise, loss, accuracy, cosine, constant, mixed
+ * --out FILE           write the ids of new runs, in the order of their numbers
+ * --answer FILE        write the last answer
+ *
+ * Prints one line of JSON: requests, seconds, rate, latencies (microseconds), failures, own CPU time, and how many requests
+ * each client did ("each"). A request that fails with 429 or 5xx is sent again. SIGTERM stops early ("cut": true).
+ *
+ *     bench_load expect-series KIND RUN KEY STEPS      what a series must contain
+ *     bench_load expect-search RUNS LOSS MODEL LIMIT   which runs of the search store must be found
+ *     bench_load check N                               compare own number printing with the C library's */
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { SAMPLES_MAX = 1 << 22, HEAD_MAX = 512, ANSWER_MAX = 65536, POINT_MAX = 96 };
+#include "load.h"
 
-struct client {
-    pthread_t thread;
-    int index;
-    int64_t requests, bad;
-    uint32_t *us; /* latency of each request */
-    size_t us_n;
-};
+enum { SUB_BITS = 7, HIST_MAX = 64 << SUB_BITS, EVENTS_MAX = 256, BUSY_MS = 5 };
 
-static int port, points = 1;
-static const char *run_id;
-static bool batch;
-static int64_t end_us;
+static struct load load;
+static struct client clients[CLIENTS_MAX];
+static uint64_t hist[HIST_MAX]; /* latencies: 128 steps to each power of two */
+static int64_t longest_ns, end_ns;
+static int active;
+static volatile sig_atomic_t stopped;
 
-static int64_t now_us(void)
+void die(const char *format, ...)
+{
+    va_list args;
+
+    fputs("bench_load: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+int64_t now_ns(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-static int connect_to(void)
+void buf_room(struct buf *b, size_t more)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
-        perror("connect");
-        exit(1);
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return fd;
+    if (b->n + more <= b->cap) return;
+    b->cap = b->cap * 2 > b->n + more ? b->cap * 2 : b->n + more;
+    b->p = realloc(b->p, b->cap);
+    if (!b->p) die("out of memory");
 }
 
-/* The next request into buf (of cap bytes); its length. */
-static size_t build(char *buf, size_t cap, const struct client *c, int64_t step)
+void buf_add(struct buf *b, const void *p, size_t n)
 {
-    char head[HEAD_MAX], *o = buf + HEAD_MAX, *end = buf + cap;
-    int64_t ms = 1700000000000 + step;
+    buf_room(b, n);
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+}
+
+void buf_text(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
+
+void buf_printf(struct buf *b, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
     int n;
 
-    if (!batch) {
-        o += snprintf(o, (size_t)(end - o),
-                      "{\"run_id\":\"%s\",\"key\":\"m%d\",\"value\":%.17g,\"timestamp\":%" PRId64
-                      ",\"step\":%" PRId64 "}",
-                      run_id, c->index, 1.0 / (double)(step + 3), ms, step);
-    } else {
-        o += snprintf(o, (size_t)(end - o), "{\"run_id\":\"%s\",\"metrics\":[", run_id);
-        for (int i = 0; i < points; i++) {
-            o += snprintf(o, (size_t)(end - o),
-                          "%s{\"key\":\"b%d\",\"value\":%.17g,\"timestamp\":%" PRId64
-                          ",\"step\":%" PRId64 "}",
-                          i ? "," : "", c->index, 1.0 / (double)(step * points + i + 3), ms,
-                          step * points + i);
+    va_start(args, format);
+    n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (n < 0 || n >= (int)sizeof(text)) die("text too long");
+    buf_add(b, text, (size_t)n);
+}
+
+static void hist_add(int64_t ns)
+{
+    uint64_t v = ns > 0 ? (uint64_t)ns : 0;
+    int bits = v < (1U << SUB_BITS) ? 0 : 64 - __builtin_clzll(v) - SUB_BITS - 1;
+
+    hist[((uint64_t)bits << SUB_BITS) + (v >> bits)]++;
+    if (ns > longest_ns) longest_ns = ns;
+}
+
+static double hist_us(double share)
+{
+    uint64_t total = 0, seen = 0;
+
+    for (int i = 0; i < HIST_MAX; i++) {
+        total += hist[i];
+    }
+    for (int i = 0; i < HIST_MAX; i++) {
+        seen += hist[i];
+        if (seen && (double)seen >= share * (double)total) {
+            int bits = i >> SUB_BITS ? (i >> SUB_BITS) - 1 : 0;
+            return (double)((uint64_t)(i - (bits << SUB_BITS)) << bits) / 1000.0;
         }
-        o += snprintf(o, (size_t)(end - o), "]}");
     }
-    n = snprintf(head, sizeof(head),
-                 "POST /api/2.0/mlflow/runs/log-%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-                 "Content-Type: application/json\r\nContent-Length: %td\r\n\r\n",
-                 batch ? "batch" : "metric", port, o - (buf + HEAD_MAX));
-    memmove(buf + n, buf + HEAD_MAX, (size_t)(o - (buf + HEAD_MAX)));
-    memcpy(buf, head, (size_t)n);
-    return (size_t)n + (size_t)(o - (buf + HEAD_MAX));
+    return 0;
 }
 
-static bool send_all(int fd, const char *p, size_t n)
+static void on_signal(int sig)
 {
-    while (n > 0) {
-        ssize_t w = send(fd, p, n, MSG_NOSIGNAL);
-        if (w < 0 && errno == EINTR) continue;
-        if (w <= 0) return false;
-        p += w;
-        n -= (size_t)w;
-    }
-    return true;
+    (void)sig;
+    stopped = 1;
 }
 
-/* Reads one answer with a Content-Length; its status, 0 if the connection failed. */
-static int read_answer(int fd, char *buf)
+static void watch(int ep, struct client *c, int op)
 {
-    size_t n = 0, want = 0;
-    char *body = NULL, *field;
+    struct epoll_event ev = { .events = EPOLLIN, .data = { .ptr = c } };
 
-    for (;;) {
-        ssize_t r = recv(fd, buf + n, ANSWER_MAX - 1 - n, 0);
-        if (r < 0 && errno == EINTR) continue;
-        if (r <= 0) return 0;
-        n += (size_t)r;
-        buf[n] = '\0';
-        if (!body && (body = strstr(buf, "\r\n\r\n"))) {
-            body += 4;
-            field = strcasestr(buf, "\r\nContent-Length:");
-            want = field ? strtoul(field + 17, NULL, 10) : 0;
+    if (c->writing) ev.events |= EPOLLOUT;
+    if (epoll_ctl(ep, op, c->conn.fd, &ev) != 0) die("epoll_ctl: %s", strerror(errno));
+}
+
+static void answered(int ep, struct client *c);
+
+/* Sends what has been put into the connection. */
+static void send_request(int ep, struct client *c, const char *method, const char *path)
+{
+    c->from_ns = now_ns();
+    for (int i = 0; i < 3; i++) {
+        bool wrote = c->writing;
+        enum conn_state st = conn_send(&c->conn, &load.to, method, path);
+        c->writing = st == CONN_MORE;
+        if (st != CONN_LOST) {
+            if (wrote != c->writing) watch(ep, c, EPOLL_CTL_MOD);
+            load.bytes_out += (int64_t)(c->conn.out.n - c->conn.begin);
+            return;
         }
-        if (body && (size_t)(buf + n - body) >= want) return (int)strtol(buf + 9, NULL, 10);
-        if (n + 1 >= ANSWER_MAX) return 0;
+        conn_close(&c->conn);
+        conn_open(&c->conn, &load.to);
+        watch(ep, c, EPOLL_CTL_ADD);
+    }
+    die("the server closes its connections");
+}
+
+static void start_next(int ep, struct client *c)
+{
+    const char *method = NULL, *path = NULL;
+    bool half = c->phase == 1; /* a run that has begun is finished */
+
+    if ((!half && (stopped || (end_ns && now_ns() >= end_ns))) ||
+        !work_next(&load, c, &method, &path)) {
+        c->idle = true;
+        active--;
+        return;
+    }
+    send_request(ep, c, method, path);
+}
+
+static void failed(int ep, struct client *c)
+{
+    const char *method = NULL, *path = NULL;
+    const char *body = c->conn.status ? c->conn.in.p + c->conn.body : "the connection was closed";
+    int status = c->conn.status;
+
+    if (load.bad + load.retried < 3)
+        fprintf(stderr, "bench_load: %s, client %d, status %d: %.300s\n", load.work, c->index,
+                status, body);
+    if (status == 0 || status == 429 || status >= 500) {
+        struct timespec pause = { .tv_nsec = BUSY_MS * 1000000 };
+        load.retried++;
+        if (c->tries > 2) nanosleep(&pause, NULL);
+        if (!stopped && work_again(&load, c, &method, &path)) {
+            send_request(ep, c, method, path);
+            return;
+        }
+    }
+    load.bad++;
+    c->phase = 0;
+    start_next(ep, c);
+}
+
+static void answered(int ep, struct client *c)
+{
+    hist_add(now_ns() - c->from_ns);
+    load.bytes_in += (int64_t)c->conn.in.n;
+    if (c->conn.status != 200) {
+        failed(ep, c);
+        return;
+    }
+    work_answer(&load, c);
+    if (c->phase == 0) load.done++;
+    if (c->conn.closing) {
+        conn_close(&c->conn);
+        conn_open(&c->conn, &load.to);
+        watch(ep, c, EPOLL_CTL_ADD);
+    }
+    start_next(ep, c);
+}
+
+static void ready(int ep, struct client *c, uint32_t events)
+{
+    enum conn_state st = CONN_MORE;
+
+    if (c->idle) { /* the server has closed what nobody uses */
+        if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP | EPOLLIN))
+            epoll_ctl(ep, EPOLL_CTL_DEL, c->conn.fd, NULL);
+        return;
+    }
+    if (c->writing && (events & EPOLLOUT)) {
+        st = conn_write(&c->conn);
+        if (st == CONN_DONE) {
+            c->writing = false;
+            watch(ep, c, EPOLL_CTL_MOD);
+            st = CONN_MORE;
+        }
+    }
+    if (st != CONN_LOST && (events & ~(uint32_t)EPOLLOUT)) st = conn_read(&c->conn, &load.to);
+    if (st == CONN_DONE) {
+        answered(ep, c);
+    } else if (st == CONN_LOST) {
+        c->conn.status = 0;
+        conn_close(&c->conn);
+        conn_open(&c->conn, &load.to);
+        c->writing = false;
+        watch(ep, c, EPOLL_CTL_ADD);
+        failed(ep, c);
     }
 }
 
-static void *client_main(void *arg)
+static void run(void)
 {
-    struct client *c = arg;
-    size_t cap = HEAD_MAX + 256 + (size_t)points * POINT_MAX;
-    char *request = malloc(cap), *answer = malloc(ANSWER_MAX);
-    int fd = connect_to();
+    struct epoll_event events[EVENTS_MAX];
+    int ep = epoll_create1(EPOLL_CLOEXEC);
 
-    c->us = malloc(SAMPLES_MAX * sizeof(*c->us));
-    for (int64_t step = 0; request && answer && c->us; step++) {
-        size_t n = build(request, cap, c, step);
-        int64_t from = now_us();
-        if (from >= end_us) break;
-        if (!send_all(fd, request, n) || read_answer(fd, answer) != 200) {
-            if (c->bad++ == 0) fprintf(stderr, "client %d: %.300s\n", c->index, answer);
+    if (ep < 0) die("epoll: %s", strerror(errno));
+    active = load.clients;
+    for (int i = 0; i < load.clients; i++) {
+        clients[i].index = i;
+        clients[i].item = -1;
+        conn_open(&clients[i].conn, &load.to);
+        watch(ep, &clients[i], EPOLL_CTL_ADD);
+    }
+    for (int i = 0; i < load.clients; i++) {
+        start_next(ep, &clients[i]);
+    }
+    while (active > 0) {
+        int n = epoll_wait(ep, events, EVENTS_MAX, 100);
+        if (n < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
+        if (stopped > 1) break;
+        if (stopped && n <= 0)
+            break; /* nothing has come since: an answer that takes long is not waited for */
+        for (int i = 0; i < n; i++) {
+            ready(ep, events[i].data.ptr, events[i].events);
+        }
+    }
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage use;
+
+    getrusage(RUSAGE_SELF, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+static void options(int argc, char **argv)
+{
+    static const struct option names[] = {
+        { "port", required_argument, NULL, 'p' },
+        { "clients", required_argument, NULL, 'c' },
+        { "seconds", required_argument, NULL, 's' },
+        { "requests", required_argument, NULL, 'n' },
+        { "quickack", no_argument, NULL, 'q' },
+        { "shared", no_argument, NULL, 'S' },
+        { "first", required_argument, NULL, 'f' },
+        { "kind", required_argument, NULL, 'k' },
+        { "experiment", required_argument, NULL, 'e' },
+        { "ids", required_argument, NULL, 'i' },
+        { "out", required_argument, NULL, 'o' },
+        { "answer", required_argument, NULL, 'a' },
+        { "steps", required_argument, NULL, 't' },
+        { NULL, 0, NULL, 0 },
+    };
+    int c, kind;
+
+    load.clients = 1;
+    load.kind = KIND_LOSS;
+    load.steps = -1;
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (c) {
+        case 'p': load.to.port = (int)strtol(optarg, NULL, 10); break;
+        case 'c': load.clients = (int)strtol(optarg, NULL, 10); break;
+        case 's': load.seconds = strtod(optarg, NULL); break;
+        case 'n': load.requests = strtoll(optarg, NULL, 10); break;
+        case 'q': load.to.quickack = true; break;
+        case 'S': load.shared = true; break;
+        case 'f': load.first = strtoll(optarg, NULL, 10); break;
+        case 'e': load.experiment = optarg; break;
+        case 'i': load.ids_file = optarg; break;
+        case 'o': load.out_file = optarg; break;
+        case 'a': load.answer_file = optarg; break;
+        case 't': load.steps = (int)strtol(optarg, NULL, 10); break;
+        case 'k':
+            kind = kind_find(optarg);
+            if (kind < 0) die("unknown kind: %s", optarg);
+            load.kind = (enum kind)kind;
             break;
+        default: exit(2);
         }
-        if (c->us_n < SAMPLES_MAX) c->us[c->us_n++] = (uint32_t)(now_us() - from);
-        c->requests++;
     }
-    close(fd);
-    free(request);
-    free(answer);
-    return NULL;
-}
-
-static int compare_us(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static int print_result(const struct client *c, int n, double seconds)
-{
-    int64_t requests = 0, bad = 0;
-    size_t total = 0, at = 0;
-    uint32_t *us;
-
-    for (int i = 0; i < n; i++) {
-        requests += c[i].requests;
-        bad += c[i].bad;
-        total += c[i].us_n;
-    }
-    us = malloc((total ? total : 1) * sizeof(*us));
-    if (!us) return 1;
-    us[0] = 0;
-    for (int i = 0; i < n; i++) {
-        memcpy(us + at, c[i].us, c[i].us_n * sizeof(*us));
-        at += c[i].us_n;
-    }
-    qsort(us, total, sizeof(*us), compare_us);
-    printf("{\"requests\":%" PRId64 ",\"seconds\":%.3f,\"rate\":%.0f,\"points_rate\":%.0f,"
-           "\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"bad\":%" PRId64 "}\n",
-           requests, seconds, (double)requests / seconds,
-           (double)requests * (double)points / seconds, us[total / 2], us[total * 99 / 100],
-           us[total ? total - 1 : 0], bad);
-    free(us);
-    return bad ? 1 : 0;
+    if (optind != argc - 1) die("usage: bench_load WORK --port N [options]; see bench/load.c");
+    load.work = argv[optind];
+    if (load.steps < 0) load.steps = strcmp(load.work, "batch") == 0 ? STEPS : 0;
+    if (load.to.port < 1 || load.to.port > 65535) die("--port is missing");
+    if (load.clients < 1 || load.clients > CLIENTS_MAX) die("--clients is 1 to %d", CLIENTS_MAX);
+    if (load.first < 0 || (strcmp(load.work, "batch") == 0 && load.steps < 1))
+        die("a number is too small");
 }
 
 int main(int argc, char **argv)
 {
-    struct client *c;
+    struct sigaction act = { .sa_handler = on_signal };
+    double seconds, cpu;
     int64_t from;
-    double seconds;
-    int n, rc;
 
-    if (argc < 6) {
-        fprintf(stderr, "usage: %s PORT RUN_ID metric|batch CLIENTS SECONDS [POINTS]\n", argv[0]);
-        return 2;
+    if (work_expect(argc, argv)) return 0;
+    options(argc, argv);
+    work_init(&load);
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+    cpu = cpu_seconds();
+    from = now_ns();
+    if (load.seconds > 0) end_ns = from + (int64_t)(load.seconds * 1e9);
+    run();
+    seconds = (double)(now_ns() - from) / 1e9;
+    cpu = cpu_seconds() - cpu;
+    printf(
+        "{\"work\":\"%s\",\"clients\":%d,\"requests\":%" PRId64 ",\"seconds\":%.6f,\"rate\":%.3f,"
+        "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"bad\":%" PRId64 ",\"retried\":%" PRId64
+        ",\"bytes_out\":%" PRId64 ",\"bytes_in\":%" PRId64 ",\"cpu_s\":%.3f,\"cut\":%s",
+        load.work, load.clients, load.done, seconds, (double)load.done / seconds, hist_us(0.5),
+        hist_us(0.99), (double)longest_ns / 1000.0, load.bad, load.retried, load.bytes_out,
+        load.bytes_in, cpu, stopped ? "true" : "false");
+    work_end(&load);
+    printf(",\"each\":[");
+    for (int i = 0; i < load.clients; i++) {
+        printf("%s%" PRId64, i ? "," : "", clients[i].item + 1);
     }
-    port = (int)strtol(argv[1], NULL, 10);
-    run_id = argv[2];
-    batch = strcmp(argv[3], "batch") == 0;
-    n = (int)strtol(argv[4], NULL, 10);
-    if (batch) points = argc > 6 ? (int)strtol(argv[6], NULL, 10) : 1000;
-    if (n < 1 || n > 1024 || points < 1 || points > 1000) return 2;
-    c = calloc((size_t)n, sizeof(*c));
-    if (!c) return 1;
-    from = now_us();
-    end_us = from + strtol(argv[5], NULL, 10) * 1000000;
-    for (int i = 0; i < n; i++) {
-        c[i].index = i;
-        if (pthread_create(&c[i].thread, NULL, client_main, &c[i]) != 0) return 1;
-    }
-    for (int i = 0; i < n; i++) {
-        pthread_join(c[i].thread, NULL);
-    }
-    seconds = (double)(now_us() - from) / 1e6;
-    rc = print_result(c, n, seconds);
-    for (int i = 0; i < n; i++) {
-        free(c[i].us);
-    }
-    free(c);
-    return rc;
+    printf("]}\n");
+    return load.bad ? 1 : 0;
 }

@@ -297,7 +297,11 @@ class RunningServer:
 class Postgres:
     """A throw-away PostgreSQL of its own in a temporary directory; trust authentication, loopback only."""
 
-    def __init__(self, parent=None):
+    # the machine does not lose power in the tests
+    SETTINGS = ("max_connections=60", "shared_buffers=32MB", "fsync=off", "full_page_writes=off")
+
+    def __init__(self, parent=None, settings=SETTINGS):
+        self.settings = settings
         self.bin = Path(os.environ.get("CAIRN_PG_BIN", "/usr/lib/postgresql/15/bin"))
         self.dir = Path(tempfile.mkdtemp(prefix="cairn-pg-", dir=parent or "/tmp"))
         self.user = self._unprivileged_user()
@@ -349,9 +353,7 @@ class Postgres:
             self.process = Process(self._argv([self.bin / "postgres", "-D", self.dir / "db", "-p", self.port,
                                                "-c", "listen_addresses=127.0.0.1",
                                                "-c", f"unix_socket_directories={self.dir}",
-                                               "-c", "max_connections=60", "-c", "shared_buffers=32MB",
-                                               # the machine does not lose power in these tests
-                                               "-c", "fsync=off", "-c", "full_page_writes=off"]),
+                                               *[word for setting in self.settings for word in ("-c", setting)]]),
                                    self.dir.parent / (self.dir.name + ".log"), env=self._env(), cwd=self.dir)
             try:
                 self.process.wait_until(self._is_ready)

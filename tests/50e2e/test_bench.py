@@ -1,0 +1,34 @@
+"""tools/bench in its smallest size: the measurements run, and what they read back is what was written."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import cairn
+
+
+@pytest.mark.cairn_only
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_every_workload_runs_and_its_answers_are_right(engine, tmp_path):
+    if engine not in cairn.engines():
+        pytest.skip("engine not selected")
+    binary = cairn.find_binary()
+    if not (binary.parent / "bench/bench_load").exists():
+        subprocess.run(["ninja", "-C", binary.parent, "bench/bench_load"], check=True, stdout=subprocess.DEVNULL)
+    env = dict(os.environ, CAIRN_BIN=str(binary))
+    env.pop("TMPDIR", None)  # PostgreSQL runs under another account, which must get into its folder
+    done = subprocess.run([sys.executable, cairn.ROOT / "tools/bench", "--tiny", "--engine", engine, "--json", tmp_path / "figures.json"],
+                          env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
+    rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert {row["work"] for row in rows} >= {"W1", "W2", "W3"}
+    for row in rows:
+        assert not row["servers"]["cairn"]["notes"], row
+
+
+def test_the_load_generator_prints_numbers_exactly():
+    binary = cairn.find_binary()
+    subprocess.run([binary.parent / "bench/bench_load", "check", "20000"], check=True)
