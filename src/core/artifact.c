@@ -315,12 +315,38 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
         return err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has an unknown recipe",
                        STR_ARG(at->path));
     }
+    out->gen = object.gen;
+    out->is_remote = !blob_has_files(v->core->blobs);
+    if (out->is_remote) {
+        return OK;
+    }
     st = blob_read_open(v->core->blobs, &out->sha256, object.gen, (uint64_t)object.size, &out->fd,
                         err);
     if (st) {
         err_ctx(err, "artifact '%.*s'", STR_ARG(at->path));
     }
     return st;
+}
+
+enum status artifact_read_begin(struct core *core, const struct artifact_bytes *b, uint64_t from,
+                                uint64_t n, struct blob_reader **out, struct err *err)
+{
+    return blob_reader_open(core->blobs, &b->sha256, b->gen, (uint64_t)b->size, from, n, out, err);
+}
+
+enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *got, struct err *err)
+{
+    return blob_reader_next(r, p, max, got, err);
+}
+
+void artifact_read_end(struct blob_reader *r)
+{
+    blob_reader_close(r);
+}
+
+enum status artifact_read_check(struct core *core, const struct artifact_bytes *b, struct err *err)
+{
+    return blob_check(core->blobs, &b->sha256, b->gen, (uint64_t)b->size, err);
 }
 
 /* ---- uploads ------------------------------------------------------------------------------------------------------------------- */

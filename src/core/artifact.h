@@ -43,16 +43,29 @@ enum status artifact_list(struct view *v, const struct artifact_place *at, struc
                           size_t max, struct artifact_info **out, size_t *n, bool *more,
                           struct err *err);
 
-/* The bytes of a file: either inline, or a descriptor that the caller closes. */
+/* The bytes of a file: inline, or a descriptor that the caller closes, or elsewhere (is_remote): then artifact_read_begin() gets
+ * them, on a thread of artifact_work_submit(). */
 struct artifact_bytes {
     int64_t size, mtime_ms;
     struct digest sha256;
     struct str inline_bytes;
-    int fd; /* -1: inline */
+    int fd; /* -1: inline or elsewhere */
+    bool is_remote;
+    int64_t gen;
 };
-/* ST_NOT_FOUND: "No such artifact: 'path'". */
+/* ST_NOT_FOUND: "No such artifact: 'path'". Does not wait for a network. */
 enum status artifact_open(struct view *v, const struct artifact_place *at,
                           struct artifact_bytes *out, struct err *err);
+
+/* Reads bytes [from, from + n) of what artifact_open() found elsewhere; each call may wait for a network. */
+struct blob_reader;
+enum status artifact_read_begin(struct core *core, const struct artifact_bytes *b, uint64_t from,
+                                uint64_t n, struct blob_reader **out, struct err *err);
+/* At least one byte; *got is 0 at the end of the range only. */
+enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *got, struct err *err);
+void artifact_read_end(struct blob_reader *r); /* NULL-safe; does not wait */
+/* ST_CORRUPT unless the bytes are there. */
+enum status artifact_read_check(struct core *core, const struct artifact_bytes *b, struct err *err);
 
 /* ---- uploads: bytes on their way in -------------------------------------------------------------------------------------- */
 

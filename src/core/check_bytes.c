@@ -1,7 +1,6 @@
 /* core/check_bytes.c - see check_bytes.h. */
 #include "core/check_bytes.h"
 #include "base/hash.h"
-#include "base/sys.h"
 #include "gen/sql/artifact.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
@@ -23,18 +22,17 @@ static enum status look(struct walk *w, const struct q_object_all_row *row, stru
 {
     struct err why = ERR_INIT;
     char hex[65], text[TEXT_BYTES];
-    int fd = -1, n;
+    int n;
     enum status st;
 
     if (!blob_recipe_is_whole(row->recipe)) {
         return OK; /* its bytes lie in the row */
     }
-    st = blob_read_open(w->v->core->blobs, &w->last, row->gen, (uint64_t)row->size, &fd, &why);
+    st = blob_check(w->v->core->blobs, &w->last, row->gen, (uint64_t)row->size, &why);
     if (st == OK) {
-        sys.close(fd);
         return OK;
     }
-    if (st != ST_CORRUPT && st != ST_NOT_FOUND) {
+    if (st != ST_CORRUPT) {
         *err = why;
         return st;
     }

@@ -137,6 +137,10 @@ void http_no_compress(struct http_req *req);
  * http_send_stream with a known length. http_send_file always honours them. */
 void http_allow_range(struct http_req *req);
 
+/* The part [*from, *from + *n) of `total` bytes that http_send_stream() will ask for when ranges are allowed; false: none, the
+ * answer will be 416. For handlers that have to know it before they answer; the status is to be set before. */
+bool http_wanted(const struct http_req *req, uint64_t total, uint64_t *from, uint64_t *n);
+
 /* Body lies in the arena, in static memory, or anywhere that lives until the answer is out. Bodies over 16 KiB of a
  * compressible type are compressed here, on the calling thread, when the client accepts zstd or gzip (on a loop thread
  * only up to 128 KiB). */

@@ -319,21 +319,36 @@ static enum range parse_range(struct str v, uint64_t total, uint64_t *from, uint
     return RANGE_PART;
 }
 
+/* What the Range field means for this answer. */
+static enum range wanted(const struct http_req *req, uint64_t total, uint64_t *from, uint64_t *n)
+{
+    struct str range = http_header(req, S("range"));
+
+    *from = 0;
+    *n = total;
+    if (req->priv->answer.status != 200 || req->method != HTTP_GET || !str_is_set(range) ||
+        str_is_set(http_header(req, S("if-range")))) {
+        return RANGE_WHOLE;
+    }
+    return parse_range(range, total, from, n);
+}
+
+bool http_wanted(const struct http_req *req, uint64_t total, uint64_t *from, uint64_t *n)
+{
+    return wanted(req, total, from, n) != RANGE_NONE;
+}
+
 /* Narrows [*from, *from + *n) of a representation that is *n bytes long; false: 416, send nothing. */
 static bool apply_range(struct http_req *req, uint64_t *from, uint64_t *n)
 {
     struct http_priv *p = req->priv;
-    struct str range = http_header(req, S("range"));
-    uint64_t total = *n, at = 0, part = total;
+    uint64_t total = *n, at, part;
 
     if (p->answer.status != 200 || req->method != HTTP_GET) {
         return true;
     }
     http_answer_field(p, S("Accept-Ranges"), S("bytes"));
-    if (!str_is_set(range) || str_is_set(http_header(req, S("if-range")))) {
-        return true;
-    }
-    switch (parse_range(range, total, &at, &part)) {
+    switch (wanted(req, total, &at, &part)) {
     case RANGE_WHOLE: return true;
     case RANGE_PART:
         p->answer.status = 206;

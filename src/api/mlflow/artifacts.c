@@ -1,5 +1,6 @@
 /* api/mlflow/artifacts.c - artifact listing, the artifact proxy, downloads and uploads. */
 #include "api/mlflow/mlflow_int.h"
+#include "base/log.h"
 #include "base/sys.h"
 #include "core/artifact.h"
 #include "core/names.h"
@@ -179,13 +180,128 @@ static void add_disposition(struct call *c, struct str name)
     buf_release(&b);
 }
 
-/* Sends the file at a place and ends the call. HTML and SVG never run in the server's origin: they are attachments, sandboxed. */
+/* HTML and SVG never run in the server's origin: they are attachments, sandboxed. */
+static void add_fields(struct call *c, struct str name, const struct digest *sha256)
+{
+    char hex[65];
+
+    digest_hex(sha256, hex);
+    http_type(c->req, type_of(name));
+    add_disposition(c, name);
+    http_add_header(c->req, S("content-security-policy"), S("sandbox; default-src 'none'"));
+    http_add_headerf(c->req, S("etag"), "\"%s\"", hex);
+}
+
+/* ---- bytes that lie elsewhere come piece by piece, on threads that may wait ---------------------------------------------- */
+
+enum { REMOTE_PIECE = 128 * 1024 };
+
+struct remote_get {
+    struct call *call;
+    struct exec_job work;
+    struct str name;
+    struct artifact_bytes bytes;
+    struct blob_reader *reader;
+    uint64_t from, n; /* what the client wants of it */
+    char *piece;
+    size_t have; /* bytes in the piece that the client has not been given */
+    struct err err;
+};
+
+static void remote_more(struct exec_job *job, unsigned worker)
+{
+    struct remote_get *g = CONTAINER_OF(job, struct remote_get, work);
+    size_t got;
+
+    (void)worker;
+    if (artifact_read(g->reader, g->piece, REMOTE_PIECE, &got, &g->err)) {
+        LOG_WARN("artifacts", "a download broke off: %s", g->err.message);
+        http_give(g->call->req, S(""), HTTP_GIVE_ABORT);
+        return;
+    }
+    http_give(g->call->req, str_of(g->piece, got), HTTP_GIVE_MORE);
+}
+
+static void remote_pull(struct http_req *req, void *ctx, uint64_t at)
+{
+    struct remote_get *g = ctx;
+
+    (void)at; /* bytes are asked for in order */
+    if (g->have) {
+        size_t n = g->have;
+
+        g->have = 0;
+        http_give(req, str_of(g->piece, n), HTTP_GIVE_MORE);
+        return;
+    }
+    g->work.run = remote_more;
+    if (artifact_work_submit(g->call->core, &g->work)) {
+        http_give(req, S(""), HTTP_GIVE_ABORT);
+    }
+}
+
+static void remote_done(struct http_req *req, void *ctx)
+{
+    struct remote_get *g = ctx;
+
+    (void)req;
+    artifact_read_end(g->reader);
+    g->reader = NULL;
+}
+
+/* The first bytes are fetched before the answer begins, so that what fails is still an error with a status. */
+static void remote_first(struct exec_job *job, unsigned worker)
+{
+    static const struct http_producer producer = { .pull = remote_pull, .done = remote_done };
+    struct remote_get *g = CONTAINER_OF(job, struct remote_get, work);
+    struct http_req *req = g->call->req;
+    uint64_t size = (uint64_t)g->bytes.size;
+    bool some = http_wanted(req, size, &g->from, &g->n);
+    enum status st = OK;
+
+    (void)worker;
+    if (req->method == HTTP_HEAD) {
+        st = artifact_read_check(g->call->core, &g->bytes, &g->err);
+    } else if (some) {
+        st = artifact_read_begin(g->call->core, &g->bytes, g->from, g->n, &g->reader, &g->err);
+        st = st ? st : artifact_read(g->reader, g->piece, REMOTE_PIECE, &g->have, &g->err);
+    }
+    if (st) {
+        artifact_read_end(g->reader);
+        call_error(g->call, st, &g->err);
+        return;
+    }
+    add_fields(g->call, g->name, &g->bytes.sha256);
+    http_allow_range(req);
+    http_send_stream(req, g->bytes.size, &producer, g);
+}
+
+static enum status send_remote(struct call *c, struct str name, const struct artifact_bytes *b,
+                               struct err *err)
+{
+    struct remote_get *g = ARENA_NEW(c->arena, struct remote_get);
+
+    if (g) {
+        g->piece = arena_alloc(c->arena, REMOTE_PIECE);
+    }
+    if (!g || !g->piece) {
+        return err_nomem(err);
+    }
+    g->call = c;
+    g->name = name;
+    g->bytes = *b;
+    g->work.run = remote_first;
+    return artifact_work_submit(c->core, &g->work)
+               ? err_set(err, ST_UNAVAILABLE, "too many transfers are waiting; try again")
+               : ST_END;
+}
+
+/* Sends the file at a place and ends the call. */
 static enum status send_place(struct call *c, struct view *v, const struct artifact_place *place,
                               struct err *err)
 {
     struct artifact_bytes b;
     struct str name = place->path;
-    char hex[65];
     enum status st = artifact_open(v, place, &b, err);
 
     if (st) {
@@ -195,11 +311,10 @@ static enum status send_place(struct call *c, struct view *v, const struct artif
          at = str_find_byte(name, '/', 0)) {
         name = str_sub(name, at + 1, name.n);
     }
-    digest_hex(&b.sha256, hex);
-    http_type(c->req, type_of(name));
-    add_disposition(c, name);
-    http_add_header(c->req, S("content-security-policy"), S("sandbox; default-src 'none'"));
-    http_add_headerf(c->req, S("etag"), "\"%s\"", hex);
+    if (b.is_remote) {
+        return send_remote(c, name, &b, err);
+    }
+    add_fields(c, name, &b.sha256);
     if (b.fd >= 0) {
         http_send_file(c->req, b.fd, 0, (uint64_t)b.size);
     } else {

@@ -1,16 +1,16 @@
-/* store/blob/blob.h - content-addressed bytes in a folder.
+/* store/blob/blob.h - content-addressed bytes, in a folder or in a bucket.
  * An object is known by the SHA-256 of its bytes. A writer takes bytes, hashes them on the way and, at the end, makes them
- * durable: temporary file, fdatasync, rename, fsync of the folder. Only then may a row that names the object be committed. A file
- * without a row is harmless and collected later. Places are never reused: the name of a file holds digest and generation.
+ * durable in their place. Only then may a row that names the object be committed. Bytes without a row are harmless and
+ * collected later. Places are never reused: their name holds digest and generation.
+ * Which backend serves a store is said by its location; blob_ops.h is the contract between them and this module.
  *
- *     DIR/FORMAT                          "cairn-blobs 1"
- *     DIR/lock                            held while the store is open
- *     DIR/tmp/<random>                    being written; emptied at the next start
- *     DIR/objects/ab/abcdef...-0          whole objects; a loose whole file stays legal for ever
+ *     FORMAT                          "cairn-blobs 1"
+ *     objects/ab/abcdef...-0          whole objects; a loose whole object stays legal for ever
  *
- * An fsync error means the bytes are lost: the file is abandoned and the write fails.
- * Ownership: the opener owns the store, the caller each writer until end or abort. Thread rule: any pool thread, never a
- * loop thread; one writer belongs to one thread at a time. */
+ * A failed sync means the bytes are lost: the write is abandoned and fails.
+ * Ownership: the opener owns the store, the caller each writer until end or abort, each reader until close. Thread rule: any
+ * pool thread, never a loop thread and never the sequencer (a backend may wait for a network); one writer or reader belongs to
+ * one thread at a time. */
 #ifndef CAIRN_STORE_BLOB_BLOB_H
 #define CAIRN_STORE_BLOB_BLOB_H
 
@@ -19,13 +19,29 @@
 
 struct blob_store;
 struct blob_writer;
+struct blob_reader;
 
-/* Opens or creates the folder. ST_INVALID for a folder of another format, ST_CONFLICT while another process has it open. */
+struct blob_options {
+    const char *location; /* a folder */
+};
+
+/* Opens or creates the store. ST_INVALID for one of another format, ST_CONFLICT while another process has the folder open,
+ * ST_UNAVAILABLE when it cannot be reached. */
+enum status blob_open_with(struct blob_store **out, const struct blob_options *opt,
+                           struct err *err);
+/* The same for a folder. */
 enum status blob_open(struct blob_store **out, const char *dir, struct err *err);
 void blob_close(struct blob_store *s); /* NULL-safe */
+/* The folder on this machine; NULL when the bytes lie elsewhere. */
 const char *blob_dir(const struct blob_store *s);
-/* Threads for work on bytes (hashing, writing), apart from those that read SQL. */
+/* Where the bytes lie, for people: no secret is in it. */
+const char *blob_location(const struct blob_store *s);
+/* Threads for work on bytes (hashing, writing, waiting for a network), apart from those that read SQL. */
 struct exec_pool *blob_pool(struct blob_store *s);
+/* Whether bytes can be written and read now. ST_UNAVAILABLE, ST_IO or ST_CORRUPT with what is wrong. */
+enum status blob_health(struct blob_store *s, struct err *err);
+
+/* ---- writing ---------------------------------------------------------------------------------------------------------------- */
 
 enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, struct err *err);
 enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct err *err);
@@ -34,11 +50,49 @@ enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_
                            struct err *err);
 void blob_write_abort(struct blob_writer *w); /* NULL-safe */
 
-/* A descriptor of the whole object, which the caller closes. ST_CORRUPT when the file is missing or has another size. */
+/* ---- reading ---------------------------------------------------------------------------------------------------------------- */
+
+/* Whether objects can be had as descriptors: then blob_read_open() does not wait for a network. */
+bool blob_has_files(const struct blob_store *s);
+/* A descriptor of the whole object, which the caller closes. ST_CORRUPT when it is missing or has another size;
+ * ST_NOT_IMPLEMENTED where there are no descriptors. */
 enum status blob_read_open(struct blob_store *s, const struct digest *sha256, int64_t gen,
                            uint64_t size, int *fd, struct err *err);
 
-/* The recipe of a whole loose file, as the column object.recipe holds it. */
+/* Bytes [from, from + n) of an object of `size` bytes. ST_CORRUPT as above. Every backend. */
+enum status blob_reader_open(struct blob_store *s, const struct digest *sha256, int64_t gen,
+                             uint64_t size, uint64_t from, uint64_t n, struct blob_reader **out,
+                             struct err *err);
+/* At least one and at most max bytes, in order; *got is 0 at the end of the range only. */
+enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t *got,
+                             struct err *err);
+void blob_reader_close(struct blob_reader *r); /* NULL-safe */
+
+/* ---- keeping ------------------------------------------------------------------------------------------------------------------ */
+
+/* ST_NOT_FOUND when there is no such object. */
+enum status blob_stat(struct blob_store *s, const struct digest *sha256, int64_t gen,
+                      uint64_t *size, struct err *err);
+/* ST_CORRUPT unless the object is there with that size. */
+enum status blob_check(struct blob_store *s, const struct digest *sha256, int64_t gen,
+                       uint64_t size, struct err *err);
+/* Removes the bytes of one generation; missing is fine. */
+enum status blob_delete(struct blob_store *s, const struct digest *sha256, int64_t gen,
+                        struct err *err);
+
+struct blob_entry {
+    struct digest sha256;
+    int64_t gen;
+    uint64_t size;
+};
+typedef enum status (*blob_entry_fn)(void *ctx, const struct blob_entry *entry, struct err *err);
+enum { BLOB_SHARDS = 256 };
+/* Calls fn for every object whose digest begins with the byte `shard`, in no order; stops at the first status that is not OK.
+ * What is written or deleted meanwhile may be seen or not. */
+enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,
+                      struct err *err);
+
+/* The recipe of a whole loose object, as the column object.recipe holds it. */
 enum { BLOB_RECIPE_WHOLE_BYTES = 3 };
 void blob_recipe_whole(unsigned char out[BLOB_RECIPE_WHOLE_BYTES]);
 bool blob_recipe_is_whole(struct str recipe);
