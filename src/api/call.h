@@ -101,4 +101,27 @@ struct str call_capture(const struct call *c, const char *name);
 void call_answer(struct call *c);
 void call_error(struct call *c, enum status st, const struct err *err);
 
+/* ---- long answers -------------------------------------------------------------------------------------------------- */
+
+/* An answer made piece by piece, so that memory stays flat however long it is: a piece is made on a pool thread when the one
+ * before it has left for the socket; other reads come in between. A short one (its first piece is the last) is sent like any
+ * answer, with its length and compressed if the client likes that. */
+struct long_answer {
+    /* Appends the next piece to `out` (not nothing, unless it is the last) and says whether it is the last. The view's arena is empty
+     * and lives until the next piece. A failure of the first piece is answered like that of any call; later the connection is
+     * cut, so that the client sees a broken answer, not a short one. */
+    enum status (*more)(struct long_answer *l, struct view *v, struct buf *out, bool *last,
+                        struct err *err);
+    const char *type; /* media type */
+    /* The rest is call_long()'s. */
+    struct call *call;
+    struct arena *scratch;
+    struct buf buf;
+    bool last, given;
+    struct read_job job;
+};
+enum { LONG_PIECE_BYTES = 1 << 20 /* what `more` may aim at */ };
+/* From an endpoint's read(): makes the first piece and answers, or returns the failure. l lives in the call's arena. */
+enum status call_long(struct call *c, struct view *v, struct long_answer *l, struct err *err);
+
 #endif

@@ -9,6 +9,8 @@
 
 #define RUN_NAME_TAG S("mlflow.runName")
 
+/* The node of a run; ST_NOT_FOUND "Run with id=X not found". On a pool thread. */
+enum status run_uid(struct view *v, struct str run_id, int64_t *uid, struct err *err);
 /* The head of a run, as the group sees it; ST_NOT_FOUND "Run with id=X not found". */
 enum status run_head(struct group *g, struct str run_id, struct head **out, struct err *err);
 /* ST_INVALID unless the run is active in the eyes of the group. */

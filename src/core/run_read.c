@@ -479,7 +479,7 @@ const struct str *run_view_tag(const struct run_view *run, struct str key)
 
 /* ---- histories ------------------------------------------------------------------------------------------------------------------ */
 
-static enum status run_uid(struct view *v, struct str run_id, int64_t *uid, struct err *err)
+enum status run_uid(struct view *v, struct str run_id, int64_t *uid, struct err *err)
 {
     struct q_ident_find_row row;
     const struct head *h;

@@ -1,4 +1,4 @@
-/* api/native/native.h - cairn's own API under /api/cairn/v1/, and /metrics: what an operator needs.
+/* api/native/native.h - cairn's own API under /api/cairn/v1/, and /metrics: what an operator needs, and charts.
  * The work behind each route is a function here too, because commands do the same on a store that no server has open.
  * Tokens, checks and backups are for operators: a caller with a token, or one that shows the token of the data folder
  * (api->local), whatever the mode of authentication.
@@ -10,6 +10,9 @@
 #include "gen/native/native.h"
 
 extern const struct tongue native_tongue;
+/* The routes of chart.c. */
+extern const struct route native_chart_routes[];
+extern const size_t native_chart_routes_n;
 
 /* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
 enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);

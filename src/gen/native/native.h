@@ -144,4 +144,119 @@ struct cairn_v1_backup_answer {
 #define CAIRN_V1_BACKUP_ANSWER_HAS_DATABASE (1ull << 4)
 extern const struct msg_desc cairn_v1_backup_answer_desc;
 
+/* POST /api/cairn/v1/charts: the curves of runs x metrics for a picture. docs/api/charts.md explains it. */
+struct cairn_v1_chart_query {
+    uint64_t has;
+    struct str *run_ids;
+    size_t run_ids_n;
+    /* At most 10,000 series (runs times metrics). */
+    struct str *metrics;
+    size_t metrics_n;
+    /* "step" (the default), "time" (milliseconds since the epoch) or "relative" (milliseconds since the start of the run). */
+    struct str x;
+    /* Instead of x: another metric of the same run, joined by step. */
+    struct str x_metric;
+    /* How many, along the axis; series times buckets are at most 4,000,000. */
+    int32_t buckets;
+    /* First and last x that count, both inside; without one, the end of each series. */
+    int64_t from;
+    int64_t to;
+    /* The same along x_metric. */
+    double from_value;
+    double to_value;
+    /* Buckets end exactly on the grid, at the price of reading more. */
+    bool exact;
+    /* Which columns, of those of ChartSeries; without it, all. */
+    struct str *columns;
+    size_t columns_n;
+};
+#define CAIRN_V1_CHART_QUERY_HAS_RUN_IDS (1ull << 0)
+#define CAIRN_V1_CHART_QUERY_HAS_METRICS (1ull << 1)
+#define CAIRN_V1_CHART_QUERY_HAS_X (1ull << 2)
+#define CAIRN_V1_CHART_QUERY_HAS_X_METRIC (1ull << 3)
+#define CAIRN_V1_CHART_QUERY_HAS_BUCKETS (1ull << 4)
+#define CAIRN_V1_CHART_QUERY_HAS_FROM (1ull << 5)
+#define CAIRN_V1_CHART_QUERY_HAS_TO (1ull << 6)
+#define CAIRN_V1_CHART_QUERY_HAS_FROM_VALUE (1ull << 7)
+#define CAIRN_V1_CHART_QUERY_HAS_TO_VALUE (1ull << 8)
+#define CAIRN_V1_CHART_QUERY_HAS_EXACT (1ull << 9)
+#define CAIRN_V1_CHART_QUERY_HAS_COLUMNS (1ull << 10)
+extern const struct msg_desc cairn_v1_chart_query_desc;
+
+/* One run, one metric. Columns have one element for each bucket that is not empty, in order of x. NaN and infinities are the
+ * texts "NaN", "Infinity" and "-Infinity". */
+struct cairn_v1_chart_series {
+    uint64_t has;
+    struct str run_id;
+    struct str metric;
+    /* In all buckets. */
+    int64_t points;
+    /* Points without a finite value of x_metric at their step; they are in no bucket. */
+    int64_t unjoined;
+    /* Some bucket ends beside the grid, at the edge of a stored part. */
+    bool snapped;
+    /* x = "relative": the time that stands at 0. */
+    int64_t origin_ms;
+    /* x and value of the first point. */
+    double *x0;
+    size_t x0_n;
+    double *first;
+    size_t first_n;
+    /* x and value of the smallest finite value; null where there is none. */
+    double *x_low;
+    size_t x_low_n;
+    double *low;
+    size_t low_n;
+    /* x and value of the largest finite value. */
+    double *x_high;
+    size_t x_high_n;
+    double *high;
+    size_t high_n;
+    /* x and value of the last point. */
+    double *x1;
+    size_t x1_n;
+    double *last;
+    size_t last_n;
+    /* Of the finite values. */
+    double *mean;
+    size_t mean_n;
+    /* Points. */
+    int64_t *n;
+    size_t n_n;
+    /* Points that are NaN or infinite. */
+    int64_t *odd;
+    size_t odd_n;
+};
+#define CAIRN_V1_CHART_SERIES_HAS_RUN_ID (1ull << 0)
+#define CAIRN_V1_CHART_SERIES_HAS_METRIC (1ull << 1)
+#define CAIRN_V1_CHART_SERIES_HAS_POINTS (1ull << 2)
+#define CAIRN_V1_CHART_SERIES_HAS_UNJOINED (1ull << 3)
+#define CAIRN_V1_CHART_SERIES_HAS_SNAPPED (1ull << 4)
+#define CAIRN_V1_CHART_SERIES_HAS_ORIGIN_MS (1ull << 5)
+#define CAIRN_V1_CHART_SERIES_HAS_X0 (1ull << 6)
+#define CAIRN_V1_CHART_SERIES_HAS_FIRST (1ull << 7)
+#define CAIRN_V1_CHART_SERIES_HAS_X_LOW (1ull << 8)
+#define CAIRN_V1_CHART_SERIES_HAS_LOW (1ull << 9)
+#define CAIRN_V1_CHART_SERIES_HAS_X_HIGH (1ull << 10)
+#define CAIRN_V1_CHART_SERIES_HAS_HIGH (1ull << 11)
+#define CAIRN_V1_CHART_SERIES_HAS_X1 (1ull << 12)
+#define CAIRN_V1_CHART_SERIES_HAS_LAST (1ull << 13)
+#define CAIRN_V1_CHART_SERIES_HAS_MEAN (1ull << 14)
+#define CAIRN_V1_CHART_SERIES_HAS_N (1ull << 15)
+#define CAIRN_V1_CHART_SERIES_HAS_ODD (1ull << 16)
+extern const struct msg_desc cairn_v1_chart_series_desc;
+
+struct cairn_v1_chart_answer {
+    uint64_t has;
+    /* For each run in the order of the question, each metric. */
+    struct cairn_v1_chart_series *series;
+    size_t series_n;
+    /* Runs that there are none of: their series are empty. */
+    struct str *missing_runs;
+    size_t missing_runs_n;
+};
+#define CAIRN_V1_CHART_ANSWER_HAS_SERIES (1ull << 0)
+#define CAIRN_V1_CHART_ANSWER_HAS_MISSING_RUNS (1ull << 1)
+extern const struct msg_desc cairn_v1_chart_answer_desc;
+
 #endif

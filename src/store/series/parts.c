@@ -79,7 +79,8 @@ static bool gather_add(struct gather *g, const struct point *p, size_t n)
 
 /* ---- tails ----------------------------------------------------------------------------------------------------------------- */
 
-static struct gather *gather_of(struct gather *g, const struct parts_want *w, uint32_t key)
+/* Index among the wanted keys; SIZE_MAX for another. */
+static size_t wanted_at(const struct parts_want *w, uint32_t key)
 {
     size_t from = 0, to = w->keys_n;
 
@@ -87,7 +88,7 @@ static struct gather *gather_of(struct gather *g, const struct parts_want *w, ui
         size_t mid = from + (to - from) / 2;
 
         if (w->keys[mid] == key) {
-            return &g[mid];
+            return mid;
         }
         if (w->keys[mid] < key) {
             from = mid + 1;
@@ -95,12 +96,12 @@ static struct gather *gather_of(struct gather *g, const struct parts_want *w, ui
             to = mid;
         }
     }
-    return NULL;
+    return SIZE_MAX;
 }
 
 static bool is_wanted(const struct parts_want *w, const struct tail_point *p)
 {
-    bool known = w->keys_n == 1 ? w->keys[0] == p->key : gather_of(NULL, w, p->key) != NULL;
+    bool known = w->keys_n == 1 ? w->keys[0] == p->key : wanted_at(w, p->key) != SIZE_MAX;
 
     return known && p->p.timestamp_ms >= w->from_ms && p->p.timestamp_ms <= w->to_ms;
 }
@@ -144,7 +145,7 @@ static enum status tail_read(struct series *s, struct arena *a, int64_t owner,
     }
     rwlock_give(&s->lock);
     for (size_t i = 0; i < n; i++) {
-        if (!gather_add(gather_of(g, w, p[i].key), &p[i].p, 1)) {
+        if (!gather_add(&g[wanted_at(w, p[i].key)], &p[i].p, 1)) {
             return err_nomem(err);
         }
     }
@@ -223,9 +224,9 @@ static enum status loose_pack(void *ctx, struct pack_reader *r, struct err *err)
     enum status st = OK;
 
     for (size_t i = 0; i < r->keys_n && !st; i++) {
-        struct gather *g = gather_of(l->g, l->want, r->keys[i].key);
+        size_t at = wanted_at(l->want, r->keys[i].key);
 
-        if (g) st = loose_key(g, l->want, r, &r->keys[i], err);
+        if (at != SIZE_MAX) st = loose_key(&l->g[at], l->want, r, &r->keys[i], err);
     }
     return st;
 }

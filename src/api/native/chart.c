@@ -1,0 +1,348 @@
+/* api/native/chart.c - POST /api/cairn/v1/charts: many curves in one answer, as JSON or as arrays for a browser.
+ * A run is read, written and forgotten before the next; the answer leaves piece by piece. docs/api/charts.md has both forms. */
+#include "core/chart.h"
+#include "api/native/native.h"
+#include "codec/json.h"
+
+#include <math.h>
+
+#define BINARY_TYPE "application/vnd.cairn.chart"
+
+/* Bits of the columns, in their order in both forms. */
+enum {
+    COL_X0,
+    COL_FIRST,
+    COL_X_LOW,
+    COL_LOW,
+    COL_X_HIGH,
+    COL_HIGH,
+    COL_X1,
+    COL_LAST,
+    COL_MEAN,
+    COL_DOUBLES, /* those before are doubles, those from here on are 32-bit integers */
+    COL_N = COL_DOUBLES,
+    COL_ODD,
+    COL_ALL
+};
+static const struct str column_names[COL_ALL] = { S_INIT("x0"),  S_INIT("first"),  S_INIT("x_low"),
+                                                  S_INIT("low"), S_INIT("x_high"), S_INIT("high"),
+                                                  S_INIT("x1"),  S_INIT("last"),   S_INIT("mean"),
+                                                  S_INIT("n"),   S_INIT("odd") };
+
+enum { BINARY_VERSION = 1, FLAG_MISSING = 1, FLAG_SNAPPED = 2 };
+
+struct chart_call {
+    struct long_answer answer;
+    struct chart_query q;
+    struct chart chart;
+    unsigned columns;
+    bool binary, begun;
+    size_t run, series; /* next */
+    bool *missing;      /* by run */
+    struct buf *out;
+};
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------------------- */
+
+static bool metric_axis(const struct chart_call *c)
+{
+    return c->q.axis == CHART_METRIC;
+}
+
+static const struct chart_mark *mark_of(const struct chart_bucket *b, unsigned column)
+{
+    if (column <= COL_FIRST) return &b->first;
+    if (column >= COL_X1) return &b->last;
+    if (b->n == b->odd_n) return NULL;
+    return column <= COL_LOW ? &b->low : &b->high;
+}
+
+static bool is_x(unsigned column)
+{
+    return column < COL_MEAN && column % 2 == 0;
+}
+
+static void put_json_cell(const struct chart_call *c, const struct chart_bucket *b, unsigned column)
+{
+    const struct chart_mark *m = column < COL_MEAN ? mark_of(b, column) : NULL;
+
+    if (column >= COL_DOUBLES) {
+        json_put_i64(c->out, column == COL_N ? b->n : b->odd_n);
+    } else if (column == COL_MEAN && b->n > b->odd_n) {
+        json_put_double(c->out, b->mean, JSON_NAN_STRING);
+    } else if (!m) {
+        buf_put_lit(c->out, "null");
+    } else if (!is_x(column)) {
+        json_put_double(c->out, m->p.value, JSON_NAN_STRING);
+    } else if (metric_axis(c)) {
+        json_put_double(c->out, m->x.d, JSON_NAN_STRING);
+    } else {
+        json_put_i64(c->out, m->x.i);
+    }
+}
+
+static void put_json(struct chart_call *c, struct str run_id, size_t metric,
+                     const struct chart_series *s)
+{
+    struct json_writer w = JSON_WRITER_INIT(c->out);
+
+    if (c->series > 0) buf_put_u8(c->out, ',');
+    json_w_object(&w);
+    json_w_key(&w, S("run_id"));
+    json_w_str(&w, run_id);
+    json_w_key(&w, S("metric"));
+    json_w_str(&w, c->q.metrics[metric]);
+    json_w_key(&w, S("points"));
+    json_w_i64(&w, s->points);
+    if (metric_axis(c)) {
+        json_w_key(&w, S("unjoined"));
+        json_w_i64(&w, s->unjoined);
+    }
+    if (c->q.axis == CHART_RELATIVE) {
+        json_w_key(&w, S("origin_ms"));
+        json_w_i64(&w, s->origin_ms);
+    }
+    json_w_key(&w, S("snapped"));
+    json_w_bool(&w, s->snapped);
+    for (unsigned col = 0; col < COL_ALL; col++) {
+        if (!(c->columns & 1u << col)) continue;
+        json_w_key(&w, column_names[col]);
+        json_w_array(&w);
+        for (size_t i = 0; i < s->n; i++) {
+            if (i > 0) buf_put_u8(c->out, ',');
+            put_json_cell(c, &s->b[i], col);
+        }
+        json_w_array_end(&w);
+    }
+    json_w_object_end(&w);
+}
+
+static void json_end(struct chart_call *c)
+{
+    struct json_writer w = JSON_WRITER_INIT(c->out);
+
+    buf_put_lit(c->out, "],\"missing_runs\":");
+    json_w_array(&w);
+    for (size_t i = 0; i < c->q.run_ids_n; i++) {
+        if (c->missing[i]) json_w_str(&w, c->q.run_ids[i]);
+    }
+    json_w_array_end(&w);
+    buf_put_u8(c->out, '}');
+}
+
+/* ---- arrays ----------------------------------------------------------------------------------------------------------------- */
+
+static void binary_begin(struct chart_call *c)
+{
+    buf_put_lit(c->out, "cairncht");
+    buf_put_u32(c->out, BINARY_VERSION);
+    buf_put_u32(c->out, (uint32_t)c->q.run_ids_n);
+    buf_put_u32(c->out, (uint32_t)c->q.metrics_n);
+    buf_put_u32(c->out, c->columns);
+    buf_put_u32(c->out, (uint32_t)c->q.axis);
+    buf_put_u32(c->out, 0);
+}
+
+static void put_f64(struct buf *b, double v)
+{
+    buf_put_u64(b, num_double_bits(v));
+}
+
+static void put_double_column(struct chart_call *c, const struct chart_series *s, unsigned col)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct chart_bucket *b = &s->b[i];
+        const struct chart_mark *m = col < COL_MEAN ? mark_of(b, col) : NULL;
+        double v = num_canonical_nan();
+
+        if (col == COL_MEAN) {
+            v = b->mean;
+        } else if (m) {
+            v = !is_x(col) ? m->p.value : metric_axis(c) ? m->x.d : (double)m->x.i;
+        }
+        put_f64(c->out, v);
+    }
+}
+
+static void put_binary(struct chart_call *c, size_t run, size_t metric,
+                       const struct chart_series *s)
+{
+    buf_put_u32(c->out, (uint32_t)run);
+    buf_put_u32(c->out, (uint32_t)metric);
+    buf_put_u32(c->out, (uint32_t)s->n);
+    buf_put_u32(c->out, (c->missing[run] ? FLAG_MISSING : 0) | (s->snapped ? FLAG_SNAPPED : 0));
+    put_f64(c->out, (double)s->points);
+    put_f64(c->out, (double)s->unjoined);
+    put_f64(c->out, c->q.axis == CHART_RELATIVE ? (double)s->origin_ms : 0);
+    if (!buf_reserve(c->out, s->n * COL_ALL * sizeof(double))) return;
+    for (unsigned col = 0; col < COL_ALL; col++) {
+        if (!(c->columns & 1u << col)) continue;
+        if (col < COL_DOUBLES) {
+            put_double_column(c, s, col);
+            continue;
+        }
+        for (size_t i = 0; i < s->n; i++) {
+            int64_t v = col == COL_N ? s->b[i].n : s->b[i].odd_n;
+
+            buf_put_u32(c->out, (uint32_t)MIN_OF(v, INT32_MAX));
+        }
+        if (s->n % 2) buf_put_u32(c->out, 0);
+    }
+}
+
+/* ---- the answer ------------------------------------------------------------------------------------------------------------- */
+
+static enum status put_series(void *ctx, size_t metric, const struct chart_series *s,
+                              struct err *err)
+{
+    struct chart_call *c = ctx;
+
+    (void)err;
+    if (c->binary) {
+        put_binary(c, c->run, metric, s);
+    } else {
+        put_json(c, c->q.run_ids[c->run], metric, s);
+    }
+    c->series++;
+    return OK;
+}
+
+static enum status put_run(struct chart_call *c, struct view *v, struct err *err)
+{
+    static const struct chart_series none;
+    bool known;
+    enum status st = chart_run(&c->chart, v, c->run, &known, put_series, c, err);
+
+    if (st || known) return st;
+    c->missing[c->run] = true;
+    for (size_t m = 0; m < c->q.metrics_n && !st; m++) {
+        st = put_series(c, m, &none, err);
+    }
+    return st;
+}
+
+static enum status more(struct long_answer *l, struct view *v, struct buf *out, bool *last,
+                        struct err *err)
+{
+    struct chart_call *c = CONTAINER_OF(l, struct chart_call, answer);
+    enum status st = OK;
+
+    c->out = out;
+    if (!c->begun && c->binary) binary_begin(c);
+    if (!c->begun && !c->binary) buf_put_lit(out, "{\"series\":[");
+    c->begun = true;
+    while (!st && c->run < c->q.run_ids_n && out->n < LONG_PIECE_BYTES) {
+        st = http_is_gone(l->call->req) ? err_set(err, ST_CANCELLED, "the client is gone")
+                                        : put_run(c, v, err);
+        c->run++;
+    }
+    *last = c->run == c->q.run_ids_n;
+    if (!st && *last && !c->binary) json_end(c);
+    return st;
+}
+
+/* ---- the question ----------------------------------------------------------------------------------------------------------- */
+
+static enum status axis_of(const struct cairn_v1_chart_query *in, struct chart_query *q,
+                           struct err *err)
+{
+    static const struct str names[] = { S_INIT("step"), S_INIT("time"), S_INIT("relative") };
+    bool metric = (in->has & CAIRN_V1_CHART_QUERY_HAS_X_METRIC) != 0;
+    enum status st;
+
+    q->axis = metric ? CHART_METRIC : CHART_STEP;
+    q->x_metric = in->x_metric;
+    if (!(in->has & CAIRN_V1_CHART_QUERY_HAS_X)) return OK;
+    if (metric) {
+        return err_field(err, ST_INVALID, "x_metric", "x and x_metric cannot both be given");
+    }
+    for (size_t i = 0; i < ARRAY_N(names); i++) {
+        if (str_eq(in->x, names[i])) {
+            q->axis = (enum chart_axis)(CHART_STEP + i);
+            return OK;
+        }
+    }
+    st = err_field(err, ST_INVALID, "x", "there is no axis %.*s", STR_ARG(in->x));
+    err_hint(err, "step, time and relative are axes; a metric is given as x_metric");
+    return st;
+}
+
+static enum status columns_of(const struct cairn_v1_chart_query *in, unsigned *out, struct err *err)
+{
+    enum status st = OK;
+
+    *out = in->columns_n ? 0 : (1u << COL_ALL) - 1;
+    for (size_t i = 0; i < in->columns_n && !st; i++) {
+        unsigned col = 0;
+
+        while (col < COL_ALL && !str_eq(in->columns[i], column_names[col]))
+            col++;
+        if (col == COL_ALL) {
+            st = err_field(err, ST_INVALID, "columns", "there is no column %.*s",
+                           STR_ARG(in->columns[i]));
+            err_hint(err, "x0 first x_low low x_high high x1 last mean n odd");
+        }
+        *out |= 1u << col;
+    }
+    return st;
+}
+
+static enum status range_of(const struct cairn_v1_chart_query *in, struct chart_query *q,
+                            struct err *err)
+{
+    bool whole = (in->has & (CAIRN_V1_CHART_QUERY_HAS_FROM | CAIRN_V1_CHART_QUERY_HAS_TO)) != 0;
+    bool value =
+        (in->has & (CAIRN_V1_CHART_QUERY_HAS_FROM_VALUE | CAIRN_V1_CHART_QUERY_HAS_TO_VALUE)) != 0;
+
+    if (q->axis == CHART_METRIC && whole) {
+        return err_field(err, ST_INVALID, in->has & CAIRN_V1_CHART_QUERY_HAS_FROM ? "from" : "to",
+                         "a range along a metric is given as from_value and to_value");
+    }
+    if (q->axis != CHART_METRIC && value) {
+        return err_field(err, ST_INVALID,
+                         in->has & CAIRN_V1_CHART_QUERY_HAS_FROM_VALUE ? "from_value" : "to_value",
+                         "a range along steps or times is given as from and to");
+    }
+    q->from = in->from;
+    q->to = in->to;
+    q->from_value = in->from_value;
+    q->to_value = in->to_value;
+    q->has_from =
+        (in->has & (CAIRN_V1_CHART_QUERY_HAS_FROM | CAIRN_V1_CHART_QUERY_HAS_FROM_VALUE)) != 0;
+    q->has_to = (in->has & (CAIRN_V1_CHART_QUERY_HAS_TO | CAIRN_V1_CHART_QUERY_HAS_TO_VALUE)) != 0;
+    return OK;
+}
+
+static enum status charts(struct call *call, struct view *v, struct err *err)
+{
+    const struct cairn_v1_chart_query *in = call->in;
+    struct chart_call *c = ARENA_NEW(call->arena, struct chart_call);
+    enum status st = c ? OK : err_nomem(err);
+
+    if (st) return st;
+    c->q = (struct chart_query){ .run_ids = in->run_ids,
+                                 .run_ids_n = in->run_ids_n,
+                                 .metrics = in->metrics,
+                                 .metrics_n = in->metrics_n,
+                                 .buckets = (size_t)MAX_OF(in->buckets, 0),
+                                 .exact = in->exact };
+    st = axis_of(in, &c->q, err);
+    st = st ? st : columns_of(in, &c->columns, err);
+    st = st ? st : range_of(in, &c->q, err);
+    st = st ? st : chart_check(&c->q, err);
+    if (st) return st;
+    c->chart.q = &c->q;
+    c->missing = ARENA_ARRAY(call->arena, bool, in->run_ids_n);
+    if (!c->missing) return err_nomem(err);
+    c->binary = http_header_has(call->req, S("accept"), S(BINARY_TYPE));
+    c->answer.more = more;
+    c->answer.type = c->binary ? BINARY_TYPE : "application/json";
+    http_add_header(call->req, S("vary"), S("Accept"));
+    return call_long(call, v, &c->answer, err);
+}
+
+const struct route native_chart_routes[] = {
+    ROUTE(HTTP_POST, "/api/cairn/v1/charts", &cairn_v1_chart_query_desc, NULL, RESOURCE_RUN,
+          ACTION_RUN_READ, ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = charts)),
+};
+const size_t native_chart_routes_n = ARRAY_N(native_chart_routes);
