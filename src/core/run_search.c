@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { DATASETS_MEMORY_MAX = 64 << 20, GOAL_TAG_MAX = 512 };
+enum { DATASETS_MEMORY_MAX = 64 << 20 };
 
 struct row {
     struct searcher *searcher;
@@ -98,12 +98,7 @@ static bool row_metric(void *row, const struct search_key *key, enum search_aggr
 
 static enum search_goal goal_of(const struct str *tag)
 {
-    if (!tag) {
-        return GOAL_NONE;
-    }
-    return str_eq_nocase(str_trim(*tag), S("min"))   ? GOAL_MIN
-           : str_eq_nocase(str_trim(*tag), S("max")) ? GOAL_MAX
-                                                     : GOAL_NONE;
+    return tag ? search_goal_parse(*tag) : GOAL_NONE;
 }
 
 static int experiment_order(const void *a, const void *b)

@@ -1,36 +1,12 @@
 /* core/search/driver.c - a bounded heap of the best rows of a search. The heap holds slot numbers,
  * worst row first. A slot keeps its row's order values, and their texts in one block of its own
  * that is reused when a better row takes the slot. */
-#include "core/search/driver.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "core/search/token.h"
+#include "core/search/driver_int.h"
+#include "core/search/search_int.h"
 
 enum { SLOTS_FIRST = 64, ROWS_PER_CLOCK = 8 };
-
-struct slot {
-    uint64_t handle;
-    char *text;
-    size_t text_cap;
-};
-
-struct searcher {
-    struct filter *filter;
-    struct order *order;
-    struct arena *arena;
-    struct token_origin origin;
-    size_t max;
-    struct order_value *after; /* the last row of the page before; NULL = first page */
-    struct order_value *row;   /* of the row at hand */
-    struct slot *slots;
-    struct order_value *values; /* order->n for each slot */
-    uint32_t *heap;
-    size_t n, cap;
-    size_t text_bytes;
-    uint64_t found; /* rows that matched and come after `after` */
-    uint64_t offered;
-    int64_t start_ms;
-};
 
 const struct filter *searcher_filter(const struct searcher *s)
 {
@@ -40,6 +16,11 @@ const struct filter *searcher_filter(const struct searcher *s)
 const struct order *searcher_order(const struct searcher *s)
 {
     return s->order;
+}
+
+uint64_t searcher_total(const struct searcher *s)
+{
+    return s->total;
 }
 
 bool searcher_has_best(const struct searcher *s)
@@ -116,6 +97,7 @@ enum status searcher_new(struct searcher **out, const struct search_request *in,
     if (!s) return err_nomem(err);
     s->arena = a;
     s->max = MIN_OF(in->page.max, (size_t)UINT32_MAX);
+    s->count_all = in->count_all;
     s->start_ms = clock_mono_ms();
     st = filter_parse(&s->filter, in->entity, in->filter, a, err);
     if (st) return st;
@@ -133,15 +115,56 @@ enum status searcher_new(struct searcher **out, const struct search_request *in,
 
 /* ---- the heap -------------------------------------------------------------------------------- */
 
-static const struct order_value *values_of(const struct searcher *s, uint32_t slot)
+static struct order_value *values_of(const struct searcher *s, uint32_t slot)
 {
     return s->values + (size_t)slot * s->order->n;
 }
 
-/* Whether the row in slot a comes after the one in b. */
-static bool is_worse(const struct searcher *s, uint32_t a, uint32_t b)
+static void read_value(struct searcher *s, const struct row_ref *ref, size_t i,
+                       struct order_value *v)
 {
-    return order_compare(s->order, values_of(s, a), values_of(s, b)) > 0;
+    enum status st;
+
+    if (v->rank != ORDER_UNREAD) {
+        return;
+    }
+    st = column_read_value(ref->reader, ref->segment, ref->slot, i, v, &s->failed_err);
+    if (st) {
+        s->failed = st;
+        v->rank = ORDER_MISSING;
+    }
+}
+
+/* order_compare() of two rows, reading what is compared. */
+static int compare(struct searcher *s, struct order_value *a, const struct row_ref *a_ref,
+                   struct order_value *b, const struct row_ref *b_ref)
+{
+    int c = 0;
+
+    for (size_t i = 0; i < s->order->n && !c; i++) {
+        read_value(s, a_ref, i, &a[i]);
+        read_value(s, b_ref, i, &b[i]);
+        c = order_compare_value(&s->order->clauses[i], &a[i], &b[i]);
+    }
+    return c;
+}
+
+/* Whether the row in slot a comes after the one in b. */
+static bool is_worse(struct searcher *s, uint32_t a, uint32_t b)
+{
+    return compare(s, values_of(s, a), &s->slots[a].ref, values_of(s, b), &s->slots[b].ref) > 0;
+}
+
+bool searcher_is_after(struct searcher *s)
+{
+    static const struct row_ref whole = { .reader = NULL };
+
+    return !s->after || compare(s, s->row, &s->row_ref, s->after, &whole) > 0;
+}
+
+const struct order_value *searcher_last(const struct searcher *s)
+{
+    return s->n && s->n == s->max ? values_of(s, s->heap[0]) : NULL;
 }
 
 static void sift_up(struct searcher *s, size_t at)
@@ -217,7 +240,7 @@ static enum status slot_set(struct searcher *s, uint32_t at, uint64_t handle, st
 {
     struct slot *slot = &s->slots[at];
     struct order_value *values = s->values + (size_t)at * s->order->n;
-    size_t need = text_size(s);
+    size_t need = s->row_ref.reader ? 0 : text_size(s);
     char *to;
 
     if (need > slot->text_cap) {
@@ -235,7 +258,11 @@ static enum status slot_set(struct searcher *s, uint32_t at, uint64_t handle, st
         slot->text_cap = need;
     }
     slot->handle = handle;
+    slot->ref = s->row_ref;
     memcpy(values, s->row, s->order->n * sizeof(*values));
+    if (slot->ref.reader) {
+        return OK;
+    }
     to = slot->text;
     for (size_t i = 0; i < s->order->n; i++) {
         size_t n = values[i].text.n;
@@ -251,18 +278,26 @@ static enum status slot_set(struct searcher *s, uint32_t at, uint64_t handle, st
     return OK;
 }
 
-static enum status keep(struct searcher *s, uint64_t handle, struct err *err)
+/* A comparison since the last look could not read a value. */
+static enum status check_failed(const struct searcher *s, struct err *err)
+{
+    if (s->failed && err) *err = s->failed_err;
+    return s->failed;
+}
+
+enum status searcher_keep(struct searcher *s, uint64_t handle, struct err *err)
 {
     enum status st;
 
     if (s->n == s->max) {
-        if (s->max == 0 || order_compare(s->order, s->row, values_of(s, s->heap[0])) >= 0) {
-            return OK;
+        if (s->max == 0 || compare(s, s->row, &s->row_ref, values_of(s, s->heap[0]),
+                                   &s->slots[s->heap[0]].ref) >= 0) {
+            return check_failed(s, err);
         }
         st = slot_set(s, s->heap[0], handle, err);
         if (st) return st;
         sift_down(s, s->n);
-        return OK;
+        return check_failed(s, err);
     }
     if (s->n == s->cap) {
         st = grow(s, err);
@@ -274,7 +309,20 @@ static enum status keep(struct searcher *s, uint64_t handle, struct err *err)
     st = slot_set(s, (uint32_t)(s->n - 1), handle, err);
     if (st) return st;
     sift_up(s, s->n - 1);
-    return OK;
+    return check_failed(s, err);
+}
+
+enum status searcher_check_time(const struct searcher *s, struct err *err)
+{
+    if (clock_mono_ms() - s->start_ms <= SEARCHER_MS_MAX) {
+        return OK;
+    }
+    err_set(err, ST_INVALID, "the search takes longer than %d seconds", SEARCHER_MS_MAX / 1000);
+    if (err) {
+        err_hint(err,
+                 "use fewer regular expressions and LIKE patterns, or search fewer experiments");
+    }
+    return ST_INVALID;
 }
 
 enum status searcher_offer(struct searcher *s, const struct search_row_ops *ops, void *row,
@@ -283,23 +331,21 @@ enum status searcher_offer(struct searcher *s, const struct search_row_ops *ops,
     bool is_match = false;
     enum status st;
 
-    if (++s->offered % ROWS_PER_CLOCK == 0 && clock_mono_ms() - s->start_ms > SEARCHER_MS_MAX) {
-        err_set(err, ST_INVALID, "the search takes longer than %d seconds", SEARCHER_MS_MAX / 1000);
-        if (err)
-            err_hint(
-                err,
-                "use fewer regular expressions and LIKE patterns, or search fewer experiments");
-        return ST_INVALID;
+    if (++s->offered % ROWS_PER_CLOCK == 0) {
+        st = searcher_check_time(s, err);
+        if (st) return st;
     }
     st = filter_match(s->filter, ops, row, &is_match, err);
     if (st || !is_match) return st;
     st = order_extract(s->order, ops, row, s->row, err);
     if (st) return st;
-    if (s->after && order_compare(s->order, s->row, s->after) <= 0) {
+    s->row_ref.reader = NULL;
+    s->total++;
+    if (!searcher_is_after(s)) {
         return OK;
     }
     s->found++;
-    return keep(s, handle, err);
+    return searcher_keep(s, handle, err);
 }
 
 enum status searcher_end(struct searcher *s, uint64_t **handles, size_t *n, struct str *next_token,
@@ -312,13 +358,20 @@ enum status searcher_end(struct searcher *s, uint64_t **handles, size_t *n, stru
     *next_token = (struct str){ NULL, 0 };
     if (!*handles) return err_nomem(err);
     if (s->n && s->found > s->n) { /* the root is the page's last row */
-        st = token_write(next_token, &s->origin, s->order, values_of(s, s->heap[0]), s->arena, err);
+        for (size_t i = 0; i < s->order->n; i++) {
+            read_value(s, &s->slots[s->heap[0]].ref, i, &values_of(s, s->heap[0])[i]);
+        }
+        st = check_failed(s, err);
+        if (!st)
+            st = token_write(next_token, &s->origin, s->order, values_of(s, s->heap[0]), s->arena,
+                             err);
     }
     for (size_t left = s->n; st == OK && left > 0; left--) {
         (*handles)[left - 1] = s->slots[s->heap[0]].handle;
         s->heap[0] = s->heap[left - 1];
         sift_down(s, left - 1);
     }
+    st = st ? st : check_failed(s, err);
     *n = st == OK ? s->n : 0;
     release(s);
     return st;

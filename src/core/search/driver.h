@@ -44,6 +44,7 @@ struct search_request {
      * the next page must come from the same. */
     struct str scope;
     struct page page; /* max 0 gives an empty page */
+    bool count_all;   /* searcher_total() is asked for */
 };
 
 /* Parses filter and order and reads the token. ST_INVALID for whatever is wrong with them. */
@@ -56,6 +57,9 @@ bool searcher_has_best(const struct searcher *s);
 /* Takes the row into account. handle is what searcher_end() gives back for it. */
 enum status searcher_offer(struct searcher *s, const struct search_row_ops *ops, void *row,
                            uint64_t handle, struct err *err);
+/* Rows that matched so far, on all pages. Rows of columns may have been left out where they could
+ * not get into the page, unless the request said count_all. */
+uint64_t searcher_total(const struct searcher *s);
 /* The handles of the page in order, and the token of the next page: p is NULL if this is the last.
  * Both live in the arena. */
 enum status searcher_end(struct searcher *s, uint64_t **handles, size_t *n, struct str *next_token,

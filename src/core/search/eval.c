@@ -1,7 +1,7 @@
 /* core/search/eval.c - whether a row matches a filter. No allocation, no conversion: the parser did
  * all that. */
-#include "core/search/filter.h"
 #include "core/search/regex.h"
+#include "core/search/search_int.h"
 #include "core/search/text.h"
 
 struct eval {
@@ -26,7 +26,7 @@ static bool list_has(const struct search_test *t, struct str text)
     return low < t->list_n && str_eq(t->texts[low], text);
 }
 
-static bool text_holds(const struct search_test *t, struct str v)
+bool test_text_holds(const struct search_test *t, struct str v)
 {
     switch (t->cmp) {
     case CMP_EQ: return str_eq(v, t->text);
@@ -96,7 +96,7 @@ static bool integer_holds(enum search_cmp cmp, int64_t v, const struct search_nu
     return double_holds(cmp, order, 0);
 }
 
-static bool number_holds(const struct search_test *t, double d, int64_t i)
+bool test_number_holds(const struct search_test *t, double d, int64_t i)
 {
     bool is_int = t->key->type == SEARCH_INTEGER;
 
@@ -109,6 +109,24 @@ static bool number_holds(const struct search_test *t, double d, int64_t i)
         }
     }
     return t->cmp == CMP_NOT_IN;
+}
+
+enum search_goal search_goal_parse(struct str text)
+{
+    struct str word = str_trim(text);
+
+    return str_eq_nocase(word, S("min"))   ? GOAL_MIN
+           : str_eq_nocase(word, S("max")) ? GOAL_MAX
+                                           : GOAL_NONE;
+}
+
+enum status search_goal_missing(struct str metric, struct err *err)
+{
+    return err_set(
+        err, ST_INVALID,
+        "best(metrics.%.*s) needs a direction: set the tag cairn.goal.%.*s to min or max "
+        "on the run or its experiment",
+        STR_ARG(metric), STR_ARG(metric));
 }
 
 /* The value of a metric key; best() asks the row for its goal. */
@@ -126,11 +144,7 @@ static enum status metric_value(const struct search_row_ops *ops, void *row,
             if (!*has) {
                 return OK;
             }
-            return err_set(
-                err, ST_INVALID,
-                "best(metrics.%.*s) needs a direction: set the tag cairn.goal.%.*s to min or max on "
-                "the run or its experiment",
-                STR_ARG(key->name), STR_ARG(key->name));
+            return search_goal_missing(key->name, err);
         }
         agg = goal == GOAL_MIN ? AGG_MIN : AGG_MAX;
     }
@@ -146,12 +160,12 @@ static enum status match_metric(const struct eval *e, const struct search_test *
 
     if (e->ops->metric_any && t->key->agg == AGG_LAST) {
         for (size_t i = 0; !*is_match && e->ops->metric_any(e->row, t->key, i, &v); i++) {
-            *is_match = number_holds(t, v, 0);
+            *is_match = test_number_holds(t, v, 0);
         }
         return OK;
     }
     st = metric_value(e->ops, e->row, t->key, &v, &has, e->err);
-    *is_match = st == OK && has && number_holds(t, v, 0);
+    *is_match = st == OK && has && test_number_holds(t, v, 0);
     return st;
 }
 
@@ -166,7 +180,7 @@ static enum status match_datasets(const struct eval *e, const struct search_test
                        : t->key->attr == ATTR_DATASET_DIGEST ? sets[i].digest
                                                              : sets[i].context;
 
-        *is_match = str_is_set(v) && text_holds(t, v);
+        *is_match = str_is_set(v) && test_text_holds(t, v);
     }
     return st;
 }
@@ -184,11 +198,11 @@ static enum status match_test(const struct eval *e, const struct search_test *t,
         return match_datasets(e, t, is_match);
     }
     if (t->key->type == SEARCH_INTEGER) {
-        *is_match = e->ops->integer(e->row, t->key, &i) && number_holds(t, 0, i);
+        *is_match = e->ops->integer(e->row, t->key, &i) && test_number_holds(t, 0, i);
     } else if (!e->ops->text(e->row, t->key, &text)) {
         *is_match = t->cmp == CMP_IS_NULL;
     } else {
-        *is_match = text_holds(t, text);
+        *is_match = test_text_holds(t, text);
     }
     return OK;
 }
@@ -248,26 +262,29 @@ enum status order_extract(const struct order *o, const struct search_row_ops *op
     return OK;
 }
 
+int order_compare_value(const struct order_clause *o, const struct order_value *a,
+                        const struct order_value *b)
+{
+    int c = (a->rank > b->rank) - (a->rank < b->rank);
+
+    if (c || a->rank != ORDER_VALUE) {
+        return c;
+    }
+    switch (o->key.type) {
+    case SEARCH_TEXT: c = str_cmp(a->text, b->text); break;
+    case SEARCH_INTEGER: c = (a->i > b->i) - (a->i < b->i); break;
+    case SEARCH_DOUBLE:
+    default: c = (a->d > b->d) - (a->d < b->d); break;
+    }
+    return o->desc ? -c : c;
+}
+
 int order_compare(const struct order *o, const struct order_value *a, const struct order_value *b)
 {
-    for (size_t i = 0; i < o->n; i++) {
-        int c = (a[i].rank > b[i].rank) - (a[i].rank < b[i].rank);
+    int c = 0;
 
-        if (c) {
-            return c;
-        }
-        if (a[i].rank != ORDER_VALUE) {
-            continue;
-        }
-        switch (o->clauses[i].key.type) {
-        case SEARCH_TEXT: c = str_cmp(a[i].text, b[i].text); break;
-        case SEARCH_INTEGER: c = (a[i].i > b[i].i) - (a[i].i < b[i].i); break;
-        case SEARCH_DOUBLE:
-        default: c = (a[i].d > b[i].d) - (a[i].d < b[i].d); break;
-        }
-        if (c) {
-            return o->clauses[i].desc ? -c : c;
-        }
+    for (size_t i = 0; i < o->n && !c; i++) {
+        c = order_compare_value(&o->clauses[i], &a[i], &b[i]);
     }
-    return 0;
+    return c;
 }

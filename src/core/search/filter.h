@@ -171,6 +171,9 @@ enum status order_parse_models(struct order **out, const struct order_field *fie
 
 /* Where the best value of a metric lies: the tag cairn.goal.<metric> = min or max. */
 enum search_goal { GOAL_NONE, GOAL_MIN, GOAL_MAX };
+enum { GOAL_TAG_MAX = 512 }; /* bytes; a metric whose tag would be longer has no direction */
+/* The value of such a tag: min or max in any case, blanks around it; else GOAL_NONE. */
+enum search_goal search_goal_parse(struct str text);
 
 struct search_dataset {
     struct str name, digest, context; /* NULL p = none */
@@ -203,7 +206,7 @@ enum status filter_match(const struct filter *f, const struct search_row_ops *op
 
 /* The value of one order clause for one row. */
 struct order_value {
-    enum { ORDER_VALUE, ORDER_NAN, ORDER_MISSING } rank;
+    enum { ORDER_VALUE, ORDER_NAN, ORDER_MISSING, ORDER_UNREAD } rank; /* UNREAD: the driver's */
     struct str text;
     int64_t i;
     double d;

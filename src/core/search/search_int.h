@@ -46,6 +46,16 @@ bool search_key_same(const struct search_key *a, const struct search_key *b);
 /* "metric", "parameter", ... as MLflow says them. */
 const char *search_kind_name(enum search_kind kind);
 
+/* Whether a value that the row has meets the test; i is used by keys of type SEARCH_INTEGER, d by
+ * SEARCH_DOUBLE. */
+bool test_text_holds(const struct search_test *t, struct str v);
+bool test_number_holds(const struct search_test *t, double d, int64_t i);
+/* One clause of order_compare(). */
+int order_compare_value(const struct order_clause *o, const struct order_value *a,
+                        const struct order_value *b);
+/* ST_INVALID for a run that has the metric but no direction. */
+enum status search_goal_missing(struct str metric, struct err *err);
+
 /* One list of texts for errors, cut so that it fits a message: 'a', 'b'. */
 struct text_list {
     char p[1024];
