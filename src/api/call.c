@@ -135,7 +135,9 @@ static void after_write(struct http_req *req, void *ctx)
         conclude(c, op->st);
         return;
     }
-    if (c->endpoint->read) {
+    if (c->endpoint->finish && !replayed) {
+        conclude(c, c->endpoint->finish(c, &c->err));
+    } else if (c->endpoint->read) {
         if (replayed && c->endpoint->recall) {
             c->endpoint->recall(c, c->once->kept);
         }
@@ -145,7 +147,7 @@ static void after_write(struct http_req *req, void *ctx)
         c->raw_type = "application/json";
         conclude(c, OK);
     } else {
-        conclude(c, c->endpoint->finish ? c->endpoint->finish(c, &c->err) : OK);
+        conclude(c, OK);
     }
 }
 
@@ -213,6 +215,25 @@ static enum status wrap_once(struct call *c)
     return OK;
 }
 
+static void turn_ends(struct loop_turn *t)
+{
+    seq_wake(CONTAINER_OF(t, struct api_turn, turn)->seq);
+}
+
+/* Everything that the sockets of this turn have brought is one group. */
+static enum status submit_in_turn(struct call *c, struct write_op *op)
+{
+    struct loop *loop = c->req->loop;
+    struct api_turn *t = &c->api->turns[loop_index(loop)];
+    enum status st;
+
+    t->seq = c->core->seq;
+    t->turn.fn = turn_ends;
+    st = seq_submit_quiet(t->seq, op);
+    if (!st) loop_turn_end(loop, &t->turn); /* the call is the sequencer's already */
+    return st;
+}
+
 static void submit_write(struct call *c)
 {
     enum status st = c->endpoint->start(c, &c->op, &c->err);
@@ -227,7 +248,7 @@ static void submit_write(struct call *c)
     op->done = write_done;
     op->user = c;
     op->bytes = c->req->body.n;
-    st = seq_submit(c->core->seq, op);
+    st = submit_in_turn(c, op);
     if (st) {
         err_set(&c->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
         conclude(c, ST_UNAVAILABLE);

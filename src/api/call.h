@@ -6,7 +6,8 @@
  *   DIRECT  direct(c): answers from memory, on the loop
  *   READ    read(c, view): synchronous code on a pool thread with a connection of its own
  *   WRITE   start(c, &op): makes a write_op on the loop; it is queued to the sequencer; after the commit, finish(c) fills the
- *           answer on the loop, or read(c, view) does on a pool thread when the answer needs the store
+ *           answer on the loop, or read(c, view) does on a pool thread when the answer needs the store. With both, read() is for
+ *           a request that was repeated with its Idempotency-Key, where the operation has not run
  *   STREAM  stream(c): has the request to itself (raw bodies)
  * read() and direct() may answer by themselves (a file, say): they return ST_END then.
  * Each fills c->out (a struct of the route's answer table, in c->arena; NULL = {}), or leaves it and sets c->raw.
@@ -59,6 +60,12 @@ struct endpoint {
 /* The seventh argument of ROUTE, per tongue: define TONGUE_ENDPOINT-like macros with this. */
 #define ENDPOINT(...) (&(const struct endpoint){ __VA_ARGS__ })
 
+/* Per loop: the sequencer is woken once a turn, however many requests of the turn write. */
+struct api_turn {
+    struct loop_turn turn;
+    struct seq *seq;
+};
+
 struct api {
     struct core *core;
     struct access *access;
@@ -71,6 +78,7 @@ struct api {
     struct digest local; /* of the token of the data folder: who can read it is an operator */
     bool has_local;
     atomic_uint_fast64_t answers[RESOURCE_N][6]; /* by what the route is about and status / 100 */
+    struct api_turn turns[LOOP_MAX];
 };
 
 struct call {

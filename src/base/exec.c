@@ -353,6 +353,12 @@ bool mpsc_push(struct mpsc *q, struct mpsc_node *n)
     return old == NULL;
 }
 
+bool mpsc_is_empty(struct mpsc *q)
+{
+    /* acquire pairs with the release of mpsc_push(): a pusher sees its own node until the consumer took it */
+    return atomic_load_explicit(&q->head, memory_order_acquire) == NULL;
+}
+
 struct mpsc_node *mpsc_take_all(struct mpsc *q)
 {
     struct mpsc_node *n = atomic_exchange_explicit(&q->head, NULL, memory_order_acquire),

@@ -61,6 +61,7 @@ struct mpsc {
 void mpsc_init(struct mpsc *q);
 /* True if the queue was empty: the pusher then wakes the consumer. */
 bool mpsc_push(struct mpsc *q, struct mpsc_node *n);
+bool mpsc_is_empty(struct mpsc *q);
 /* Everything pushed so far, oldest first, linked by next; NULL if empty. */
 struct mpsc_node *mpsc_take_all(struct mpsc *q);
 

@@ -47,8 +47,9 @@ static const char nouns[][8] = {
 
 void id_run_name(char out[24])
 {
-    const char *adjective = adjectives[rand_below(ARRAY_N(adjectives))];
-    const char *noun = nouns[rand_below(ARRAY_N(nouns))];
+    uint64_t r = rand_u64(); /* one call of the system; that 2^64 is no multiple does not show */
+    const char *adjective = adjectives[r % ARRAY_N(adjectives)];
+    const char *noun = nouns[r / ARRAY_N(adjectives) % ARRAY_N(nouns)];
 
-    snprintf(out, 24, "%s-%s-%u", adjective, noun, (unsigned)rand_below(1001));
+    snprintf(out, 24, "%s-%s-%u", adjective, noun, (unsigned)((r >> 32) % 1001));
 }

@@ -98,8 +98,12 @@ struct run_create {
     /* out */
     int64_t uid;
     struct str artifact_uri;
+    struct key_value *kept; /* tags of the run, sorted by key */
+    size_t kept_n;
 };
 void run_create_init(struct run_create *c, struct core *core, struct arena *a);
+/* The run as it was created, from the operation alone; after it has succeeded. Texts lie in the operation's arena. */
+void run_create_view(const struct run_create *c, struct run_view *out);
 
 /* Changes the attributes that are present. An empty name is ignored. */
 struct run_update {

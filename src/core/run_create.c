@@ -95,7 +95,8 @@ static enum status collect_tags(struct run_create *c, struct group *g, struct he
 
     n->tag_keys = ARENA_ARRAY(c->op.arena, struct mkey *, c->tags_n + 1);
     n->tag_values = ARENA_ARRAY(c->op.arena, struct str, c->tags_n + 1);
-    if (!n->tag_keys || !n->tag_values) {
+    c->kept = ARENA_ARRAY(c->op.arena, struct key_value, c->tags_n + 1);
+    if (!n->tag_keys || !n->tag_values || !c->kept) {
         return err_nomem(err);
     }
     for (size_t i = 0; i <= c->tags_n && !st; i++) {
@@ -114,9 +115,27 @@ static enum status collect_tags(struct run_create *c, struct group *g, struct he
         }
         n->tag_keys[at] = key;
         n->tag_values[at] = kv.value;
+        c->kept[at] = (struct key_value){ kv.key, kv.value.p ? kv.value : S("") };
         n->tags_n = MAX_OF(n->tags_n, at + 1);
     }
+    c->kept_n = n->tags_n;
+    if (!st) run_pairs_sort(c->kept, c->kept_n);
     return st;
+}
+
+void run_create_view(const struct run_create *c, struct run_view *out)
+{
+    *out = (struct run_view){ .uid = c->uid,
+                              .experiment = c->experiment,
+                              .run_id = c->run_id,
+                              .name = c->name,
+                              .user_id = c->user_id.p ? c->user_id : S(""),
+                              .artifact_uri = c->artifact_uri,
+                              .status = RUN_RUNNING,
+                              .lifecycle = LIFECYCLE_ACTIVE,
+                              .start_ms = c->start_ms,
+                              .tags = c->kept,
+                              .tags_n = c->kept_n };
 }
 
 static enum status create_rows(struct run_create *c, struct group *g, int64_t uid, struct err *err)

@@ -27,6 +27,8 @@ enum status run_pending_set(struct group *g, enum pending_kind kind, const struc
 enum status run_from_memory(struct heads *hs, struct arena *a, int64_t uid, struct run_view *out,
                             bool *found, struct err *err);
 struct run_metric run_metric_of(struct str key, const struct metric_cell *m);
+/* Sorts params or tags as views hold them. */
+void run_pairs_sort(struct key_value *p, size_t n);
 
 /* Points of one owner inside a group: keys looked up, room reserved, record written; then appended or given back. */
 struct points_write {

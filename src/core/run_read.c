@@ -119,11 +119,16 @@ static int pair_cmp(const void *a, const void *b)
     return str_cmp(((const struct key_value *)a)->key, ((const struct key_value *)b)->key);
 }
 
+void run_pairs_sort(struct key_value *p, size_t n)
+{
+    if (n > 1) qsort(p, n, sizeof(*p), pair_cmp);
+}
+
 static void sort_view(struct run_view *v)
 {
     if (v->metrics_n > 1) qsort(v->metrics, v->metrics_n, sizeof(*v->metrics), metric_cmp);
-    if (v->params_n > 1) qsort(v->params, v->params_n, sizeof(*v->params), pair_cmp);
-    if (v->tags_n > 1) qsort(v->tags, v->tags_n, sizeof(*v->tags), pair_cmp);
+    run_pairs_sort(v->params, v->params_n);
+    run_pairs_sort(v->tags, v->tags_n);
 }
 
 static bool fits(const struct copy_need *n, const struct copy_need *room)

@@ -11,6 +11,10 @@
 struct loop {
     uv_loop_t uv;
     uv_async_t wake;
+    uv_prepare_t before; /* a turn begins */
+    uv_check_t after;    /* and ends */
+    bool in_turn;
+    struct loop_turn *turn;
     struct mpsc inbox;
     struct exec_thread *thread;
     struct loop_task stop;
@@ -87,6 +91,46 @@ static void inbox_run(uv_async_t *wake)
     }
 }
 
+static void turn_begins(uv_prepare_t *before)
+{
+    struct loop *l = before->data;
+
+    l->in_turn = true;
+}
+
+static void turn_ends(uv_check_t *after)
+{
+    struct loop *l = after->data;
+
+    while (l->turn) {
+        struct loop_turn *t = l->turn;
+
+        l->turn = t->next;
+        t->queued = false;
+        t->fn(t);
+    }
+    l->in_turn = false;
+}
+
+void loop_turn_end(struct loop *l, struct loop_turn *t)
+{
+    if (!l->in_turn) {
+        t->fn(t);
+    } else if (!t->queued) {
+        t->queued = true;
+        t->next = l->turn;
+        l->turn = t;
+    }
+}
+
+static void close_handles(struct loop *l)
+{
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->before, NULL);
+    uv_close((uv_handle_t *)&l->after, NULL);
+    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
 static void loop_main(void *ctx)
 {
     struct loop *l = ctx;
@@ -94,8 +138,8 @@ static void loop_main(void *ctx)
     current = l;
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     inbox_run(&l->wake);
-    uv_close((uv_handle_t *)&l->wake, NULL);
-    (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+    turn_ends(&l->after);
+    close_handles(l);
     current = NULL;
 }
 
@@ -123,11 +167,14 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
         mem_free(l);
         return st;
     }
+    CHECK(uv_prepare_init(&l->uv, &l->before) == 0 && uv_check_init(&l->uv, &l->after) == 0);
+    l->before.data = l->after.data = l;
+    CHECK(uv_prepare_start(&l->before, turn_begins) == 0);
+    CHECK(uv_check_start(&l->after, turn_ends) == 0);
     (void)snprintf(name, sizeof(name), "loop%u", index);
     st = exec_thread_new(&l->thread, name, loop_main, l, err);
     if (st) {
-        uv_close((uv_handle_t *)&l->wake, NULL);
-        (void)uv_run(&l->uv, UV_RUN_DEFAULT);
+        close_handles(l);
         (void)uv_loop_close(&l->uv);
         mem_free(l);
         return st;

@@ -12,6 +12,8 @@
 struct loop;
 struct net_metrics;
 
+enum { LOOP_MAX = 64 }; /* loops of a server, so that their index can number things */
+
 /* Points libuv and OpenSSL at base/mem and ignores SIGPIPE. Once, before anything else uses either. */
 void net_init(void);
 
@@ -36,6 +38,17 @@ struct net_metrics *loop_metrics(struct loop *l);
 int64_t loop_now_ms(struct loop *l);
 /* "Sat, 21 Nov 2026 11:47:20 GMT", made once a second. */
 struct str loop_http_date(struct loop *l);
+
+/* Something to do once when the turn ends: when every socket and task that was ready has been handled. So what many requests
+ * of one turn cause together costs one call. */
+struct loop_turn {
+    struct loop_turn *next;
+    bool queued;
+    void (*fn)(struct loop_turn *t);
+};
+/* t->fn(t) runs at the end of this turn, at once when the loop is not handling sockets or tasks. Once, however often it was
+ * asked for. t stays valid until then. */
+void loop_turn_end(struct loop *l, struct loop_turn *t);
 
 /* A lazy deadline: moving it later costs nothing, so that one per connection is cheap. */
 struct loop_timer {

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LISTENER_MAX = 4, ACCEPT_BATCH = 64, LOOP_MAX = 64, ACCEPT_PAUSE_MS = 100 };
+enum { LISTENER_MAX = 4, ACCEPT_BATCH = 64, ACCEPT_PAUSE_MS = 100 };
 
 struct http_listener {
     struct http_server *server;

@@ -579,7 +579,7 @@ static int64_t seq_step(void *ctx)
 
 /* ---- submitting -------------------------------------------------------------------------------------------------------------- */
 
-enum status seq_submit(struct seq *s, struct write_op *op)
+static enum status enter(struct seq *s, struct write_op *op, bool *wake)
 {
     size_t n = atomic_fetch_add_explicit(&s->waiting, 1, memory_order_relaxed);
     size_t bytes = atomic_fetch_add_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
@@ -599,10 +599,29 @@ enum status seq_submit(struct seq *s, struct write_op *op)
         op->err.retry_after_s = SEQ_RETRY_AFTER_S;
         return op->st;
     }
-    if (mpsc_push(&s->inbox, &op->link)) {
-        exec_actor_wake(s->actor);
-    }
+    *wake = mpsc_push(&s->inbox, &op->link);
     return OK;
+}
+
+enum status seq_submit(struct seq *s, struct write_op *op)
+{
+    bool wake = false;
+    enum status st = enter(s, op, &wake);
+
+    if (wake) exec_actor_wake(s->actor);
+    return st;
+}
+
+enum status seq_submit_quiet(struct seq *s, struct write_op *op)
+{
+    bool wake;
+
+    return enter(s, op, &wake);
+}
+
+void seq_wake(struct seq *s)
+{
+    if (!mpsc_is_empty(&s->inbox)) exec_actor_wake(s->actor);
 }
 
 static void run_done(struct write_op *op)

@@ -87,6 +87,10 @@ void seq_stats(struct seq *s, struct seq_stats *out);
 
 /* When it answers anything but OK, done() is not called and op->err says why. */
 enum status seq_submit(struct seq *s, struct write_op *op) ATTR_CHECK;
+/* The same without waking the sequencer, for a caller that has more to submit: seq_wake() follows, from the same thread. What
+ * the sequencer takes before that is as well. */
+enum status seq_submit_quiet(struct seq *s, struct write_op *op) ATTR_CHECK;
+void seq_wake(struct seq *s);
 /* For commands and tests: submits and waits. Never on a loop thread. Returns op->st and copies op->err. */
 enum status seq_run(struct seq *s, struct write_op *op, struct err *err);
 /* Moves everything from the log to packs and rows now; waits. For commands and tests, never on a loop thread. */

@@ -186,30 +186,36 @@ static enum status put_outputs(struct view *v, int64_t uid, struct mlflow_run_ou
     return OK;
 }
 
-enum status mlflow_put_run(struct view *v, const struct run_view *r, enum mlflow_links links,
-                           struct mlflow_run *out, struct err *err)
+enum status mlflow_put_new_run(struct arena *a, const struct run_view *r, struct mlflow_run *out,
+                               struct err *err)
 {
-    struct mlflow_run_info *info = ARENA_NEW(v->arena, struct mlflow_run_info);
-    struct mlflow_run_data *data = ARENA_NEW(v->arena, struct mlflow_run_data);
-    struct mlflow_run_inputs *inputs = ARENA_NEW(v->arena, struct mlflow_run_inputs);
-    struct mlflow_run_outputs *outputs = ARENA_NEW(v->arena, struct mlflow_run_outputs);
-    enum status st;
+    struct mlflow_run_info *info = ARENA_NEW(a, struct mlflow_run_info);
+    struct mlflow_run_data *data = ARENA_NEW(a, struct mlflow_run_data);
+    struct mlflow_run_inputs *inputs = ARENA_NEW(a, struct mlflow_run_inputs);
+    struct mlflow_run_outputs *outputs = ARENA_NEW(a, struct mlflow_run_outputs);
 
     *out = (struct mlflow_run){ 0 };
     if (!info || !data || !inputs || !outputs) {
         return err_nomem(err);
     }
-    mlflow_put_run_info(v->arena, r, info);
-    st = put_run_data(v->arena, r, data, err);
-    if (!st && links != MLFLOW_LINKS_NONE) {
-        st = put_inputs(v, r->uid, links == MLFLOW_LINKS_ALL, inputs, err);
-        st = st ? st : put_outputs(v, r->uid, outputs, err);
-    }
+    mlflow_put_run_info(a, r, info);
     MSG_SET(out, MLFLOW_RUN_HAS_INFO, info, info);
     MSG_SET(out, MLFLOW_RUN_HAS_DATA, data, data);
     MSG_SET(out, MLFLOW_RUN_HAS_INPUTS, inputs, inputs);
     MSG_SET(out, MLFLOW_RUN_HAS_OUTPUTS, outputs, outputs);
-    return st;
+    return put_run_data(a, r, data, err);
+}
+
+enum status mlflow_put_run(struct view *v, const struct run_view *r, enum mlflow_links links,
+                           struct mlflow_run *out, struct err *err)
+{
+    enum status st = mlflow_put_new_run(v->arena, r, out, err);
+
+    if (links == MLFLOW_LINKS_NONE) {
+        return st;
+    }
+    st = st ? st : put_inputs(v, r->uid, links == MLFLOW_LINKS_ALL, out->inputs, err);
+    return st ? st : put_outputs(v, r->uid, out->outputs, err);
 }
 
 static enum status put_model_info(struct arena *a, const struct logged_model *m,

@@ -39,6 +39,9 @@ enum status mlflow_put_run(struct view *v, const struct run_view *r, enum mlflow
 /* run_list.c: the runs that exist, as runs/search shows them, separated by commas. */
 enum status mlflow_append_runs(struct view *v, const int64_t *uids, size_t n, struct buf *out,
                                struct err *err);
+/* A run that has no inputs and outputs yet. */
+enum status mlflow_put_new_run(struct arena *a, const struct run_view *r, struct mlflow_run *out,
+                               struct err *err);
 void mlflow_put_metric(struct str key, const struct point *p, struct mlflow_metric *out);
 /* Infinities are shown as the largest finite doubles. */
 double mlflow_finite(double v);

@@ -74,6 +74,21 @@ static enum status create_read(struct call *c, struct view *v, struct err *err)
     return answer_run(c, v, WRITE_OP_OF(c->op, struct run_create)->run_id, err);
 }
 
+static enum status create_finish(struct call *c, struct err *err)
+{
+    struct mlflow_get_run_response *out = ARENA_NEW(c->arena, struct mlflow_get_run_response);
+    struct mlflow_run *m = ARENA_NEW(c->arena, struct mlflow_run);
+    struct run_view r;
+
+    if (!out || !m) {
+        return err_nomem(err);
+    }
+    run_create_view(WRITE_OP_OF(c->op, struct run_create), &r);
+    MSG_SET(out, MLFLOW_GET_RUN_RESPONSE_HAS_RUN, run, m);
+    c->out = out;
+    return mlflow_put_new_run(c->arena, &r, m, err);
+}
+
 static struct str create_remember(struct call *c)
 {
     return WRITE_OP_OF(c->op, struct run_create)->run_id;
@@ -696,7 +711,8 @@ const struct route mlflow_run_routes[] = {
     ROUTE(HTTP_POST, PATH "create", &mlflow_create_run_desc, &mlflow_get_run_response_desc,
           RESOURCE_RUN, ACTION_RUN_CREATE,
           ENDPOINT(.tongue = &mlflow_tongue, .kind = CALL_WRITE, .start = create_start,
-                   .read = create_read, .remember = create_remember, .recall = create_recall)),
+                   .finish = create_finish, .read = create_read, .remember = create_remember,
+                   .recall = create_recall)),
     ROUTE(HTTP_POST, PATH "update", &mlflow_update_run_desc, &mlflow_update_run_response_desc,
           RESOURCE_RUN, ACTION_RUN_WRITE, WRITE_READ(update_start, update_read)),
     ROUTE(HTTP_POST, PATH "delete", &mlflow_delete_run_desc, &mlflow_empty_desc, RESOURCE_RUN,
