@@ -58,21 +58,24 @@ void call_answer(struct call *c)
 {
     const struct msg_desc *out = c->req->route->out;
     struct buf body = BUF_INIT(ANSWER_MAX);
-    struct err err = ERR_INIT;
+    struct err err ATTR_UNINIT;
     enum status st;
 
+    if (!c->raw_type && !c->out) {
+        http_type(c->req, "application/json");
+        http_status(c->req, c->status ? c->status : 200);
+        http_send(c->req, S("{}"));
+        return;
+    }
     if (c->raw_type) {
         body = c->raw;
         c->raw = (struct buf){ 0 };
         http_type(c->req, c->raw_type);
     } else {
         http_type(c->req, "application/json");
-        if (c->out) {
-            msg_encode_json(&body, out, c->out, c->endpoint->tongue->encode_flags);
-        } else {
-            buf_put_lit(&body, "{}");
-        }
+        msg_encode_json(&body, out, c->out, c->endpoint->tongue->encode_flags);
     }
+    err_clear(&err);
     st = buf_status(&body, "answer", &err);
     if (st) {
         buf_release(&body);
@@ -310,14 +313,17 @@ static void free_raw(void *ctx)
 static void handle(void *ctx, struct http_req *req)
 {
     struct api *api = ctx;
-    struct call *c = ARENA_NEW(req->arena, struct call);
-    struct err err = ERR_INIT;
+    struct call *c = arena_alloc(req->arena, sizeof(*c));
     enum status st;
 
     if (!c || !arena_cleanup(req->arena, free_raw, &c->raw)) {
+        struct err err = ERR_INIT;
+
         send_error(req, 503, err_nomem(&err), &err);
         return;
     }
+    memset(c, 0, offsetof(struct call, err));
+    err_clear(&c->err);
     c->api = api;
     c->core = api->core;
     c->req = req;
@@ -377,10 +383,12 @@ static void gate(void *ctx, struct http_req *req)
 {
     struct api *api = ctx;
     const struct principal *who = NULL;
-    struct err err = ERR_INIT;
-    enum status st = access_authenticate(
-        api->access, credential(req->arena, http_header(req, S("authorization"))), &who, &err);
+    struct err err ATTR_UNINIT;
+    enum status st;
 
+    err_clear(&err);
+    st = access_authenticate(
+        api->access, credential(req->arena, http_header(req, S("authorization"))), &who, &err);
     if (st == ST_UNAUTHENTICATED && req->route->action == ACTION_PUBLIC) {
         st = OK; /* wrong credentials do no harm where none are needed */
     }

@@ -96,8 +96,8 @@ struct call {
     void *user;              /* the endpoint's */
     struct write_op *op;     /* the endpoint's operation */
     struct idempotent *once; /* around it, when the client sent an Idempotency-Key */
-    struct err err;
     struct read_job job;
+    struct err err; /* last: a new call is cleared up to here */
 };
 
 /* Hooks for the HTTP server (ctx = struct api *). */

@@ -12,8 +12,10 @@
 #define ATTR_UNUSED            __attribute__((unused))
 #define ATTR_COLD              __attribute__((cold))
 #define ATTR_ALIGNED(n)        __attribute__((aligned(n)))
-#define LIKELY(x)              __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)            __builtin_expect(!!(x), 0)
+/* A local that the build is not to zero by itself (-ftrivial-auto-var-init): big, on a hot path, and set by hand. */
+#define ATTR_UNINIT __attribute__((uninitialized))
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define ARRAY_N(a)                      (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

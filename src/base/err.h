@@ -53,6 +53,16 @@ struct err {
         .code = OK                                                                                 \
     }
 
+/* ERR_INIT where it runs often: only what makes the struct empty is written, not its kilobytes of text. */
+static inline void err_clear(struct err *err)
+{
+    err->code = OK;
+    err->line = 0;
+    err->file = err->code_name = NULL;
+    err->retry_after_s = 0;
+    err->field[0] = err->message[0] = err->hint[0] = '\0';
+}
+
 /* What a status means at each edge. */
 struct status_row {
     const char *name;   /* "INVALID" */

@@ -88,7 +88,7 @@ enum status owner_metric_keys(struct view *v, int64_t owner, struct str **out, s
 /* Creates a run; run_id is drawn when p is NULL. The tag mlflow.runName and the name are made equal (a random readable
  * name when neither is given). Errors: experiment missing or deleted, two names that differ, bad keys. */
 struct run_create {
-    struct write_op op;
+    struct write_op op; /* first: run_create_init() clears what follows */
     struct core *core;
     int64_t experiment;
     struct str run_id, user_id, name;
@@ -141,6 +141,8 @@ struct run_points {
     struct str_map *index;
 };
 enum status run_points_begin(struct run_points *p, struct arena *a, struct err *err);
+/* Index of a key in p->keys, SIZE_MAX when no point has had it. */
+size_t run_points_key(const struct run_points *p, struct str key);
 /* key is copied when first seen. NaN is made canonical. */
 enum status run_points_add(struct run_points *p, struct str key, double value, int64_t timestamp_ms,
                            int64_t step, struct err *err);
@@ -155,7 +157,7 @@ struct model_points {
  * Params are immutable: the same value again is nothing, another is ST_INVALID with MLflow's text (`batch` chooses between its two texts). A tag given twice: the
  * last wins. Setting mlflow.runName renames the run. */
 struct run_log {
-    struct write_op op;
+    struct write_op op; /* first: run_log_init() clears what follows */
     struct core *core;
     struct str run_id;
     struct run_points points;

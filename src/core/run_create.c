@@ -193,7 +193,9 @@ static const struct write_kind run_create_kind = { .name = "run.create",
 
 void run_create_init(struct run_create *c, struct core *core, struct arena *a)
 {
-    *c = (struct run_create){ .op = { .kind = &run_create_kind, .arena = a }, .core = core };
+    write_op_init(&c->op, &run_create_kind, a);
+    memset((char *)c + sizeof(c->op), 0, sizeof(*c) - sizeof(c->op));
+    c->core = core;
 }
 
 /* ---- update ------------------------------------------------------------------------------------------------------------------ */

@@ -427,7 +427,9 @@ const struct write_kind run_log_models_kind = { .name = "run.log",
 
 void run_log_init(struct run_log *l, struct core *core, struct arena *a)
 {
-    *l = (struct run_log){ .op = { .kind = &run_log_kind, .arena = a }, .core = core };
+    write_op_init(&l->op, &run_log_kind, a);
+    memset((char *)l + sizeof(l->op), 0, sizeof(*l) - sizeof(l->op));
+    l->core = core;
 }
 
 /* ---- deleting a tag ------------------------------------------------------------------------------------------------------------- */

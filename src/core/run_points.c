@@ -6,7 +6,11 @@
 
 #include <math.h>
 
-enum { POINTS_MAX = 100000, KEYS_MAX = 1 << 20 };
+enum {
+    POINTS_MAX = 100000,
+    KEYS_MAX = 1 << 20,
+    SCAN_MAX = 4 /* keys that are compared one by one: most requests need no map */
+};
 
 static void index_release(void *ctx)
 {
@@ -15,35 +19,62 @@ static void index_release(void *ctx)
 
 enum status run_points_begin(struct run_points *p, struct arena *a, struct err *err)
 {
-    *p = (struct run_points){ .arena = a, .index = ARENA_NEW(a, struct str_map) };
-    if (!p->index || !arena_cleanup(a, index_release, p->index)) {
-        return err_nomem(err);
+    (void)err;
+    *p = (struct run_points){ .arena = a };
+    return OK;
+}
+
+/* The map, made from the keys so far. */
+static bool index_make(struct run_points *p)
+{
+    p->index = ARENA_NEW(p->arena, struct str_map);
+    if (!p->index || !arena_cleanup(p->arena, index_release, p->index)) {
+        p->index = NULL;
+        return false;
     }
     p->index->max = KEYS_MAX;
-    return OK;
+    for (size_t i = 0; i < p->keys_n; i++) {
+        if (str_map_put(p->index, p->keys[i], (void *)(uintptr_t)(i + 1))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t run_points_key(const struct run_points *p, struct str key)
+{
+    /* Mostly the same key as one of the last points, or few keys in turn. */
+    if (p->n > 0) {
+        size_t last = p->points[p->n - 1].key, next = last + 1 < p->keys_n ? last + 1 : 0;
+
+        if (str_eq(p->keys[last], key)) return last;
+        if (str_eq(p->keys[next], key)) return next;
+    }
+    if (p->index) {
+        void *found = str_map_get(p->index, key);
+
+        return found ? (size_t)(uintptr_t)found - 1 : SIZE_MAX;
+    }
+    for (size_t i = 0; i < p->keys_n; i++) {
+        if (str_eq(p->keys[i], key)) return i;
+    }
+    return SIZE_MAX;
 }
 
 /* Index of key in p->keys, SIZE_MAX when memory is out. */
 static size_t key_index(struct run_points *p, struct str key)
 {
-    void *found;
+    size_t at = run_points_key(p, key);
     struct str copy;
 
-    /* Mostly the same key as one of the last points, or few keys in turn. */
-    if (p->n > 0) {
-        size_t last = p->points[p->n - 1].key, next = last + 1;
-
-        if (str_eq(p->keys[last], key)) return last;
-        if (next < p->keys_n && str_eq(p->keys[next], key)) return next;
-    }
-    found = str_map_get(p->index, key);
-    if (found) {
-        return (size_t)(uintptr_t)found - 1;
+    if (at != SIZE_MAX) {
+        return at;
     }
     copy = arena_str(p->arena, key);
     if (!copy.p ||
         !arena_grow(p->arena, (void **)&p->keys, p->keys_n, &p->keys_cap, sizeof(*p->keys)) ||
-        str_map_put(p->index, copy, (void *)(uintptr_t)(p->keys_n + 1))) {
+        (!p->index && p->keys_n == SCAN_MAX && !index_make(p)) ||
+        (p->index && str_map_put(p->index, copy, (void *)(uintptr_t)(p->keys_n + 1)))) {
         return SIZE_MAX;
     }
     p->keys[p->keys_n] = copy;

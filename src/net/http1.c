@@ -20,7 +20,7 @@ enum h1_timer {
 };
 
 enum {
-    WINDOW_FIRST = 16 * 1024,
+    WINDOW_FIRST = HTTP_WINDOW_FIRST,
     WINDOW_BODY = HTTP_PIECE_BYTES,
     ROOM_MAX = 256 * 1024,
     SENDFILE_MAX = 1 << 20,
@@ -94,7 +94,11 @@ static void cut(struct http1 *h)
 
 static void window_drop(struct http1 *h)
 {
-    mem_free(h->in);
+    if (h->in && h->cap == WINDOW_FIRST) {
+        http_worker_window_back(h->w, h->in);
+    } else {
+        mem_free(h->in);
+    }
     h->in = NULL;
     h->off = h->n = h->cap = 0;
 }
@@ -107,7 +111,7 @@ static bool window_room(struct http1 *h)
         h->off = h->n = 0;
         if (h->cap < want) {
             window_drop(h);
-            h->in = mem_alloc(want);
+            h->in = want == WINDOW_FIRST ? http_worker_window(h->w) : mem_alloc(want);
             h->cap = h->in ? want : 0;
         }
         return h->in != NULL;
@@ -204,7 +208,7 @@ static void refuse_raw(struct http1 *h, int status, const char *why)
 
 static void begin_request(struct http1 *h, size_t head_n)
 {
-    struct arena *a = arena_new(limits(h)->arena_max);
+    struct arena *a = http_worker_arena(h->w);
     struct str head = a ? arena_str(a, str_sub(window(h), 0, head_n)) : S("");
     struct http1_head parsed;
     const char *why = "out of memory";
@@ -219,7 +223,7 @@ static void begin_request(struct http1 *h, size_t head_n)
         bad = h->p ? 0 : 503;
     }
     if (bad) {
-        arena_free(a);
+        arena_free(a); /* NULL-safe */
         refuse_raw(h, bad, why);
         return;
     }
@@ -393,12 +397,18 @@ static void answer_nomem(struct http1 *h)
     iov_add(h, text, sizeof(text) - 1);
 }
 
+static char *put_text(char *o, struct str s)
+{
+    memcpy(o, s.p, s.n);
+    return o + s.n;
+}
+
 static bool print_head(struct http1 *h, bool with_length)
 {
     struct http_priv *p = h->p;
     struct http_answer *an = &p->answer;
-    size_t cap = 160, n = 0;
-    char *out;
+    size_t cap = 160;
+    char *out, *o;
 
     for (size_t i = 0; i < an->field_n; i++) {
         cap += an->fields[i].name.n + an->fields[i].value.n + 4;
@@ -407,31 +417,31 @@ static bool print_head(struct http1 *h, bool with_length)
     if (!out) {
         return false;
     }
-    n += (size_t)snprintf(out, cap, "HTTP/1.1 %d %s\r\n", an->status, http_reason(an->status));
+    o = put_text(out, S("HTTP/1.1 "));
+    o += num_print_u64((uint64_t)an->status, o);
+    *o++ = ' ';
+    o = put_text(o, str_cstr(http_reason(an->status)));
+    o = put_text(o, S("\r\n"));
     for (size_t i = 0; i < an->field_n; i++) {
-        struct http_field f = an->fields[i];
-
-        memcpy(out + n, f.name.p, f.name.n);
-        n += f.name.n;
-        memcpy(out + n, ": ", 2);
-        n += 2;
-        memcpy(out + n, f.value.p, f.value.n);
-        n += f.value.n;
-        memcpy(out + n, "\r\n", 2);
-        n += 2;
+        o = put_text(o, an->fields[i].name);
+        o = put_text(o, S(": "));
+        o = put_text(o, an->fields[i].value);
+        o = put_text(o, S("\r\n"));
     }
     if (with_length) {
-        n += (size_t)snprintf(out + n, cap - n, "Content-Length: %lld\r\n", (long long)an->length);
+        o = put_text(o, S("Content-Length: "));
+        o += num_print_u64((uint64_t)an->length, o);
+        o = put_text(o, S("\r\n"));
     } else if (h->chunked_out) {
-        n += (size_t)snprintf(out + n, cap - n, "Transfer-Encoding: chunked\r\n");
+        o = put_text(o, S("Transfer-Encoding: chunked\r\n"));
     }
     if (!h->keep_alive) {
-        n += (size_t)snprintf(out + n, cap - n, "Connection: close\r\n");
+        o = put_text(o, S("Connection: close\r\n"));
     } else if (p->req.version == 10) {
-        n += (size_t)snprintf(out + n, cap - n, "Connection: keep-alive\r\n");
+        o = put_text(o, S("Connection: keep-alive\r\n"));
     }
-    memcpy(out + n, "\r\n", 2);
-    iov_add(h, out, n + 2);
+    o = put_text(o, S("\r\n"));
+    iov_add(h, out, (size_t)(o - out));
     return true;
 }
 
@@ -806,7 +816,7 @@ static void h1_free(struct conn *c)
         h->p = NULL;
         http_core_detach(p);
     }
-    mem_free(h->in);
+    window_drop(h);
     mem_free(h->raw);
     mem_free(h);
 }

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { BODY_IN_ARENA = 16 * 1024 };
+
 static void stage_body(struct http_priv *p);
 
 static struct http_priv *priv_of(struct http_req *req)
@@ -100,7 +102,7 @@ void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
     buf_release(&p->body);
     decoder_free(p->decoder);
     mem_free(p->dec_out);
-    arena_free(a);
+    http_worker_arena_back(w, a);
     w->reqs--;
     http_worker_check_idle(w);
 }
@@ -616,6 +618,15 @@ static void buffered_body(struct http_priv *p, struct str bytes)
         }
     } else {
         if (!count_body(p, bytes.n)) {
+            return;
+        }
+        if (p->body_last && p->body.n == 0 && !p->body.p && bytes.n <= BODY_IN_ARENA) {
+            p->req.body = arena_str(p->req.arena, bytes); /* all in one packet */
+            if (!p->req.body.p) {
+                buffered_nomem(p);
+            } else {
+                call_handler(p);
+            }
             return;
         }
         if (p->body.p && bytes.p == p->body.p + p->body.n) {

@@ -30,16 +30,29 @@ struct http_server {
     atomic_uint_fast64_t bodies; /* bytes of buffered bodies */
 };
 
+/* Arenas of ended requests and input windows of connections that wait, for the next request: a request costs no call of the
+ * allocator that the one before has paid for already. */
+enum { HTTP_SPARES = 32, HTTP_SPARE_ARENA_MAX = 64 * 1024, HTTP_WINDOW_FIRST = 16 * 1024 };
+
 struct http_worker {
     struct conn_owner conns; /* first: CONTAINER_OF from the owner */
     struct http_server *server;
     struct loop *loop;
+    struct arena *arenas[HTTP_SPARES];
+    char *windows[HTTP_SPARES]; /* of HTTP_WINDOW_FIRST bytes */
+    unsigned arenas_n, windows_n;
     size_t reqs; /* not finished */
     uint64_t id_base, id_n;
     struct loop_task drain, force;
     struct exec_event *event; /* set when draining and nothing is left */
 };
 void http_worker_check_idle(struct http_worker *w);
+/* An arena for a request, NULL when memory is out, and back. The worker's loop. */
+struct arena *http_worker_arena(struct http_worker *w);
+void http_worker_arena_back(struct http_worker *w, struct arena *a);
+/* HTTP_WINDOW_FIRST bytes, NULL when memory is out, and back. */
+char *http_worker_window(struct http_worker *w);
+void http_worker_window_back(struct http_worker *w, char *window);
 
 struct http_wire {
     bool (*busy)(void *carrier);

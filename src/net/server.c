@@ -60,6 +60,47 @@ void http_worker_check_idle(struct http_worker *w)
     }
 }
 
+struct arena *http_worker_arena(struct http_worker *w)
+{
+    return w->arenas_n > 0 ? w->arenas[--w->arenas_n] : arena_new(w->server->opt.limits.arena_max);
+}
+
+void http_worker_arena_back(struct http_worker *w, struct arena *a)
+{
+    if (w->arenas_n < HTTP_SPARES) {
+        arena_reset(a);
+        if (arena_bytes(a) <= HTTP_SPARE_ARENA_MAX) {
+            w->arenas[w->arenas_n++] = a;
+            return;
+        }
+    }
+    arena_free(a);
+}
+
+char *http_worker_window(struct http_worker *w)
+{
+    return w->windows_n > 0 ? w->windows[--w->windows_n] : mem_alloc(HTTP_WINDOW_FIRST);
+}
+
+void http_worker_window_back(struct http_worker *w, char *window)
+{
+    if (w->windows_n < HTTP_SPARES) {
+        w->windows[w->windows_n++] = window;
+    } else {
+        mem_free(window);
+    }
+}
+
+static void free_spares(struct http_worker *w)
+{
+    while (w->arenas_n > 0) {
+        arena_free(w->arenas[--w->arenas_n]);
+    }
+    while (w->windows_n > 0) {
+        mem_free(w->windows[--w->windows_n]);
+    }
+}
+
 static void conn_closed(struct conn_owner *o)
 {
     struct http_worker *w = CONTAINER_OF(o, struct http_worker, conns);
@@ -134,6 +175,7 @@ void http_server_free(struct http_server *s)
     CHECK(!s->running || s->stopped);
     for (unsigned i = 0; i < s->worker_n; i++) {
         loop_free(s->workers[i].loop);
+        free_spares(&s->workers[i]);
         if (s->workers[i].event) {
             exec_event_free(s->workers[i].event);
         }

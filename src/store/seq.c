@@ -403,9 +403,10 @@ static enum status group_lost(const struct write_op *op, struct err *err)
 static void group_run(struct seq *s)
 {
     struct group *g = &s->g;
-    struct err err = ERR_INIT;
+    struct err err ATTR_UNINIT;
     enum status st;
 
+    err_clear(&err);
     group_reset(g);
     heads_group_begin(s->heads);
     g->seq = s->last_seq + 1;
@@ -508,7 +509,7 @@ static void take_inbox(struct seq *s)
 /* Drains when memory or log are full enough, old enough, or somebody asked. */
 static void drain_if_due(struct seq *s, int64_t now)
 {
-    struct err err = ERR_INIT;
+    struct err err ATTR_UNINIT;
     bool wanted = atomic_load_explicit(&s->drain_wanted, memory_order_acquire);
     size_t tails_max = MIN_OF(s->opt.drain_bytes, series_max_bytes(s->series) / 2);
     bool full = series_bytes(s->series) >= tails_max || s->log_bytes >= s->opt.drain_bytes;
@@ -517,6 +518,7 @@ static void drain_if_due(struct seq *s, int64_t now)
     if ((!full && !old && !wanted) || now < s->drain_retry_ms) {
         return;
     }
+    err_clear(&err);
     if (seq_drain_now(s, wanted, &err)) {
         LOG_WARN("store", "moving points to packs failed, trying again: %s", err.message);
         s->drain_retry_ms = now + 1000;
@@ -586,7 +588,7 @@ static enum status enter(struct seq *s, struct write_op *op, bool *wake)
     const char *why = NULL;
 
     op->st = OK;
-    op->err = (struct err)ERR_INIT;
+    err_clear(&op->err);
     if (atomic_load_explicit(&s->stopping, memory_order_acquire)) {
         why = "the server is stopping";
     } else if (n >= s->opt.wait_ops || (n > 0 && bytes + op->bytes > s->opt.wait_bytes)) {

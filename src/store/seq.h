@@ -48,6 +48,21 @@ struct write_op {
 
 #define WRITE_OP_OF(ptr, type) CONTAINER_OF((ptr), type, op)
 
+/* An empty operation; for those that are made often, since it leaves the text of err as it was. */
+static inline void write_op_init(struct write_op *op, const struct write_kind *kind,
+                                 struct arena *arena)
+{
+    op->kind = kind;
+    op->arena = arena;
+    op->done = NULL;
+    op->user = NULL;
+    op->st = OK;
+    err_clear(&op->err);
+    op->next = NULL;
+    op->passed = false;
+    op->effects_from = op->effects_n = op->bytes = 0;
+}
+
 /* ---- life cycle ----------------------------------------------------------------------------------------------------------- */
 
 struct seq_options {

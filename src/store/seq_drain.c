@@ -132,12 +132,13 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
 
 int64_t seq_checkpoint(struct seq *s, bool idle)
 {
-    struct err err = ERR_INIT;
+    struct err err ATTR_UNINIT;
     int64_t bytes = sql_wal_bytes(s->writer), now = clock_mono_ms();
 
     if (bytes == 0 || s->checkpointed) {
         return -1;
     }
+    err_clear(&err);
     if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR ||
         (idle && now - s->idle_since_ms >= s->opt.idle_ms)) {
         /* A reader in the way leaves the rest for the next time; nothing is lost. */

@@ -33,7 +33,7 @@ static enum status check_tags(const struct key_value *tags, size_t n, const char
 static enum status create_start(struct call *c, struct write_op **op, struct err *err)
 {
     const struct mlflow_create_run *in = c->in;
-    struct run_create *r = ARENA_NEW(c->arena, struct run_create);
+    struct run_create *r = arena_alloc(c->arena, sizeof(*r)); /* cleared by its init */
 
     if (!r) {
         return err_nomem(err);
@@ -186,12 +186,15 @@ static enum status take_metric(struct run_log *l, const struct mlflow_metric *m,
                                bool batch, struct err *err)
 {
     char path[PATH_MAX_BYTES] = "name";
-    enum status st;
+    enum status st = OK;
 
-    if (batch) {
-        snprintf(path, sizeof(path), "metrics[%zu].name", index);
+    /* A name is looked at once in a request. */
+    if (run_points_key(&l->points, m->key) == SIZE_MAX) {
+        if (batch) {
+            snprintf(path, sizeof(path), "metrics[%zu].name", index);
+        }
+        st = name_check_metric(m->key, path, err);
     }
-    st = name_check_metric(m->key, path, err);
     if (st) {
         return st;
     }
@@ -216,7 +219,7 @@ static enum status take_metric(struct run_log *l, const struct mlflow_metric *m,
 
 static struct run_log *new_log(struct call *c, struct err *err)
 {
-    struct run_log *l = ARENA_NEW(c->arena, struct run_log);
+    struct run_log *l = arena_alloc(c->arena, sizeof(*l)); /* cleared by its init */
 
     if (!l) {
         err_nomem(err);
@@ -327,11 +330,13 @@ static enum status batch_metric(void *ctx, const struct msg_field *f, void *elem
 
 static enum status batch_prepare(struct call *c, struct msg_ctx *ctx, struct err *err)
 {
-    struct batch *b = ARENA_NEW(c->arena, struct batch);
+    struct batch *b = arena_alloc(c->arena, sizeof(*b));
 
     if (!b) {
         return err_nomem(err);
     }
+    b->metrics_n = 0;
+    err_clear(&b->first);
     b->log = new_log(c, err);
     if (!b->log) {
         return err->code;

@@ -69,10 +69,10 @@ struct sqlite_conn {
     sqlite3_stmt *fixed[F_N];
     struct sql_cache cache; /* of struct sqlite_stmt */
     int page_bytes;
-    int wal_frames; /* after the last commit, less what a checkpoint moved */
-    int wal_end;        /* frames of the log, as the last commit left it */
-    int64_t wal_size;   /* of its file, when it was last looked at; 0 = unknown */
-    bool wal_no_ahead;  /* writing ahead failed: not again before the log restarts */
+    int wal_frames;    /* after the last commit, less what a checkpoint moved */
+    int wal_end;       /* frames of the log, as the last commit left it */
+    int64_t wal_size;  /* of its file, when it was last looked at; 0 = unknown */
+    bool wal_no_ahead; /* writing ahead failed: not again before the log restarts */
 };
 
 struct sqlite_stmt {
