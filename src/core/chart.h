@@ -57,10 +57,10 @@ struct chart_mark {
 };
 
 struct chart_bucket {
-    struct chart_mark first, last;
-    struct chart_mark low, high; /* of the finite values; nothing when n == odd_n */
-    int64_t n, odd_n;            /* points; those that are NaN or infinite */
-    double mean;                 /* of the finite values */
+    struct chart_mark first, last; /* their steps are exact where x is the step */
+    struct chart_mark low, high;   /* of the finite values; nothing when n == odd_n */
+    int64_t n, odd_n;              /* points; those that are NaN or infinite */
+    double mean;                   /* of the finite values */
 };
 
 struct chart_series {
