@@ -606,10 +606,13 @@ static void want_times(const struct run_work *r, struct parts_want *w)
 
     w->from_ms = INT64_MIN;
     w->to_ms = INT64_MAX;
-    if (known && q->has_from && __builtin_add_overflow(q->from, origin, &w->from_ms)) {
+    /* A relative time beyond 64 bits stands at their end. */
+    if (known && q->has_from && q->from != INT64_MIN &&
+        __builtin_add_overflow(q->from, origin, &w->from_ms)) {
         w->from_ms = INT64_MIN;
     }
-    if (known && q->has_to && __builtin_add_overflow(q->to, origin, &w->to_ms)) {
+    if (known && q->has_to && q->to != INT64_MAX &&
+        __builtin_add_overflow(q->to, origin, &w->to_ms)) {
         w->to_ms = INT64_MAX;
     }
 }

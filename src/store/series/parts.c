@@ -9,6 +9,7 @@
 #include "store/sql/sql.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { PACK_PAGE = 16, GATHER_FIRST = 1024, SCRATCH_MAX = 512 << 20 };
 
@@ -319,26 +320,47 @@ static bool loose_inside(const struct parts_key *k, const struct chunk_head *h)
     return exact ? point_cmp(&k->loose[at], &last) <= 0 : k->loose[at].timestamp_ms <= h->t1;
 }
 
-/* Each chunk is compared with the one before it that reaches furthest; of those that reach equally far, none is sure. */
+static int by_begin(const void *x, const void *y)
+{
+    const struct chunk_head *a = &((const struct parts_part *)x)->head;
+    const struct chunk_head *b = &((const struct parts_part *)y)->head;
+    struct point af, al, bf, bl;
+    bool a_known = chunk_ends(a, &af, &al), b_known = chunk_ends(b, &bf, &bl);
+    int c = point_i64_cmp(a->t0, b->t0);
+
+    if (c == 0 && a_known != b_known) {
+        c = a_known ? 1 : -1; /* may hold any point of that time */
+    } else if (c == 0 && a_known) {
+        c = point_cmp(&af, &bf);
+    }
+    return c != 0 ? c : point_i64_cmp(a->c, b->c);
+}
+
+static bool reaches_further(const struct chunk_head *a, const struct chunk_head *b)
+{
+    struct point af, al, bf, bl;
+    bool a_known = chunk_ends(a, &af, &al), b_known = chunk_ends(b, &bf, &bl);
+
+    if (a->t1 != b->t1) return a->t1 > b->t1;
+    if (a_known != b_known) return !a_known;
+    return a_known && point_cmp(&al, &bl) > 0;
+}
+
+/* In the order of where they begin, each chunk is compared with the one before it that reaches furthest: when that ends before it,
+ * all do; else it is not alone, and neither is anything since the last such break. */
 static void mark_alone(struct parts_key *k)
 {
     size_t far = 0;
-    bool tie = false;
 
+    if (k->chunks_n > 1) qsort(k->chunks, k->chunks_n, sizeof(*k->chunks), by_begin);
     for (size_t i = 0; i < k->chunks_n; i++) {
-        struct chunk_head *h = &k->chunks[i].head, *f = &k->chunks[far].head;
+        struct chunk_head *h = &k->chunks[i].head;
 
         if (loose_inside(k, h)) k->chunks[i].alone = false;
-        if (i == 0) {
-            continue;
-        }
-        if (tie ? f->t1 >= h->t0 : !chunk_before(f, h)) {
+        if (i > 0 && !chunk_before(&k->chunks[far].head, h)) {
             k->chunks[i].alone = k->chunks[far].alone = false;
         }
-        tie = h->t1 == f->t1 || (tie && h->t1 < f->t1);
-        if (h->t1 > f->t1) {
-            far = i;
-        }
+        if (i == 0 || reaches_further(h, &k->chunks[far].head)) far = i;
     }
 }
 

@@ -39,7 +39,7 @@ struct parts_key {
     uint32_t key;
     struct point *loose; /* of tail and packs, in order, exact duplicates once */
     size_t loose_n;
-    struct parts_part *chunks; /* by t0, c */
+    struct parts_part *chunks; /* by where they begin */
     size_t chunks_n;
 };
 
