@@ -7,12 +7,13 @@
  *   fill               runs/create and log-batch: 50 metrics, 50         --experiment ID --requests N
  *                      params, 3 tags; a request is one run
  *   metric             log-metric; each client has its own run           --ids FILE (one run's id a line)
- *   batch              log-batch of 50 metrics x --steps steps (20)      --ids FILE
+ *   batch              log-batch of --keys metrics (50) x --steps (20)   --ids FILE
  *   request            a line METHOD PATH [BODY] of a file, in turn      --ids FILE
- *   history            pages of one metric's history, summed up          --ids FILE [--experiment KEY] [--steps PAGE]
+ *   history            the next page of a metric's history; all points   --ids FILE --requests PAGES
+ *                      are summed up                                     [--experiment KEY] [--steps PAGE]
  *
  * --clients N (1)      keep-alive connections, each with one request at a time
- * --seconds S, --requests N   when to stop: after the time, or when N are done
+ * --seconds S, --requests N, --each N   when to stop: after the time, when N are done, when each client has done N
  * --quickack           acknowledge what arrives at once (TCP_QUICKACK)
  * --shared             all clients write to the first run
  * --first N (0)        number of the first run (create, fill) or request (metric, batch): values follow from it
@@ -25,6 +26,8 @@
  *
  *     bench_load expect-series KIND RUN KEY STEPS      what a series must contain
  *     bench_load expect-search RUNS LOSS MODEL LIMIT   which runs of the search store must be found
+ *     bench_load dump-store FIRST RUNS                 the bodies that fill the search store
+ *     bench_load dump-series KIND RUNS KEYS STEPS      points as tab-separated lines: run, key, value, timestamp, step
  *     bench_load check N                               compare own number printing with the C library's */
 #include <errno.h>
 #include <getopt.h>
@@ -302,6 +305,8 @@ static void options(int argc, char **argv)
         { "out", required_argument, NULL, 'o' },
         { "answer", required_argument, NULL, 'a' },
         { "steps", required_argument, NULL, 't' },
+        { "keys", required_argument, NULL, 'K' },
+        { "each", required_argument, NULL, 'E' },
         { NULL, 0, NULL, 0 },
     };
     int c, kind;
@@ -309,6 +314,7 @@ static void options(int argc, char **argv)
     load.clients = 1;
     load.kind = KIND_LOSS;
     load.steps = -1;
+    load.keys = KEYS;
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (c) {
         case 'p': load.to.port = (int)strtol(optarg, NULL, 10); break;
@@ -323,6 +329,8 @@ static void options(int argc, char **argv)
         case 'o': load.out_file = optarg; break;
         case 'a': load.answer_file = optarg; break;
         case 't': load.steps = (int)strtol(optarg, NULL, 10); break;
+        case 'K': load.keys = (int)strtol(optarg, NULL, 10); break;
+        case 'E': load.each = strtoll(optarg, NULL, 10); break;
         case 'k':
             kind = kind_find(optarg);
             if (kind < 0) die("unknown kind: %s", optarg);
@@ -336,7 +344,8 @@ static void options(int argc, char **argv)
     if (load.steps < 0) load.steps = strcmp(load.work, "batch") == 0 ? STEPS : 0;
     if (load.to.port < 1 || load.to.port > 65535) die("--port is missing");
     if (load.clients < 1 || load.clients > CLIENTS_MAX) die("--clients is 1 to %d", CLIENTS_MAX);
-    if (load.first < 0 || (strcmp(load.work, "batch") == 0 && load.steps < 1))
+    if (load.first < 0 || (strcmp(load.work, "batch") == 0 && load.steps < 1) || load.keys < 1 ||
+        load.keys > KEYS)
         die("a number is too small");
 }
 

@@ -57,7 +57,9 @@ const char *gen_key(int key);
 const char *gen_store_key(int key);
 /* Bodies of requests. */
 void gen_metric(struct buf *b, const char *id, enum kind kind, int64_t run, int64_t step);
-void gen_batch(struct buf *b, const char *id, enum kind kind, int64_t run, int64_t step, int steps);
+/* keys metrics at each of the steps from step on. */
+void gen_batch(struct buf *b, const char *id, enum kind kind, int64_t run, int64_t step, int steps,
+               int keys);
 void gen_create(struct buf *b, const char *experiment, int64_t run, bool search_store);
 void gen_fill(struct buf *b, const char *id, int64_t run);
 /* Compares gen_print() with the C library's printing and reading on n values; false and a message if they differ. */
@@ -119,11 +121,13 @@ struct load {
     int clients;
     double seconds;   /* 0: until the requests are done */
     int64_t requests; /* 0: until the time is over */
+    int64_t each;     /* metric, batch: of one client; 0: no limit */
     int64_t first;    /* number of the first run (create, fill) or step (metric, batch) */
     const char *experiment, *ids_file, *out_file, *answer_file;
     enum kind kind;
     bool shared; /* all clients write to the first run */
     int steps;   /* of one batch */
+    int keys;    /* of one batch */
 
     char (*ids)[ID_MAX];
     int64_t ids_n;

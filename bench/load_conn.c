@@ -11,7 +11,7 @@
 
 #include "load.h"
 
-enum { HEAD_ROOM = 1024, READ_AT_LEAST = 65536, SEND_BUFFER = 1 << 18 };
+enum { HEAD_ROOM = 8192, READ_AT_LEAST = 65536, SEND_BUFFER = 1 << 18 };
 
 void conn_open(struct conn *c, const struct target *to)
 {

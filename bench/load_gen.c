@@ -259,7 +259,8 @@ void gen_metric(struct buf *b, const char *id, enum kind kind, int64_t run, int6
     point_end(b, gen_time_ms(run, step), step);
 }
 
-void gen_batch(struct buf *b, const char *id, enum kind kind, int64_t run, int64_t step, int steps)
+void gen_batch(struct buf *b, const char *id, enum kind kind, int64_t run, int64_t step, int steps,
+               int keys)
 {
     static char heads[KEYS][48];
     static size_t lengths[KEYS];
@@ -269,13 +270,13 @@ void gen_batch(struct buf *b, const char *id, enum kind kind, int64_t run, int64
         lengths[k] =
             (size_t)snprintf(heads[k], sizeof(heads[k]), "{\"key\":\"%s\",\"value\":", gen_key(k));
     }
-    buf_room(b, (size_t)(KEYS * steps) * 128 + 256);
+    buf_room(b, (size_t)(keys * steps) * 128 + 256);
     buf_text(b, "{\"run_id\":\"");
     buf_text(b, id);
     buf_text(b, "\",\"metrics\":[");
     for (int64_t s = step; s < step + steps; s++) {
         int64_t ms = gen_time_ms(run, s);
-        for (int k = 0; k < KEYS; k++) {
+        for (int k = 0; k < keys; k++) {
             if (k > 0 || s > step) buf_add(b, ",", 1);
             buf_add(b, heads[k], lengths[k]);
             buf_add(b, number, gen_print_value(number, kind, run, k, s));

@@ -8,13 +8,13 @@
 
 #define API "/api/2.0/mlflow/"
 
-enum { TRIES_MAX = 20, PATH_MAX_LEN = 900 };
+enum { TRIES_MAX = 20, PATH_MAX_LEN = 7900 };
 
 /* A paged read of one metric. */
 static struct {
     char token[512];
     char path[PATH_MAX_LEN];
-    int64_t points, time_ms;
+    int64_t points, pages, time_ms;
     double sum;
     bool ordered, ended;
 } history;
@@ -100,7 +100,8 @@ void work_init(struct load *l)
     } else {
         die("unknown work: %s", l->work);
     }
-    if (l->requests <= 0 && l->seconds <= 0) die("--requests or --seconds is needed");
+    if (l->requests <= 0 && l->seconds <= 0 && (!series || l->shared || l->each <= 0))
+        die("--requests, --each or --seconds is needed");
 }
 
 static void put_series(struct load *l, struct client *c)
@@ -111,7 +112,7 @@ static void put_series(struct load *l, struct client *c)
     if (is(l, "metric")) {
         gen_metric(b, l->ids[run], l->kind, run, l->first + c->item);
     } else {
-        gen_batch(b, l->ids[run], l->kind, run, (l->first + c->item) * l->steps, l->steps);
+        gen_batch(b, l->ids[run], l->kind, run, (l->first + c->item) * l->steps, l->steps, l->keys);
     }
 }
 
@@ -176,6 +177,7 @@ bool work_next(struct load *l, struct client *c, const char **method, const char
         if (history.ended) return false;
     } else {
         if (l->requests > 0 && l->taken >= l->requests) return false;
+        if (l->each > 0 && c->item + 1 >= l->each) return false;
         l->taken++;
         if (l->shared || !(is(l, "metric") || is(l, "batch"))) {
             c->item = l->taken - 1;
@@ -228,7 +230,7 @@ static void percent_encode(char *out, size_t cap, const char *in)
     out[n] = '\0';
 }
 
-static void history_answer(const char *body)
+static void history_answer(const struct load *l, const char *body)
 {
     static const char value[] = "\"value\"", when[] = "\"timestamp\"";
     const char *at = body, *next;
@@ -250,7 +252,8 @@ static void history_answer(const char *body)
     }
     text_field(body, "\"next_page_token\"", token, sizeof(token));
     percent_encode(history.token, sizeof(history.token), token);
-    history.ended = token[0] == '\0';
+    history.pages++;
+    history.ended = token[0] == '\0' || history.pages == l->requests;
 }
 
 void work_answer(struct load *l, struct client *c)
@@ -266,7 +269,7 @@ void work_answer(struct load *l, struct client *c)
         c->phase = 0;
     } else if (is(l, "history")) {
         if (history.points == 0) history.ordered = true;
-        history_answer(body);
+        history_answer(l, body);
     } else if (is(l, "request") && l->answer_file) {
         l->answer.n = 0;
         buf_add(&l->answer, body, c->conn.text);
@@ -353,10 +356,50 @@ static int expect_search(char **argv)
     return 0;
 }
 
+/* The bodies that fill the search store, one run a line: runs/create, a tab, log-batch. */
+static int dump_store(char **argv)
+{
+    int64_t first = strtoll(argv[0], NULL, 10), n = strtoll(argv[1], NULL, 10);
+    struct buf b = { 0 };
+
+    for (int64_t r = first; r < first + n; r++) {
+        b.n = 0;
+        gen_create(&b, "0", r, true);
+        buf_add(&b, "\t", 1);
+        gen_fill(&b, "0", r);
+        buf_add(&b, "\n", 1);
+        fwrite(b.p, 1, b.n, stdout);
+    }
+    free(b.p);
+    return 0;
+}
+
+/* The points of runs 0 ... as tab-separated lines: run, key, value, timestamp, step. */
+static int dump_series(char **argv)
+{
+    int kind = kind_find(argv[0]), keys = (int)strtol(argv[2], NULL, 10);
+    int64_t runs = strtoll(argv[1], NULL, 10), steps = strtoll(argv[3], NULL, 10);
+    char number[NUMBER_MAX];
+
+    if (kind < 0 || keys < 1 || keys > KEYS) return 2;
+    for (int64_t r = 0; r < runs; r++) {
+        for (int k = 0; k < keys; k++) {
+            for (int64_t s = 0; s < steps; s++) {
+                size_t n = gen_print_value(number, (enum kind)kind, r, k, s);
+                printf("%" PRId64 "\t%s\t%.*s\t%" PRId64 "\t%" PRId64 "\n", r, gen_key(k), (int)n,
+                       number, gen_time_ms(r, s), s);
+            }
+        }
+    }
+    return 0;
+}
+
 bool work_expect(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "expect-series") == 0) exit(expect_series(argv + 2));
     if (argc == 6 && strcmp(argv[1], "expect-search") == 0) exit(expect_search(argv + 2));
+    if (argc == 4 && strcmp(argv[1], "dump-store") == 0) exit(dump_store(argv + 2));
+    if (argc == 6 && strcmp(argv[1], "dump-series") == 0) exit(dump_series(argv + 2));
     if (argc == 3 && strcmp(argv[1], "check") == 0)
         exit(gen_check(strtoll(argv[2], NULL, 10)) ? 0 : 1);
     return false;

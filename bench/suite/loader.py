@@ -66,11 +66,11 @@ def new_runs(server, experiment, n, name="ids"):
     return path
 
 
-def read_series(server, run, key, page=0, limit_s=120):
-    """(count, sum, ordered) of a metric's history, and the measurement."""
+def read_series(server, run, key, page=0, pages=1 << 30, limit_s=120):
+    """(count, sum, ordered) of a metric's history, and the measurement. page=0 asks for all in one answer."""
     path = Path(server.folder) / "history-id"
     path.write_text(run + "\n")
-    result = measure(server, "history", limit_s=limit_s, ids=path, experiment=key, steps=page, requests=1)
+    result = measure(server, "history", limit_s=limit_s, ids=path, experiment=key, steps=page, requests=pages)
     return (result["points"], result["sum"], result["ordered"]), result
 
 

@@ -67,7 +67,9 @@ class Row:
             value = self.value(server, key)
             if value is not None:
                 parts.append(f"{number(value)}{unit}")
-        return ", ".join(parts) if parts else ("failed" if self.notes.get(server) else "-")
+        if parts:
+            return ", ".join(parts)
+        return "failed" if any(n.startswith("failed") for n in self.notes.get(server, [])) else "-"
 
     def ratios(self, server):
         parts = []

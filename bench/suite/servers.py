@@ -44,13 +44,14 @@ class Server:
     name = "?"
     start_limit_s = 120.0
 
-    def __init__(self, folder, engine):
-        self.folder, self.engine = Path(folder), engine
+    def __init__(self, folder, engine, store=None):
+        """store: a database that exists and belongs to another server; without it, one of its own."""
+        self.folder, self.engine, self.store = Path(folder), engine, store
         self.folder.mkdir(parents=True)
-        self.process, self.port, self.pg, self.store = None, None, None, None
+        self.process, self.port, self.pg = None, None, None
         self.start_ms = 0.0
         self.settings = {}
-        if engine == "postgres":
+        if engine == "postgres" and not store:
             self.pg = Postgres(self.folder).start()
             self.store = self.pg.new_database()
             self.settings["postgres"] = {"version": self.pg.version(), "set": list(PG_SETTINGS)}
@@ -150,6 +151,17 @@ class Server:
     def get(self, path, timeout=120):
         return call(self.url + path, None, timeout)
 
+    def has(self, method, path):
+        """True if there is such a route."""
+        request = urllib.request.Request(self.url + path, None if method == "GET" else b"{}", {"Content-Type": "application/json"},
+                                         method=method)
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+        except urllib.error.HTTPError as err:
+            err.close()
+            return err.code not in (404, 405)
+        return True
+
     def experiment(self, name):
         return str(self.post("/api/2.0/mlflow/experiments/create", {"name": name})["experiment_id"])
 
@@ -169,10 +181,11 @@ class Cairn(Server):
         return self.folder / "store" / "cairn.db"
 
     def compact(self):
-        done = subprocess.run([self.program, "server", "compact", "--wait", "--data", self.folder / "store"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
-        if done.returncode and "compact" in done.stdout and "unknown" in done.stdout:
-            return False
+        command = [self.program, "server", "compact"]
+        if subprocess.run(command + ["--help"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            return False  # a program without compaction
+        done = subprocess.run(command + ["--wait", "--data", self.folder / "store"] + (["--store", self.store] if self.store else []),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
         if done.returncode:
             raise Failed(f"cairn server compact: {done.stdout.strip()}")
         return True

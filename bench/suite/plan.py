@@ -1,0 +1,357 @@
+"""What is measured in which order, with which sizes and targets."""
+import time
+
+from . import machine, reads, servers, wide, writes
+from .servers import Failed
+
+_FULL = {
+    "rounds": 3, "seconds": 2, "create_runs": 10000, "flush_writes": 200, "clients": (1, 16, 128), "workers": (1, 2, 4),
+    "store": {"sqlite": (10000, 100000, 1000000), "postgres": (10000, 100000)}, "store_peer": 10000,
+    "searches": 200, "search_s": 2, "fill_limit_s": 900,
+    "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
+    "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
+    "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
+    "rest": (10, 2000), "rest_peer": (4, 100), "abuse_batches": 20, "delete": 6500000, "delete_peer": 100000, "fresh": 100,
+    "starts": 5, "client_s": 3, "peers_read": ("sqlite", "postgres"), "peers_restart": True,
+}
+SIZES = {
+    "full": _FULL,
+    "quick": dict(_FULL, rounds=1, seconds=1, create_runs=4000, flush_writes=100, workers=(4,),
+                  store={"sqlite": (2000, 50000), "postgres": (2000,)}, store_peer=2000, searches=100, search_s=1, fill_limit_s=60,
+                  history=200000, history_pages_peer=2, charts=(100, 10, 300),
+                  charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
+                  long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
+                  rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
+                  peers_read=("sqlite",), peers_restart=False),
+    "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
+                 store={"sqlite": (200, 1200), "postgres": (200,)}, searches=3, search_s=1, fill_limit_s=30, history=3000,
+                 history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
+                 long={"sqlite": 20000, "postgres": 20000}, long_limit_s=30, rest=(1, 40), abuse_batches=1, delete=20000, fresh=3,
+                 starts=1, client_s=0.2),
+}
+RATE = (("rate", "/s", "more"), ("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"))
+POINTS = (("points_per_s", " points/s", "more"), ("cpu_us_point", " us CPU a point", "less"), ("p99_ms", " ms p99", "less"))
+ASK = (("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"))
+
+
+def plural(n, word):
+    return f"{n:,} {word}{'s' if n > 1 else ''}"
+
+
+def best_mlflow(bench, engine):
+    """An MLflow with the number of workers that logs metrics fastest here."""
+    tried, best = {}, None
+    for workers in bench.sizes["workers"]:
+        server = bench.launch(servers.Mlflow, engine, workers=workers)
+        if not server:
+            continue
+        server.idle = wide.footprint(server) if machine.wait_quiet(server.pid) >= 0 else None
+        if len(bench.sizes["workers"]) == 1:
+            return server
+        try:
+            tried[workers] = (writes.series(server, bench.sizes, "metric", 16)["rate"],
+                              writes.series(server, bench.sizes, "batch", 1)["points_per_s"])
+        except Failed as err:
+            bench.remark(f"mlflow with {workers} workers: {err}")
+            bench.close(server)
+            continue
+        score = tried[workers][0] * tried[workers][1]
+        if best and best[0] >= score:
+            bench.close(server)
+        else:
+            if best:
+                bench.close(best[1])
+            best = (score, server)
+    if best:
+        bench.remark(f"mlflow on {engine}: {plural(best[1].workers, 'worker')} taken; log-metric with 16 clients and points a second in "
+                     "batches of 1000 were " + ", ".join(f"{r:.0f}/s and {p:.0f}/s with {w}" for w, (r, p) in tried.items()) + ".")
+        best[1].settings["tried"] = tried
+    return best[1] if best else None
+
+
+def record_writes(bench, engine, everybody):
+    sizes = bench.sizes
+    if bench.wants("W1"):
+        row = bench.row("W1", "create runs, 16 clients", engine, RATE, ">= 12,000/s", lambda r: r.value("cairn") >= 12000)
+        bench.rounds(row, everybody, writes.create, sizes)
+    if bench.wants("W2"):
+        limits = {1: (0.5, 0, 1e9), 16: (0.5, 30000, 15), 128: (3, 0, 15)}
+        for clients in sizes["clients"]:
+            p50, rate, cpu = limits[clients]
+            target = f"p50 <= {p50} ms" + (f", >= {rate:,}/s" if rate else "") + (f", <= {cpu} us CPU" if cpu < 1e9 else "")
+            row = bench.row("W2", f"log-metric, {plural(clients, 'client')}", engine, RATE, target,
+                            lambda r, l=(p50, rate, cpu): r.value("cairn", "p50_ms") <= l[0] and r.value("cairn") >= l[1]
+                            and r.value("cairn", "cpu") <= l[2])
+            bench.rounds(row, everybody, writes.series, sizes, "metric", clients)
+        row = bench.row("W2", "log-metric, 1 client without TCP_QUICKACK", engine, RATE)
+        bench.rounds(row, everybody, writes.series, sizes, "metric", 1, quickack=False, rounds=1)
+    if bench.wants("W3"):
+        for clients in (1, 16):
+            row = bench.row("W3", f"log-batch of 1000, {plural(clients, 'client')}", engine, POINTS,
+                            ">= 1,000,000/s, <= 0.6 us CPU a point",
+                            lambda r: r.value("cairn") >= 1e6 and r.value("cairn", "cpu_us_point") <= 0.6)
+            bench.rounds(row, everybody, writes.series, sizes, "batch", clients)
+    if bench.wants("W2"):
+        row = bench.row("W2", "flushes for each acknowledged log-metric, 1 client", engine, (("per_write", "", "less"),))
+        bench.rounds(row, everybody, writes.flushes, sizes, rounds=1)
+
+
+def record_search(bench, engine, everybody):
+    """W5: one store that grows; the rivals take part at its first size."""
+    sizes = bench.sizes
+    stores = {}
+    limits = {10000: 3, 100000: 5, 1000000: 10}
+    fill_row = None
+    for n in sizes["store"][engine]:
+        first = n == sizes["store"][engine][0]
+        for server in everybody if first else everybody[:1]:
+            size = n if server.name == "cairn" else min(n, sizes["store_peer"])
+            fill_row = bench.row("W5", f"fill the store to {plural(size, 'run')}: create, log-batch, 16 clients", engine, RATE) \
+                if server.name == "cairn" else fill_row
+
+            def fill(s, size=size):
+                stores.setdefault(s.name, reads.Store(s))
+                return stores[s.name].fill(size, sizes["fill_limit_s"]) or {}
+            if bench.measure(fill_row, server, fill) is None:
+                stores.pop(server.name, None)
+            elif server.name != "cairn":
+                fill_row.note(server.name, f"{plural(size, 'run')} written into its tables: its API needs too long")
+        bench.tell(fill_row, everybody[:1])
+        if "cairn" not in stores:
+            return
+        for question in ("common", "rare", "page"):
+            limit = 15 if question == "page" else next((ms for size, ms in limits.items() if n <= size), 10)
+            title = {"common": "search, 1 % match", "rare": "search, rare match", "page": "a page of 1000 runs x 103 values"}[question]
+            row = bench.row("W5", f"{title}, {plural(n, 'run')}", engine, ASK, f"p50 <= {limit} ms",
+                            lambda r, l=limit: r.value("cairn") <= l)
+            asked = [s for s in everybody if s.name in stores and (first or s.name == "cairn")]
+            bench.rounds(row, asked, lambda s, q=question: stores[s.name].ask(q, sizes))
+            for server in asked[1:]:
+                if stores[server.name].n < n:
+                    row.note(server.name, f"its store has {plural(stores[server.name].n, 'run')} only")
+
+
+def record_history(bench, engine, everybody):
+    """W6."""
+    sizes, runs, points = bench.sizes, {}, bench.sizes["history"]
+    if not bench.wants("W6"):
+        return
+    rows = [bench.row("W6", f"history of {plural(points, 'point')}, {how}", engine,
+                      (("seconds", " s", "less"), ("cpu_s_all", " s CPU", "less")), "<= 0.25 s", lambda r: r.value("cairn") <= 0.25)
+            for how in ("one answer", f"pages of {sizes['history_page']:,}")]
+
+    def make(server):
+        runs[server.name] = reads.history_store(server, sizes, points)
+        server.compact()
+        return None
+
+    for server in everybody:
+        bench.attempt(rows[0], server, make)
+    ready = [s for s in everybody if s.name in runs]
+    ours, theirs = [s for s in ready if s.name == "cairn"], [s for s in ready if s.name != "cairn"]
+    bench.rounds(rows[0], ours, lambda s: reads.history(s, runs[s.name], points))
+    fast = [s for s in theirs if s.name == "fasttrackml"]
+    bench.rounds(rows[0], fast, lambda s: reads.history(s, runs[s.name], points), rounds=1)
+    bench.rounds(rows[1], ours, lambda s: reads.history(s, runs[s.name], points, sizes["history_page"]))
+    bench.rounds(rows[1], [s for s in theirs if s.name == "mlflow"],
+                 lambda s: reads.history(s, runs[s.name], points, sizes["history_page"], sizes["history_pages_peer"]), rounds=1)
+    for server in theirs:
+        rows[0].note(server.name, "its series was written into its tables")
+        rows[server.name == "mlflow"].note(server.name, "it ignores pages" if server.name == "fasttrackml" else
+                                           "not asked for all in one answer, which takes minutes")
+
+
+def record_charts(bench, engine, everybody):
+    """W7."""
+    sizes = bench.sizes
+    if not bench.wants("W7"):
+        return
+    figures = (("set_s", " s", "less"), ("cpu_s_all", " s CPU", "less"))
+    for name in ("charts", "charts_long"):
+        size = sizes[name] if name == "charts" else sizes[name][engine]
+        runs, keys, steps = size
+        title = f"{keys} metrics of {runs} runs x {plural(steps, 'step')}, 320 buckets"
+        made = {}
+        rows = [bench.row("W7", f"{title}, {how}", engine, figures, "<= 0.1 s", lambda r: r.value("cairn") <= 0.1)
+                for how in ("chart call", "MLflow's call for each metric")]
+
+        def make(server, size=size, made=made):
+            made[server.name] = reads.Charts(server, *size, sizes["fill_limit_s"])
+            server.compact()
+
+        for server in everybody if name == "charts" else everybody[:1]:
+            if server.name != "fasttrackml":
+                bench.attempt(rows[1], server, make)
+        ours = [s for s in everybody[:1] if s.name in made]
+        if ours and ours[0].has("POST", "/api/cairn/v1/charts"):
+            bench.rounds(rows[0], ours, lambda s: made[s.name].native())
+        else:
+            bench.rows.remove(rows[0])
+        bench.rounds(rows[1], ours, lambda s: made[s.name].interval(keys))
+        for server in everybody[1:]:
+            if server.name in made:
+                few = min(keys, sizes["charts_peer_metrics"])
+                bench.rounds(rows[1], [server], lambda s, few=few: made[s.name].interval(few), rounds=1)
+                rows[1].note(server.name, f"{few} of {keys} metrics asked for, {keys} computed; written into its tables")
+                if rows[0] in bench.rows and server.name in rows[1].rounds:
+                    rows[0].add(server.name, rows[1].rounds[server.name][0])
+            elif name == "charts" and server.name == "fasttrackml":
+                rows[1].note(server.name, "has no such call")
+
+
+def record_long(bench, engine, everybody):
+    """W4, on a server of its own, so that memory and bytes are those of the long run."""
+    sizes = bench.sizes
+    if not bench.wants("W4"):
+        return
+    full = sizes["long"][engine]
+    row = bench.row("W4", f"one run of {plural(full, 'point')}, 50 metrics, all kinds", engine,
+                    (("total_s", " s", "less"), ("cpu_us_point", " us CPU a point", "less"), ("peak_mb", " MB peak", "less")),
+                    "50 M points <= 60 s, flat memory", lambda r: r.value("cairn") <= 60 * full / 50e6)
+    rest = bench.row("W4", "bytes a point of that run at rest, database in all", engine, (("bytes_point", " B", "less"),), "<= 5 B",
+                     lambda r: r.value("cairn") <= 5)
+    for server in everybody[1:]:
+        result = bench.measure(row, server, wide.long_run, min(full, sizes["long_peer"]), full, sizes["long_limit_s"])
+        if result:
+            row.note(server.name, f"computed from {plural(min(full, sizes['long_peer']), 'point')}")
+            rest.add(server.name, result)
+    own = bench.launch(servers.Cairn, engine)
+    if own:
+        result = bench.measure(row, own, wide.long_run, full, full, sizes["long_limit_s"])
+        if result:
+            rest.add("cairn", result)
+            row.note("cairn", f"memory {result['early_mb']:.0f} MB in the first quarter, {result['peak_mb']:.0f} MB at most"
+                     + (f"; compacted in {result['compact_s']:.1f} s after it" if result["compacted"] else ""))
+        bench.close(own)
+    bench.tell(row, everybody)
+    bench.tell(rest, everybody)
+
+
+def record_rest(bench, engine, everybody):
+    """W12."""
+    if not bench.wants("W12"):
+        return
+    own = bench.launch(servers.Cairn, engine)
+    for kind in ("mixed", "noise", "loss", "accuracy", "cosine", "constant"):
+        row = bench.row("W12", f"bytes a point at rest, {kind}", engine, (("bytes_point", " B", "less"),),
+                        "<= 5 B" if kind == "mixed" else "", (lambda r: r.value("cairn") <= 5) if kind == "mixed" else None)
+        who = ([own] if own else []) + (everybody[1:] if kind == "mixed" else [])
+        bench.rounds(row, who, wide.at_rest, bench.sizes, kind, rounds=1)
+    if own:
+        bench.close(own)
+
+
+def record_abuse(bench, engine, everybody):
+    """W13."""
+    sizes = bench.sizes
+    if not bench.wants("W13"):
+        return
+    row = bench.row("W13", "64 clients log to one run, then the same again", engine, POINTS, "no error, exact counts",
+                    lambda r: r.value("cairn") > 0)
+    bench.rounds(row, everybody, wide.writers, sizes, rounds=1)
+    if wide.can_delete(everybody[0]):
+        row = bench.row("W13", f"hard delete of a run of {plural(sizes['delete'], 'point')}", engine,
+                        (("delete_s", " s", "less"), ("grown_mb", " MB more memory", "less")), "<= 0.2 s, flat memory",
+                        lambda r: r.value("cairn") <= 0.2)
+        bench.rounds(row, everybody[:1], wide.hard_delete, sizes, rounds=1)
+
+
+def record_fresh(bench, engine, everybody):
+    """W14."""
+    sizes = bench.sizes
+    if not bench.wants("W14"):
+        return
+    figures = (("p50_ms", " ms", "less"), ("max_ms", " ms at most", "less"))
+    row = bench.row("W14", "a point is visible in search, history, chart: same server", engine, figures, "at once",
+                    lambda r: r.value("cairn", "max_ms") == 0)
+    bench.rounds(row, everybody[:1], wide.fresh, sizes, rounds=1)
+    if engine == "postgres":
+        row = bench.row("W14", "the same at another server of the same database", engine, figures, "<= 20 ms",
+                        lambda r: r.value("cairn") <= 20)
+        other = bench.launch(servers.Cairn, engine, store=everybody[0].store)
+        if not other:
+            row.note("cairn", "a second server of one database did not start")
+            return
+        bench.rounds(row, everybody[:1], wide.fresh, sizes, other, rounds=1)
+        bench.close(other)
+
+
+def record_idle(bench, engine, everybody):
+    """W11, before any load: a start on an empty store, and memory."""
+    if not bench.wants("W11"):
+        return
+    rss = (("rss_mb", " MB RSS", "less"), ("pss_mb", " MB PSS", "less"))
+    start = bench.row("W11", "start, empty store", engine, (("start_ms", " ms", "less"),), "<= 50 ms", lambda r: r.value("cairn") <= 50)
+    idle = bench.row("W11", "idle memory", engine, rss, "<= 10 MB RSS", lambda r: r.value("cairn") <= 10)
+    for server in everybody:
+        start.add(server.name, {"start_ms": server.start_ms})
+        idle.add(server.name, getattr(server, "idle", None) or wide.footprint(server))
+    bench.rounds(start, everybody[:1], wide.starts, bench.sizes, rounds=bench.sizes["starts"])
+    bench.tell(idle, everybody)
+
+
+def record_loaded(bench, engine, everybody):
+    """W11, with everything that has been stored."""
+    if not bench.wants("W11"):
+        return
+    sizes = bench.sizes
+    row = bench.row("W11", "memory after these workloads", engine, (("rss_mb", " MB RSS", "less"), ("pss_mb", " MB PSS", "less")),
+                    "<= 60 MB + index")
+    bench.rounds(row, everybody, wide.footprint, rounds=1)
+    row = bench.row("W11", "start with all that is stored, clean stop before", engine, (("start_ms", " ms", "less"),), "<= 50 ms",
+                    lambda r: r.value("cairn") <= 50)
+    bench.rounds(row, everybody[:1], wide.starts, sizes, rounds=sizes["starts"])
+    if sizes["peers_restart"]:
+        bench.rounds(row, everybody[1:], wide.starts, sizes, rounds=1)
+    row = bench.row("W11", "start after kill -9 under load", engine, (("start_ms", " ms", "less"),))
+    bench.rounds(row, everybody[:1], wide.start_after_kill, sizes, rounds=1)
+
+
+def record_client(bench, engine, everybody):
+    """The unmodified client of pip. Without MLflow in this run there is none."""
+    if not bench.wants("client") or not servers.Mlflow.python:
+        return
+    row = bench.row("client", "pip mlflow, one process: log_metric", engine, (("rate", "/s", "more"),))
+    points = bench.row("client", "pip mlflow, one process: log_batch of 1000", engine, (("points_per_s", " points/s", "more"),))
+    for server in everybody:
+        result = bench.measure(row, server, wide.pip_client, bench.sizes, servers.Mlflow.python)
+        if result:
+            points.add(server.name, result)
+    bench.tell(row, everybody)
+    bench.tell(points, everybody)
+
+
+def run(bench):
+    """Everything, engine by engine."""
+    sizes = bench.sizes
+    bench.sync("before")
+    for engine in bench.args.engine:
+        if engine == "postgres" and not servers.Postgres.is_available():
+            bench.remark("PostgreSQL 15 is not installed: left out")
+            continue
+        everybody = [bench.launch(servers.Cairn, engine)]
+        if "mlflow" in bench.args.peers:
+            everybody.append(best_mlflow(bench, engine))
+        if "fasttrackml" in bench.args.peers:
+            everybody.append(bench.launch(servers.FastTrackML, engine))
+        if everybody[0]:
+            everybody = [s for s in everybody if s]
+            record_idle(bench, engine, everybody)
+            record_writes(bench, engine, everybody)
+            if engine not in sizes["peers_read"]:
+                for server in everybody[1:]:
+                    bench.close(server)
+                everybody = everybody[:1]
+            record_client(bench, engine, everybody)
+            record_abuse(bench, engine, everybody)
+            record_fresh(bench, engine, everybody)
+            record_history(bench, engine, everybody)
+            record_charts(bench, engine, everybody)
+            if bench.wants("W5"):
+                record_search(bench, engine, everybody)
+            record_loaded(bench, engine, everybody)
+            record_long(bench, engine, everybody)
+            record_rest(bench, engine, everybody)
+        bench.close_all()
+        time.sleep(0.5)
+    bench.sync("after")
