@@ -107,7 +107,8 @@ static void run_read(struct read_job *job, struct view *v)
     struct call *c = CONTAINER_OF(job, struct call, job);
 
     log_thread_request(c->req->id);
-    conclude(c, c->endpoint->read(c, v, &c->err));
+    if (job->st) c->err = job->err;
+    conclude(c, job->st ? job->st : c->endpoint->read(c, v, &c->err));
     log_thread_request(NULL);
 }
 

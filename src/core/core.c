@@ -31,9 +31,13 @@ struct core_all {
 static void read_run(struct exec_job *job, unsigned worker)
 {
     struct read_job *r = CONTAINER_OF(job, struct read_job, job);
-    struct view v = { r->core, ALL_OF(r->core)->conns[worker], r->arena };
+    struct core *core = r->core;
+    struct view v = { core, ALL_OF(core)->conns[worker], r->arena };
+    enum status st = seq_read_begin(core->seq, &r->err);
 
-    r->run(r, &v);
+    r->st = st;
+    r->run(r, &v); /* r may be gone then */
+    if (!st) seq_read_end(core->seq);
 }
 
 enum status core_read_submit(struct core *core, struct read_job *job)
@@ -48,6 +52,11 @@ void core_view(struct core *core, struct arena *a, struct view *v)
     *v = (struct view){ core, ALL_OF(core)->conns[0], a };
 }
 
+static void others_wrote(void *ctx)
+{
+    experiments_forget((struct core *)ctx);
+}
+
 static enum status open_seq(struct core *c, const struct core_options *opt, struct err *err)
 {
     struct seq_options so = { .db = c->db,
@@ -57,7 +66,11 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
                               .wal_bytes = opt->wal_bytes,
                               .idle_ms = opt->idle_ms,
                               .wait_ops = opt->wait_ops,
-                              .wait_bytes = opt->wait_bytes };
+                              .wait_bytes = opt->wait_bytes,
+                              .lease_ms = opt->lease_ms,
+                              .beat_ms = opt->beat_ms,
+                              .changed = others_wrote,
+                              .changed_ctx = c };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
 
     if (!st)

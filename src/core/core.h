@@ -53,6 +53,9 @@ struct read_job {
     struct core *core;
     void (*run)(struct read_job *job, struct view *v);
     struct arena *arena;
+    /* For run(): not OK when memory may lack what other servers have acknowledged; then that is the answer. */
+    enum status st;
+    struct err err;
 };
 /* The caller fills run and arena. ST_UNAVAILABLE when too many reads wait. Any thread. */
 enum status core_read_submit(struct core *core, struct read_job *job) ATTR_CHECK;

@@ -60,6 +60,11 @@ void experiments_free(struct experiments *x)
     }
 }
 
+void experiments_forget(struct core *core)
+{
+    cache_clear(core->experiments);
+}
+
 static void cache_drop(struct core *core, int64_t id)
 {
     mem_free(int_map_remove(&core->experiments->by_id, (uint64_t)id));

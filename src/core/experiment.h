@@ -21,6 +21,8 @@ struct experiment {
 /* What the sequencer remembers of experiments (struct core's `experiments`). */
 enum status experiments_new(struct experiments **out, struct err *err);
 void experiments_free(struct experiments *x);
+/* Rows may have been changed by other servers. On the sequencer's thread, not inside a validate(). */
+void experiments_forget(struct core *core);
 /* Creates experiment 0 in a store that has none. Waits for the sequencer: at start-up only. */
 enum status experiments_ensure_default(struct core *core, struct err *err);
 

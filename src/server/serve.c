@@ -100,7 +100,9 @@ static void load_tokens(struct read_job *job, struct view *v)
     struct first_token *f = CONTAINER_OF(job, struct first_token, job);
     struct token_row *rows;
 
-    f->st = access_load(f->serving->access, v, &f->err);
+    f->st = job->st;
+    if (f->st) f->err = job->err;
+    f->st = f->st ? f->st : access_load(f->serving->access, v, &f->err);
     f->st = f->st ? f->st : token_list(v, &rows, &f->known_n, &f->err);
     exec_event_set(f->ready);
 }
@@ -154,7 +156,8 @@ static enum status open_store(struct serving *s, struct err *err)
     enum status st;
 
     options.sql = (struct sql_options){ .location = o->store ? o->store : o->data,
-                                        .owner = o->listen_n ? o->listen[0] : NULL };
+                                        .owner = o->listen_n ? o->listen[0] : NULL,
+                                        .shared = true };
     options.artifact_root =
         str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
     snprintf(path, sizeof(path), "%s/blobs", o->data);

@@ -536,6 +536,7 @@ void heads_dirty(struct heads *hs, struct head *h, bool attrs, int64_t drain)
     }
     h->attrs_dirty = h->attrs_dirty || attrs;
     h->points_dirty = h->points_dirty || !attrs;
+    if (!attrs) h->packed = 0;
     list_add(list_of(hs, h), h);
     heads_touch(hs, h->uid);
 }
@@ -586,6 +587,7 @@ void head_written(struct heads *hs, struct head *h, int64_t ver, int64_t now_ms)
 {
     list_remove(list_of(hs, h), h);
     h->attrs_dirty = h->points_dirty = false;
+    h->packed = 0;
     h->ver = h->dirty_since = ver;
     h->written_ms = now_ms;
     list_add(list_of(hs, h), h);
@@ -640,6 +642,40 @@ void heads_group_failed(struct heads *hs)
             drop_clean(hs, h);
         }
     }
+}
+
+void heads_drained_elsewhere(struct heads *hs, int64_t drain, int64_t folded)
+{
+    struct head *next;
+
+    for (struct head *h = hs->dirty.first; h; h = next) {
+        next = h->next;
+        CHECK(!h->pending);
+        h->attrs_dirty = false;
+        if (h->points_dirty && h->packed == 0) h->packed = drain;
+        if (h->packed > folded) continue; /* its row may lack points that are in packs */
+        list_remove(&hs->dirty, h);
+        h->points_dirty = false;
+        h->packed = 0;
+        h->ver = h->dirty_since = folded;
+        list_add(&hs->clean, h);
+    }
+}
+
+void heads_clear(struct heads *hs)
+{
+    struct head_list *lists[] = { &hs->dirty, &hs->clean };
+
+    for (size_t i = 0; i < ARRAY_N(lists); i++) {
+        while (lists[i]->first) {
+            struct head *h = lists[i]->first;
+
+            head_take_out(hs, h);
+            head_free(h);
+        }
+    }
+    atomic_fetch_add_explicit(&hs->evictions, 1, memory_order_release);
+    heads_touch_all(hs);
 }
 
 struct head *heads_next_of(struct heads *hs, int64_t exp, size_t *at)

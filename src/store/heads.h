@@ -53,8 +53,9 @@ struct head {
     bool points_dirty;   /* points came since the row was written; they are in packs or the log */
     int64_t ver;         /* drain up to which the row is complete */
     int64_t dirty_since; /* packs after this drain are not in the row */
-    int64_t written_ms;  /* monotonic time of the last write of the row */
-    uint64_t loaded_by;  /* number of the group that loaded it */
+    int64_t packed; /* drain of another server that packed its newest points; 0 = none did yet */
+    int64_t written_ms; /* monotonic time of the last write of the row */
+    uint64_t loaded_by; /* number of the group that loaded it */
     size_t bytes;
     struct head *prev, *next; /* in the list of dirty or of clean heads */
 };
@@ -147,6 +148,14 @@ void heads_evict(struct heads *hs);
 /* Brackets a group: heads loaded by a group that failed may hold uncommitted columns and are dropped. */
 void heads_group_begin(struct heads *hs);
 void heads_group_failed(struct heads *hs);
+
+/* ---- beside other servers ---------------------------------------------------------------------------------------------------- */
+
+/* Another server has drained everything that is in memory here: attributes, params and tags stand in their rows, points in
+ * packs up to `drain`, and in the rows up to `folded`. Nothing may be reserved. */
+void heads_drained_elsewhere(struct heads *hs, int64_t drain, int64_t folded);
+/* Drops every head: what is in memory does not follow from the store any more. Between groups; no reader may run. */
+void heads_clear(struct heads *hs);
 
 struct mkeys *heads_mkeys(struct heads *hs);
 /* Copies of values that are given to the head_set_ functions, or freed. False when memory is out. */

@@ -203,14 +203,14 @@ void mkeys_rollback(struct mkeys *m, size_t mark)
     rwlock_give(&m->lock);
 }
 
-/* Drops entries without references until a tenth of the cap is free. */
-static void trim(struct mkeys *m)
+/* Drops entries without references until at most `keep` bytes are left. */
+static void trim(struct mkeys *m, size_t keep)
 {
     enum { BATCH = 256 };
     struct mkey *drop[BATCH];
     bool more = true;
 
-    while (more && m->bytes > m->max_bytes - m->max_bytes / 10) {
+    while (more && m->bytes > keep) {
         size_t at = 0, n = 0;
         uint64_t id;
         void *value;
@@ -240,8 +240,22 @@ void mkeys_commit(struct mkeys *m)
         vec_clear(&m->fresh);
     }
     if (m->bytes > m->max_bytes) {
-        trim(m);
+        trim(m, m->max_bytes - m->max_bytes / 10); /* a tenth is free then */
     }
+}
+
+enum status mkeys_refresh(struct mkeys *m, struct sql_conn *writer, struct err *err)
+{
+    struct q_mkey_last_row row;
+    enum status st = q_mkey_last(writer, NULL, &row, err);
+
+    if (!st) m->last_id = (uint32_t)row.id;
+    return st;
+}
+
+void mkeys_clear(struct mkeys *m)
+{
+    trim(m, 0);
 }
 
 enum status mkeys_by_id(struct mkeys *m, struct sql_conn *conn, uint32_t id, struct mkey **out,

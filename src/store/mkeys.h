@@ -44,6 +44,10 @@ size_t mkeys_mark(const struct mkeys *m);
 void mkeys_rollback(struct mkeys *m, size_t mark);
 /* The group has committed: ids are final. Also drops unused entries beyond the cap. */
 void mkeys_commit(struct mkeys *m);
+/* Other servers may have given out ids: the next one is read again. Outside a group, or before its first key. */
+enum status mkeys_refresh(struct mkeys *m, struct sql_conn *writer, struct err *err);
+/* Forgets every entry without a reference: the store may have others now. */
+void mkeys_clear(struct mkeys *m);
 
 /* For readers. *id is 0 when there is no such name. */
 enum status mkeys_find(struct mkeys *m, struct sql_conn *conn, struct str name, uint32_t *id,

@@ -5,6 +5,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
@@ -24,7 +25,9 @@ enum {
     WAIT_OPS = 65536,
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
-    SEQ_RETRY_AFTER_S = 1
+    SEQ_RETRY_AFTER_S = 1,
+    LEASE_MS = 10000,
+    BEAT_MS = 1000
 };
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
@@ -291,6 +294,7 @@ static void group_committed(struct group *g)
     struct seq *s = g->s;
 
     s->last_seq = g->seq;
+    s->tag = g->tag;
     s->log_bytes += g->batch.body.n;
     if (s->log_since_ms < 0) {
         s->log_since_ms = clock_mono_ms();
@@ -360,7 +364,10 @@ static enum status group_commit(struct group *g, struct err *err)
     if (!st) st = batch_finish(&g->batch, g->seq, s->epoch, PART, &body, err);
     FAILPOINT("seq.group.before_batch");
     /* Every group has a row, also one without records: it is what tells the outcome of a commit in doubt. */
-    if (!st) st = q_batch_insert(s->writer, g->seq, s->epoch, PART, g->batch.points_n, body, err);
+    if (!st) {
+        st = q_batch_insert(s->writer, g->seq, s->epoch, PART, g->batch.points_n, body, s->drain,
+                            s->tag, g->tag, s->fence, err);
+    }
     FAILPOINT("seq.group.before_commit");
     if (!st && FAILPOINT_ERR("seq.group.commit_fails")) {
         st = err_set(err, ST_UNAVAILABLE, "the store cannot be written");
@@ -400,6 +407,19 @@ static enum status group_lost(const struct write_op *op, struct err *err)
     return err_set(err, ST_UNAVAILABLE, "another write of the same moment failed");
 }
 
+/* Readers that came before the turn have their look at the log with it. */
+static enum status group_begin(struct seq *s, struct err *err)
+{
+    struct mpsc_node *readers = seq_readers_take(s);
+    enum status st = seq_turn(s, err);
+
+    if (readers) {
+        if (st && err->retry_after_s == 0) err->retry_after_s = SEQ_RETRY_AFTER_S;
+        seq_readers_answer(s, readers, st, err);
+    }
+    return st;
+}
+
 static void group_run(struct seq *s)
 {
     struct group *g = &s->g;
@@ -409,9 +429,10 @@ static void group_run(struct seq *s)
     err_clear(&err);
     group_reset(g);
     heads_group_begin(s->heads);
+    st = group_begin(s, &err);
     g->seq = s->last_seq + 1;
+    g->tag = (int64_t)(rand_u64() >> 1);
     g->now_ms = clock_wall_ms();
-    st = sql_begin(s->writer, &err);
     while (s->first && !group_full(g)) {
         struct write_op *op = s->first;
 
@@ -434,8 +455,12 @@ static void group_run(struct seq *s)
     }
     if (st) {
         sql_rollback(s->writer);
+        if (st == ST_INVALID && s->peers.on) { /* the row of the log was refused */
+            st = err_set(&err, ST_UNAVAILABLE, "another server has written meanwhile; try again");
+        }
         LOG_WARN("store", "a group of %zu operations failed: %s", g->ops_n, err.message);
         group_failed(g, st, &err);
+        seq_suspect(s);
     } else {
         group_committed(g);
     }
@@ -445,19 +470,24 @@ static void group_run(struct seq *s)
 
 /* ---- a commit in doubt ------------------------------------------------------------------------------------------------------- */
 
-static enum status last_row_seq(struct seq *s, int64_t *seq, int64_t *drain, int64_t *folded,
-                                struct err *err)
+/* *committed: the row of the group is there, or the drain of the mark. */
+static enum status ask_outcome(struct seq *s, bool *committed, int64_t *folded, struct err *err)
 {
-    struct q_batch_last_row last = { 0 };
+    struct q_batch_tag_row row = { 0 };
     struct q_part_get_row part = { 0 };
+    bool gone = false;
     enum status st = sql_begin(s->writer, err);
 
-    if (!st) st = q_batch_last(s->writer, NULL, &last, err);
     if (!st) st = q_part_get(s->writer, NULL, PART, &part, err);
+    if (!st && s->doubt == DOUBT_GROUP) {
+        st = q_batch_tag(s->writer, NULL, s->g.seq, &row, err);
+        gone = st == ST_NOT_FOUND;
+        if (gone) st = OK;
+    }
     sql_rollback(s->writer);
-    *seq = last.seq;
-    *drain = part.drain;
     *folded = part.folded;
+    *committed = s->doubt == DOUBT_GROUP ? !gone && row.tag == s->g.tag
+                                         : part.drain == s->drain + 1 && part.fence == s->fence;
     return st;
 }
 
@@ -465,26 +495,27 @@ static enum status last_row_seq(struct seq *s, int64_t *seq, int64_t *drain, int
 static bool doubt_resolve(struct seq *s)
 {
     struct err err = ERR_INIT;
-    int64_t seq, drain, folded;
-    bool give_up = atomic_load_explicit(&s->stopping, memory_order_acquire);
+    int64_t folded = 0;
+    bool committed = false, give_up = atomic_load_explicit(&s->stopping, memory_order_acquire);
 
-    if (last_row_seq(s, &seq, &drain, &folded, &err)) {
+    if (ask_outcome(s, &committed, &folded, &err)) {
         if (!give_up) {
             return false;
         }
-        seq = drain =
-            0; /* stopping: nobody can know; clients are told to retry, the log knows better after a start */
+        committed =
+            false; /* stopping: nobody can know; clients are told to retry, the log knows better after a start */
     }
+    seq_suspect(s);
     if (s->doubt == DOUBT_GROUP) {
-        if (seq == s->g.seq) {
+        if (committed) {
             group_committed(&s->g);
         } else {
             err_set(&err, ST_UNAVAILABLE, "the database was lost while committing");
             group_failed(&s->g, ST_UNAVAILABLE, &err);
         }
         answer_all(&s->g);
-    } else if (drain == s->drain + 1) {
-        seq_drain_committed(s, drain, folded);
+    } else if (committed) {
+        seq_drain_committed(s, s->drain + 1, folded);
     }
     s->doubt = DOUBT_NONE;
     return true;
@@ -515,6 +546,11 @@ static void drain_if_due(struct seq *s, int64_t now)
     bool full = series_bytes(s->series) >= tails_max || s->log_bytes >= s->opt.drain_bytes;
     bool old = s->log_since_ms >= 0 && now - s->log_since_ms >= s->opt.drain_age_ms;
 
+    if (s->peers.on && !s->peers.owner) {
+        /* Another server does it; if it does not, memory must not run full. */
+        full = series_bytes(s->series) >= tails_max + tails_max / 2;
+        old = false;
+    }
     if ((!full && !old && !wanted) || now < s->drain_retry_ms) {
         return;
     }
@@ -535,11 +571,16 @@ static void show(struct seq *s)
     atomic_store_explicit(&s->seen_log, s->log_bytes, memory_order_relaxed);
 }
 
-static int64_t next_wake(struct seq *s, int64_t now, int64_t checkpoint_in)
+static int64_t sooner(int64_t a, int64_t b)
 {
-    int64_t in = checkpoint_in;
+    return a < 0 ? b : b < 0 ? a : MIN_OF(a, b);
+}
 
-    if (s->log_since_ms >= 0) {
+static int64_t next_wake(struct seq *s, int64_t now, int64_t checkpoint_in, int64_t peers_in)
+{
+    int64_t in = sooner(checkpoint_in, peers_in);
+
+    if (s->log_since_ms >= 0 && (!s->peers.on || s->peers.owner)) {
         int64_t due = MAX_OF(s->log_since_ms + s->opt.drain_age_ms, s->drain_retry_ms) - now;
 
         due = MAX_OF(due, (int64_t)1);
@@ -548,10 +589,33 @@ static int64_t next_wake(struct seq *s, int64_t now, int64_t checkpoint_in)
     return in;
 }
 
+static void readers_refuse(struct seq *s)
+{
+    struct err err = ERR_INIT;
+    enum status st = err_set(&err, ST_UNAVAILABLE, "the database is not reachable");
+
+    err.retry_after_s = SEQ_RETRY_AFTER_S;
+    seq_readers_answer(s, seq_readers_take(s), st, &err);
+}
+
+/* Stopping while the other servers do not let this one write. */
+static void refuse_all(struct seq *s)
+{
+    while (s->first) {
+        struct write_op *op = s->first;
+
+        s->first = op->next;
+        op->st = err_set(&op->err, ST_UNAVAILABLE, "the server is stopping");
+        op->err.retry_after_s = SEQ_RETRY_AFTER_S;
+        answer(s, op);
+    }
+    s->last = NULL;
+}
+
 static int64_t seq_step(void *ctx)
 {
     struct seq *s = (struct seq *)ctx;
-    int64_t now, checkpoint_in;
+    int64_t now, checkpoint_in, peers_in;
     bool stopping;
 
     if (atomic_load_explicit(&s->abandoned, memory_order_acquire)) {
@@ -560,12 +624,15 @@ static int64_t seq_step(void *ctx)
     do {
         stopping = atomic_load_explicit(&s->stopping, memory_order_acquire);
         if (s->doubt != DOUBT_NONE && !doubt_resolve(s)) {
+            readers_refuse(s);
             return DOUBT_RETRY_MS;
         }
         take_inbox(s);
+        peers_in = seq_peers_step(s);
         now = clock_mono_ms();
-        drain_if_due(s, now);
-        if (s->doubt == DOUBT_NONE && s->first) {
+        if (seq_may_write(s)) drain_if_due(s, now);
+        if (stopping && !seq_may_write(s)) refuse_all(s);
+        if (s->doubt == DOUBT_NONE && s->first && seq_may_write(s)) {
             group_run(s);
             s->idle_since_ms = now;
             s->checkpointed = false;
@@ -576,7 +643,8 @@ static int64_t seq_step(void *ctx)
         take_inbox(s);
     } while (stopping && s->first);
     show(s);
-    return s->first ? 0 : next_wake(s, clock_mono_ms(), checkpoint_in);
+    if (!seq_may_write(s)) return peers_in;
+    return s->first ? 0 : next_wake(s, clock_mono_ms(), checkpoint_in, peers_in);
 }
 
 /* ---- submitting -------------------------------------------------------------------------------------------------------------- */
@@ -698,6 +766,10 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .mark = atomic_load_explicit(&s->seen_mark, memory_order_relaxed),
         .drain = atomic_load_explicit(&s->seen_drain, memory_order_relaxed),
         .log_bytes = atomic_load_explicit(&s->seen_log, memory_order_relaxed),
+        .others = atomic_load_explicit(&s->peers.others, memory_order_relaxed),
+        .owner = atomic_load_explicit(&s->peers.seen_owner, memory_order_relaxed),
+        .foreign = atomic_load_explicit(&s->peers.foreign, memory_order_relaxed),
+        .rebuilt = atomic_load_explicit(&s->peers.rebuilt, memory_order_relaxed),
     };
 }
 
@@ -712,6 +784,9 @@ static void defaults(struct seq_options *o)
     if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
     if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
     if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;
+    if (o->lease_ms == 0) o->lease_ms = LEASE_MS;
+    if (o->beat_ms == 0) o->beat_ms = BEAT_MS;
+    if (o->alone_ms == 0) o->alone_ms = MIN_OF(3 * o->beat_ms, o->lease_ms);
 }
 
 static void seq_free(struct seq *s)
@@ -750,10 +825,12 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     s->g.pending.max = PENDING_MAX;
     batch_init(&s->g.batch);
     mpsc_init(&s->inbox);
+    mpsc_init(&s->peers.readers);
     s->g.arena = arena_new(GROUP_ARENA_MAX);
-    st = s->g.arena ? seq_replay(s, err) : err_nomem(err);
+    st = s->g.arena ? seq_join(s, err) : err_nomem(err);
     if (!st) st = exec_actor_new(&s->actor, "sequencer", seq_step, s, err);
     if (st) {
+        if (s->peers.joined) seq_leave(s);
         seq_free(s);
         return st;
     }
@@ -773,6 +850,12 @@ void seq_abandon(struct seq *s)
     seq_free(s);
 }
 
+/* The last server leaves nothing in the log; others go on with it. */
+static bool seq_drains_at_end(struct seq *s)
+{
+    return !s->peers.on || (seq_may_write(s) && seq_alone(s));
+}
+
 void seq_close(struct seq *s)
 {
     struct err err = ERR_INIT;
@@ -783,10 +866,11 @@ void seq_close(struct seq *s)
     atomic_store_explicit(&s->stopping, true, memory_order_release);
     exec_actor_free(s->actor);
     if (s->doubt == DOUBT_NONE) {
-        if (seq_drain_now(s, true, &err)) {
+        if (seq_drains_at_end(s) && seq_drain_now(s, true, &err)) {
             LOG_WARN("store", "the log stays for the next start: %s", err.message);
         }
         (void)seq_checkpoint(s, true);
     }
+    seq_leave(s);
     seq_free(s);
 }

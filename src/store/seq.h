@@ -8,6 +8,10 @@
  * group collects; a single client is committed at once.
  * Caps: operations waiting, bytes waiting (seq_submit answers ST_UNAVAILABLE), operations and points per group.
  * Ownership: an operation lives in its submitter's arena until done() has returned.
+ *
+ * Several servers on one PostgreSQL (sql_options.shared): each has a sequencer and all of the log in memory. They take turns: who
+ * commits a group does so behind the last row of the log only, after playing the rows of the others, so numbers of rows are
+ * the order of commits on all servers. A server that is alone skips looking. One of them drains. See seq_peers.c.
  * Thread rule: seq_submit any thread; validate, apply and done run on the sequencer's thread; done must only hand over. */
 #ifndef CAIRN_STORE_SEQ_H
 #define CAIRN_STORE_SEQ_H
@@ -80,6 +84,14 @@ struct seq_options {
     int64_t
         wal_bytes; /* 0 = 16 MiB of the engine's log are copied to the database, at 4 times that it is cut */
     int64_t idle_ms; /* 0 = 1,000: the engine's log is cut after this time without writes */
+    /* Beside other servers. */
+    int64_t lease_ms; /* 0 = 10,000: who is not heard of for this time is put off the list */
+    int64_t beat_ms;  /* 0 = 1,000: between signs of life */
+    int64_t
+        alone_ms; /* 0 = 3 times that: how long a server that is alone may rely on the last one */
+    /* Other servers have written, perhaps anything: caches of rows are stale. On the sequencer's thread; may be NULL. */
+    void (*changed)(void *ctx);
+    void *changed_ctx;
 };
 /* Replays the log into heads and series, then starts the actor. On failure the writer is disconnected as well. */
 enum status seq_open(struct seq **out, const struct seq_options *opt, struct err *err) ATTR_CHECK;
@@ -94,6 +106,10 @@ struct seq_stats {
     uint64_t groups, ops, points, drains, failed_groups;
     int64_t last_seq, mark, drain;
     size_t log_bytes;
+    unsigned others;  /* other servers on the same store */
+    bool owner;       /* this one drains */
+    uint64_t foreign; /* groups of others played */
+    uint64_t rebuilt; /* times that memory was built anew */
 };
 /* Any thread; numbers of different moments. */
 void seq_stats(struct seq *s, struct seq_stats *out);
@@ -110,6 +126,12 @@ void seq_wake(struct seq *s);
 enum status seq_run(struct seq *s, struct write_op *op, struct err *err);
 /* Moves everything from the log to packs and rows now; waits. For commands and tests, never on a loop thread. */
 enum status seq_drain(struct seq *s, struct err *err);
+
+/* Before a read of what is in memory: everything that any server has acknowledged by now is in memory here when this
+ * returns OK. Costs a look at the clock unless other servers are on the store. ST_UNAVAILABLE when the database does not
+ * answer. seq_read_end() follows, when it was OK, once memory has been read: never on a loop or the sequencer's thread. */
+enum status seq_read_begin(struct seq *s, struct err *err) ATTR_CHECK;
+void seq_read_end(struct seq *s);
 
 /* ---- inside validate() ------------------------------------------------------------------------------------------------ */
 

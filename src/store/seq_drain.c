@@ -101,15 +101,22 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
         return OK;
     }
     s->drain_now = clock_mono_ms();
-    s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES;
     FAILPOINT("seq.drain.begin");
-    st = sql_begin(s->writer, err);
+    st = seq_turn(s, err); /* after it other servers may have drained */
+    if (!st) st = seq_own(s, err);
+    folded = drain = s->drain + 1;
+    s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES;
     if (!st) st = write_packs(s, drain, err);
     if (!st) st = write_heads(s, drain, s->drain_force, s->drain_now, &folded, err);
-    if (!st)
-        st = q_part_advance(s->writer, PART, s->drain, s->last_seq, drain, folded, &changed, err);
+    if (!st) {
+        st = q_part_advance(s->writer, PART, s->drain, s->last_seq, drain, folded, s->fence,
+                            MAX_OF(s->last_seq, s->replay_tip), &changed, err);
+    }
     if (!st && changed != 1) {
-        st = err_set(err, ST_CORRUPT, "the store's watermark was moved by somebody else");
+        seq_suspect(s);
+        st = s->peers.on
+                 ? err_set(err, ST_UNAVAILABLE, "another server has taken over")
+                 : err_set(err, ST_CORRUPT, "the store's watermark was moved by somebody else");
     }
     FAILPOINT("seq.drain.before_commit");
     if (!st && FAILPOINT_ERR("seq.drain.commit_fails")) {
@@ -122,6 +129,7 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
             s->doubt = DOUBT_DRAIN;
         } else {
             sql_rollback(s->writer);
+            seq_suspect(s);
         }
         return st;
     }

@@ -32,7 +32,7 @@ struct pending_change {
 struct group {
     struct seq *s;
     struct arena *arena;
-    int64_t seq, now_ms;
+    int64_t seq, tag, now_ms;
     struct batch_builder batch;
     struct write_op *first, *last; /* its operations, by write_op.next */
     size_t ops_n, passed_n, failed_n;
@@ -43,6 +43,28 @@ struct group {
 
 /* A commit whose outcome could not be learnt: nothing else happens until it is. */
 enum doubt { DOUBT_NONE, DOUBT_GROUP, DOUBT_DRAIN };
+
+/* Beside other servers (seq_peers.c). All but the atomics is the sequencer's. */
+struct peers {
+    bool on;       /* others may come */
+    bool joined;   /* every other server knows of this one: it may write */
+    bool refresh;  /* others may have given out numbers and changed rows since the last group */
+    bool lost;     /* memory does not follow from the log: it must be built anew */
+    bool owner;    /* this server drains */
+    bool snapshot; /* a replay reads one moment, while others write: it cannot drain */
+    bool failing;  /* said so already */
+    int64_t me;    /* its number in the list */
+    int64_t newest, unseen_ms;
+    int64_t beat_at_ms, retry_ms; /* monotonic */
+    /* Times until which nobody else writes, as of the list: monotonic and wall. 0: there are others. */
+    _Atomic int64_t alone_until_ms, alone_until_wall_ms;
+    struct mpsc readers; /* of struct read_wait */
+    _Atomic unsigned reading;
+    _Atomic bool rebuilding;
+    _Atomic unsigned others; /* for seq_stats(), like the next three */
+    _Atomic bool seen_owner;
+    _Atomic uint64_t foreign, rebuilt;
+};
 
 struct seq {
     struct exec_actor *actor;
@@ -58,7 +80,11 @@ struct seq {
     struct write_op *first, *last; /* taken from the inbox, by write_op.next */
     struct group g;
     enum doubt doubt;
+    struct peers peers;
     int64_t epoch, last_seq, last_uid;
+    int64_t tag;        /* of the row last_seq */
+    int64_t replay_tip; /* the last row of the log, which a replay has not reached; else 0 */
+    int64_t fence;      /* under which this process commits */
     int64_t mark, drain, folded;
     size_t log_bytes;       /* of bodies above the mark */
     int64_t log_since_ms;   /* monotonic time of the first of them; -1 = none */
@@ -85,5 +111,30 @@ int64_t seq_checkpoint(struct seq *s, bool idle);
 
 /* seq_replay.c: at start. */
 enum status seq_replay(struct seq *s, struct err *err);
+/* Plays the rows behind last_seq, those of other servers. ST_UNAVAILABLE, and peers.lost is set when memory must be built
+ * anew. */
+enum status seq_catch_up(struct seq *s, struct err *err);
+
+/* seq_peers.c */
+/* Joins the other servers and replays the log. */
+enum status seq_join(struct seq *s, struct err *err);
+/* Begins a transaction of the writer in which memory is up to date and nobody else commits (or whose commit fails). */
+enum status seq_turn(struct seq *s, struct err *err);
+/* In a turn: this process drains from now on. */
+enum status seq_own(struct seq *s, struct err *err);
+/* Nobody else writes, as far as the list said in time. */
+bool seq_alone(struct seq *s);
+/* A commit failed: look before the next one. */
+void seq_suspect(struct seq *s);
+/* Signs of life, waiting readers, building anew; returns when it wants to run again, -1: not. */
+int64_t seq_peers_step(struct seq *s);
+/* False while groups must wait. */
+bool seq_may_write(const struct seq *s);
+/* Answers readers that wait, after an exact look or with the status. */
+void seq_readers_answer(struct seq *s, struct mpsc_node *first, enum status st,
+                        const struct err *err);
+struct mpsc_node *seq_readers_take(struct seq *s);
+/* Leaves the list. */
+void seq_leave(struct seq *s);
 
 #endif

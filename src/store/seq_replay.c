@@ -1,7 +1,10 @@
 /* store/seq_replay.c - what a start does: heads take the packs they have not folded, then the log above the mark is played
- * again, each record as its operation applied it. Stamps make repeating harmless. */
+ * again, each record as its operation applied it. Stamps make repeating harmless. Rows of other servers are played in the
+ * same way. A head whose row was written by a drain after the record's row has the record in it already. */
 #include "store/seq_int.h"
 
+#include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -89,7 +92,9 @@ struct replay {
     struct arena *arena;
     struct batch_reader reader;
     struct mkey **keys; /* of reader.strings, looked up when used */
-    int64_t epoch, seq;
+    int64_t epoch, seq, drain;
+    bool covered; /* its points are in packs */
+    bool foreign; /* of another server, while this one runs */
 };
 
 static enum status key_at(struct replay *r, uint32_t string, struct mkey **out, struct err *err)
@@ -129,11 +134,13 @@ static enum status play_points(struct replay *r, struct batch_record *rec, struc
 
     while (!st && batch_next_point(&r->reader, rec, &at, &string, &tp.p)) {
         st = key_at(r, string, &key, err);
-        if (!st) st = series_reserve(r->s->series, rec->owner, 1, &tail, err);
-        if (st) break;
-        tp.key = key->id;
-        series_append(r->s->series, tail, &tp, 1);
-        if (h) {
+        if (!st && !r->covered) {
+            st = series_reserve(r->s->series, rec->owner, 1, &tail, err);
+            if (st) break;
+            tp.key = key->id;
+            series_append(r->s->series, tail, &tp, 1);
+        }
+        if (!st && h && h->ver <= r->drain) {
             st = head_reserve(r->s->heads, h, &h->metrics, 1, 0, err);
             if (st) break;
             heads_lock_write(r->s->heads);
@@ -243,6 +250,7 @@ static enum status play_lifecycle(struct replay *r, struct batch_record *rec, st
         }
     }
     heads_unlock(r->s->heads);
+    if (!only) heads_touch_all(r->s->heads);
     return OK;
 }
 
@@ -255,7 +263,9 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     case BATCH_OWNER_POINTS: return play_points(r, rec, NULL, err);
     case BATCH_EXPERIMENT_LIFECYCLE: return play_lifecycle(r, rec, NULL, err);
     case BATCH_RUN_CREATED:
-    case BATCH_LINKS: return OK; /* their rows came with the group */
+    case BATCH_LINKS:
+        heads_touch(r->s->heads, rec->owner); /* their rows came with the group */
+        return OK;
     case BATCH_POINTS:
     case BATCH_PARAMS:
     case BATCH_TAGS:
@@ -264,6 +274,9 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     case BATCH_LIFECYCLE: break;
     }
     st = heads_load_uid(r->s->heads, r->s->writer, rec->owner, &h, err);
+    if (st == ST_NOT_FOUND && r->foreign) {
+        return OK; /* gone since */
+    }
     if (st == ST_NOT_FOUND) {
         return err_set(err, ST_CORRUPT, "batch %lld names run %lld, which has no row",
                        (long long)r->seq, (long long)rec->owner);
@@ -294,6 +307,7 @@ static enum status play_batch(struct replay *r, const struct q_batch_after_row *
     arena_reset(r->arena);
     r->epoch = row->epoch;
     r->seq = row->seq;
+    r->drain = row->drain;
     st = batch_open(&r->reader, r->arena, row->body, row->seq, row->epoch, row->part, row->n, err);
     if (st) return st;
     r->keys = ARENA_ARRAY(r->arena, struct mkey *, r->reader.strings_n + 1);
@@ -305,8 +319,9 @@ static enum status play_batch(struct replay *r, const struct q_batch_after_row *
     }
     if (st != ST_END) return st;
     r->s->last_seq = row->seq;
+    r->s->tag = row->tag;
     r->s->log_bytes += row->body.n;
-    r->s->log_since_ms = 0;
+    if (r->s->log_since_ms < 0) r->s->log_since_ms = r->foreign ? clock_mono_ms() : 0;
     return OK;
 }
 
@@ -330,7 +345,8 @@ static enum status play_log(struct seq *s, struct err *err)
         sql_close(q);
         if (st == ST_END) st = OK;
         played += rows;
-        if (!st && series_bytes(s->series) > series_max_bytes(s->series) / 2) {
+        if (!st && !s->peers.snapshot &&
+            series_bytes(s->series) > series_max_bytes(s->series) / 2) {
             st = seq_drain_now(s, false, err);
         }
     } while (!st && rows == PAGE);
@@ -358,9 +374,116 @@ enum status seq_replay(struct seq *s, struct err *err)
     s->folded = part.folded;
     s->last_uid = uid.uid;
     s->last_seq = part.mark;
+    s->tag = 0;
+    s->replay_tip = part.tip;
+    if (!s->peers.on) s->fence = part.fence;
     if (s->folded < s->drain) {
         st = fold_packs(s, err);
     }
     if (!st) st = play_log(s, err);
+    s->replay_tip = 0;
+    if (!st && s->last_seq == part.mark)
+        s->tag = part.tag; /* of the last row, which is deleted or covered */
+    if (!st && part.tip > s->last_seq) {
+        st = err_set(err, ST_CORRUPT, "the log ends at %lld, not at %lld", (long long)s->last_seq,
+                     (long long)part.tip);
+    }
+    return st;
+}
+
+/* ---- rows of other servers -------------------------------------------------------------------------------------------------- */
+
+/* Another server has drained all that this one has played. */
+static void drained_elsewhere(struct seq *s, const struct q_batch_catch_up_row *row)
+{
+    series_drained(s->series);
+    heads_drained_elsewhere(s->heads, row->drain, row->folded);
+    s->drain = row->drain;
+    s->folded = row->folded;
+    s->mark = row->mark;
+    s->log_bytes = 0;
+    s->log_since_ms = -1;
+}
+
+static enum status broken(struct seq *s, const char *why, struct err *err)
+{
+    enum status st = err_set(err, ST_UNAVAILABLE, "the server reads its store anew");
+
+    LOG_WARN("store", "the log does not go on behind row %lld: %s", (long long)s->last_seq, why);
+    if (err) err->retry_after_s = 1;
+    s->peers.lost = true;
+    return st;
+}
+
+static enum status play_foreign(struct replay *r, const struct q_batch_catch_up_row *row,
+                                struct err *err)
+{
+    struct seq *s = r->s;
+    struct q_batch_after_row as = { .seq = row->seq,
+                                    .epoch = row->epoch,
+                                    .part = row->part,
+                                    .n = row->n,
+                                    .drain = row->row_drain,
+                                    .tag = row->tag,
+                                    .body = row->body };
+    size_t room = (size_t)row->n * 2 * sizeof(struct tail_point);
+    enum status st;
+
+    if (row->seq != s->last_seq + 1 || row->prev != s->tag) {
+        return broken(s, row->seq == s->last_seq + 1 ? "another history" : "rows are gone", err);
+    }
+    if (row->seq > row->mark && row->drain > s->drain) drained_elsewhere(s, row);
+    r->covered = row->seq <= row->mark;
+    if (!r->covered && series_bytes(s->series) + room > series_max_bytes(s->series)) {
+        st = err_set(err, ST_UNAVAILABLE, "metric points of other servers wait to be written");
+        if (err) err->retry_after_s = 1;
+        return st; /* before anything of the row is played */
+    }
+    st = play_batch(r, &as, err);
+    FAILPOINT("seq.postgres.played");
+    return st ? broken(s, "a row cannot be played", err) : OK;
+}
+
+static enum status catch_up_page(struct replay *r, size_t *rows, struct err *err)
+{
+    struct seq *s = r->s;
+    struct q_batch_catch_up_row row = { 0 };
+    struct sql_stmt *q = NULL;
+    enum status st = q_batch_catch_up_open(s->writer, &q, PART, s->last_seq, PAGE, err);
+
+    *rows = 0;
+    while (!st && (st = q_batch_catch_up_next(q, &row, err)) == OK) {
+        if (row.seq_null) {
+            if (row.tip != s->last_seq || row.tip_tag != s->tag) {
+                st = broken(s, "it ends elsewhere", err);
+            }
+            break;
+        }
+        st = play_foreign(r, &row, err);
+        (*rows)++;
+    }
+    sql_close(q);
+    if (st == ST_END) st = OK;
+    if (!st && row.drain > s->drain && s->last_seq >= row.mark) drained_elsewhere(s, &row);
+    return st;
+}
+
+enum status seq_catch_up(struct seq *s, struct err *err)
+{
+    struct replay r = { .s = s, .arena = arena_new(REPLAY_ARENA_MAX), .foreign = true };
+    size_t rows, played = 0;
+    enum status st = r.arena ? OK : err_nomem(err);
+
+    do {
+        rows = 0;
+        if (!st) st = catch_up_page(&r, &rows, err);
+        played += rows;
+    } while (!st && rows == PAGE);
+    arena_free(r.arena);
+    if (played > 0) {
+        s->peers.refresh = true;
+        atomic_fetch_add_explicit(&s->peers.foreign, played, memory_order_relaxed);
+        if (s->opt.changed) s->opt.changed(s->opt.changed_ctx);
+    }
     return st;
 }

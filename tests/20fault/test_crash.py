@@ -22,6 +22,9 @@ STEPS = 60
 # Points that this workload cannot pass, each with the test that does.
 ELSEWHERE = {
     "seq.checkpoint.passive": "test_seq_crash.c, with a smaller limit on the log",
+    "seq.postgres.turn_locked": "test_replicas.py, beside another server",
+    "seq.postgres.reaped": "test_replicas.py",
+    "seq.postgres.played": "test_replicas.py",
 }
 # Points that are passed once nobody has written for a while.
 IDLE = {"seq.checkpoint.truncated", "store.sqlite.checkpoint.before", "store.sqlite.checkpoint.after"}

@@ -755,7 +755,8 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
     struct str *keys;
     struct point *p;
     size_t n, runs = 0, found = 0;
-    enum status st = OK;
+    enum status st = seq_read_begin(core->seq, err);
+    bool reading = st == OK;
 
     core_view(core, a, &v);
     for (size_t i = 0; i < m->drawn_n && !st; i++) {
@@ -776,6 +777,7 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
         st = owner_metric_history(&v, OWNER, keys[i], &p, &k, err);
         if (!st) put_points_text(out, key, p, k);
     }
+    if (reading) seq_read_end(core->seq);
     arena_free(a);
     return st;
 }

@@ -548,7 +548,10 @@ static void find_place(struct read_job *job, struct view *v)
     struct put_call *p = CONTAINER_OF(job, struct put_call, where);
     struct run_view r;
 
-    if (p->run_id.p) {
+    p->st = job->st;
+    if (p->st) {
+        p->err = job->err;
+    } else if (p->run_id.p) {
         p->st = run_get(v, p->run_id, &r, &p->err);
         p->st = p->st
                     ? p->st
@@ -654,6 +657,10 @@ static void find_deleted(struct read_job *job, struct view *v)
     struct delete_call *d = CONTAINER_OF(job, struct delete_call, where);
 
     d->st = artifact_proxy_place(v, call_capture(d->call, "path"), &d->op.place, &d->err);
+    if (job->st) {
+        d->st = job->st;
+        d->err = job->err;
+    }
     if (!d->st) {
         d->op.op.done = delete_done;
         d->op.op.user = d;

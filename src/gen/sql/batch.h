@@ -8,13 +8,16 @@ struct sql_conn;
 struct sql_stmt;
 
 enum status q_batch_insert(struct sql_conn *q_conn, int64_t seq, int64_t epoch, int64_t part,
-                           int64_t n, struct str body, struct err *q_err) ATTR_CHECK;
+                           int64_t n, struct str body, int64_t drain, int64_t prev, int64_t tag,
+                           int64_t fence, struct err *q_err) ATTR_CHECK;
 
 struct q_batch_after_row {
     int64_t seq;
     int64_t epoch;
     int64_t part;
     int64_t n;
+    int64_t drain;
+    int64_t tag;
     struct str body;
 };
 enum status q_batch_after_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t seq,
@@ -22,11 +25,11 @@ enum status q_batch_after_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt
 enum status q_batch_after_next(struct sql_stmt *q_stmt, struct q_batch_after_row *q_row,
                                struct err *q_err) ATTR_CHECK;
 
-struct q_batch_last_row {
-    int64_t seq;
+struct q_batch_tag_row {
+    int64_t tag;
 };
-enum status q_batch_last(struct sql_conn *q_conn, struct arena *q_arena,
-                         struct q_batch_last_row *q_row, struct err *q_err) ATTR_CHECK;
+enum status q_batch_tag(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                        struct q_batch_tag_row *q_row, struct err *q_err) ATTR_CHECK;
 
 enum status q_batch_drop_covered(struct sql_conn *q_conn, int64_t mark,
                                  struct err *q_err) ATTR_CHECK;
@@ -36,13 +39,17 @@ struct q_part_get_row {
     int64_t drain;
     int64_t folded;
     int64_t epoch;
+    int64_t fence;
+    int64_t tip;
+    int64_t tag;
+    int64_t owner;
 };
 enum status q_part_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t part,
                        struct q_part_get_row *q_row, struct err *q_err) ATTR_CHECK;
 
 enum status q_part_advance(struct sql_conn *q_conn, int64_t part, int64_t drain_before,
-                           int64_t mark, int64_t drain, int64_t folded, int64_t *q_n,
-                           struct err *q_err) ATTR_CHECK;
+                           int64_t mark, int64_t drain, int64_t folded, int64_t fence, int64_t tip,
+                           int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
 enum status q_pack_insert(struct sql_conn *q_conn, int64_t owner, int64_t w0, int64_t n,
                           struct str body, struct err *q_err) ATTR_CHECK;

@@ -9,6 +9,7 @@
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
 #include "gen/sql/logged_model.inc.h"
+#include "gen/sql/peer.inc.h"
 #include "gen/sql/run.inc.h"
 #include "gen/sql/series.inc.h"
 #include "gen/sql/token.inc.h"
@@ -21,6 +22,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },
     { area_logged_model, ARRAY_N(area_logged_model) },
+    { area_peer, ARRAY_N(area_peer) },
     { area_run, ARRAY_N(area_run) },
     { area_series, ARRAY_N(area_series) },
     { area_token, ARRAY_N(area_token) },

@@ -135,6 +135,14 @@ enum status sql_migrate(struct sql_conn *c, enum sql_schema_mode mode, struct er
     if (st) return st;
     if (version > sql_schema_newest()) return refuse_newer(version, err);
     if (version == sql_schema_newest()) return OK;
+    if (c->beside) {
+        st = err_set(err, ST_CONFLICT,
+                     "the store has schema version %" PRId64 ", this program needs %" PRId64
+                     ", and other servers use it",
+                     version, sql_schema_newest());
+        err_hint(err, "stop all servers of this database, then start those of one release");
+        return st;
+    }
     if (version == 0) {
         st = refuse_mlflow(c, err);
         if (st) return st;

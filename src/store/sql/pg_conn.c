@@ -17,11 +17,14 @@
 enum {
     ANSWER_SLACK_MS = 5000,   /* after the server should have given up */
     OPEN_LOCK_WAIT_MS = 1500, /* a killed owner's session may need a moment to end */
+    SHARED_IDLE_TX_MS = 5000, /* who stands still inside a transaction gives its locks up */
+    SHARED_LOCK_MS = 8000,    /* longer than that */
     RETRY_MIN_MS = 50,
     RETRY_MAX_MS = 1000,
 };
 /* Advisory lock of one database: "cairn" in ASCII. */
-#define OWNER_LOCK "426836062830"
+#define OWNER_LOCK        "426836062830"
+#define OWNER_LOCK_NUMBER 426836062830
 
 /* ---- errors --------------------------------------------------------------------------------------------------------- */
 
@@ -39,6 +42,7 @@ void pg_drop(struct pg_conn *c)
     c->fresh_n = 0;
     c->pending = 0;
     c->pending_bytes = 0;
+    c->marked = false;
 }
 
 /* First line of what libpq says. */
@@ -398,6 +402,7 @@ static enum status check_server(struct pg_conn *c, struct err *err)
 static enum status set_up(struct pg_conn *c, struct err *err)
 {
     const struct sql_db *db = c->base.db;
+    bool turns = db->shared && c->base.role == SQL_WRITER;
     PGresult *r;
     char text[640];
     enum status st = check_server(c, err);
@@ -412,7 +417,9 @@ static enum status set_up(struct pg_conn *c, struct err *err)
         "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = %s;"
         "SELECT set_config('synchronous_commit', 'on', false)"
         " WHERE current_setting('synchronous_commit') IN ('off', 'local')",
-        db->statement_ms, db->busy_ms, db->statement_ms, c->base.role == SQL_READER ? "on" : "off");
+        db->statement_ms, turns ? MAX_OF(db->busy_ms, (int64_t)SHARED_LOCK_MS) : db->busy_ms,
+        turns ? MIN_OF(db->statement_ms, (int64_t)SHARED_IDLE_TX_MS) : db->statement_ms,
+        c->base.role == SQL_READER ? "on" : "off");
     r = pq.PQexec(c->h, text);
     if (pq.PQresultStatus(r) != PGRES_TUPLES_OK) st = pg_error(c, "session", r, err);
     pq.PQclear(r);
@@ -423,6 +430,7 @@ static enum status set_up(struct pg_conn *c, struct err *err)
 }
 
 static const unsigned char bool_out[] = { SQL_INT };
+static const unsigned char two_ints[] = { SQL_INT, SQL_INT };
 static const unsigned char text_out[] = { SQL_TEXT };
 static const struct sql_query try_lock = {
     .name = "owner_lock",
@@ -431,16 +439,38 @@ static const struct sql_query try_lock = {
     .out = bool_out,
     .out_n = 1,
 };
-#define HELD_LOCK                                                                                  \
+/* The same beside others: nobody has it alone, and no other session has our own lock. */
+static const struct sql_query try_shared = {
+    .name = "shared_lock",
+    .text = { "",
+              "SELECT pg_try_advisory_lock_shared(" OWNER_LOCK ") AND pg_try_advisory_lock($1)" },
+    .kind = SQL_ONE,
+    .in = bool_out,
+    .in_n = 1,
+    .out = bool_out,
+    .out_n = 1,
+};
+static const struct sql_query let_others_in = {
+    .name = "share_lock",
+    .text = { "", "SELECT pg_try_advisory_lock_shared(" OWNER_LOCK
+                  "), pg_advisory_unlock(" OWNER_LOCK "), pg_try_advisory_lock($1)" },
+    .kind = SQL_ONE,
+    .in = bool_out,
+    .in_n = 1,
+    .out = bool_out,
+    .out_n = 1,
+};
+#define HELD_LOCK(key)                                                                             \
     "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"                                     \
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"           \
     " AND ((CAST(CAST(l.classid AS text) AS bigint) << 32)"                                        \
-    " | CAST(CAST(l.objid AS text) AS bigint)) = " OWNER_LOCK
+    " | CAST(CAST(l.objid AS text) AS bigint)) = " key
 static const struct sql_query lock_holder = {
     .name = "owner_lock_holder",
     .text = { "",
               "SELECT a.application_name || ', process ' || a.pid || coalesce(' from ' || host(a.client_addr), '')"
-              " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE " HELD_LOCK },
+              " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE " HELD_LOCK(
+                  OWNER_LOCK) },
     .kind = SQL_ONE,
     .out = text_out,
     .out_n = 1,
@@ -449,10 +479,11 @@ static const struct sql_query lock_holder = {
 static const struct sql_query end_former = {
     .name = "end_former_session",
     .text = { "",
-              "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.pid = $1 AND " HELD_LOCK },
+              "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.pid = $1 AND " HELD_LOCK(
+                  "$2") },
     .kind = SQL_ONE,
-    .in = bool_out,
-    .in_n = 1,
+    .in = two_ints,
+    .in_n = 2,
     .out = bool_out,
     .out_n = 1,
 };
@@ -474,22 +505,53 @@ static enum status refuse_second(struct pg_conn *c, struct err *err)
     return st;
 }
 
-/* The session of the writer owns the database: whoever writes holds this lock. */
-static enum status take_lock(struct pg_conn *c, bool *taken, struct err *err)
+static enum status try_one(struct pg_conn *c, const struct sql_query *q, const struct sql_value *in,
+                           bool *taken, struct err *err)
 {
-    struct sql_value in[1] = { { .i = c->former_pid } };
     PGresult *r = NULL;
-    enum status st = pg_send(c, &try_lock, NULL, err);
+    enum status st = pg_send(c, q, in, err);
 
-    if (!st) st = pg_sync(c, try_lock.name, &r, err);
+    if (!st) st = pg_sync(c, q->name, &r, err);
     *taken = !st && pq.PQntuples(r) == 1 && pq.PQgetvalue(r, 0, 0)[0];
     pq.PQclear(r);
+    return st;
+}
+
+/* The session of the writer owns the database: whoever writes holds this lock, or shares it and has one of its own. */
+static enum status take_lock(struct pg_conn *c, bool *taken, struct err *err)
+{
+    const struct pg_db *db = CONTAINER_OF(c->base.db, struct pg_db, base);
+    struct sql_value in[2] = { { .i = c->former_pid }, { .i = OWNER_LOCK_NUMBER } };
+    struct sql_value own[1] = { { .i = db->key } };
+    enum status st = OK;
+
+    *taken = false;
+    c->base.beside = false;
+    if (!db->base.shared || db->opening) st = try_one(c, &try_lock, NULL, taken, err);
+    if (!st && !*taken && db->base.shared) {
+        in[1].i = db->key;
+        st = try_one(c, &try_shared, own, taken, err);
+        c->base.beside = *taken;
+    }
     if (*taken) {
         c->former_pid = pq.PQbackendPID(c->h);
     } else if (!st && c->former_pid) {
         st = pg_send(c, &end_former, in, err);
         if (!st) st = pg_sync(c, end_former.name, NULL, err);
     }
+    return st;
+}
+
+enum status pg_let_others_in(struct pg_conn *c, struct err *err)
+{
+    struct pg_db *db = CONTAINER_OF(c->base.db, struct pg_db, base);
+    struct sql_value own[1] = { { .i = db->key } };
+    bool taken = true;
+    enum status st = OK;
+
+    if (!c->base.beside && !db->no_lock) st = try_one(c, &let_others_in, own, &taken, err);
+    db->opening = false;
+    if (!st && !taken) st = err_set(err, ST_INTERNAL, "the lock of the database cannot be shared");
     return st;
 }
 

@@ -75,6 +75,9 @@ struct pg_db {
     char *uri;
     char *app; /* application_name: "cairn" and the owner's text */
     bool no_lock;
+    int64_t
+        key; /* of the advisory lock and the commit mark of this process, when others share the database */
+    bool opening; /* until the schema is right the database is had alone, where that is possible */
     struct pg_conn
         *kept; /* the writer's session between writers: it holds the lock of the database */
 };
@@ -95,11 +98,14 @@ struct pg_conn {
     unsigned pending;     /* statements whose answers were not read */
     size_t pending_bytes; /* sent with them */
     int former_pid;       /* of the last session that held the lock of the database */
+    bool marked;          /* shared: the row of commit_mark was made */
 };
 
 /* Connects, sets the session up and, for a writer, takes the lock of the database. Retries for at most wait_ms while the
  * server is away or starting. */
 enum status pg_connect(struct pg_conn *c, int64_t wait_ms, struct err *err) ATTR_CHECK;
+/* The end of opening a store that others may share. */
+enum status pg_let_others_in(struct pg_conn *c, struct err *err) ATTR_CHECK;
 /* Reconnects if the connection is lost or its server has closed it. Outside transactions. */
 enum status pg_ensure(struct pg_conn *c, struct err *err) ATTR_CHECK;
 /* Closes the connection: everything prepared or pending on it is forgotten. */

@@ -1,8 +1,9 @@
 /* store/sql/postgres.c - the PostgreSQL engine: the slots of struct sql_ops over pg_conn.c.
  *
  * The writer's session holds an advisory lock of the database, so whoever commits owns the store; after a lost
- * connection the new session gets that lock only when the old one has ended. Every commit also writes a number of its
- * own into commit_mark: when the connection breaks during COMMIT, the new session reads the mark and knows the outcome
+ * connection the new session gets that lock only when the old one has ended. Where servers share the database they
+ * share that lock, and each has one of its own in the same way. Every commit also writes a number of its
+ * own into its row of commit_mark: when the connection breaks during COMMIT, the new session reads the mark and knows the outcome
  * exactly, also after a crash or a failover of the database (where transaction ids may be given out again). */
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -30,19 +31,40 @@ static struct pg_conn *conn_of(struct sql_conn *c)
 /* ---- queries of our own ---------------------------------------------------------------------------------------------- */
 
 static const unsigned char int_type[] = { SQL_INT };
+static const unsigned char two_ints[] = { SQL_INT, SQL_INT };
 static const unsigned char text_type[] = { SQL_TEXT };
 static const struct sql_query mark_set = {
     .name = "commit_mark_set",
-    .text = { "", "UPDATE commit_mark SET mark = $1 WHERE id = 0" },
+    .text = { "", "UPDATE commit_mark SET mark = $1 WHERE id = $2" },
+    .kind = SQL_EXEC,
+    .in = two_ints,
+    .in_n = 2,
+    .cached = true,
+};
+/* The rows of processes that are gone go with it: each live one holds the lock of its number. */
+static const struct sql_query mark_clean = {
+    .name = "commit_mark_clean",
+    .text = { "",
+              "DELETE FROM commit_mark WHERE id NOT IN (0, $1) AND id NOT IN"
+              " (SELECT (CAST(CAST(classid AS text) AS bigint) << 32) | CAST(CAST(objid AS text) AS bigint)"
+              " FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1)" },
     .kind = SQL_EXEC,
     .in = int_type,
     .in_n = 1,
-    .cached = true,
+};
+static const struct sql_query mark_make = {
+    .name = "commit_mark_make",
+    .text = { "", "INSERT INTO commit_mark (id, mark) VALUES ($1, 0) ON CONFLICT (id) DO NOTHING" },
+    .kind = SQL_EXEC,
+    .in = int_type,
+    .in_n = 1,
 };
 static const struct sql_query mark_get = {
     .name = "commit_mark_get",
-    .text = { "", "SELECT mark FROM commit_mark WHERE id = 0" },
+    .text = { "", "SELECT coalesce(max(mark), -1) FROM commit_mark WHERE id = $1" },
     .kind = SQL_ONE,
+    .in = int_type,
+    .in_n = 1,
     .out = int_type,
     .out_n = 1,
 };
@@ -309,9 +331,16 @@ static enum status pg_table_exists(struct sql_conn *base, const char *name, bool
 
 /* ---- transactions ------------------------------------------------------------------------------------------------------- */
 
+/* Whose row of commit_mark is ours: 0 when no other process writes. */
+static int64_t mark_id(const struct pg_conn *c)
+{
+    return c->base.db->shared ? CONTAINER_OF(c->base.db, struct pg_db, base)->key : 0;
+}
+
 static enum status pg_begin(struct sql_conn *base, enum sql_tx tx, struct err *err)
 {
     struct pg_conn *c = conn_of(base);
+    struct sql_value own[1] = { { .i = mark_id(c) } };
     enum status st = pg_ensure(c, err);
 
     if (st) return st;
@@ -319,6 +348,10 @@ static enum status pg_begin(struct sql_conn *base, enum sql_tx tx, struct err *e
         st = pg_send_text(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
     } else {
         st = pg_send_text(c, "BEGIN", err);
+    }
+    if (!st && tx == TX_WRITE && own[0].i && !c->marked) {
+        st = pg_send(c, &mark_make, own, err);
+        c->marked = true;
     }
     if (!st && tx == TX_EXCLUSIVE) {
         st = pg_send_text(c, MIGRATE_LOCK, err);
@@ -335,6 +368,7 @@ static void pg_rollback(struct sql_conn *base)
     enum status st;
 
     if (!c->h) return; /* the server undoes what a lost session did */
+    c->marked = false; /* perhaps by this transaction */
     if (c->pending)
         IGNORE_STATUS(
             pg_sync(c, "rollback", NULL, &ignored)); /* an error would skip what follows */
@@ -347,6 +381,7 @@ static void pg_rollback(struct sql_conn *base)
  * whether it committed. */
 static enum status resolve(struct pg_conn *c, int64_t mark, struct err *err)
 {
+    struct sql_value own[1] = { { .i = mark_id(c) } };
     struct err why = ERR_INIT;
     int64_t found = 0;
     enum status st;
@@ -355,9 +390,10 @@ static enum status resolve(struct pg_conn *c, int64_t mark, struct err *err)
     for (int i = 0; i < 3;
          i++) { /* each bounded by connect_ms; a new connection may break as well */
         st = pg_connect(c, c->base.db->connect_ms, &why);
-        if (!st) st = ask_int(c, &mark_get, NULL, &found, &why);
+        if (!st) st = ask_int(c, &mark_get, own, &found, &why);
         if (!st || st == ST_CONFLICT) break;
     }
+    if (!st && found < 0) st = err_set(&why, ST_NOT_FOUND, "its mark is gone");
     if (st) {
         c->base.unknown = true;
         LOG_ERROR("postgres", "the outcome of a commit is unknown: %s", why.message);
@@ -372,7 +408,7 @@ static enum status pg_commit(struct sql_conn *base, struct err *err)
 {
     struct pg_conn *c = conn_of(base);
     int64_t mark = (int64_t)(rand_u64() >> 1);
-    struct sql_value in[1] = { { .i = mark } };
+    struct sql_value in[2] = { { .i = mark }, { .i = mark_id(c) } };
     bool marked = base->tx == TX_WRITE;
     PGresult *r = NULL;
     enum status st = OK;
@@ -541,6 +577,15 @@ static void pg_disconnect(struct sql_conn *base)
     }
 }
 
+static enum status pg_share(struct sql_conn *base, struct err *err)
+{
+    struct pg_conn *c = conn_of(base);
+    struct sql_value own[1] = { { .i = mark_id(c) } };
+    enum status st = pg_let_others_in(c, err);
+
+    return st ? st : pg_exec(base, &mark_clean, own, NULL, err);
+}
+
 static void pg_close_db(struct sql_db *base)
 {
     struct pg_db *db = CONTAINER_OF(base, struct pg_db, base);
@@ -585,6 +630,8 @@ static enum status pg_open(struct sql_db **out, const struct sql_options *opt, s
     if (!db) return err_nomem(err);
     snprintf(app, sizeof(app), "cairn%s%s", opt->owner ? " " : "", opt->owner ? opt->owner : "");
     db->no_lock = opt->no_lock;
+    db->base.shared = db->opening = opt->shared;
+    db->key = (int64_t)(rand_u64() >> 1) | 1;
     db->uri = plain_uri(opt->location);
     db->app = mem_strdup(app);
     if (!db->uri || !db->app) {
@@ -602,6 +649,7 @@ const struct sql_ops sql_postgres_ops = {
     .close_db = pg_close_db,
     .connect = pg_open_conn,
     .disconnect = pg_disconnect,
+    .share = pg_share,
     .begin = pg_begin,
     .commit = pg_commit,
     .rollback = pg_rollback,

@@ -2,6 +2,7 @@
 #include "store/sql/sql.h"
 #include "base/mem.h"
 #include "store/sql/sql_int.h"
+#include <stdio.h>
 
 /* In the order in which they are asked; SQLite takes every other location. Indexed by enum sql_engine elsewhere. */
 static const struct {
@@ -102,8 +103,10 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt, struct 
     db->busy_ms = opt->busy_ms ? opt->busy_ms : 5000;
     db->connect_ms = opt->connect_ms ? opt->connect_ms : 10000;
     db->statement_ms = opt->statement_ms ? opt->statement_ms : 60000;
+    snprintf(db->owner, sizeof(db->owner), "%s", opt->owner ? opt->owner : "");
     st = sql_connect(&c, db, SQL_WRITER, err);
     if (!st && opt->schema != SQL_SCHEMA_IGNORE) st = sql_migrate(c, opt->schema, err);
+    if (!st && db->shared) st = db->ops->share(c, err);
     sql_disconnect(c);
     if (st) {
         sql_close_db(db);
@@ -121,6 +124,16 @@ void sql_close_db(struct sql_db *db)
 enum sql_engine sql_db_engine(const struct sql_db *db)
 {
     return db->engine;
+}
+
+bool sql_db_shared(const struct sql_db *db)
+{
+    return db->shared;
+}
+
+const char *sql_db_owner(const struct sql_db *db)
+{
+    return db->owner;
 }
 
 enum sql_engine sql_conn_engine(const struct sql_conn *c)

@@ -45,6 +45,9 @@ struct sql_options {
         owner; /* one line others read when they find the store taken, e.g. the server's address; or NULL */
     const char *vfs; /* SQLite: name of a registered sqlite3_vfs; NULL = the system's */
     bool no_lock;    /* SQLite: take no lock file (the simulator, whose VFS is the only user) */
+    /* PostgreSQL: other processes that say the same may have the store open too (store/seq.h keeps them coherent). A
+     * schema that must be upgraded first needs the store alone. */
+    bool shared;
     enum sql_schema_mode schema;
     int64_t busy_ms; /* wait for a lock of another connection; 0 = 5,000 */
     int64_t
@@ -64,6 +67,10 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt,
                      struct err *err) ATTR_CHECK;
 void sql_close_db(struct sql_db *db); /* NULL-safe; after every connection is gone */
 enum sql_engine sql_db_engine(const struct sql_db *db);
+/* Other servers may use the store too: PostgreSQL, opened with `shared`. */
+bool sql_db_shared(const struct sql_db *db);
+/* The owner's text of sql_options, "" when there was none. */
+const char *sql_db_owner(const struct sql_db *db);
 const char *sql_engine_name(enum sql_engine engine); /* "sqlite", "postgres" */
 
 /* SQL_WRITER: ST_INVALID_STATE while another writer of this db exists. A reader refuses writing statements. */

@@ -22,6 +22,9 @@ struct sql_ops {
                            struct err *err);
     void (*disconnect)(struct sql_conn *c); /* the transaction is over */
 
+    /* The store is open and of the right schema: lets other processes in that share it. */
+    enum status (*share)(struct sql_conn *c, struct err *err);
+
     /* TX_EXCLUSIVE is TX_WRITE that also keeps every other process out that begins one. */
     enum status (*begin)(struct sql_conn *c, enum sql_tx tx, struct err *err);
     /* The transaction is over whatever this returns; sets c->unknown. */
@@ -56,6 +59,8 @@ struct sql_db {
     const struct sql_ops *ops;
     enum sql_engine engine;
     int64_t busy_ms, connect_ms, statement_ms;
+    bool shared;
+    char owner[64];
     atomic_bool has_writer; /* relaxed: only keeps a second sql_connect() out */
 };
 
@@ -67,6 +72,7 @@ struct sql_conn {
     int depth;    /* savepoints */
     bool failed;  /* an error inside the transaction: only undoing is possible */
     bool unknown; /* the outcome of the last commit */
+    bool beside;  /* other processes have the store open: its schema cannot be changed */
 };
 
 struct sql_stmt {

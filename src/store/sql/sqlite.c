@@ -988,6 +988,14 @@ out:
     return OK;
 }
 
+/* One process has the store, always. */
+static enum status sqlite_share(struct sql_conn *c, struct err *err)
+{
+    (void)c;
+    (void)err;
+    return OK;
+}
+
 const struct sql_ops sql_sqlite_ops = {
     .name = "sqlite",
     .accepts = sqlite_accepts,
@@ -995,6 +1003,7 @@ const struct sql_ops sql_sqlite_ops = {
     .close_db = sqlite_close_db,
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
+    .share = sqlite_share,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,

@@ -1,30 +1,47 @@
 -- batch.sql - the log, packs, the watermark, key names and counters: what the sequencer and the series live on.
 
+-- One row of the log. On PostgreSQL it goes in only behind the row that the writer knows as the last, and under the fence
+-- that it knows: otherwise seq is NULL, which fails the transaction (ST_INVALID).
+
 -- name: batch_insert :exec
--- in: seq int, epoch int, part int, n int, body blob
-INSERT INTO batch (seq, epoch, part, n, body) VALUES ($1, $2, $3, $4, $5);
+-- in: seq int, epoch int, part int, n int, body blob, drain int, prev int, tag int, fence int
+-- engine: sqlite
+INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $9 >= 0;
+-- engine: postgres
+WITH last AS (UPDATE part SET tip = $1, tag = $8
+              WHERE part = $3 AND tip = $1 - 1 AND tag = $7 AND fence = $9 RETURNING tip)
+INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag)
+VALUES ((SELECT tip FROM last), $2, $3, $4, $5, $6, $7, $8);
 
 -- name: batch_after :many
 -- in: seq int, max int
--- out: seq int, epoch int, part int, n int, body blob
-SELECT seq, epoch, part, n, body FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2;
+-- out: seq int, epoch int, part int, n int, drain int, tag int, body blob
+SELECT seq, epoch, part, n, drain, tag, body FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2;
 
--- name: batch_last :one
--- out: seq int
-SELECT COALESCE(MAX(seq), 0) FROM batch;
+-- name: batch_tag :one
+-- in: seq int
+-- out: tag int
+SELECT tag FROM batch WHERE seq = $1;
 
 -- name: batch_drop_covered :exec
 -- in: mark int
+-- engine: sqlite
 DELETE FROM batch WHERE seq <= $1;
+-- engine: postgres
+DELETE FROM batch WHERE seq <= LEAST($1, (SELECT MIN(pos) FROM server));
 
 -- name: part_get :one
 -- in: part int
--- out: mark int, drain int, folded int, epoch int
-SELECT mark, drain, folded, epoch FROM part WHERE part = $1;
+-- out: mark int, drain int, folded int, epoch int, fence int, tip int, tag int, owner int
+SELECT mark, drain, folded, epoch, fence, tip, tag, owner FROM part WHERE part = $1;
 
 -- name: part_advance :execrows
--- in: part int, drain_before int, mark int, drain int, folded int
-UPDATE part SET mark = $3, drain = $4, folded = $5 WHERE part = $1 AND drain = $2;
+-- in: part int, drain_before int, mark int, drain int, folded int, fence int, tip int
+-- engine: sqlite
+UPDATE part SET mark = $3, drain = $4, folded = $5 WHERE part = $1 AND drain = $2 AND fence = $6 AND tip <= $7;
+-- engine: postgres
+UPDATE part SET mark = $3, drain = $4, folded = $5 WHERE part = $1 AND drain = $2 AND fence = $6 AND tip = $7;
 
 -- name: pack_insert :exec
 -- in: owner int, w0 int, n int, body blob
