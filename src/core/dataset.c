@@ -7,6 +7,7 @@
 #include "core/run.h"
 #include "gen/sql/queries.h"
 #include "store/heads.h"
+#include "store/series/batch.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
 
@@ -112,6 +113,12 @@ static enum status links_validate(struct write_op *op, struct group *g, struct e
                                  str_of(step, n), err);
     }
     l->run_uid = run;
+    if (!st) { /* a notice, for what was made from the run elsewhere */
+        uint32_t ordinal;
+
+        batch_record(group_batch(g));
+        st = batch_record_end(group_batch(g), BATCH_LINKS, run, &ordinal, err);
+    }
     return st;
 }
 
