@@ -2,7 +2,7 @@
  * grammar, orders, view types and page sizes, through all pages, while runs change. */
 #include "base/mem.h"
 #include "base/num.h"
-#include "core/search/column_eval.h"
+#include "core/search/column_values.h"
 #include "tap.h"
 
 #include <math.h>
@@ -300,10 +300,13 @@ static struct column *build(uint32_t segment, const struct column_want *w,
     return c;
 }
 
+static unsigned loads, load_fails_at; /* the number of calls; which of them fails */
+
 static enum status load(struct column_table *t, uint32_t segment, uint32_t column, struct err *err)
 {
     struct column_cell *cell = column_table_cell(t, segment, column);
 
+    if (++loads == load_fails_at) return err_set(err, ST_IO, "away");
     T_OK(err != NULL && t->ctx == &world);
     T_OK(cell->column == NULL && cell->zone.present_n > 0);
     cell->column = build(segment, &plan->wants[column], NULL, NULL);
@@ -682,4 +685,187 @@ TEST(columns_answer_as_rows_do)
 TEST(columns_answer_as_rows_do_while_runs_change)
 {
     compare_random(400, true);
+}
+
+/* ---- failures ---------------------------------------------------------------------------------------- */
+
+/* One search whose columns all have to be loaded. */
+static enum status search_loading(struct column_table *t, struct arena *arena, bool no_memory,
+                                  int64_t call)
+{
+    struct str order[] = { S_INIT("metrics.same"), S_INIT("params.p1 DESC") };
+    struct search_request in = { .entity = SEARCH_RUNS,
+                                 .filter = S("params.p3 LIKE 'adam%' OR best(metrics.loss) < 2"),
+                                 .order_by = order,
+                                 .order_by_n = 2,
+                                 .page.max = 70 };
+    struct column_source source = { t, VIEW_ALL, experiment_goal, source_datasets, &world };
+    struct answer a = { .st = OK };
+    struct searcher *s;
+
+    loads = 0;
+    load_fails_at = no_memory ? 0 : (unsigned)call;
+    a.st = searcher_new(&s, &in, arena, &a.err);
+    if (no_memory) mem_fail_after(call, false);
+    if (!a.st) a.st = column_plan_new(&plan, s, arena, &a.err);
+    call -= mem_call_n();
+    mem_fail_never();
+    if (a.st) return a.st;
+    for (uint32_t i = 0; i < (uint32_t)plan->n * world.segments_n; i++) {
+        struct column *c =
+            build(i % world.segments_n, &plan->wants[i / world.segments_n], NULL, NULL);
+
+        t->cells[i] = (struct column_cell){ .column = no_memory ? c : NULL };
+        if (c) t->cells[i].zone = *column_zone(c);
+        held[i] = no_memory ? c : NULL;
+        if (!no_memory) column_unref(c);
+    }
+    t->columns_n = (uint32_t)plan->n;
+    if (no_memory) mem_fail_after(call, false);
+    a.st = searcher_offer_columns(s, plan, &source, &a.err);
+    if (!a.st) a.st = searcher_end(s, &a.handles, &a.n, &a.token, &a.err);
+    mem_fail_never();
+    let_go(t);
+    return a.st;
+}
+
+static void sweep(bool no_memory, enum status want)
+{
+    static struct column_cell cells[WANTS_MAX * SEGMENTS_MAX];
+    struct column_table t = { .cells = cells, .load = load, .ctx = &world };
+    enum status st = want;
+    unsigned failed = 0;
+
+    builder = column_builder_new();
+    world.runs = mem_zalloc(RUNS_MAX, sizeof(*world.runs));
+    T_OK(builder && world.runs);
+    do {
+        draw_world();
+        world.goal = GOAL_MIN;
+    } while (world.segments_n < 3);
+    t.segments_n = world.segments_n;
+    t.rows = world.rows;
+    for (int64_t call = 1; st; call++) {
+        struct arena *arena = arena_new(64 << 20);
+
+        T_OK(arena != NULL);
+        memset(held, 0, sizeof(held));
+        st = search_loading(&t, arena, no_memory, call);
+        T_OK(st == OK || st == want);
+        failed += st != OK;
+        arena_free(arena);
+    }
+    t_note("%u failures", failed);
+    T_OK(failed > 2);
+    mem_free(world.runs);
+    column_builder_free(builder);
+}
+
+TEST(searches_end_with_the_error_of_a_column_that_cannot_be_loaded)
+{
+    sweep(false, ST_IO);
+}
+
+TEST(searches_in_columns_survive_failed_allocations)
+{
+    sweep(true, ST_NOMEM);
+}
+
+/* ---- values ------------------------------------------------------------------------------------------ */
+
+static void count_by_rows(struct values *v, enum view_type type, const struct column_table *t)
+{
+    struct err err = ERR_INIT;
+
+    for (uint32_t seg = 0; seg < world.segments_n; seg++) {
+        for (uint32_t i = 0; i < world.rows[seg]; i++) {
+            struct run *r = &world.runs[world.begin[seg] + i];
+            bool is_newer = t && t->newer[seg] && (t->newer[seg][i / 64] >> (i % 64) & 1);
+
+            if ((!t || is_newer) && in_view(r, type)) {
+                T_ST_ERR(values_offer(v, &row_ops, r, &err), OK, &err);
+            }
+        }
+    }
+}
+
+static void compare_values(struct str filter, struct str key, enum view_type type)
+{
+    static struct column_cell cells[WANTS_MAX * SEGMENTS_MAX];
+    static uint64_t newer[SEGMENTS_MAX][COLUMN_WORDS];
+    const uint64_t *newer_of[SEGMENTS_MAX];
+    struct arena *arena = arena_new(64 << 20);
+    struct column_table t = { .segments_n = 0 };
+    struct column_source source = { &t, type, experiment_goal, source_datasets, &world };
+    struct values_result want, got;
+    struct values *rows, *columns;
+    struct err err = ERR_INIT;
+    uint64_t sum = 0;
+
+    T_OK(arena != NULL);
+    T_ST_ERR(values_new(&rows, filter, key, 10, arena, &err), OK, &err);
+    T_ST_ERR(values_new(&columns, filter, key, 10, arena, &err), OK, &err);
+    plan = (struct column_plan *)(uintptr_t)values_plan(columns);
+    fill(&t, cells, newer, newer_of);
+    change(&t, newer);
+    count_by_rows(rows, type, NULL);
+    T_ST_ERR(values_offer_columns(columns, &source, &err), OK, &err);
+    count_by_rows(columns, type, &t);
+    T_ST(values_end(rows, &want, &err), OK);
+    T_ST(values_end(columns, &got, &err), OK);
+    T_UINT(got.runs, want.runs);
+    T_UINT(got.missing, want.missing);
+    T_UINT(got.nan_n, want.nan_n);
+    T_UINT(got.distinct, want.distinct);
+    T_UINT(got.n, want.n);
+    T_OK(got.n <= 10);
+    for (size_t i = 0; i < got.n; i++) {
+        T_STR_EQ(got.values[i].text, want.values[i].text);
+        T_UINT(got.values[i].n, want.values[i].n);
+        sum += got.values[i].n;
+    }
+    if (got.type == SEARCH_TEXT && got.distinct <= 10) T_UINT(sum + got.missing, got.runs);
+    T_OK(got.min == want.min && got.max == want.max);
+    T_INT(got.min_i, want.min_i);
+    T_INT(got.max_i, want.max_i);
+    let_go(&t);
+    arena_free(arena);
+}
+
+TEST(values_are_counted_as_by_rows)
+{
+    static const struct str keys[] = { S_INIT("params.p1"),  S_INIT("params.p3"),
+                                       S_INIT("tags.none"),  S_INIT("status"),
+                                       S_INIT("run_name"),   S_INIT("metrics.loss"),
+                                       S_INIT("end_time"),   S_INIT("min(metrics.rare)"),
+                                       S_INIT("start_time"), S_INIT("user_id") };
+    static const struct str filters[] = { S_INIT(""), S_INIT("metrics.acc < 2"),
+                                          S_INIT(
+                                              "params.p2 LIKE '%1%' OR datasets.name = 'iris'") };
+
+    builder = column_builder_new();
+    world.runs = mem_zalloc(RUNS_MAX, sizeof(*world.runs));
+    T_OK(builder && world.runs);
+    for (unsigned round = 0; round < 150; round++) {
+        if (round % 8 == 0) draw_world();
+        compare_values(filters[round % 3], keys[round % ARRAY_N(keys)],
+                       (enum view_type)(1 + t_rand_below(3)));
+    }
+    mem_free(world.runs);
+    column_builder_free(builder);
+}
+
+TEST(values_refuse_what_is_no_key)
+{
+    struct arena *arena = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct values *v;
+
+    T_OK(arena != NULL);
+    T_ST(values_new(&v, S(""), S("params.a DESC"), 10, arena, &err), ST_INVALID);
+    T_ST(values_new(&v, S(""), S("best(metrics.a)"), 10, arena, &err), ST_INVALID);
+    T_ST(values_new(&v, S(""), S("what"), 10, arena, &err), ST_INVALID);
+    T_ST(values_new(&v, S("params.a ="), S("params.a"), 10, arena, &err), ST_INVALID);
+    T_OK(v == NULL && err.message[0]);
+    arena_free(arena);
 }
