@@ -44,6 +44,7 @@ def measure(server, work, limit_s=60, quickack=True, **options):
         raise Failed(f"{server.name}: {work}: {errors.read_text(errors='replace')[-500:] or 'no result'}") from e
     n = max(result["requests"], 1)
     result["cpu_us"] = (after[0] - before[0]) / n * 1e6
+    result["load_cores"] = result["cpu_s"] / max(result["seconds"], 1e-9)
     result["db_cpu_us"] = (after[1] - before[1]) / n * 1e6
     result["p50_ms"], result["p99_ms"], result["max_ms"] = (result.pop(f"{k}_us") / 1000 for k in ("p50", "p99", "max"))
     if result["bad"]:

@@ -121,6 +121,8 @@ def arguments():
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which nothing new is begun")
     parser.add_argument("--json", help="write all figures there")
     parser.add_argument("--markdown", help="write the tables there as well")
+    parser.add_argument("--publish", action="store_true",
+                        help="write docs/benchmarks/DATE.json and DATE.md, and the table of README.md")
     args = parser.parse_args()
     for name in ("only", "engine", "peers"):
         setattr(args, name, [w for w in getattr(args, name).split(",") if w and w != "none"])
@@ -138,6 +140,14 @@ def environment(name):
     if done.returncode:
         raise SystemExit(f"bench: no environment {name}; --peers none measures cairn alone")
     return Path(done.stdout.strip())
+
+
+def publish(bench):
+    """Keep this run in the tree: all figures, the tables, and a few lines for the README."""
+    stem = ROOT / "docs/benchmarks" / bench.info["started"][:10]
+    stem.parent.mkdir(exist_ok=True)
+    report.write(bench.info, bench.rows, f"{stem}.json", f"{stem}.md")
+    report.put_into(ROOT / "README.md", report.summary(bench.info, bench.rows, f"docs/benchmarks/{stem.name}.md"))
 
 
 def main():
@@ -170,6 +180,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
         bench.info["took_s"] = round(time.monotonic() - bench.start, 1)
         print(report.write(bench.info, bench.rows, args.json, args.markdown))
+        if args.publish and not code:
+            publish(bench)
     if not code and any(n.startswith("failed") for row in bench.rows for n in row.notes.get("cairn", [])):
         code = 1
     return code

@@ -11,7 +11,7 @@ _FULL = {
     "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
     "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
-    "rest": (10, 2000), "rest_peer": (4, 100), "abuse_batches": 20, "delete": 6500000, "delete_peer": 100000, "fresh": 100,
+    "rest_kinds": ("mixed", "noise", "loss", "accuracy", "cosine", "constant"), "rest": (10, 2000), "rest_peer": (4, 100), "abuse_batches": 20, "delete": 6500000, "delete_peer": 100000, "fresh": 100,
     "starts": 5, "client_s": 3, "peers_read": ("sqlite", "postgres"), "peers_restart": True,
 }
 SIZES = {
@@ -26,11 +26,13 @@ SIZES = {
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
                  store={"sqlite": (200, 1200), "postgres": (200,)}, searches=3, search_s=1, fill_limit_s=30, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
-                 long={"sqlite": 20000, "postgres": 20000}, long_limit_s=30, rest=(1, 40), abuse_batches=1, delete=20000, fresh=3,
+                 long={"sqlite": 20000, "postgres": 20000}, long_limit_s=30, rest=(1, 40), rest_kinds=("mixed", "constant"), abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
 }
-RATE = (("rate", "/s", "more"), ("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"))
-POINTS = (("points_per_s", " points/s", "more"), ("cpu_us_point", " us CPU a point", "less"), ("p99_ms", " ms p99", "less"))
+RATE = (("rate", "/s", "more"), ("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"),
+        ("load_cores", " cores load", "less"))
+POINTS = (("points_per_s", " points/s", "more"), ("cpu_us_point", " us CPU a point", "less"), ("p99_ms", " ms p99", "less"),
+          ("load_cores", " cores load", "less"))
 ASK = (("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"))
 
 
@@ -83,8 +85,9 @@ def record_writes(bench, engine, everybody):
                             lambda r, l=(p50, rate, cpu): r.value("cairn", "p50_ms") <= l[0] and r.value("cairn") >= l[1]
                             and r.value("cairn", "cpu") <= l[2])
             bench.rounds(row, everybody, writes.series, sizes, "metric", clients)
-        row = bench.row("W2", "log-metric, 1 client without TCP_QUICKACK", engine, RATE)
-        bench.rounds(row, everybody, writes.series, sizes, "metric", 1, quickack=False, rounds=1)
+        for clients in (1, 16):
+            row = bench.row("W2", f"log-metric, {plural(clients, 'client')}, no TCP_QUICKACK", engine, RATE)
+            bench.rounds(row, everybody, writes.series, sizes, "metric", clients, quickack=False, rounds=1)
     if bench.wants("W3"):
         for clients in (1, 16):
             row = bench.row("W3", f"log-batch of 1000, {plural(clients, 'client')}", engine, POINTS,
@@ -208,7 +211,8 @@ def record_long(bench, engine, everybody):
     row = bench.row("W4", f"one run of {plural(full, 'point')}, 50 metrics, all kinds", engine,
                     (("total_s", " s", "less"), ("cpu_us_point", " us CPU a point", "less"), ("peak_mb", " MB peak", "less")),
                     "50 M points <= 60 s, flat memory", lambda r: r.value("cairn") <= 60 * full / 50e6)
-    rest = bench.row("W4", "bytes a point of that run at rest, database in all", engine, (("bytes_point", " B", "less"),), "<= 5 B",
+    rest = bench.row("W4", "bytes a point of that run at rest, database in all", engine,
+                     (("bytes_point", " B", "less"), ("log_mb", " MB log beside it", "less")), "<= 5 B",
                      lambda r: r.value("cairn") <= 5)
     for server in everybody[1:]:
         result = bench.measure(row, server, wide.long_run, min(full, sizes["long_peer"]), full, sizes["long_limit_s"])
@@ -232,7 +236,7 @@ def record_rest(bench, engine, everybody):
     if not bench.wants("W12"):
         return
     own = bench.launch(servers.Cairn, engine)
-    for kind in ("mixed", "noise", "loss", "accuracy", "cosine", "constant"):
+    for kind in bench.sizes["rest_kinds"]:
         row = bench.row("W12", f"bytes a point at rest, {kind}", engine, (("bytes_point", " B", "less"),),
                         "<= 5 B" if kind == "mixed" else "", (lambda r: r.value("cairn") <= 5) if kind == "mixed" else None)
         who = ([own] if own else []) + (everybody[1:] if kind == "mixed" else [])

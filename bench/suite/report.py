@@ -62,11 +62,14 @@ class Row:
             return None
 
     def text(self, server):
+        """Medians; of the first figure the smallest and largest as well."""
         parts = []
-        for key, unit, _ in self.figures:
+        for i, (key, unit, _) in enumerate(self.figures):
             value = self.value(server, key)
             if value is not None:
-                parts.append(f"{number(value)}{unit}")
+                low, high = spread(self.rounds[server], key)
+                around = f" ({number(low)} ... {number(high)})" if i == 0 and number(low) != number(high) else ""
+                parts.append(f"{number(value)}{unit}{around}")
         if parts:
             return ", ".join(parts)
         return "failed" if any(n.startswith("failed") for n in self.notes.get(server, [])) else "-"
@@ -102,6 +105,9 @@ def machine_lines(info):
     if sync:
         yield "fdatasync of a preallocated 4 KiB block: " + "; ".join(
             f"{s['when']} {number(s['per_s'])}/s, p50 {number(s['p50_us'])} us, p99 {number(s['p99_us'])} us" for s in sync) + "."
+    for who, settings in info["settings"].items():
+        if settings:
+            yield f"Settings of {who}: " + ", ".join(f"{k} {v}" for k, v in settings.items() if k != "tried") + "."
     yield "Versions: " + ", ".join(f"{k} {v}" for k, v in info["versions"].items()) + "."
     for text in info.get("remarks", []):
         yield text
@@ -124,6 +130,57 @@ def markdown(info, rows):
         notes = [f"{r.work} {r.title}, {s}: {n}" for r in mine for s in COLUMNS for n in r.notes.get(s, [])]
         out += [""] + [f"- {n}" for n in notes] + ([""] if notes else [])
     return "\n".join(out)
+
+
+# What the README shows: workload, start of the title, the name it has there.
+SUMMARY = [
+    ("W1", "create runs", "create runs, 16 clients"),
+    ("W2", "log-metric, 1 client", "log one metric, 1 client"),
+    ("W2", "log-metric, 16 clients", "log one metric, 16 clients"),
+    ("W2", "flushes", "flushes of the disk for each acknowledged metric"),
+    ("W3", "log-batch of 1000, 16 clients", "log 1000 metrics at once, 16 clients"),
+    ("W4", "bytes a point", "bytes a metric point on disk"),
+    ("W5", "search, 1 % match", "search among runs, 100 results"),
+    ("W5", "a page of 1000 runs", "a page of 1000 runs, all values"),
+    ("W6", "history", "read a whole metric"),
+    ("W7", "10 metrics of 100 runs", "ten charts of 100 runs"),
+    ("W11", "start, empty store", "start"),
+    ("W11", "idle memory", "memory, idle"),
+]
+
+
+def summary(info, rows, source):
+    """A few lines for the README: SQLite, the first figure of a workload, ratios to both rivals."""
+    m = info["machine"]
+    out = [f"Measured {info['started'][:10]} on {m['cpus']} cores ({m['cpu']}, {m['memory_gb']} GB, {m['system']}), SQLite, the load "
+           "generator on the same cores; " + ", ".join(f"{k} {v}" for k, v in info["versions"].items())
+           + f". All figures, PostgreSQL and the rules: `{source}`, `docs/benchmarks.md`.", "",
+           "| | cairn | MLflow | | FastTrackML | |", "|---|---|---|---|---|---|"]
+    for work, start, name in SUMMARY:
+        for row in rows:
+            if row.work == work and row.title.startswith(start) and row.engine == "sqlite" and "cairn" in row.rounds:
+                break
+        else:
+            continue
+        unit = row.figures[0][1]
+        cells = [f"{number(row.value('cairn'))}{unit}"]
+        for peer in COLUMNS[1:]:
+            value, ratio = row.value(peer), row.ratio(peer)
+            extrapolated = any("computed" in n or "only" in n for n in row.notes.get(peer, []))
+            cells += ["-" if value is None else f"{number(value)}{unit}" + (" *" if extrapolated else ""), "-" if ratio is None else f"{number(ratio)}x"]
+        size = row.title.rsplit(", ", 1)[1] if work == "W5" else ""
+        out.append("| " + " | ".join([name + (f", {size}" if size else "")] + cells) + " |")
+    return "\n".join(out + ["", "\\* computed from a smaller size, or at a smaller one; FastTrackML answers before the data is on disk."])
+
+
+def put_into(path, text, mark="measured"):
+    """Replace what stands between <!-- mark --> and <!-- /mark --> in a file."""
+    old = path.read_text()
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    if begin not in old or end not in old:
+        raise SystemExit(f"bench: {path} has no {begin.strip()}")
+    head, rest = old.split(begin, 1)
+    path.write_text(head + begin + text + "\n" + rest[rest.index(end):])
 
 
 def write(info, rows, json_path=None, markdown_path=None):

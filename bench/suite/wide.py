@@ -61,6 +61,7 @@ def long_run(server, points, full, limit_s):
         same_series(server, run, loader.expect("series", "mixed", 0, 1, steps))
     disk = server.disk()
     result["bytes_point"], result["disk"] = (disk["used"] - before) / points, disk
+    result["log_mb"] = disk["log"] / 1e6
     return result
 
 
