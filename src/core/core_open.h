@@ -24,6 +24,7 @@ struct core_options {
     int64_t idle_ms;
     size_t wait_ops, wait_bytes;
     int64_t lease_ms, beat_ms;
+    bool stale_ok;
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */

@@ -400,6 +400,25 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       AT(head_age_ms),
       .doc =
           "how long the latest values of a run that only got points wait until they are written" },
+    { .name = "store-lease",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "10s",
+      .min = "500ms",
+      .max = "10m",
+      ENV("STORE_LEASE"),
+      .key = "store.lease",
+      AT(lease_ms),
+      .doc =
+          "servers on one PostgreSQL database: who is not heard of for this long is put off their list" },
+    { .name = "stale-ok",
+      .type = OPT_BOOL,
+      .def = "false",
+      ENV("STALE_OK"),
+      .key = "store.stale_ok",
+      AT(stale_ok),
+      .doc =
+          "beside other servers: reads may lack what those acknowledged in the last 20 ms, and do not look" },
 
     { .name = "host",
       .type = OPT_TEXT,
@@ -642,6 +661,8 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.drain_age_ms = o->drain_age_ms;
     out->core.drain_bytes = (size_t)o->drain_bytes;
     out->core.head_age_ms = o->head_age_ms;
+    out->core.lease_ms = o->lease_ms;
+    out->core.stale_ok = o->stale_ok;
 }
 
 static void fill_rest(const struct server_options *o, struct serve_options *out)

@@ -25,7 +25,8 @@ struct server_options {
         conn_max, head_ms, body_ms, write_ms, idle_ms, linger_ms;
     /* store */
     int64_t readers, read_queue, tail_bytes, head_bytes, key_bytes, fragment_bytes, drain_age_ms,
-        drain_bytes, head_age_ms;
+        drain_bytes, head_age_ms, lease_ms;
+    bool stale_ok;
     /* `mlflow server` */
     const char *ml_host, *ml_store_uri, *ml_registry_uri, *ml_artifacts_destination, *ml_prometheus;
     int64_t ml_port;
@@ -34,7 +35,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 55 };
+enum { SERVER_ROWS_N = 57 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

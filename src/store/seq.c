@@ -26,8 +26,7 @@ enum {
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
-    LEASE_MS = 10000,
-    BEAT_MS = 1000
+    LEASE_MS = 10000
 };
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
@@ -785,7 +784,7 @@ static void defaults(struct seq_options *o)
     if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
     if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;
     if (o->lease_ms == 0) o->lease_ms = LEASE_MS;
-    if (o->beat_ms == 0) o->beat_ms = BEAT_MS;
+    if (o->beat_ms == 0) o->beat_ms = MAX_OF(o->lease_ms / 10, (int64_t)1);
     if (o->alone_ms == 0) o->alone_ms = MIN_OF(3 * o->beat_ms, o->lease_ms);
 }
 

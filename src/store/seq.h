@@ -86,9 +86,11 @@ struct seq_options {
     int64_t idle_ms; /* 0 = 1,000: the engine's log is cut after this time without writes */
     /* Beside other servers. */
     int64_t lease_ms; /* 0 = 10,000: who is not heard of for this time is put off the list */
-    int64_t beat_ms;  /* 0 = 1,000: between signs of life */
+    int64_t beat_ms;  /* 0 = a tenth of it: between signs of life */
     int64_t
         alone_ms; /* 0 = 3 times that: how long a server that is alone may rely on the last one */
+    /* Reads do not look at the log; the sequencer does so every 15 ms instead, while there are others. */
+    bool stale_ok;
     /* Other servers have written, perhaps anything: caches of rows are stale. On the sequencer's thread; may be NULL. */
     void (*changed)(void *ctx);
     void *changed_ctx;

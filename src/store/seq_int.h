@@ -58,7 +58,8 @@ struct peers {
     int64_t beat_at_ms, retry_ms; /* monotonic */
     /* Times until which nobody else writes, as of the list: monotonic and wall. 0: there are others. */
     _Atomic int64_t alone_until_ms, alone_until_wall_ms;
-    struct mpsc readers; /* of struct read_wait */
+    _Atomic int64_t looked_ms; /* monotonic time of the last look for readers */
+    struct mpsc readers;       /* of struct read_wait */
     _Atomic unsigned reading;
     _Atomic bool rebuilding;
     _Atomic unsigned others; /* for seq_stats(), like the next three */

@@ -34,7 +34,9 @@ enum {
     JOIN_POLL_MS = 5,    /* while others have not seen this server */
     READERS_POLL_MS = 1, /* while memory is built anew */
     READERS_WAIT_MS = 10000,
-    RETRY_MS = 200
+    RETRY_MS = 200,
+    STALE_POLL_MS = 15, /* with stale_ok */
+    STALE_MAX_MS = 1000
 };
 
 struct read_wait {
@@ -430,6 +432,13 @@ static enum status rebuild(struct seq *s, struct err *err)
     return st;
 }
 
+/* The sequencer has not looked for too long, or has lost its memory. */
+static bool looked_badly(struct seq *s)
+{
+    return clock_mono_ms() - atomic_load_explicit(&s->peers.looked_ms, memory_order_acquire) >
+           STALE_MAX_MS;
+}
+
 /* ---- readers ---------------------------------------------------------------------------------------------------------------- */
 
 static enum status look(struct seq *s, struct err *err)
@@ -457,7 +466,7 @@ enum status seq_read_begin(struct seq *s, struct err *err)
         return OK;
     }
     for (;;) {
-        if (!seq_alone(s)) st = look(s, err);
+        if (!seq_alone(s) && (!s->opt.stale_ok || looked_badly(s))) st = look(s, err);
         if (st) return st;
         atomic_fetch_add_explicit(&p->reading, 1, memory_order_seq_cst);
         if (!atomic_load_explicit(&p->rebuilding, memory_order_seq_cst)) {
@@ -499,9 +508,11 @@ static void serve_readers(struct seq *s)
 {
     struct mpsc_node *waiting = seq_readers_take(s);
     struct err err = ERR_INIT;
+    int64_t now = clock_mono_ms();
+    bool poll = s->opt.stale_ok && now - s->peers.looked_ms >= STALE_POLL_MS && !seq_alone(s);
     enum status st = OK;
 
-    if (!waiting) {
+    if (!waiting && (!poll || s->peers.lost)) {
         return;
     }
     if (s->peers.lost) {
@@ -509,6 +520,7 @@ static void serve_readers(struct seq *s)
     } else if (!seq_alone(s)) {
         st = seq_catch_up(s, &err);
     }
+    if (!st) atomic_store_explicit(&s->peers.looked_ms, now, memory_order_release);
     if (st && err.retry_after_s == 0) err.retry_after_s = 1;
     seq_readers_answer(s, waiting, st, &err);
 }
@@ -538,5 +550,9 @@ int64_t seq_peers_step(struct seq *s)
     atomic_store_explicit(&p->seen_owner, p->owner, memory_order_relaxed);
     if (p->retry_ms > 0) return RETRY_MS;
     if (!p->joined || p->lost) return JOIN_POLL_MS;
-    return MAX_OF(p->beat_at_ms - clock_mono_ms(), (int64_t)0);
+    now = clock_mono_ms();
+    if (s->opt.stale_ok && !seq_alone(s)) {
+        return MAX_OF(MIN_OF(p->beat_at_ms, p->looked_ms + STALE_POLL_MS) - now, (int64_t)1);
+    }
+    return MAX_OF(p->beat_at_ms - now, (int64_t)0);
 }
