@@ -5,6 +5,7 @@
 #include "tap.h"
 
 #include "core/chart.h"
+#include "core/metric_interval.h"
 #include "gen/sql/queries.h"
 #include "store/mkeys.h"
 #include "store/series/chunk.h"
@@ -464,6 +465,65 @@ static void ask_randomly(struct corefix *f, struct str run, struct asked *a)
     a->headers += c.headers;
 }
 
+/* ---- the same histories, thinned --------------------------------------------------------------------------------------------- */
+
+static int by_step(const void *a, const void *b)
+{
+    const struct point *x = a, *y = b;
+    int c = point_i64_cmp(x->step, y->step);
+
+    if (c == 0) c = point_i64_cmp(x->timestamp_ms, y->timestamp_ms);
+    return c != 0 ? c : point_value_cmp(x->value, y->value);
+}
+
+static bool is_row(const struct point *p, size_t n, const struct point *row)
+{
+    return bsearch(row, p, n, sizeof(*p), by_step) != NULL;
+}
+
+static void thin_randomly(struct corefix *f, struct str run)
+{
+    struct metric_interval q = { .run_ids = &run,
+                                 .run_ids_n = 1,
+                                 .key = names[t_rand_below(KEYS)],
+                                 .first_step = INT64_MIN,
+                                 .last_step = INT64_MAX,
+                                 .max = 1 + (size_t)t_rand_below(t_rand_below(3) ? 60 : 3000) };
+    const struct point *low = NULL, *high = NULL;
+    bool saw_low = false, saw_high = false;
+    struct interval_row *rows;
+    struct point *p;
+    size_t n, kept = 0, got;
+
+    read_all(f, run, q.key, &p, &n);
+    if (t_rand_below(2)) {
+        q.first_step = (int64_t)t_rand_below(300) - 20;
+        q.last_step = q.first_step + (int64_t)t_rand_below(600);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (p[i].step >= q.first_step && p[i].step <= q.last_step) p[kept++] = p[i];
+    }
+    n = kept;
+    qsort(p, n, sizeof(*p), by_step);
+    T_ST_ERR(metric_interval(&f->v, &q, &rows, &got, &f->err), OK, &f->err);
+    T_OK(got <= q.max && (n > q.max || got == n));
+    if (n == 0) return;
+    T_OK(point_cmp(&rows[got - 1].point, &p[n - 1]) == 0);
+    if (q.max > 1) T_OK(point_cmp(&rows[0].point, &p[0]) == 0);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i].value != p[i].value) continue;
+        if (!low || p[i].value < low->value) low = &p[i];
+        if (!high || p[i].value > high->value) high = &p[i];
+    }
+    for (size_t i = 0; i < got; i++) {
+        T_OK(i == 0 || by_step(&rows[i - 1].point, &rows[i].point) < 0);
+        T_OK(is_row(p, n, &rows[i].point));
+        saw_low |= low && rows[i].point.value == low->value;
+        saw_high |= high && rows[i].point.value == high->value;
+    }
+    if (q.max >= 4 && low) T_OK(saw_low && saw_high);
+}
+
 SQL_TEST(charts_say_what_the_points_say)
 {
     struct asked *a = calloc(1, sizeof(*a));
@@ -477,6 +537,7 @@ SQL_TEST(charts_say_what_the_points_say)
 
         for (int i = 0; i < 12; i++) {
             ask_randomly(&f, run, a);
+            thin_randomly(&f, run);
         }
         if (round % 10 == 9) corefix_reopen(&f);
         corefix_fresh(&f);

@@ -216,3 +216,20 @@ def test_not_json(rest):
         json.loads(answer.text)
     assert rest.call("POST", PATH, data=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
     assert rest.get(PATH).status_code == 405
+
+
+def test_a_long_history_in_one_answer(rest, client, run):
+    """Made page by page while it leaves: nothing is lost between the pages, and the last row is followed by the end."""
+    n, path = 130000, "/api/2.0/mlflow/metrics/get-history"
+    for start in range(0, n, 1000):
+        metrics = [{"key": "m \u00e9", "value": i / 8, "timestamp": i // 3, "step": i} for i in range(start, start + 1000)]
+        assert rest.post("/api/2.0/mlflow/runs/log-batch", json={"run_id": run, "metrics": metrics}).status_code == 200
+    answer = rest.get(path, params={"run_id": run, "metric_key": "m \u00e9"})
+    assert "content-length" not in answer.headers
+    rows = answer.json()["metrics"]
+    assert set(answer.json()) == {"metrics"} and len(rows) == n
+    assert all(row == {"key": "m \u00e9", "value": i / 8, "timestamp": i // 3, "step": i} for i, row in enumerate(rows))
+    page = rest.get(path, params={"run_id": run, "metric_key": "m \u00e9", "max_results": 110000}).json()
+    assert page["metrics"] == rows[:110000]
+    params = {"run_id": run, "metric_key": "m \u00e9", "max_results": 110000, "page_token": page["next_page_token"]}
+    assert rest.get(path, params=params).json() == {"metrics": rows[110000:]}

@@ -678,6 +678,8 @@ struct mlflow_get_metric_history_bulk_response {
 #define MLFLOW_GET_METRIC_HISTORY_BULK_RESPONSE_HAS_METRICS (1ull << 0)
 extern const struct msg_desc mlflow_get_metric_history_bulk_response_desc;
 
+/* All rows of a run when they fit into max_results; else its first and its last row and, of (max_results - 2) / 2 buckets of equal
+ * count, the rows with the smallest and the largest value: no spike is lost. MLflow takes a sample of the steps instead. */
 struct mlflow_get_metric_history_bulk_interval {
     uint64_t has;
     /* At most 100. */
