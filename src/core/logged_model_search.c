@@ -57,6 +57,8 @@ static bool row_text(void *ctx, const struct search_key *key, struct str *out)
     case ATTR_DATASET_NAME:
     case ATTR_DATASET_DIGEST:
     case ATTR_DATASET_CONTEXT:
+    case ATTR_SOURCE_PATH:
+    case ATTR_VERSION_NUMBER:
     case ATTR_START_TIME:
     case ATTR_END_TIME:
     case ATTR_EXPERIMENT_ID:

@@ -317,8 +317,7 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* One round of percent-decoding in place; false when nothing changed. */
-static bool percent_decode(char *p, size_t *n)
+bool name_percent_decode(char *p, size_t *n)
 {
     size_t to = 0;
 
@@ -398,7 +397,7 @@ enum status name_check_artifact_path(struct str path, struct err *err)
                                                : err_nomem(err);
     }
     good = path_is_plain(path) && utf8_valid(path);
-    for (int round = 0; good && percent_decode(copy, &n); round++) {
+    for (int round = 0; good && name_percent_decode(copy, &n); round++) {
         good = round < PATH_DECODE_ROUNDS && path_is_plain(str_of(copy, n));
     }
     arena_free(a);

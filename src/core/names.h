@@ -19,6 +19,8 @@ enum {
 enum status name_check_key(struct str key, const char *path, struct err *err);
 /* "'<what>' exceeds the maximum length of N characters". */
 enum status name_check_length(struct str s, const char *what, size_t max, struct err *err);
+/* One round of percent decoding in place; false when nothing changed. */
+bool name_percent_decode(char *p, size_t *n);
 /* As posixpath.normpath. NULL p when memory is out. */
 struct str name_normpath(struct arena *a, struct str path);
 

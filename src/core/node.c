@@ -62,3 +62,16 @@ enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum me
     }
     return q_member_log_append(c, 1, ctx, node, role, now, now, err);
 }
+
+enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enum parent_role role,
+                             struct err *err)
+{
+    struct sql_conn *c = group_conn(g);
+    int64_t now = group_now_ms(g), n = 0;
+    enum status st = q_parent_add(c, child, parent, role, &n, err);
+
+    if (st || n == 0) {
+        return st;
+    }
+    return q_parent_log_append(c, 1, child, parent, role, now, now, err);
+}

@@ -15,16 +15,24 @@ enum node_type {
     TYPE_MLFLOW_DATASET = 3,
     TYPE_MLFLOW_LOGGED_MODEL = 4,
     TYPE_MLFLOW_REGISTERED_MODEL = 5,
-    TYPE_MLFLOW_MODEL_VERSION = 6
+    TYPE_MLFLOW_MODEL_VERSION = 6,
+    TYPE_MODEL = 7
 };
 enum ident_scheme {
     IDENT_MLFLOW_RUN = 1,
     IDENT_MLFLOW_DATASET = 2,
     IDENT_MLFLOW_LOGGED_MODEL = 3,
-    IDENT_MLFLOW_EXPERIMENT = 4
+    IDENT_MLFLOW_EXPERIMENT = 4,
+    IDENT_REGISTERED_MODEL = 5, /* its name */
+    IDENT_MODEL_VERSION = 6,    /* uid of the registered model, '/', number */
+    IDENT_MODEL_PLACE = 7       /* URI of a model's bytes */
 };
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
-enum member_role { MEMBER_OF_EXPERIMENT = 1 };
+enum member_role {
+    MEMBER_OF_EXPERIMENT = 1,
+    MEMBER_OF_VERSION = 2 /* the model that a version stands for */
+};
+enum parent_role { PARENT_REGISTERED_MODEL = 1 };
 enum prop_scope { PROP_TYPED = 0, PROP_CUSTOM = 1, PROP_PARAM = 2, PROP_TAG = 3, PROP_FACET = 4 };
 
 struct node_new {
@@ -44,6 +52,8 @@ enum status group_node_find(struct group *g, enum ident_scheme scheme, struct st
 /* *added is false when the edge was there already (nothing is appended then). */
 enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_role role,
                            bool *added, struct err *err);
+enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enum parent_role role,
+                             struct err *err);
 enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
                              struct err *err);
 

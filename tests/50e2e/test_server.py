@@ -16,17 +16,6 @@ import cairn
 pytestmark = pytest.mark.cairn_only
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def own(request, tmp_path):
-    """A server of its own that the test may stop and kill; server.start() starts it again."""
-    if request.param not in cairn.engines():
-        pytest.skip("engine not selected")
-    store = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else None
-    one = cairn.CairnServer(tmp_path / "data", store=store).start()
-    yield one
-    one.stop()
-
-
 def fill(url):
     client = mlflow.MlflowClient(tracking_uri=url)
     exp = client.create_experiment("kept", tags={"a": "b"})

@@ -203,6 +203,7 @@ enum status mlflow_routes(struct router *r, const char *prefix, struct err *err)
         { mlflow_run_routes, mlflow_run_routes_n },
         { mlflow_metric_routes, mlflow_metric_routes_n },
         { mlflow_model_routes, mlflow_model_routes_n },
+        { mlflow_registry_routes, mlflow_registry_routes_n },
         { mlflow_artifact_routes, mlflow_artifact_routes_n },
     };
     enum status st = OK;

@@ -10,7 +10,9 @@
 #include "gen/native/native.h"
 
 extern const struct tongue native_tongue;
-/* The routes of chart.c. */
+/* The routes of registry.c and of chart.c. */
+extern const struct route native_registry_routes[];
+extern const size_t native_registry_routes_n;
 extern const struct route native_chart_routes[];
 extern const size_t native_chart_routes_n;
 

@@ -36,7 +36,13 @@ enum {
     ORDER_MAX = 32
 };
 
-enum search_entity { SEARCH_RUNS, SEARCH_EXPERIMENTS, SEARCH_LOGGED_MODELS };
+enum search_entity {
+    SEARCH_RUNS,
+    SEARCH_EXPERIMENTS,
+    SEARCH_LOGGED_MODELS,
+    SEARCH_REGISTERED_MODELS,
+    SEARCH_MODEL_VERSIONS
+};
 
 enum search_kind { SEARCH_ATTR, SEARCH_METRIC, SEARCH_PARAM, SEARCH_TAG, SEARCH_DATASET };
 
@@ -56,12 +62,14 @@ enum search_attr {
     ATTR_DATASET_NAME,
     ATTR_DATASET_DIGEST,
     ATTR_DATASET_CONTEXT,
+    ATTR_SOURCE_PATH,
     /* integers; times in milliseconds */
     ATTR_START_TIME,
     ATTR_END_TIME,
     ATTR_EXPERIMENT_ID,
     ATTR_CREATION_TIME,
-    ATTR_LAST_UPDATE_TIME
+    ATTR_LAST_UPDATE_TIME,
+    ATTR_VERSION_NUMBER
 };
 
 /* Which value of a metric's series. AGG_BEST is AGG_MIN or AGG_MAX, as the row's goal says. */

@@ -47,6 +47,22 @@ static const struct attr_row model_attrs[] = {
     { "last_updated_timestamp_ms", ATTR_LAST_UPDATE_TIME, SEARCH_INTEGER, FOR_ORDER },
 };
 
+static const struct attr_row registered_attrs[] = {
+    { "name", ATTR_NAME, SEARCH_TEXT, FOR_BOTH },
+    { "creation_timestamp", ATTR_CREATION_TIME, SEARCH_INTEGER, FOR_BOTH },
+    { "last_updated_timestamp", ATTR_LAST_UPDATE_TIME, SEARCH_INTEGER, FOR_BOTH },
+    { "timestamp", ATTR_LAST_UPDATE_TIME, SEARCH_INTEGER, FOR_ORDER },
+};
+
+static const struct attr_row version_attrs[] = {
+    { "name", ATTR_NAME, SEARCH_TEXT, FOR_BOTH },
+    { "version_number", ATTR_VERSION_NUMBER, SEARCH_INTEGER, FOR_BOTH },
+    { "run_id", ATTR_RUN_ID, SEARCH_TEXT, FOR_FILTER },
+    { "source_path", ATTR_SOURCE_PATH, SEARCH_TEXT, FOR_FILTER },
+    { "creation_timestamp", ATTR_CREATION_TIME, SEARCH_INTEGER, FOR_BOTH },
+    { "last_updated_timestamp", ATTR_LAST_UPDATE_TIME, SEARCH_INTEGER, FOR_BOTH },
+};
+
 static const struct attr_row dataset_attrs[] = {
     { "name", ATTR_DATASET_NAME, SEARCH_TEXT, FOR_FILTER },
     { "digest", ATTR_DATASET_DIGEST, SEARCH_TEXT, FOR_FILTER },
@@ -60,6 +76,8 @@ static const struct attr_table {
     [SEARCH_RUNS] = { run_attrs, ARRAY_N(run_attrs) },
     [SEARCH_EXPERIMENTS] = { experiment_attrs, ARRAY_N(experiment_attrs) },
     [SEARCH_LOGGED_MODELS] = { model_attrs, ARRAY_N(model_attrs) },
+    [SEARCH_REGISTERED_MODELS] = { registered_attrs, ARRAY_N(registered_attrs) },
+    [SEARCH_MODEL_VERSIONS] = { version_attrs, ARRAY_N(version_attrs) },
 };
 
 static const struct attr_table dataset_table = { dataset_attrs, ARRAY_N(dataset_attrs) };
@@ -99,6 +117,10 @@ static const struct prefix_table {
                       "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']" },
     [SEARCH_EXPERIMENTS] = { experiment_prefixes, ARRAY_N(experiment_prefixes), "",
                              "Valid entity types are ('attribute', 'tag', 'tags')" },
+    [SEARCH_REGISTERED_MODELS] = { experiment_prefixes, ARRAY_N(experiment_prefixes), "",
+                                   "Valid entity types are ('attribute', 'tag', 'tags')" },
+    [SEARCH_MODEL_VERSIONS] = { experiment_prefixes, ARRAY_N(experiment_prefixes), "",
+                                "Valid entity types are ('attribute', 'tag', 'tags')" },
     [SEARCH_LOGGED_MODELS] = { model_prefixes, ARRAY_N(model_prefixes), ":",
                                "Expected one of ['attributes', 'metrics', 'params', 'tags']." },
 };
@@ -239,8 +261,11 @@ enum status key_parse_metric(enum search_entity entity, struct str identifier,
     struct err ignored;
     enum search_kind kind = SEARCH_METRIC;
 
-    if (entity == SEARCH_EXPERIMENTS) {
-        return err_set(err, ST_INVALID, "experiments have no metrics: '%.*s' cannot be searched",
+    if (entity != SEARCH_RUNS && entity != SEARCH_LOGGED_MODELS) {
+        return err_set(err, ST_INVALID, "%s have no metrics: '%.*s' cannot be searched",
+                       entity == SEARCH_EXPERIMENTS         ? "experiments"
+                       : entity == SEARCH_REGISTERED_MODELS ? "registered models"
+                                                            : "model versions",
                        STR_ARG(identifier));
     }
     *key = (struct search_key){ .kind = SEARCH_METRIC, .type = SEARCH_DOUBLE, .agg = agg };

@@ -14,6 +14,14 @@ static const struct order_clause experiment_defaults[] = {
 static const struct order_clause experiment_ties[] = {
     { { .kind = SEARCH_ATTR, .type = SEARCH_INTEGER, .attr = ATTR_EXPERIMENT_ID }, true },
 };
+static const struct order_clause registered_ties[] = {
+    { { .kind = SEARCH_ATTR, .type = SEARCH_TEXT, .attr = ATTR_NAME }, false },
+};
+static const struct order_clause version_defaults[] = {
+    { { .kind = SEARCH_ATTR, .type = SEARCH_INTEGER, .attr = ATTR_LAST_UPDATE_TIME }, true },
+    { { .kind = SEARCH_ATTR, .type = SEARCH_TEXT, .attr = ATTR_NAME }, false },
+    { { .kind = SEARCH_ATTR, .type = SEARCH_INTEGER, .attr = ATTR_VERSION_NUMBER }, true },
+};
 static const struct order_clause model_ties[] = {
     { { .kind = SEARCH_ATTR, .type = SEARCH_INTEGER, .attr = ATTR_CREATION_TIME }, true },
     { { .kind = SEARCH_ATTR, .type = SEARCH_TEXT, .attr = ATTR_MODEL_ID }, false },
@@ -49,6 +57,13 @@ static void add_ties(struct order *o)
         ties = o->n ? experiment_ties : experiment_defaults;
         n = o->n ? ARRAY_N(experiment_ties) : ARRAY_N(experiment_defaults);
     }
+    if (o->entity == SEARCH_REGISTERED_MODELS) {
+        ties = registered_ties;
+        n = ARRAY_N(registered_ties);
+    } else if (o->entity == SEARCH_MODEL_VERSIONS) { /* the last two make it total */
+        ties = o->n ? version_defaults + 1 : version_defaults;
+        n = ARRAY_N(version_defaults) - (o->n ? 1 : 0);
+    }
     for (size_t i = 0; i < n; i++) {
         if (!has_key(o, &ties[i].key)) {
             add_clause(o, &ties[i]);
@@ -68,7 +83,7 @@ static enum status order_new(struct order **out, enum search_entity entity, size
     }
     if (!o) return err_nomem(err);
     o->entity = entity;
-    o->clauses = ARENA_ARRAY(a, struct order_clause, n + 2);
+    o->clauses = ARENA_ARRAY(a, struct order_clause, n + 3);
     if (!o->clauses) return err_nomem(err);
     *out = o;
     return OK;
@@ -137,7 +152,7 @@ static enum status clause_parse(enum search_entity entity, struct str text,
     if (out->key.kind == SEARCH_DATASET) {
         return err_set(err, ST_INVALID, "Invalid identifier type 'dataset'");
     }
-    if (entity == SEARCH_EXPERIMENTS && out->key.kind != SEARCH_ATTR) {
+    if (entity != SEARCH_RUNS && out->key.kind != SEARCH_ATTR) {
         return err_set(err, ST_INVALID, "Invalid order_by entity: %s",
                        search_kind_name(out->key.kind));
     }

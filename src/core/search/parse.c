@@ -47,7 +47,7 @@ static bool ends_clause(const struct token *t)
  * OR. */
 static enum status clause_error(struct parser *p, size_t from)
 {
-    const char *quote = p->entity == SEARCH_EXPERIMENTS ? "" : "'";
+    const char *quote = p->entity == SEARCH_RUNS ? "'" : "";
     struct text_list list = { .n = 0 };
     struct token t = lex_next(p->source, from);
     char repr[1024];
@@ -338,7 +338,7 @@ static enum status number_value(struct parser *p, struct search_test *test, cons
 {
     const struct search_key *key = test->key;
 
-    if (key->attr == ATTR_EXPERIMENT_ID) {
+    if (key->attr == ATTR_EXPERIMENT_ID || key->attr == ATTR_VERSION_NUMBER) {
         struct token inner = *t;
 
         if (t->type == TOKEN_STRING || token_is_quoted(t)) {
@@ -348,6 +348,11 @@ static enum status number_value(struct parser *p, struct search_test *test, cons
             return text_value_error(p, key, t);
         }
         if (!number_parse(&inner, &test->number) || !test->number.is_int) {
+            if (key->attr == ATTR_VERSION_NUMBER) {
+                return err_set(p->err, ST_INVALID,
+                               "Invalid value for numeric attribute 'version_number': '%.*s'",
+                               STR_ARG(inner.text));
+            }
             return err_set(p->err, ST_INVALID,
                            "Invalid experiment ID '%.*s'. Experiment ID must be a valid integer.",
                            STR_ARG(inner.text));
@@ -355,7 +360,7 @@ static enum status number_value(struct parser *p, struct search_test *test, cons
         return OK;
     }
     if (number_parse(t, &test->number)) {
-        if (p->entity == SEARCH_EXPERIMENTS && !test->number.is_int) {
+        if (p->entity != SEARCH_RUNS && p->entity != SEARCH_LOGGED_MODELS && !test->number.is_int) {
             return err_set(p->err, ST_INVALID, "Invalid value for numeric attribute '%.*s': '%.*s'",
                            STR_ARG(identifier), STR_ARG(t->text));
         }
@@ -571,7 +576,7 @@ static enum status parse_null(struct parser *p, size_t from, const struct left_s
     if (test->key->kind == SEARCH_TAG || test->key->kind == SEARCH_PARAM) {
         return OK;
     }
-    if (p->entity == SEARCH_EXPERIMENTS) {
+    if (p->entity != SEARCH_RUNS && p->entity != SEARCH_LOGGED_MODELS) {
         return err_set(p->err, ST_INVALID,
                        "IS NULL / IS NOT NULL is only supported for tags, not for attribute '%.*s'",
                        STR_ARG(left->identifier));

@@ -1,0 +1,311 @@
+/* core/registry_read.c - reading registered models and versions, and their history. */
+#include "core/node.h"
+#include "core/registry.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+#include <inttypes.h>
+
+static const char *const stage_names[] = { "None", "Staging", "Production", "Archived",
+                                           "Deleted_Internal" };
+
+const char *stage_name(enum model_stage stage)
+{
+    return stage_names[stage];
+}
+
+enum status stage_parse(struct str text, enum model_stage *out, struct err *err)
+{
+    for (int i = STAGE_NONE; i <= STAGE_ARCHIVED; i++) {
+        if (str_eq_nocase(text, str_cstr(stage_names[i]))) {
+            *out = (enum model_stage)i;
+            return OK;
+        }
+    }
+    return err_field(
+        err, ST_INVALID, "stage",
+        "Invalid Model Version stage: %.*s. Value must be one of None, Staging, Production, "
+        "Archived.",
+        STR_ARG(text));
+}
+
+const char *registry_event_name(enum registry_event_kind kind)
+{
+    static const char *const names[] = {
+        [REGISTRY_CREATED] = "created", [REGISTRY_DELETED] = "deleted",
+        [REGISTRY_RENAMED] = "renamed", [REGISTRY_DESCRIPTION] = "description",
+        [REGISTRY_STAGE] = "stage",     [REGISTRY_ALIAS] = "alias",
+        [REGISTRY_TAG] = "tag",
+    };
+
+    return kind >= REGISTRY_CREATED && kind <= REGISTRY_TAG ? names[kind] : "";
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------------- */
+
+static enum status read_tags(struct view *v, int64_t uid, struct key_value **out, size_t *n,
+                             struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_prop_texts_row row;
+    size_t cap = 0;
+    enum status st = q_prop_texts_open(v->conn, &stmt, uid, PROP_TAG, err);
+
+    *out = NULL;
+    *n = 0;
+    while (!st && (st = q_prop_texts_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] = (struct key_value){ row.key, row.value };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static enum status read_aliases(struct view *v, struct registered_model *m, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_model_alias_all_row row;
+    size_t cap = 0;
+    enum status st = q_model_alias_all_open(v->conn, &stmt, m->uid, err);
+
+    while (!st && (st = q_model_alias_all_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.alias) ||
+            !arena_grow(v->arena, (void **)&m->aliases, m->aliases_n, &cap, sizeof(*m->aliases))) {
+            st = err_nomem(err);
+            break;
+        }
+        m->aliases[m->aliases_n++] = (struct model_alias){ row.alias, row.version };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static enum status take_aliases(struct view *v, const struct registered_model *m,
+                                struct model_version *out, struct err *err)
+{
+    out->aliases_n = 0;
+    out->aliases = ARENA_ARRAY(v->arena, struct str, m->aliases_n);
+    if (!out->aliases) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < m->aliases_n; i++) {
+        if (m->aliases[i].version == out->version) {
+            out->aliases[out->aliases_n++] = m->aliases[i].alias;
+        }
+    }
+    return OK;
+}
+
+static enum status read_row(struct view *v, struct str name, struct registered_model *out,
+                            struct err *err)
+{
+    struct q_registered_model_get_row row;
+    enum status st = q_registered_model_get(v->conn, v->arena, name, &row, err);
+
+    *out = (struct registered_model){ 0 };
+    if (st == ST_NOT_FOUND) {
+        return err_field(err, st, "name", "Registered Model with name=%.*s not found",
+                         STR_ARG(name));
+    }
+    if (!st) {
+        *out = (struct registered_model){ .uid = row.uid,
+                                          .name = row.name,
+                                          .description = row.description,
+                                          .prompt = row.prompt != 0,
+                                          .last = row.last,
+                                          .create_ms = row.create_ms,
+                                          .update_ms = row.update_ms };
+    }
+    return st;
+}
+
+static enum status version_not_found(struct str name, int64_t version, struct err *err)
+{
+    return err_field(err, ST_NOT_FOUND, "version",
+                     "Model Version (name=%.*s, version=%" PRId64 ") not found", STR_ARG(name),
+                     version);
+}
+
+/* A version of a model whose row and aliases are read. */
+static enum status read_version(struct view *v, const struct registered_model *m, int64_t version,
+                                struct model_version *out, struct err *err)
+{
+    struct q_model_version_get_row row;
+    enum status st = q_model_version_get(v->conn, v->arena, m->uid, version, &row, err);
+
+    *out = (struct model_version){ 0 };
+    if (st == ST_NOT_FOUND || (!st && row.stage == STAGE_DELETED)) {
+        return version_not_found(m->name, version, err);
+    }
+    if (st) {
+        return st;
+    }
+    *out = (struct model_version){ .uid = row.uid,
+                                   .version = row.version,
+                                   .name = m->name,
+                                   .stage = (enum model_stage)row.stage,
+                                   .description = row.description,
+                                   .source = row.source,
+                                   .storage = row.storage,
+                                   .run_id = row.run_id,
+                                   .run_link = row.run_link,
+                                   .model_id = row.model_id,
+                                   .prompt = row.prompt != 0,
+                                   .create_ms = row.create_ms,
+                                   .update_ms = row.update_ms };
+    st = read_tags(v, row.uid, &out->tags, &out->tags_n, err);
+    return st ? st : take_aliases(v, m, out, err);
+}
+
+/* The newest version numbers of each stage, the stage with the oldest version first. */
+static enum status read_latest(struct view *v, struct registered_model *m, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_model_version_latest_row row;
+    int64_t numbers[STAGE_DELETED];
+    size_t n = 0;
+    enum status st = q_model_version_latest_open(v->conn, &stmt, m->uid, err);
+
+    while (!st && n < ARRAY_N(numbers) &&
+           (st = q_model_version_latest_next(stmt, &row, err)) == OK) {
+        numbers[n++] = row.version;
+    }
+    sql_close(stmt);
+    st = st == ST_END ? OK : st;
+    m->latest = ARENA_ARRAY(v->arena, struct model_version, n);
+    if (!m->latest) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < n; i++) {
+        st = read_version(v, m, numbers[i], &m->latest[i], err);
+        m->latest_n += !st;
+    }
+    return st;
+}
+
+enum status registered_model_get(struct view *v, struct str name, struct registered_model *out,
+                                 struct err *err)
+{
+    enum status st = read_row(v, name, out, err);
+
+    st = st ? st : read_tags(v, out->uid, &out->tags, &out->tags_n, err);
+    st = st ? st : read_aliases(v, out, err);
+    return st ? st : read_latest(v, out, err);
+}
+
+enum status model_version_get(struct view *v, struct str name, int64_t version,
+                              struct model_version *out, struct err *err)
+{
+    struct registered_model m;
+    enum status st = read_row(v, name, &m, err);
+
+    if (st == ST_NOT_FOUND) {
+        return version_not_found(name, version, err);
+    }
+    st = st ? st : read_aliases(v, &m, err);
+    return st ? st : read_version(v, &m, version, out, err);
+}
+
+enum status model_version_by_alias(struct view *v, struct str name, struct str alias,
+                                   struct model_version *out, struct err *err)
+{
+    struct registered_model m;
+    enum status st = read_row(v, name, &m, err);
+
+    st = st ? st : read_aliases(v, &m, err);
+    if (st) {
+        return st;
+    }
+    if (str_eq_nocase(alias, S("latest"))) {
+        st = read_latest(v, &m, err);
+        for (size_t i = 0; !st && i < m.latest_n; i++) {
+            if (i == 0 || m.latest[i].version > out->version) {
+                *out = m.latest[i];
+            }
+        }
+        return st || m.latest_n
+                   ? st
+                   : err_field(err, ST_NOT_FOUND, "alias",
+                               "Latest version not found for model %.*s.", STR_ARG(name));
+    }
+    for (size_t i = 0; i < m.aliases_n; i++) {
+        if (str_eq(m.aliases[i].alias, alias)) {
+            return read_version(v, &m, m.aliases[i].version, out, err);
+        }
+    }
+    return err_field(err, ST_INVALID, "alias", "Registered model alias %.*s not found.",
+                     STR_ARG(alias));
+}
+
+enum status model_versions_latest(struct view *v, struct str name, unsigned stages,
+                                  struct model_version **out, size_t *n, struct err *err)
+{
+    struct registered_model m;
+    enum status st = registered_model_get(v, name, &m, err);
+
+    *out = m.latest;
+    *n = 0;
+    for (size_t i = 0; !st && i < m.latest_n; i++) {
+        if (stages & (1u << m.latest[i].stage)) {
+            (*out)[(*n)++] = m.latest[i];
+        }
+    }
+    return st;
+}
+
+/* ---- history ------------------------------------------------------------------------------------------------------------ */
+
+enum status registry_history(struct view *v, struct str name, size_t max,
+                             struct registry_event **out, size_t *n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_registry_log_of_model_row row;
+    struct registered_model m;
+    size_t cap = 0;
+    enum status st = read_row(v, name, &m, err);
+
+    *out = NULL;
+    *n = 0;
+    st = st ? st : q_registry_log_of_model_open(v->conn, &stmt, m.uid, (int64_t)max, err);
+    while (!st && (st = q_registry_log_of_model_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) || !view_keep(v, &row.who) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] = (struct registry_event){ .kind = (enum registry_event_kind)row.what,
+                                                  .version = row.version,
+                                                  .key = row.key,
+                                                  .value = row.value,
+                                                  .who = row.who,
+                                                  .at_ms = row.seen_ms };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status registry_alias_at(struct view *v, struct str name, struct str alias, int64_t at_ms,
+                              int64_t *version, struct str *who, int64_t *since_ms, struct err *err)
+{
+    struct q_registry_log_at_row row = { 0 };
+    struct registered_model m;
+    enum status st = read_row(v, name, &m, err);
+
+    *version = 0;
+    *since_ms = 0;
+    *who = S("");
+    st = st ? st
+            : q_registry_log_at(v->conn, v->arena, m.uid, REGISTRY_ALIAS, alias, at_ms, &row, err);
+    if (st == ST_NOT_FOUND && m.uid) {
+        return OK;
+    }
+    if (!st && row.value.p) {
+        *version = row.version;
+        *who = row.who;
+        *since_ms = row.seen_ms;
+    }
+    return st;
+}

@@ -1,0 +1,308 @@
+/* core/registry_search.c - finding registered models and versions: rows are offered to the search driver one by one and those of
+ * the page are read again at the end. Tags are looked up only where the filter asks for them. Prompts take part only when the
+ * filter asks for them: tags.`mlflow.prompt.is_prompt` = 'true' (or != 'false'). */
+#include "core/node.h"
+#include "core/registry.h"
+#include "core/search/driver.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+
+struct row {
+    struct view *v;
+    struct arena *scratch; /* of the row at hand */
+    int64_t uid, version, create_ms, update_ms;
+    struct str name, run_id, source;
+    enum status st; /* of reading a tag */
+    struct err err;
+};
+
+static bool row_tag(struct row *r, const struct search_key *key, struct str *out)
+{
+    struct q_prop_text_row tag;
+    enum status st =
+        q_prop_text(r->v->conn, r->scratch, r->uid, PROP_TAG, key->name, &tag, &r->err);
+
+    if (st == OK) {
+        *out = tag.value;
+        return true;
+    }
+    if (st != ST_NOT_FOUND) {
+        r->st = st;
+    }
+    /* What is not marked as a prompt is none. */
+    *out = S("false");
+    return str_eq(key->name, PROMPT_TAG);
+}
+
+static bool row_text(void *ctx, const struct search_key *key, struct str *out)
+{
+    struct row *r = ctx;
+
+    if (key->kind == SEARCH_TAG) {
+        return row_tag(r, key, out);
+    }
+    *out = key->attr == ATTR_NAME          ? r->name
+           : key->attr == ATTR_RUN_ID      ? r->run_id
+           : key->attr == ATTR_SOURCE_PATH ? r->source
+                                           : (struct str){ NULL, 0 };
+    return out->p != NULL;
+}
+
+static bool row_integer(void *ctx, const struct search_key *key, int64_t *out)
+{
+    const struct row *r = ctx;
+
+    *out = key->attr == ATTR_VERSION_NUMBER  ? r->version
+           : key->attr == ATTR_CREATION_TIME ? r->create_ms
+                                             : r->update_ms;
+    return key->attr == ATTR_VERSION_NUMBER || key->attr == ATTR_CREATION_TIME ||
+           key->attr == ATTR_LAST_UPDATE_TIME;
+}
+
+static const struct search_row_ops ops = { .text = row_text, .integer = row_integer };
+
+static bool asks_for_prompts(const struct search_test *t)
+{
+    return t && t->key->kind == SEARCH_TAG && str_eq(t->key->name, PROMPT_TAG) &&
+           ((t->cmp == CMP_EQ && str_eq_nocase(t->text, S("true"))) ||
+            (t->cmp == CMP_NE && str_eq_nocase(t->text, S("false"))));
+}
+
+static bool wants_prompts(const struct filter *f)
+{
+    const struct filter_node *n = f->root;
+
+    if (!n || n->op == FILTER_TEST) {
+        return n && asks_for_prompts(n->test);
+    }
+    if (n->op == FILTER_AND) {
+        for (n = n->child; n; n = n->next) {
+            if (n->op == FILTER_TEST && asks_for_prompts(n->test)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The text that a test at the top of the filter wants an attribute to equal; p NULL = none. */
+static struct str wanted(const struct filter *f, enum search_attr attr)
+{
+    const struct filter_node *n = f->root, *only = NULL;
+
+    if (n && n->op == FILTER_TEST) {
+        only = n;
+    }
+    for (n = n && n->op == FILTER_AND ? n->child : NULL; n && !only; n = n->next) {
+        if (n->op == FILTER_TEST && n->test->key->attr == attr && n->test->cmp == CMP_EQ) {
+            only = n;
+        }
+    }
+    return only && only->test->key->attr == attr && only->test->cmp == CMP_EQ
+               ? only->test->text
+               : (struct str){ NULL, 0 };
+}
+
+static enum status offer(struct searcher *s, struct row *r, uint64_t handle, struct err *err)
+{
+    enum status st;
+
+    arena_reset(r->scratch);
+    st = searcher_offer(s, &ops, r, handle, err);
+    if (!st && r->st) {
+        *err = r->err;
+        st = r->st;
+    }
+    return st;
+}
+
+/* ---- registered models --------------------------------------------------------------------------------------------------- */
+
+struct names {
+    struct str *p;
+    size_t n, cap;
+};
+
+static enum status offer_models(struct view *v, struct searcher *s, struct row *r,
+                                struct names *names, struct err *err)
+{
+    bool prompts = wants_prompts(searcher_filter(s));
+    struct q_registered_model_all_row m;
+    struct sql_stmt *stmt = NULL;
+    enum status st = q_registered_model_all_open(v->conn, &stmt, err);
+
+    while (!st && (st = q_registered_model_all_next(stmt, &m, err)) == OK) {
+        if ((m.prompt != 0) != prompts) {
+            continue;
+        }
+        if (!arena_grow(v->arena, (void **)&names->p, names->n, &names->cap, sizeof(*names->p)) ||
+            !view_keep(v, &m.name)) {
+            st = err_nomem(err);
+            break;
+        }
+        r->uid = m.uid;
+        r->name = m.name;
+        r->create_ms = m.create_ms;
+        r->update_ms = m.update_ms;
+        names->p[names->n] = m.name;
+        st = offer(s, r, names->n++, err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status registered_model_search(struct view *v, const struct registry_search *in,
+                                    struct registered_model **out, size_t *n,
+                                    struct str *next_token, struct err *err)
+{
+    struct search_request request = { .entity = SEARCH_REGISTERED_MODELS,
+                                      .filter = in->filter,
+                                      .order_by = in->order_by,
+                                      .order_by_n = in->order_by_n,
+                                      .scope = S("registered_models"),
+                                      .page = in->page };
+    struct row r = { .v = v, .scratch = arena_new(1 << 20) };
+    struct names names = { 0 };
+    struct searcher *s;
+    uint64_t *handles;
+    size_t found = 0;
+    enum status st = r.scratch ? searcher_new(&s, &request, v->arena, err) : err_nomem(err);
+
+    *out = NULL;
+    *n = 0;
+    st = st ? st : offer_models(v, s, &r, &names, err);
+    st = st ? st : searcher_end(s, &handles, &found, next_token, err);
+    arena_free(r.scratch);
+    if (st) {
+        return st;
+    }
+    *out = ARENA_ARRAY(v->arena, struct registered_model, found);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < found; i++) {
+        st = registered_model_get(v, names.p[handles[i]], &(*out)[*n], err);
+        if (st && st != ST_NOT_FOUND) { /* one that went meanwhile is left out */
+            return st;
+        }
+        *n += !st;
+    }
+    return OK;
+}
+
+/* ---- versions --------------------------------------------------------------------------------------------------------------- */
+
+struct found {
+    struct {
+        struct str name;
+        int64_t version;
+    } * p;
+    size_t n, cap;
+    bool prompts;
+};
+
+/* The rows of the three queries have the same columns. */
+#define OFFER_VERSION(m)                                                                           \
+    ((((m).prompt != 0 || (m).model_prompt != 0) != f->prompts)                                    \
+         ? OK                                                                                      \
+         : offer_version(s, r, f, (m).uid, (m).name, (m).version, (m).run_id, (m).source,          \
+                         (m).create_ms, (m).update_ms, err))
+
+static enum status offer_version(struct searcher *s, struct row *r, struct found *f, int64_t uid,
+                                 struct str name, int64_t version, struct str run_id,
+                                 struct str source, int64_t create_ms, int64_t update_ms,
+                                 struct err *err)
+{
+    struct view *v = r->v;
+
+    /* Versions of one model come together, mostly: their name is kept once. */
+    if (f->n && str_eq(f->p[f->n - 1].name, name)) {
+        name = f->p[f->n - 1].name;
+    } else if (!view_keep(v, &name)) {
+        return err_nomem(err);
+    }
+    if (!arena_grow(v->arena, (void **)&f->p, f->n, &f->cap, sizeof(*f->p))) {
+        return err_nomem(err);
+    }
+    r->uid = uid;
+    r->name = name;
+    r->version = version;
+    r->run_id = run_id;
+    r->source = source;
+    r->create_ms = create_ms;
+    r->update_ms = update_ms;
+    f->p[f->n].name = name;
+    f->p[f->n].version = version;
+    return offer(s, r, f->n++, err);
+}
+
+static enum status offer_versions(struct view *v, struct searcher *s, struct row *r,
+                                  struct found *f, struct err *err)
+{
+    struct str name = wanted(searcher_filter(s), ATTR_NAME);
+    struct str run = wanted(searcher_filter(s), ATTR_RUN_ID);
+    struct q_model_version_all_row all;
+    struct q_model_version_named_row named;
+    struct q_model_version_by_run_row by_run;
+    struct sql_stmt *stmt = NULL;
+    enum status st;
+
+    f->prompts = wants_prompts(searcher_filter(s));
+    if (name.p) {
+        st = q_model_version_named_open(v->conn, &stmt, name, err);
+        while (!st && (st = q_model_version_named_next(stmt, &named, err)) == OK) {
+            st = OFFER_VERSION(named);
+        }
+    } else if (run.p) {
+        st = q_model_version_by_run_open(v->conn, &stmt, run, err);
+        while (!st && (st = q_model_version_by_run_next(stmt, &by_run, err)) == OK) {
+            st = OFFER_VERSION(by_run);
+        }
+    } else {
+        st = q_model_version_all_open(v->conn, &stmt, err);
+        while (!st && (st = q_model_version_all_next(stmt, &all, err)) == OK) {
+            st = OFFER_VERSION(all);
+        }
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status model_version_search(struct view *v, const struct registry_search *in,
+                                 struct model_version **out, size_t *n, struct str *next_token,
+                                 struct err *err)
+{
+    struct search_request request = { .entity = SEARCH_MODEL_VERSIONS,
+                                      .filter = in->filter,
+                                      .order_by = in->order_by,
+                                      .order_by_n = in->order_by_n,
+                                      .scope = S("model_versions"),
+                                      .page = in->page };
+    struct row r = { .v = v, .scratch = arena_new(1 << 20) };
+    struct found f = { 0 };
+    struct searcher *s;
+    uint64_t *handles;
+    size_t found = 0;
+    enum status st = r.scratch ? searcher_new(&s, &request, v->arena, err) : err_nomem(err);
+
+    *out = NULL;
+    *n = 0;
+    st = st ? st : offer_versions(v, s, &r, &f, err);
+    st = st ? st : searcher_end(s, &handles, &found, next_token, err);
+    arena_free(r.scratch);
+    if (st) {
+        return st;
+    }
+    *out = ARENA_ARRAY(v->arena, struct model_version, found);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < found; i++) {
+        st = model_version_get(v, f.p[handles[i]].name, f.p[handles[i]].version, &(*out)[*n], err);
+        if (st && st != ST_NOT_FOUND) {
+            return st;
+        }
+        *n += !st;
+    }
+    return OK;
+}

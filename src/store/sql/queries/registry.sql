@@ -1,0 +1,196 @@
+-- registry.sql - registered models, versions, aliases, and their history.
+
+-- name: registered_model_insert :exec
+-- in: uid int, name text, description text, prompt int, now_ms int
+INSERT INTO registered_model (uid, name, description, prompt, create_ms, update_ms) VALUES ($1, $2, $3, $4, $5, $5);
+
+-- name: registered_model_get :one
+-- in: name text
+-- out: uid int, name text, description text, prompt int, last int, create_ms int, update_ms int
+SELECT uid, name, description, prompt, last, create_ms, update_ms FROM registered_model WHERE name = $1;
+
+-- name: registered_model_all :many
+-- out: uid int, name text, description text, prompt int, last int, create_ms int, update_ms int
+SELECT uid, name, description, prompt, last, create_ms, update_ms FROM registered_model;
+
+-- name: registered_model_touch :exec
+-- in: uid int, now_ms int
+UPDATE registered_model SET update_ms = $2 WHERE uid = $1;
+
+-- name: registered_model_describe :exec
+-- in: uid int, description text, now_ms int
+UPDATE registered_model SET description = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: registered_model_prompt :exec
+-- in: uid int, prompt int
+UPDATE registered_model SET prompt = $2 WHERE uid = $1;
+
+-- name: registered_model_rename :exec
+-- in: uid int, name text, now_ms int
+UPDATE registered_model SET name = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: registered_model_last :exec
+-- in: uid int, last int, now_ms int
+UPDATE registered_model SET last = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: registered_model_delete :exec
+-- in: uid int
+DELETE FROM registered_model WHERE uid = $1;
+
+-- name: model_version_insert :exec
+-- in: uid int, model int, version int, description text?, source text, storage text, run_id text, run_link text, model_id text?, prompt int, now_ms int
+INSERT INTO model_version (uid, model, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms)
+VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, 3, $10, $11, $11);
+
+-- name: model_version_get :one
+-- in: model int, version int
+-- out: uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
+SELECT uid, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms
+FROM model_version WHERE model = $1 AND version = $2;
+
+-- name: model_version_of_model :many
+-- in: model int
+-- out: uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
+SELECT uid, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms
+FROM model_version WHERE model = $1 ORDER BY version;
+
+-- name: model_version_latest :many
+-- in: model int
+-- out: version int, first int
+SELECT max(version), min(version) FROM model_version WHERE model = $1 AND stage < 4 GROUP BY stage ORDER BY 2;
+
+-- name: model_version_all :many
+-- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+FROM model_version v JOIN registered_model m ON m.uid = v.model WHERE v.stage < 4;
+
+-- name: model_version_named :many
+-- in: model_name text
+-- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+FROM registered_model m JOIN model_version v ON v.model = m.uid WHERE m.name = $1 AND v.stage < 4;
+
+-- name: model_version_by_run :many
+-- in: run_id text
+-- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+FROM model_version v JOIN registered_model m ON m.uid = v.model WHERE v.run_id = $1 AND v.stage < 4;
+
+-- name: model_version_describe :exec
+-- in: uid int, description text?, now_ms int
+UPDATE model_version SET description = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: model_version_stage :exec
+-- in: uid int, stage int, now_ms int
+UPDATE model_version SET stage = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: model_version_in_stage :many
+-- in: model int, stage int, except int
+-- out: uid int, version int
+SELECT uid, version FROM model_version WHERE model = $1 AND stage = $2 AND version <> $3 ORDER BY version;
+
+-- name: model_version_touch_all :exec
+-- in: model int, now_ms int
+UPDATE model_version SET update_ms = $2 WHERE model = $1;
+
+-- name: model_version_redact :exec
+-- in: uid int, now_ms int
+UPDATE model_version SET stage = 4, description = NULL, source = 'REDACTED-SOURCE-PATH', storage = '', run_id = 'REDACTED-RUN-ID',
+    run_link = 'REDACTED-RUN-LINK', model_id = NULL, update_ms = $2 WHERE uid = $1;
+
+-- name: model_version_delete_all :exec
+-- in: model int
+DELETE FROM model_version WHERE model = $1;
+
+-- name: model_alias_set :exec
+-- in: model int, alias text, version int
+INSERT INTO model_alias (model, alias, version) VALUES ($1, $2, $3)
+ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version;
+
+-- name: model_alias_get :one
+-- in: model int, alias text
+-- out: version int
+SELECT version FROM model_alias WHERE model = $1 AND alias = $2;
+
+-- name: model_alias_delete :execrows
+-- in: model int, alias text
+DELETE FROM model_alias WHERE model = $1 AND alias = $2;
+
+-- name: model_alias_all :many
+-- in: model int
+-- out: alias text, version int
+SELECT alias, version FROM model_alias WHERE model = $1 ORDER BY alias;
+
+-- name: model_alias_delete_all :exec
+-- in: model int
+DELETE FROM model_alias WHERE model = $1;
+
+-- name: registry_log_append :exec
+-- in: model int, version int, what int, key text, value text?, who text, now_ms int
+INSERT INTO registry_log (model, version, what, key, value, who, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+
+-- name: registry_log_of_model :many
+-- in: model int, limit int
+-- out: seq int, version int, what int, key text, value text?, who text, seen_ms int
+SELECT seq, version, what, key, value, who, seen_ms FROM registry_log WHERE model = $1 ORDER BY seen_ms DESC, seq DESC LIMIT $2;
+
+-- name: registry_log_at :one
+-- in: model int, what int, key text, at_ms int
+-- out: version int, value text?, who text, seen_ms int
+SELECT version, value, who, seen_ms FROM registry_log WHERE model = $1 AND what = $2 AND key = $3 AND seen_ms <= $4
+ORDER BY seen_ms DESC, seq DESC LIMIT 1;
+
+-- name: prop_text :one
+-- in: uid int, scope int, key text
+-- out: value text
+SELECT s FROM prop WHERE uid = $1 AND scope = $2 AND key = $3 AND vtype = 3;
+
+-- name: parent_log_append :exec
+-- in: op int, child int, parent int, role int, claimed_ms int, seen_ms int
+INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: parent_add :execrows
+-- in: child int, parent int, role int
+INSERT INTO parent (child, parent, role) VALUES ($1, $2, $3) ON CONFLICT (child, parent, role) DO NOTHING;
+
+-- Removing a model takes its versions along: first what hangs on them, then they.
+-- name: registry_drop_members_log :exec
+-- in: model int, now_ms int
+INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms)
+SELECT 2, m.ctx, m.node, m.role, CAST($2 AS bigint), CAST($2 AS bigint) FROM member m
+WHERE m.ctx = $1 OR m.ctx IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: registry_drop_members :exec
+-- in: model int
+DELETE FROM member WHERE ctx = $1 OR ctx IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: registry_drop_parents_log :exec
+-- in: model int, now_ms int
+INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms)
+SELECT 2, child, parent, role, CAST($2 AS bigint), CAST($2 AS bigint) FROM parent WHERE parent = $1;
+
+-- name: registry_drop_parents :exec
+-- in: model int
+DELETE FROM parent WHERE parent = $1;
+
+-- name: registry_drop_tombstones :exec
+-- in: model int, who text, now_ms int
+INSERT INTO tombstone (uid, kind, type_id, who, gone_ms)
+SELECT n.uid, n.kind, n.type_id, CAST($2 AS text), CAST($3 AS bigint) FROM node n
+WHERE n.uid = $1 OR n.uid IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: registry_drop_props :exec
+-- in: model int
+DELETE FROM prop WHERE uid = $1 OR uid IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: registry_drop_idents :exec
+-- in: model int
+DELETE FROM ident WHERE uid = $1 OR uid IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: registry_drop_nodes :exec
+-- in: model int
+DELETE FROM node WHERE uid = $1 OR uid IN (SELECT uid FROM model_version WHERE model = $1);
+
+-- name: ident_rename :exec
+-- in: ns int, scheme int, uid int, key blob
+UPDATE ident SET key = $4 WHERE ns = $1 AND scheme = $2 AND uid = $3;
