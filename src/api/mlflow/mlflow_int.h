@@ -22,9 +22,11 @@
 
 /* Tables of each file. */
 extern const struct route mlflow_experiment_routes[], mlflow_run_routes[], mlflow_metric_routes[],
-    mlflow_model_routes[], mlflow_artifact_routes[], mlflow_registry_routes[], mlflow_server_routes[];
+    mlflow_model_routes[], mlflow_artifact_routes[], mlflow_registry_routes[],
+    mlflow_server_routes[];
 extern const size_t mlflow_experiment_routes_n, mlflow_run_routes_n, mlflow_metric_routes_n,
-    mlflow_model_routes_n, mlflow_artifact_routes_n, mlflow_registry_routes_n, mlflow_server_routes_n;
+    mlflow_model_routes_n, mlflow_artifact_routes_n, mlflow_registry_routes_n,
+    mlflow_server_routes_n;
 
 /* ---- encode.c: core values as messages; everything in the arena ----------------------------------------------------- */
 
