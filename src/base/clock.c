@@ -34,6 +34,17 @@ int64_t clock_mono_ns(void)
     return in_force.mono_ns(in_force.ctx);
 }
 
+int64_t clock_thread_cpu_ns(void)
+{
+    struct timespec ts;
+
+    if (in_force.mono_ns != system_mono_ns) {
+        return clock_mono_ns();
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 void clock_replace(const struct clock_ops *ops)
 {
     in_force = ops ? *ops : system_clock;

@@ -8,6 +8,8 @@
 
 int64_t clock_wall_ms(void);
 int64_t clock_mono_ns(void);
+/* Processor time that the calling thread has used. With a replaced clock, its monotonic time. */
+int64_t clock_thread_cpu_ns(void);
 static inline int64_t clock_mono_ms(void)
 {
     return clock_mono_ns() / 1000000;

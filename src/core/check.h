@@ -10,17 +10,19 @@
 struct sql_conn;
 
 enum check_rule {
-    CHECK_ENGINE,         /* the engine's own check of its files */
-    CHECK_PART,           /* the watermark row exists and is not ahead of itself */
-    CHECK_BATCH,          /* log rows decode; they name runs and keys that exist */
-    CHECK_PACK,           /* packs decode; header columns are right; keys have names */
-    CHECK_HEAD,           /* heads decode; keys have names; versions exist */
-    CHECK_HEAD_PACKS,     /* latest values, extremes and counts agree with the packs */
-    CHECK_HEAD_FOLDED,    /* packs newer than their head are found by a start */
-    CHECK_PACK_OWNER,     /* packs belong to a run or a model series */
-    CHECK_PACK_DRAIN,     /* no pack is newer than the last drain */
-    CHECK_RUN_NODE,       /* each run is a node, each run node has a head */
-    CHECK_RUN_IDENT,      /* each run has its identity */
+    CHECK_ENGINE,      /* the engine's own check of its files */
+    CHECK_PART,        /* the watermark row exists and is not ahead of itself */
+    CHECK_BATCH,       /* log rows decode; they name runs and keys that exist */
+    CHECK_PACK,        /* packs decode; header columns are right; keys have names */
+    CHECK_CHUNK,       /* chunks decode; their columns are those of their points; keys have names */
+    CHECK_HEAD,        /* heads decode; keys have names; versions exist */
+    CHECK_HEAD_PACKS,  /* latest values, extremes and counts agree with packs and chunks */
+    CHECK_HEAD_FOLDED, /* packs newer than their head are found by a start */
+    CHECK_PACK_OWNER,  /* packs belong to a run or a model series */
+    CHECK_CHUNK_OWNER, /* so do chunks */
+    CHECK_PACK_DRAIN,  /* no pack is newer than the last drain */
+    CHECK_RUN_NODE,    /* each run is a node, each run node has a head */
+    CHECK_RUN_IDENT,   /* each run has its identity */
     CHECK_RUN_EXPERIMENT, /* runs and models belong to an experiment */
     CHECK_EXPERIMENT_NODE,
     CHECK_IDENT,    /* identities and nodes know each other */

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "core/experiment.h"
+#include "store/compact.h"
 #include "core/fragments.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
@@ -86,7 +87,16 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
     so.mkeys = c->mkeys;
     so.heads = c->heads;
     so.series = c->series;
+    so.compact = c->compact;
     return seq_open(&c->seq, &so, err);
+}
+
+static enum status start_compact(struct core *c, struct err *err)
+{
+    struct sql_conn *conn = NULL;
+    enum status st = sql_connect(&conn, c->db, SQL_READER, err);
+
+    return st ? st : compact_start(c->compact, c->seq, conn, err);
 }
 
 static enum status open_readers(struct core_all *all, const struct core_options *opt,
@@ -127,6 +137,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
+    if (!st) st = compact_new(&c->compact, err);
     if (!st) st = open_seq(c, opt, err);
     if (!st) {
         st = fragments_new(&c->fragments, c->heads,
@@ -134,6 +145,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     }
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
+    if (!st) st = start_compact(c, err);
     if (st) {
         core_close(c);
         return st;
@@ -154,7 +166,9 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     for (unsigned i = 0; i < all->conns_n; i++) {
         sql_disconnect(all->conns[i]);
     }
+    compact_stop(core->compact);
     end_seq(core->seq);
+    compact_free(core->compact);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

@@ -14,6 +14,7 @@ struct sql_conn;
 struct seq;
 struct heads;
 struct series;
+struct compact;
 struct mkeys;
 struct blob_store;
 struct experiments;
@@ -24,6 +25,7 @@ struct core {
     struct seq *seq;       /* the one writer */
     struct heads *heads;   /* runs in memory */
     struct series *series; /* metric points in memory, packs */
+    struct compact *compact; /* moves them on in the background */
     struct mkeys *mkeys;   /* metric, param and tag names */
     struct blob_store *blobs;
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */

@@ -24,6 +24,7 @@ struct sql_db;
 struct seq;
 struct group;
 struct write_op;
+struct compact;
 
 struct write_kind {
     const char *name; /* "run.create": in logs, metrics and audit */
@@ -75,6 +76,7 @@ struct seq_options {
     struct heads *heads;
     struct series *series;
     struct sql_conn *writer; /* taken over */
+    struct compact *compact; /* told what drains wrote; may be NULL */
     int64_t
         drain_age_ms; /* 0 = 10,000: changes older than this are moved from the log to packs and rows */
     size_t drain_bytes; /* 0 = 8 MiB of points in memory or of log: drained at once */

@@ -7,33 +7,40 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "gen/sql/queries.h"
+#include "store/compact.h"
+#include "store/series/chunk.h"
 #include "store/sql/sql.h"
 
-enum { PART = 0, WAL_CUT_FACTOR = 4, DIRTY_HEADS_BYTES = 32 << 20 };
+enum { PART = 0, WAL_CUT_FACTOR = 4, DIRTY_HEADS_BYTES = 32 << 20, POINTS_PER_METRIC = 8 };
 
 bool seq_has_log(const struct seq *s)
 {
     return s->last_seq > s->mark || s->log_since_ms >= 0;
 }
 
-/* A head that only got points can wait: its packs are found by a start through part.folded. */
+/* A head that only got points can wait: its packs are found by a start through part.folded. But packs that are worth merging
+ * can be merged only when the row is complete up to them. */
 static bool is_due(const struct seq *s, const struct head *h, bool force, int64_t now)
 {
+    size_t points = series_owner_points(s->series, h->uid);
+
     return force || h->attrs_dirty || h->written_ms == 0 ||
-           now - h->written_ms >= s->opt.head_age_ms;
+           now - h->written_ms >= s->opt.head_age_ms ||
+           (points >= CHUNK_POINTS && points / POINTS_PER_METRIC >= h->metrics.n);
 }
 
 static enum status write_packs(struct seq *s, int64_t drain, struct err *err)
 {
     size_t at = 0;
-    int64_t owner, n;
+    int64_t owner, n, kn;
     struct str body;
     enum status st = OK;
 
     while (!st && series_next(s->series, &at, &owner)) {
-        st = series_pack(s->series, owner, drain, &body, &n, err);
-        if (!st) st = q_pack_insert(s->writer, owner, drain, n, body, err);
+        st = series_pack(s->series, owner, drain, &body, &n, &kn, err);
+        if (!st) st = q_pack_insert(s->writer, owner, drain, n, kn, body, err);
         FAILPOINT("seq.drain.pack");
+        if (!st && s->opt.compact) compact_packed(s->opt.compact, owner, kn);
     }
     return st;
 }
@@ -49,6 +56,9 @@ static enum status write_heads(struct seq *s, int64_t drain, bool force, int64_t
         if (is_due(s, h, force, now)) {
             st = head_write(s->heads, s->writer, h, drain, err);
             FAILPOINT("seq.drain.head");
+            if (h->attrs_dirty && h->has_end && h->metrics.n > 0 && s->opt.compact) {
+                compact_ended(s->opt.compact, h->uid);
+            }
         } else {
             *folded = MIN_OF(*folded, h->dirty_since);
         }
@@ -134,6 +144,7 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
         return st;
     }
     seq_drain_committed(s, drain, folded);
+    if (s->opt.compact) compact_drained(s->opt.compact);
     s->checkpointed = false;
     return delete_covered(s, err);
 }

@@ -75,7 +75,7 @@ static void add_pack(struct world *x)
     packer_add(x->packer, p, n);
     T_ST(packer_end(x->packer, OWNER, ++x->drain, &body, &stored, &x->err), OK);
     T_ST_ERR(sql_begin(x->w, &x->err), OK, &x->err);
-    T_ST_ERR(q_pack_insert(x->w, OWNER, x->drain, stored, body, &x->err), OK, &x->err);
+    T_ST_ERR(q_pack_insert(x->w, OWNER, x->drain, stored, 0, body, &x->err), OK, &x->err);
     T_ST_ERR(sql_commit(x->w, &x->err), OK, &x->err);
 }
 

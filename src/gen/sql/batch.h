@@ -51,7 +51,7 @@ enum status q_part_advance(struct sql_conn *q_conn, int64_t part, int64_t drain_
                            int64_t mark, int64_t drain, int64_t folded, int64_t fence, int64_t tip,
                            int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
-enum status q_pack_insert(struct sql_conn *q_conn, int64_t owner, int64_t w0, int64_t n,
+enum status q_pack_insert(struct sql_conn *q_conn, int64_t owner, int64_t w0, int64_t n, int64_t kn,
                           struct str body, struct err *q_err) ATTR_CHECK;
 
 struct q_pack_of_owner_row {

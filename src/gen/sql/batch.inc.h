@@ -181,22 +181,23 @@ enum status q_part_advance(struct sql_conn *q_conn, int64_t part, int64_t drain_
     return sql_exec(q_conn, &query_part_advance, q_in, q_n, q_err);
 }
 
-static const unsigned char pack_insert_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
+static const unsigned char pack_insert_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
 static const struct sql_query query_pack_insert = {
     .name = "pack_insert", .cached = true, .kind = SQL_EXEC,
-    .in_n = 4, .out_n = 0,
+    .in_n = 5, .out_n = 0,
     .in = pack_insert_in,
-    .text = { "INSERT INTO pack (owner, w0, n, body) VALUES (?1, ?2, ?3, ?4)",
-              "INSERT INTO pack (owner, w0, n, body) VALUES ($1, $2, $3, $4)" },
+    .text = { "INSERT INTO pack (owner, w0, n, kn, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+              "INSERT INTO pack (owner, w0, n, kn, body) VALUES ($1, $2, $3, $4, $5)" },
 };
 
-enum status q_pack_insert(struct sql_conn *q_conn, int64_t owner, int64_t w0, int64_t n,
+enum status q_pack_insert(struct sql_conn *q_conn, int64_t owner, int64_t w0, int64_t n, int64_t kn,
                           struct str body, struct err *q_err)
 {
-    struct sql_value q_in[4] = {
+    struct sql_value q_in[5] = {
         { .i = owner },
         { .i = w0 },
         { .i = n },
+        { .i = kn },
         { .s = body },
     };
 

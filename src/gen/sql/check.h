@@ -131,6 +131,14 @@ enum status q_check_pack_owner_open(struct sql_conn *q_conn, struct sql_stmt **q
 enum status q_check_pack_owner_next(struct sql_stmt *q_stmt, struct q_check_pack_owner_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
 
+struct q_check_chunk_owner_row {
+    struct str what;
+};
+enum status q_check_chunk_owner_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct err *q_err) ATTR_CHECK;
+enum status q_check_chunk_owner_next(struct sql_stmt *q_stmt, struct q_check_chunk_owner_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
+
 struct q_check_pack_folded_row {
     struct str what;
 };
@@ -215,5 +223,45 @@ enum status q_check_pack_rows_open(struct sql_conn *q_conn, struct sql_stmt **q_
                                    int64_t w0, int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_check_pack_rows_next(struct sql_stmt *q_stmt, struct q_check_pack_rows_row *q_row,
                                    struct err *q_err) ATTR_CHECK;
+
+struct q_check_chunk_rows_row {
+    int64_t owner;
+    int64_t key;
+    int64_t lvl;
+    int64_t t0;
+    int64_t c;
+    int64_t t1;
+    int64_t s0;
+    int64_t s1;
+    int64_t n;
+    int64_t nnan;
+    int64_t flags;
+    double vmin;
+    bool vmin_null;
+    int64_t smin;
+    int64_t tmin;
+    double vmax;
+    bool vmax_null;
+    int64_t smax;
+    int64_t tmax;
+    double vsum;
+    bool vsum_null;
+    double vfirst;
+    bool vfirst_null;
+    double vlast;
+    bool vlast_null;
+    struct str body;
+};
+enum status q_check_chunk_rows_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    int64_t owner, int64_t key, int64_t lvl, int64_t t0, int64_t c,
+                                    int64_t last, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chunk_rows_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_check_rid_row {
+    struct str rid;
+};
+enum status q_check_rid(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                        struct q_check_rid_row *q_row, struct err *q_err) ATTR_CHECK;
 
 #endif

@@ -455,6 +455,37 @@ enum status q_check_pack_owner_next(struct sql_stmt *q_stmt, struct q_check_pack
     return OK;
 }
 
+static const unsigned char check_chunk_owner_out[] = { SQL_TEXT };
+static const char *const check_chunk_owner_names[] = { "what" };
+static const struct sql_query query_check_chunk_owner = {
+    .name = "check_chunk_owner", .cached = true, .kind = SQL_MANY,
+    .in_n = 0, .out_n = 1,
+    .out = check_chunk_owner_out, .out_names = check_chunk_owner_names,
+    .text = { "SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c WHERE "
+              "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner) AND NOT EXISTS "
+              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100",
+              "SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c WHERE "
+              "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner) AND NOT EXISTS "
+              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100" },
+};
+
+enum status q_check_chunk_owner_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct err *q_err)
+{
+    return sql_rows(q_conn, &query_check_chunk_owner, NULL, q_stmt, q_err);
+}
+
+enum status q_check_chunk_owner_next(struct sql_stmt *q_stmt, struct q_check_chunk_owner_row *q_row,
+                                     struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->what = q_out[0].s;
+    return OK;
+}
+
 static const unsigned char check_pack_folded_out[] = { SQL_TEXT };
 static const char *const check_pack_folded_names[] = { "what" };
 static const struct sql_query query_check_pack_folded = {
@@ -732,6 +763,103 @@ enum status q_check_pack_rows_next(struct sql_stmt *q_stmt, struct q_check_pack_
     return OK;
 }
 
+static const unsigned char check_chunk_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char check_chunk_rows_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_BLOB };
+static const char *const check_chunk_rows_names[] = { "owner", "key", "lvl", "t0", "c", "t1", "s0", "s1", "n", "nnan", "flags", "vmin", "smin", "tmin", "vmax", "smax", "tmax", "vsum", "vfirst", "vlast", "body" };
+static const struct sql_query query_check_chunk_rows = {
+    .name = "check_chunk_rows", .cached = true, .kind = SQL_MANY,
+    .in_n = 7, .out_n = 21,
+    .in = check_chunk_rows_in,
+    .out = check_chunk_rows_out, .out_names = check_chunk_rows_names,
+    .text = { "SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, "
+              "vmax, smax, tmax, vsum, vfirst, vlast, body FROM chunk WHERE (owner, key, "
+              "lvl, t0, c) > (?1, ?2, ?3, ?4, ?5) AND owner <= ?6 ORDER BY owner, key, lvl, "
+              "t0, c LIMIT ?7",
+              "SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, "
+              "vmax, smax, tmax, vsum, vfirst, vlast, body FROM chunk WHERE (owner, key, "
+              "lvl, t0, c) > ($1, $2, $3, $4, $5) AND owner <= $6 ORDER BY owner, key, lvl, "
+              "t0, c LIMIT $7" },
+};
+
+enum status q_check_chunk_rows_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    int64_t owner, int64_t key, int64_t lvl, int64_t t0, int64_t c,
+                                    int64_t last, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[7] = {
+        { .i = owner },
+        { .i = key },
+        { .i = lvl },
+        { .i = t0 },
+        { .i = c },
+        { .i = last },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_check_chunk_rows, q_in, q_stmt, q_err);
+}
+
+enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chunk_rows_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[21];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    q_row->key = q_out[1].i;
+    q_row->lvl = q_out[2].i;
+    q_row->t0 = q_out[3].i;
+    q_row->c = q_out[4].i;
+    q_row->t1 = q_out[5].i;
+    q_row->s0 = q_out[6].i;
+    q_row->s1 = q_out[7].i;
+    q_row->n = q_out[8].i;
+    q_row->nnan = q_out[9].i;
+    q_row->flags = q_out[10].i;
+    q_row->vmin = q_out[11].d;
+    q_row->vmin_null = q_out[11].null;
+    q_row->smin = q_out[12].i;
+    q_row->tmin = q_out[13].i;
+    q_row->vmax = q_out[14].d;
+    q_row->vmax_null = q_out[14].null;
+    q_row->smax = q_out[15].i;
+    q_row->tmax = q_out[16].i;
+    q_row->vsum = q_out[17].d;
+    q_row->vsum_null = q_out[17].null;
+    q_row->vfirst = q_out[18].d;
+    q_row->vfirst_null = q_out[18].null;
+    q_row->vlast = q_out[19].d;
+    q_row->vlast_null = q_out[19].null;
+    q_row->body = q_out[20].s;
+    return OK;
+}
+
+static const unsigned char check_rid_in[] = { SQL_INT };
+static const unsigned char check_rid_out[] = { SQL_TEXT };
+static const char *const check_rid_names[] = { "rid" };
+static const struct sql_query query_check_rid = {
+    .name = "check_rid", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = check_rid_in,
+    .out = check_rid_out, .out_names = check_rid_names,
+    .text = { "SELECT rid FROM runhead WHERE run = ?1",
+              "SELECT rid FROM runhead WHERE run = $1" },
+};
+
+enum status q_check_rid(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                        struct q_check_rid_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = run },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_check_rid, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->rid = q_out[0].s;
+    return OK;
+}
+
 static const struct sql_query *const area_check[] = {
     &query_check_run_node,
     &query_check_run_ident,
@@ -748,6 +876,7 @@ static const struct sql_query *const area_check[] = {
     &query_check_model_experiment,
     &query_check_series_model,
     &query_check_pack_owner,
+    &query_check_chunk_owner,
     &query_check_pack_folded,
     &query_check_drain,
     &query_check_counter,
@@ -756,5 +885,7 @@ static const struct sql_query *const area_check[] = {
     &query_check_object_bytes,
     &query_check_run_rows,
     &query_check_pack_rows,
+    &query_check_chunk_rows,
+    &query_check_rid,
 };
 /* clang-format on */

@@ -799,6 +799,12 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX registry_log_model ON registry_log (model, what, key, seq);\n"
         "INSERT INTO type (id, kind, name) VALUES (7, 1, 'cairn.Model');\n",
     } },
+    { .version = 5, .name = "pack_key_points", .text = {
+        "ALTER TABLE pack ADD COLUMN kn INTEGER NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX pack_full ON pack (owner) WHERE kn >= 2048;\n",
+        "ALTER TABLE pack ADD COLUMN kn bigint NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX pack_full ON pack (owner) WHERE kn >= 2048;\n",
+    } },
 };
-const unsigned sql_migrations_n = 4;
+const unsigned sql_migrations_n = 5;
 /* clang-format on */

@@ -70,4 +70,58 @@ enum status q_chunk_next_key(struct sql_conn *q_conn, struct arena *q_arena, int
                              int64_t key, struct q_chunk_next_key_row *q_row,
                              struct err *q_err) ATTR_CHECK;
 
+enum status q_chunk_delete(struct sql_conn *q_conn, int64_t owner, int64_t key, int64_t lvl,
+                           int64_t t0, int64_t c, int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+enum status q_pack_delete_list(struct sql_conn *q_conn, int64_t owner, const int64_t *w0s,
+                               size_t w0s_n, int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+struct q_pack_list_row {
+    int64_t w0;
+    int64_t n;
+    int64_t kn;
+};
+enum status q_pack_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                             int64_t to_w0, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_pack_list_next(struct sql_stmt *q_stmt, struct q_pack_list_row *q_row,
+                             struct err *q_err) ATTR_CHECK;
+
+struct q_pack_one_row {
+    int64_t n;
+    struct str body;
+};
+enum status q_pack_one(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner, int64_t w0,
+                       struct q_pack_one_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_run_ver_row {
+    int64_t ver;
+};
+enum status q_run_ver(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                      struct q_run_ver_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_pack_owners_row {
+    int64_t owner;
+    int64_t packs;
+};
+enum status q_pack_owners_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                               int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_pack_owners_next(struct sql_stmt *q_stmt, struct q_pack_owners_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
+struct q_pack_owners_full_row {
+    int64_t owner;
+};
+enum status q_pack_owners_full_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    int64_t owner, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_pack_owners_full_next(struct sql_stmt *q_stmt, struct q_pack_owners_full_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_series_next_owner_row {
+    int64_t owner;
+    bool owner_null;
+};
+enum status q_series_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
+                                struct q_series_next_owner_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
 #endif

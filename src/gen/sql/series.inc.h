@@ -216,11 +216,257 @@ enum status q_chunk_next_key(struct sql_conn *q_conn, struct arena *q_arena, int
     return OK;
 }
 
+static const unsigned char chunk_delete_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_chunk_delete = {
+    .name = "chunk_delete", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 5, .out_n = 0,
+    .in = chunk_delete_in,
+    .text = { "DELETE FROM chunk WHERE owner = ?1 AND key = ?2 AND lvl = ?3 AND t0 = ?4 AND "
+              "c = ?5",
+              "DELETE FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND t0 = $4 AND "
+              "c = $5" },
+};
+
+enum status q_chunk_delete(struct sql_conn *q_conn, int64_t owner, int64_t key, int64_t lvl,
+                           int64_t t0, int64_t c, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .i = owner },
+        { .i = key },
+        { .i = lvl },
+        { .i = t0 },
+        { .i = c },
+    };
+
+    return sql_exec(q_conn, &query_chunk_delete, q_in, q_n, q_err);
+}
+
+static const unsigned char pack_delete_list_in[] = { SQL_INT, SQL_INT_LIST };
+static const struct sql_query query_pack_delete_list = {
+    .name = "pack_delete_list", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 2, .out_n = 0,
+    .in = pack_delete_list_in,
+    .text = { "DELETE FROM pack WHERE owner = ?1 AND w0 IN (SELECT value FROM json_each(?2))",
+              "DELETE FROM pack WHERE owner = $1 AND w0 = ANY ($2)" },
+};
+
+enum status q_pack_delete_list(struct sql_conn *q_conn, int64_t owner, const int64_t *w0s,
+                               size_t w0s_n, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = owner },
+        { .list = w0s, .list_n = w0s_n },
+    };
+
+    return sql_exec(q_conn, &query_pack_delete_list, q_in, q_n, q_err);
+}
+
+static const unsigned char pack_list_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char pack_list_out[] = { SQL_INT, SQL_INT, SQL_INT };
+static const char *const pack_list_names[] = { "w0", "n", "kn" };
+static const struct sql_query query_pack_list = {
+    .name = "pack_list", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 3,
+    .in = pack_list_in,
+    .out = pack_list_out, .out_names = pack_list_names,
+    .text = { "SELECT w0, n, kn FROM pack WHERE owner = ?1 AND w0 <= ?2 ORDER BY w0 LIMIT ?3",
+              "SELECT w0, n, kn FROM pack WHERE owner = $1 AND w0 <= $2 ORDER BY w0 LIMIT $3" },
+};
+
+enum status q_pack_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                             int64_t to_w0, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = owner },
+        { .i = to_w0 },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_pack_list, q_in, q_stmt, q_err);
+}
+
+enum status q_pack_list_next(struct sql_stmt *q_stmt, struct q_pack_list_row *q_row,
+                             struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->w0 = q_out[0].i;
+    q_row->n = q_out[1].i;
+    q_row->kn = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char pack_one_in[] = { SQL_INT, SQL_INT };
+static const unsigned char pack_one_out[] = { SQL_INT, SQL_BLOB };
+static const char *const pack_one_names[] = { "n", "body" };
+static const struct sql_query query_pack_one = {
+    .name = "pack_one", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 2,
+    .in = pack_one_in,
+    .out = pack_one_out, .out_names = pack_one_names,
+    .text = { "SELECT n, body FROM pack WHERE owner = ?1 AND w0 = ?2",
+              "SELECT n, body FROM pack WHERE owner = $1 AND w0 = $2" },
+};
+
+enum status q_pack_one(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner, int64_t w0,
+                       struct q_pack_one_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = owner },
+        { .i = w0 },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_pack_one, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->body = q_out[1].s;
+    return OK;
+}
+
+static const unsigned char run_ver_in[] = { SQL_INT };
+static const unsigned char run_ver_out[] = { SQL_INT };
+static const char *const run_ver_names[] = { "ver" };
+static const struct sql_query query_run_ver = {
+    .name = "run_ver", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = run_ver_in,
+    .out = run_ver_out, .out_names = run_ver_names,
+    .text = { "SELECT ver FROM runhead WHERE run = ?1",
+              "SELECT ver FROM runhead WHERE run = $1" },
+};
+
+enum status q_run_ver(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                      struct q_run_ver_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = run },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_run_ver, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->ver = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char pack_owners_in[] = { SQL_INT, SQL_INT };
+static const unsigned char pack_owners_out[] = { SQL_INT, SQL_INT };
+static const char *const pack_owners_names[] = { "owner", "packs" };
+static const struct sql_query query_pack_owners = {
+    .name = "pack_owners", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = pack_owners_in,
+    .out = pack_owners_out, .out_names = pack_owners_names,
+    .text = { "SELECT owner, COUNT(*) FROM pack WHERE owner > ?1 GROUP BY owner ORDER BY "
+              "owner LIMIT ?2",
+              "SELECT owner, COUNT(*) FROM pack WHERE owner > $1 GROUP BY owner ORDER BY "
+              "owner LIMIT $2" },
+};
+
+enum status q_pack_owners_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                               int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = owner },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_pack_owners, q_in, q_stmt, q_err);
+}
+
+enum status q_pack_owners_next(struct sql_stmt *q_stmt, struct q_pack_owners_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    q_row->packs = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char pack_owners_full_in[] = { SQL_INT, SQL_INT };
+static const unsigned char pack_owners_full_out[] = { SQL_INT };
+static const char *const pack_owners_full_names[] = { "owner" };
+static const struct sql_query query_pack_owners_full = {
+    .name = "pack_owners_full", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 1,
+    .in = pack_owners_full_in,
+    .out = pack_owners_full_out, .out_names = pack_owners_full_names,
+    .text = { "SELECT DISTINCT owner FROM pack WHERE kn >= 2048 AND owner > ?1 ORDER BY "
+              "owner LIMIT ?2",
+              "SELECT DISTINCT owner FROM pack WHERE kn >= 2048 AND owner > $1 ORDER BY "
+              "owner LIMIT $2" },
+};
+
+enum status q_pack_owners_full_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    int64_t owner, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = owner },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_pack_owners_full, q_in, q_stmt, q_err);
+}
+
+enum status q_pack_owners_full_next(struct sql_stmt *q_stmt, struct q_pack_owners_full_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char series_next_owner_in[] = { SQL_INT };
+static const unsigned char series_next_owner_out[] = { SQL_INT | SQL_MAYBE };
+static const char *const series_next_owner_names[] = { "owner" };
+static const struct sql_query query_series_next_owner = {
+    .name = "series_next_owner", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = series_next_owner_in,
+    .out = series_next_owner_out, .out_names = series_next_owner_names,
+    .text = { "SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > ?1 "
+              "UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > ?1) AS owners",
+              "SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > $1 "
+              "UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > $1) AS owners" },
+};
+
+enum status q_series_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
+                                struct q_series_next_owner_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = owner },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_series_next_owner, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    q_row->owner_null = q_out[0].null;
+    return OK;
+}
+
 static const struct sql_query *const area_series[] = {
     &query_chunk_insert,
     &query_chunk_heads,
     &query_chunk_body,
     &query_chunk_bodies,
     &query_chunk_next_key,
+    &query_chunk_delete,
+    &query_pack_delete_list,
+    &query_pack_list,
+    &query_pack_one,
+    &query_run_ver,
+    &query_pack_owners,
+    &query_pack_owners_full,
+    &query_series_next_owner,
 };
 /* clang-format on */

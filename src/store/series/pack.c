@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/vec.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,13 @@ struct key_run {
     size_t values_n;
 };
 
+struct earlier {
+    uint32_t key;
+    int64_t duplicates;
+};
+
 struct packer {
+    VEC(struct earlier) earlier;
     struct tail_point *in;
     size_t n, cap;
     struct point *sorted, *tmp;
@@ -48,6 +55,7 @@ struct packer *packer_new(void)
         buf_init(&pk->times, PACK_BODY_MAX);
         buf_init(&pk->body, PACK_BODY_MAX);
         pk->index.max = PACK_POINTS_MAX;
+        pk->earlier.max = PACK_POINTS_MAX;
     }
     return pk;
 }
@@ -71,6 +79,7 @@ void packer_free(struct packer *pk)
     }
     packer_drop(pk);
     mem_free(pk->runs);
+    vec_release(&pk->earlier);
     int_map_release(&pk->index);
     buf_release(&pk->dir);
     buf_release(&pk->values);
@@ -85,6 +94,7 @@ enum status packer_begin(struct packer *pk, size_t n, struct err *err)
 {
     pk->n = 0;
     pk->runs_n = 0;
+    vec_clear(&pk->earlier);
     int_map_release(&pk->index);
     if (n > PACK_POINTS_MAX) {
         return err_set(err, ST_TOO_BIG, "a pack of %zu points exceeds %d", n, (int)PACK_POINTS_MAX);
@@ -110,6 +120,27 @@ void packer_add(struct packer *pk, const struct tail_point *p, size_t n)
     CHECK(n <= pk->cap - pk->n);
     memcpy(pk->in + pk->n, p, n * sizeof(*p));
     pk->n += n;
+}
+
+enum status packer_duplicates(struct packer *pk, uint32_t key, int64_t n, struct err *err)
+{
+    struct earlier *e = vec_add(&pk->earlier);
+
+    if (!e) {
+        return err_nomem(err);
+    }
+    *e = (struct earlier){ key, n };
+    return OK;
+}
+
+size_t packer_key_max(const struct packer *pk)
+{
+    size_t max = 0;
+
+    for (size_t i = 0; i < pk->runs_n; i++) {
+        max = MAX_OF(max, pk->runs[i].n);
+    }
+    return max;
 }
 
 static struct key_run *run_of(struct packer *pk, uint32_t key)
@@ -185,6 +216,10 @@ static void runs_sort(struct packer *pk)
         r->duplicates = (int64_t)(r->n - left);
         r->n = left;
         r->vector = vector_hash(pk->sorted + r->at, left);
+    }
+    for (size_t i = 0; i < pk->earlier.n; i++) {
+        run = run_of(pk, pk->earlier.p[i].key);
+        if (run) run->duplicates += pk->earlier.p[i].duplicates;
     }
 }
 

@@ -35,9 +35,13 @@ void packer_free(struct packer *pk);
 /* Starts a pack of up to n points. */
 enum status packer_begin(struct packer *pk, size_t n, struct err *err);
 void packer_add(struct packer *pk, const struct tail_point *p, size_t n);
+/* So many more points of a key were dropped as duplicates before: counted in its directory entry. Before packer_end(). */
+enum status packer_duplicates(struct packer *pk, uint32_t key, int64_t n, struct err *err);
 /* Encodes; *body is valid until the next begin. *n: points stored. */
 enum status packer_end(struct packer *pk, int64_t owner, int64_t w0, struct str *body, int64_t *n,
                        struct err *err);
+/* After packer_end(): points of the key that has most of them. */
+size_t packer_key_max(const struct packer *pk);
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------ */
 

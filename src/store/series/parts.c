@@ -239,7 +239,7 @@ static double value_of(double v, bool null)
     return null ? num_canonical_nan() : v;
 }
 
-static struct chunk_head head_of(const struct q_chunk_heads_row *row)
+struct chunk_head series_chunk_head(const struct q_chunk_heads_row *row)
 {
     struct chunk_head h = { .lvl = CHUNK_LVL_EXACT,
                             .t0 = row->t0,
@@ -279,7 +279,7 @@ static enum status read_heads(struct parts *p, struct parts_key *k, const struct
             st = err_nomem(err);
             break;
         }
-        k->chunks[k->chunks_n] = (struct parts_part){ .head = head_of(&row), .alone = true };
+        k->chunks[k->chunks_n] = (struct parts_part){ .head = series_chunk_head(&row), .alone = true };
         st = chunk_head_check(&k->chunks[k->chunks_n++].head, p->owner, k->key, err);
     }
     sql_close(q);

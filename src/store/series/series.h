@@ -35,9 +35,11 @@ int64_t series_oldest_ms(const struct series *s);
 
 /* Every owner with points, for a drain: size_t at = 0; while (series_next(s, &at, &owner)) ... */
 bool series_next(struct series *s, size_t *at, int64_t *owner);
-/* The pack of that owner's whole tail; *body is valid until the next call. */
+/* The pack of that owner's whole tail; *body is valid until the next call. *kn: points of its largest key. */
 enum status series_pack(struct series *s, int64_t owner, int64_t w0, struct str *body, int64_t *n,
-                        struct err *err);
+                        int64_t *kn, struct err *err);
+/* Points in the tail of an owner. */
+size_t series_owner_points(const struct series *s, int64_t owner);
 /* The packs are committed: lets all tails go. Nothing may be reserved. */
 void series_drained(struct series *s);
 

@@ -4,6 +4,7 @@
 
 #include "base/exec.h"
 #include "base/map.h"
+#include "store/series/chunk.h"
 #include "store/series/series.h"
 
 struct sql_conn;
@@ -34,5 +35,9 @@ struct series {
 enum status series_packs_each(struct sql_conn *conn, int64_t owner,
                               enum status (*fn)(void *ctx, struct pack_reader *r, struct err *err),
                               void *ctx, struct err *err);
+
+struct q_chunk_heads_row;
+/* parts.c: a row of columns. */
+struct chunk_head series_chunk_head(const struct q_chunk_heads_row *row);
 
 #endif

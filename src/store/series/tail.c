@@ -196,8 +196,15 @@ bool series_next(struct series *s, size_t *at, int64_t *owner)
     return false;
 }
 
+size_t series_owner_points(const struct series *s, int64_t owner)
+{
+    const struct tail *t = (const struct tail *)int_map_get(&s->owners, (uint64_t)owner);
+
+    return t ? t->n : 0;
+}
+
 enum status series_pack(struct series *s, int64_t owner, int64_t w0, struct str *body, int64_t *n,
-                        struct err *err)
+                        int64_t *kn, struct err *err)
 {
     struct tail *t = (struct tail *)int_map_get(&s->owners, (uint64_t)owner);
     enum status st;
@@ -213,7 +220,9 @@ enum status series_pack(struct series *s, int64_t owner, int64_t w0, struct str 
     for (struct tail_block *b = t->first; b; b = b->next) {
         packer_add(s->packer, b->p, b->n);
     }
-    return packer_end(s->packer, owner, w0, body, n, err);
+    st = packer_end(s->packer, owner, w0, body, n, err);
+    *kn = st ? 0 : (int64_t)packer_key_max(s->packer);
+    return st;
 }
 
 void series_drained(struct series *s)

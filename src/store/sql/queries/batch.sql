@@ -44,8 +44,8 @@ UPDATE part SET mark = $3, drain = $4, folded = $5 WHERE part = $1 AND drain = $
 UPDATE part SET mark = $3, drain = $4, folded = $5 WHERE part = $1 AND drain = $2 AND fence = $6 AND tip = $7;
 
 -- name: pack_insert :exec
--- in: owner int, w0 int, n int, body blob
-INSERT INTO pack (owner, w0, n, body) VALUES ($1, $2, $3, $4);
+-- in: owner int, w0 int, n int, kn int, body blob
+INSERT INTO pack (owner, w0, n, kn, body) VALUES ($1, $2, $3, $4, $5);
 
 -- name: pack_of_owner :many
 -- in: owner int, w0 int, max int

@@ -26,3 +26,43 @@ SELECT t0, c, body FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND (t0
 -- in: owner int, key int
 -- out: key int?
 SELECT MIN(key) FROM chunk WHERE owner = $1 AND key > $2;
+
+-- name: chunk_delete :execrows
+-- in: owner int, key int, lvl int, t0 int, c int
+DELETE FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND t0 = $4 AND c = $5;
+
+-- name: pack_delete_list :execrows
+-- in: owner int, w0s int[]
+DELETE FROM pack WHERE owner = $1 AND w0 {in:$2};
+
+-- name: pack_list :many
+-- in: owner int, to_w0 int, max int
+-- out: w0 int, n int, kn int
+SELECT w0, n, kn FROM pack WHERE owner = $1 AND w0 <= $2 ORDER BY w0 LIMIT $3;
+
+-- name: pack_one :one
+-- in: owner int, w0 int
+-- out: n int, body blob
+SELECT n, body FROM pack WHERE owner = $1 AND w0 = $2;
+
+-- Up to which drain the row of an owner is complete: no row for a model series, which has none.
+-- name: run_ver :one
+-- in: run int
+-- out: ver int
+SELECT ver FROM runhead WHERE run = $1;
+
+-- name: pack_owners :many
+-- in: owner int, max int
+-- out: owner int, packs int
+SELECT owner, COUNT(*) FROM pack WHERE owner > $1 GROUP BY owner ORDER BY owner LIMIT $2;
+
+-- name: pack_owners_full :many
+-- in: owner int, max int
+-- out: owner int
+SELECT DISTINCT owner FROM pack WHERE kn >= 2048 AND owner > $1 ORDER BY owner LIMIT $2;
+
+-- name: series_next_owner :one
+-- in: owner int
+-- out: owner int?
+SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > $1
+                        UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > $1) AS owners;
