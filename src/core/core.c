@@ -3,8 +3,8 @@
 
 #include "base/mem.h"
 #include "core/experiment.h"
-#include "store/compact.h"
 #include "core/fragments.h"
+#include "store/compact.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
 #include "store/series/series.h"
@@ -137,7 +137,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
-    if (!st) st = compact_new(&c->compact, err);
+    if (!st) st = compact_new(&c->compact, &opt->compact, err);
     if (!st) st = open_seq(c, opt, err);
     if (!st) {
         st = fragments_new(&c->fragments, c->heads,

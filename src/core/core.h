@@ -22,11 +22,11 @@ struct fragments;
 
 struct core {
     struct sql_db *db;
-    struct seq *seq;       /* the one writer */
-    struct heads *heads;   /* runs in memory */
-    struct series *series; /* metric points in memory, packs */
+    struct seq *seq;         /* the one writer */
+    struct heads *heads;     /* runs in memory */
+    struct series *series;   /* metric points in memory, packs */
     struct compact *compact; /* moves them on in the background */
-    struct mkeys *mkeys;   /* metric, param and tag names */
+    struct mkeys *mkeys;     /* metric, param and tag names */
     struct blob_store *blobs;
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */

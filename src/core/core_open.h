@@ -5,6 +5,7 @@
 #define CAIRN_CORE_CORE_OPEN_H
 
 #include "core/core.h"
+#include "store/compact.h"
 #include "store/seq.h"
 #include "store/sql/sql.h"
 
@@ -25,6 +26,7 @@ struct core_options {
     size_t wait_ops, wait_bytes;
     int64_t lease_ms, beat_ms;
     bool stale_ok;
+    struct compact_options compact;
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */

@@ -40,6 +40,12 @@ struct owner {
     bool ended, queued, bad;
     struct owner *next; /* in the queue */
 };
+struct waiter {
+    struct waiter *next;
+    struct exec_event *event;
+    uint64_t target;
+    bool done;
+};
 enum scan { SCAN_FULL, SCAN_MANY, SCAN_DONE };
 
 struct compact {
@@ -49,8 +55,10 @@ struct compact {
     struct merger *merger;
     VEC(struct note) pending; /* the sequencer's, until its drain is committed */
     struct mpsc inbox;
-    struct lock lock; /* guards stopping and the wake of an answer */
+    int64_t chunk_points, packs_max;
+    struct lock lock; /* guards stopping, waiters and the wake of an answer */
     bool stopping;
+    struct waiter *waiters;
     _Atomic bool answered;
     _Atomic uint64_t all_asked, all_done;
     /* The actor's. */
@@ -196,7 +204,7 @@ static void take_notes(struct compact *c)
             o->packs += !m->p[i].ended;
             o->kn += m->p[i].kn;
             o->ended = o->ended || m->p[i].ended;
-            if (o->packs > MERGE_PACKS || o->kn >= CHUNK_POINTS || o->ended) enqueue(c, o);
+            if (o->packs > c->packs_max || o->kn >= c->chunk_points || o->ended) enqueue(c, o);
         }
         mem_free(m);
     }
@@ -210,9 +218,9 @@ static enum status merge_validate(struct write_op *op, struct group *g, struct e
     struct compact *c = CONTAINER_OF(op, struct compact, op);
     enum status st;
 
-    FAILPOINT("series.merge.begin");
+    FAILPOINT("compact.validate");
     st = merge_write(c->plan, group_conn(g), err);
-    FAILPOINT("series.merge.end");
+    FAILPOINT("compact.validated");
     return st;
 }
 
@@ -298,7 +306,7 @@ static void merge_owner(struct compact *c, int64_t uid, enum merge_mode mode, bo
     c->op_mode = mode;
     c->op_all = mode == MERGE_FINAL;
     if (!st) st = merge_make(c->merger, c->conn, uid, ver, mode, &c->plan, &err);
-    FAILPOINT("series.merge.planned");
+    FAILPOINT("compact.planned");
     if (!st && c->plan->packs_n == 0 && c->plan->gone_n == 0) {
         *idle = true;
     } else if (!st) {
@@ -351,6 +359,47 @@ static void merge_due(struct compact *c)
 
 /* ---- everything, and what a start finds -------------------------------------------------------------------------------------------- */
 
+/* Those whose round is done, or everybody. */
+static void wake_waiters(struct compact *c, bool stopping)
+{
+    uint64_t done = atomic_load_explicit(&c->all_done, memory_order_acquire);
+
+    lock_take(&c->lock);
+    for (struct waiter *w = c->waiters; w; w = w->next) {
+        if (w->target <= done) w->done = true;
+        if (w->done || stopping) exec_event_set(w->event);
+    }
+    lock_give(&c->lock);
+}
+
+bool compact_wait(struct compact *c, int64_t timeout_ms)
+{
+    struct waiter w = { .event = exec_event_new(),
+                        .target = atomic_load_explicit(&c->all_asked, memory_order_acquire) };
+    bool stopping;
+
+    if (!w.event) {
+        return false;
+    }
+    lock_take(&c->lock);
+    stopping = c->stopping;
+    w.done = w.target <= atomic_load_explicit(&c->all_done, memory_order_acquire);
+    w.next = c->waiters;
+    c->waiters = &w;
+    lock_give(&c->lock);
+    if (!w.done && !stopping) (void)exec_event_wait(w.event, timeout_ms);
+    lock_take(&c->lock);
+    for (struct waiter **at = &c->waiters; *at; at = &(*at)->next) {
+        if (*at == &w) {
+            *at = w.next;
+            break;
+        }
+    }
+    lock_give(&c->lock);
+    exec_event_free(w.event);
+    return w.done;
+}
+
 static void all_step(struct compact *c)
 {
     struct q_series_next_owner_row row = { 0 };
@@ -363,6 +412,7 @@ static void all_step(struct compact *c)
         if (!st && row.owner_null) {
             c->all = false;
             atomic_store_explicit(&c->all_done, c->all_target, memory_order_release);
+            wake_waiters(c, false);
             return;
         }
         if (!st) {
@@ -418,7 +468,7 @@ static enum status scan_many(struct compact *c, size_t *rows, struct err *err)
     enum status st = q_pack_owners_open(c->conn, &q, c->scan_after, SCAN_PAGE, err);
 
     while (!st && (st = q_pack_owners_next(q, &row, err)) == OK) {
-        struct owner *o = row.packs > MERGE_PACKS ? owner_of(c, row.owner) : NULL;
+        struct owner *o = row.packs > c->packs_max ? owner_of(c, row.owner) : NULL;
 
         (*rows)++;
         c->scan_after = row.owner;
@@ -540,7 +590,7 @@ void compact_stats(struct compact *c, struct compact_stats *out)
 
 /* ---- life cycle --------------------------------------------------------------------------------------------------------------------- */
 
-enum status compact_new(struct compact **out, struct err *err)
+enum status compact_new(struct compact **out, const struct compact_options *opt, struct err *err)
 {
     struct compact *c = (struct compact *)mem_zalloc(1, sizeof(*c));
 
@@ -553,7 +603,9 @@ enum status compact_new(struct compact **out, struct err *err)
     c->scan_after = INT64_MIN;
     mpsc_init(&c->inbox);
     lock_init(&c->lock, LOCK_RANK_CACHE);
-    c->merger = merger_new();
+    c->merger = merger_new(opt->chunk_points);
+    c->chunk_points = opt->chunk_points ? (int64_t)opt->chunk_points : (int64_t)CHUNK_POINTS;
+    c->packs_max = opt->packs ? (int64_t)opt->packs : (int64_t)MERGE_PACKS;
     if (!c->merger) {
         compact_free(c);
         return err_nomem(err);
@@ -587,6 +639,7 @@ void compact_stop(struct compact *c)
     lock_take(&c->lock);
     c->stopping = true;
     lock_give(&c->lock);
+    wake_waiters(c, true);
     exec_actor_free(c->actor);
     sql_disconnect(c->conn);
     c->conn = NULL;

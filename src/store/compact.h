@@ -23,7 +23,12 @@ struct compact;
 struct seq;
 struct sql_conn;
 
-enum status compact_new(struct compact **out, struct err *err) ATTR_CHECK;
+struct compact_options {
+    size_t chunk_points; /* 0 = CHUNK_POINTS; less is for tests */
+    size_t packs;        /* 0 = MERGE_PACKS */
+};
+enum status compact_new(struct compact **out, const struct compact_options *opt,
+                        struct err *err) ATTR_CHECK;
 /* Takes the reading connection over, also on failure. Looks for owners that were due when the store was last closed. */
 enum status compact_start(struct compact *c, struct seq *seq, struct sql_conn *reader,
                           struct err *err) ATTR_CHECK;
@@ -42,6 +47,9 @@ void compact_drained(struct compact *c);
 
 /* Brings every owner into its final form, once, without sleeping; after a seq_drain(). Returns at once. */
 void compact_all(struct compact *c);
+/* Waits until no compact_all() of before is left. False after timeout_ms (< 0: no limit), or when the compactor stops. Never
+ * on a loop thread. */
+bool compact_wait(struct compact *c, int64_t timeout_ms);
 
 struct compact_stats {
     uint64_t merges, points, chunks; /* since the start */

@@ -141,7 +141,7 @@ static void check_key(struct world *x, uint32_t key)
     points_sort(want, want + x->n[key], x->n[key]);
     want_n = points_dedupe(want, x->n[key]);
     while (more) {
-        size_t max = t_rand_below(4) ? 1 + t_rand_below(500) : SIZE_MAX;
+        size_t max = t_rand_below(4) ? 1 + t_rand_below(t_rand_below(2) ? 20 : 500) : SIZE_MAX;
 
         T_ST_ERR(series_history(x->series, x->r, x->a, OWNER, key, has_after ? &after : NULL, max,
                                 &got, &n, &more, &x->err),

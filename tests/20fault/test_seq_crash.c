@@ -44,6 +44,7 @@ static struct core *store_open(const char *location)
                                 .drain_bytes = 6000,
                                 .head_age_ms = 1,
                                 .wal_bytes = 60000,
+                                .compact = { .chunk_points = 4, .packs = 2 },
                                 .idle_ms = idle_ms };
     struct err err = ERR_INIT;
     struct core *core = NULL;
@@ -112,6 +113,11 @@ static void child(const char *location, uint64_t seed, const char *spec, struct 
 
         round_of_child(m, core, n, p);
         if (i % 5 == 4) (void)exec_event_wait(never, 20); /* time to be idle */
+        if (i % 4 == 3) {
+            IGNORE_STATUS(seq_drain(core->seq, NULL)); /* packs to merge */
+            compact_all(core->compact);
+            T_OK(compact_wait(core->compact, 60000));
+        }
     }
     core_close(core);
     _exit(0);
@@ -192,13 +198,15 @@ static void set_up(const char *location)
     model_free(m);
 }
 
-static const char *const points[] = { "seq.group.before_batch", "seq.group.before_commit",
-                                      "seq.group.after_commit", "seq.group.before_answer",
-                                      "seq.drain.begin",        "seq.drain.pack",
-                                      "seq.drain.head",         "seq.drain.before_commit",
-                                      "seq.drain.after_commit", "seq.trim.before_commit",
-                                      "seq.trim.after_commit",  "seq.checkpoint.truncated",
-                                      "seq.checkpoint.passive" };
+static const char *const points[] = {
+    "seq.group.before_batch",  "seq.group.before_commit", "seq.group.after_commit",
+    "seq.group.before_answer", "seq.drain.begin",         "seq.drain.pack",
+    "seq.drain.head",          "seq.drain.before_commit", "seq.drain.after_commit",
+    "seq.trim.before_commit",  "seq.trim.after_commit",   "seq.checkpoint.truncated",
+    "seq.checkpoint.passive",  "compact.planned",         "compact.validate",
+    "compact.validated",       "series.merge.deleted",    "series.merge.chunk",
+    "series.merge.pack"
+};
 
 static void crash_everywhere(const char *(*location)(void), bool postgres)
 {
@@ -323,6 +331,11 @@ TEST_LIMIT(out_of_memory_at_every_allocation, 240)
             mem_fail_after(n, true);
             IGNORE_STATUS(
                 seq_drain(core->seq, &err)); /* fails or not; nothing may be lost either way */
+            mem_fail_never();
+        }
+        for (int64_t n = 1; n < 300; n += 1 + (int64_t)t_rand_below(40)) {
+            mem_fail_after(n, true);
+            compact_all(core->compact); /* merges meanwhile, or fails and tries again */
             mem_fail_never();
         }
         model_check(m, core);

@@ -212,7 +212,9 @@ static enum status try_open(struct err *err)
                                 .drain_bytes = 3000 + below(20000),
                                 .head_age_ms = 1 + (int64_t)below(30000),
                                 .head_bytes = 1 + below(60000),
-                                .wal_bytes = 20000 + (int64_t)below(200000) };
+                                .wal_bytes = 20000 + (int64_t)below(200000),
+                                .compact = { .chunk_points = 1 + below(30),
+                                             .packs = 1 + below(4) } };
 
     opt.sql.writer_cache_bytes = 1 << 20;
     opt.sql.reader_cache_bytes = 1 << 20;
@@ -347,6 +349,7 @@ static void live(void)
             break;
         case 3:
             if (sim.in_flight == 0 && below(4) == 0) check();
+            if (below(3) == 0) compact_all(sim.core->compact);
             break;
         default: (void)exec_sim_step(); break;
         }

@@ -21,6 +21,8 @@ static struct core *store_open(int64_t head_bytes)
     struct core *core = NULL;
 
     opt.head_bytes = (size_t)head_bytes;
+    opt.compact.chunk_points = 1 + t_rand_below(20);
+    opt.compact.packs = 1 + t_rand_below(4);
     T_ST_ERR(core_open(&core, &opt, &err), OK, &err);
     return core;
 }
@@ -193,6 +195,11 @@ SQL_TEST_LIMIT(random_operations, 240)
         model_round(m, core, 1 + t_rand_below(30));
         switch (t_rand_below(8)) {
         case 0: T_ST_ERR(seq_drain(core->seq, &err), OK, &err); break;
+        case 3:
+            T_ST_ERR(seq_drain(core->seq, &err), OK, &err);
+            compact_all(core->compact);
+            if (t_rand_below(2)) T_OK(compact_wait(core->compact, -1));
+            break;
         case 1:
             core_close(core);
             core = store_open((int64_t)t_rand_below(2));
@@ -204,8 +211,8 @@ SQL_TEST_LIMIT(random_operations, 240)
         default: break;
         }
         if (t_rand_below(4) == 0) {
-            model_check(m, core);
             model_check_rows(core);
+            model_check(m, core);
         }
     }
     model_check(m, core);

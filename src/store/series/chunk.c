@@ -67,16 +67,22 @@ void chunk_head_loaded(struct chunk_head *h)
     if ((h->flags & CHUNK_MINUS_LAST) && h->vlast == 0) h->vlast = -0.0;
 }
 
-bool chunk_before(const struct chunk_head *a, const struct chunk_head *b)
+struct point chunk_lower(const struct chunk_head *h)
 {
-    struct point first, last, ignored;
+    struct point first, last;
 
-    if (a->t1 != b->t0) {
-        return a->t1 < b->t0;
-    }
-    /* They touch: a series with many points of one time is cut inside it. */
-    return chunk_ends(a, &ignored, &last) && chunk_ends(b, &first, &ignored) &&
-           point_cmp(&last, &first) < 0;
+    return chunk_ends(h, &first, &last)
+               ? first
+               : (struct point){ .step = INT64_MIN, .timestamp_ms = h->t0, .value = -HUGE_VAL };
+}
+
+struct point chunk_upper(const struct chunk_head *h)
+{
+    struct point first, last;
+
+    return chunk_ends(h, &first, &last)
+               ? last
+               : (struct point){ .step = INT64_MAX, .timestamp_ms = h->t1, .value = HUGE_VAL };
 }
 
 /* ---- the checksum --------------------------------------------------------------------------------------------------------- */

@@ -59,8 +59,17 @@ static inline bool chunk_ends(const struct chunk_head *h, struct point *first, s
     *last = (struct point){ h->s1, h->t1, h->vlast };
     return (h->flags & CHUNK_MONOTONE) != 0;
 }
-/* True when every point of a comes before every point of b. Decided from the columns; in doubt false. */
-bool chunk_before(const struct chunk_head *a, const struct chunk_head *b);
+/* No point of the chunk comes before the first, none after the second: known from the columns. They are points of the chunk when
+ * CHUNK_MONOTONE is set. */
+struct point chunk_lower(const struct chunk_head *h);
+struct point chunk_upper(const struct chunk_head *h);
+/* True when every point of a comes before every point of b; in doubt false. */
+static inline bool chunk_before(const struct chunk_head *a, const struct chunk_head *b)
+{
+    struct point x = chunk_upper(a), y = chunk_lower(b);
+
+    return point_cmp(&x, &y) < 0;
+}
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 

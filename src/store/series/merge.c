@@ -8,7 +8,6 @@
 #include "store/series/series_int.h"
 #include "store/sql/sql.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -45,6 +44,7 @@ struct merger {
     struct arena *scratch; /* one chunk */
     struct chunker chunker;
     struct packer *packer;
+    int64_t chunk_points;
     struct merge_plan plan;
     struct pack_reader *readers;
     size_t readers_n;
@@ -66,13 +66,14 @@ struct merger {
     enum merge_mode mode;
 };
 
-struct merger *merger_new(void)
+struct merger *merger_new(size_t chunk_points)
 {
     struct merger *m = (struct merger *)mem_zalloc(1, sizeof(*m));
 
     if (!m) {
         return NULL;
     }
+    m->chunk_points = (int64_t)(chunk_points ? chunk_points : (size_t)CHUNK_POINTS);
     chunker_init(&m->chunker);
     buf_init(&m->plan.bodies, BODIES_MAX);
     m->entries.max = m->dropped.max = m->rest.max = m->heads.max = m->clusters.max = 1 << 26;
@@ -162,29 +163,30 @@ struct listed {
 };
 
 /* The first of the packs to take, by the tiers. */
-static size_t window_from(const struct listed *l, size_t n, enum merge_mode mode)
+static size_t window_from(const struct merger *m, const struct listed *l, size_t n)
 {
     size_t from = n - 1, filled = n;
     int64_t sum = l[n - 1].n;
 
     for (size_t i = n; i-- > 0;) {
-        if (l[i].kn >= CHUNK_POINTS) filled = i;
+        if (l[i].kn >= m->chunk_points) filled = i;
     }
-    while (from > 0 && (mode != MERGE_TIERED || from > filled || l[from - 1].n <= TIER * sum)) {
+    while (from > 0 && (m->mode != MERGE_TIERED || from > filled || l[from - 1].n <= TIER * sum)) {
         from--;
         sum += l[from].n;
     }
     return from;
 }
 
-static void window(const struct listed *l, size_t n, enum merge_mode mode, size_t *from, size_t *to)
+static void window(const struct merger *m, const struct listed *l, size_t n, size_t *from,
+                   size_t *to)
 {
     int64_t sum = 0;
 
-    *from = window_from(l, n, mode);
+    *from = window_from(m, l, n);
     /* A large pack in which no key fills a chunk gives nothing by itself. */
     while (*from + 1 < n && l[*from].n > MERGE_POINTS && l[*from].kn > 0 &&
-           l[*from].kn < CHUNK_POINTS) {
+           l[*from].kn < m->chunk_points) {
         (*from)++;
     }
     for (*to = *from; *to < n; (*to)++) {
@@ -193,9 +195,9 @@ static void window(const struct listed *l, size_t n, enum merge_mode mode, size_
     }
 }
 
-static bool is_worth_it(const struct listed *l, size_t from, size_t to, enum merge_mode mode)
+static bool is_worth_it(const struct merger *m, const struct listed *l, size_t from, size_t to)
 {
-    return mode == MERGE_FINAL || to - from > 1 || l[from].kn >= CHUNK_POINTS;
+    return m->mode == MERGE_FINAL || to - from > 1 || l[from].kn >= m->chunk_points;
 }
 
 static enum status choose(struct merger *m, struct sql_conn *conn, int64_t ver, struct err *err)
@@ -219,8 +221,8 @@ static enum status choose(struct merger *m, struct sql_conn *conn, int64_t ver, 
     if (n == 0) {
         return OK;
     }
-    window(l, n, m->mode, &from, &to);
-    if (!is_worth_it(l, from, to, m->mode)) {
+    window(m, l, n, &from, &to);
+    if (!is_worth_it(m, l, from, to)) {
         return OK;
     }
     p->packs = ARENA_ARRAY(m->arena, int64_t, to - from);
@@ -378,38 +380,34 @@ static enum status list_chunks(struct merger *m, struct sql_conn *conn, int64_t 
     return st == ST_END ? OK : st;
 }
 
-/* The last point that a chunk may have. */
-static struct point end_of(const struct chunk_head *h)
+static int head_cmp(const void *a, const void *b)
 {
-    struct point first, last;
+    struct point x = chunk_lower((const struct chunk_head *)a);
+    struct point y = chunk_lower((const struct chunk_head *)b);
 
-    return chunk_ends(h, &first, &last)
-               ? last
-               : (struct point){ .step = INT64_MAX, .timestamp_ms = h->t1, .value = HUGE_VAL };
+    return point_cmp(&x, &y);
 }
 
 static enum status make_clusters(struct merger *m, struct err *err)
 {
     struct cluster *c = NULL;
-    size_t far = 0;
 
     vec_clear(&m->clusters);
+    if (m->heads.n > 1) qsort(m->heads.p, m->heads.n, sizeof(*m->heads.p), head_cmp);
     for (size_t i = 0; i < m->heads.n; i++) {
         const struct chunk_head *h = &m->heads.p[i];
-        struct point end = end_of(h);
+        struct point from = chunk_lower(h), end = chunk_upper(h);
 
-        if (!c || chunk_before(&m->heads.p[far], h)) {
+        if (!c || point_cmp(&c->end, &from) < 0) {
             c = vec_add(&m->clusters);
             if (!c) {
                 return err_nomem(err);
             }
             *c = (struct cluster){ .from = i, .end = end };
-            far = i;
         }
         c->to = i + 1;
         c->n += h->n;
         if (point_cmp(&end, &c->end) > 0) c->end = end;
-        if (h->t1 > m->heads.p[far].t1) far = i;
     }
     return OK;
 }
@@ -482,7 +480,7 @@ static enum status rewrite(struct merger *m, struct sql_conn *conn, const struct
     points_sort(m->old.p, m->old.tmp, n);
     left = points_dedupe(m->old.p, n);
     m->duplicates += (int64_t)(n - left);
-    k = MAX_OF(left / CHUNK_POINTS, (size_t)1);
+    k = MAX_OF(left / (size_t)m->chunk_points, (size_t)1);
     for (size_t i = 0; i < k && !st; i++) {
         size_t to = left * (i + 1) / k;
 
@@ -525,7 +523,7 @@ static enum status late_left(struct merger *m, size_t fresh_rest, struct err *er
     size_t late = m->rest.n - m->late_from, at = 0;
     enum status st = OK;
 
-    if (late == 0 || late + fresh_rest < CHUNK_POINTS) {
+    if (late == 0 || late + fresh_rest < (size_t)m->chunk_points) {
         return OK;
     }
     if (!points_room(&m->old, late)) {
@@ -536,7 +534,7 @@ static enum status late_left(struct merger *m, size_t fresh_rest, struct err *er
     }
     m->rest.n = m->late_from;
     while (at < late && !st) {
-        size_t n = MIN_OF((size_t)CHUNK_POINTS, late - at);
+        size_t n = MIN_OF((size_t)m->chunk_points, late - at);
 
         st = put_chunk(m, m->old.p + at, n, err);
         at += n;
@@ -565,7 +563,7 @@ static enum status old_chunks(struct merger *m, struct sql_conn *conn, size_t n,
 static enum status merge_key(struct merger *m, struct sql_conn *conn, const struct entry *e,
                              size_t entries_n, struct err *err)
 {
-    size_t n = 0, at, rest;
+    size_t n = 0, at, rest, cut = (size_t)m->chunk_points;
     enum status st;
 
     m->key = e[0].key;
@@ -584,10 +582,10 @@ static enum status merge_key(struct merger *m, struct sql_conn *conn, const stru
         }
     }
     if (st) return st;
-    rest = (n - at) % CHUNK_POINTS;
+    rest = (n - at) % cut;
     st = late_left(m, rest, err);
-    for (; n - at >= CHUNK_POINTS && !st; at += CHUNK_POINTS) {
-        st = put_chunk(m, m->pts.p + at, CHUNK_POINTS, err);
+    for (; n - at >= cut && !st; at += cut) {
+        st = put_chunk(m, m->pts.p + at, cut, err);
     }
     if (!st) st = put_rest(m, m->pts.p + at, rest, err);
     if (!st && m->duplicates > 0) {

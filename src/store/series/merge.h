@@ -55,7 +55,8 @@ struct merge_plan {
 };
 
 struct merger;
-struct merger *merger_new(void); /* NULL when memory is out */
+/* chunk_points: what is cut, 0 = CHUNK_POINTS; less is for tests. NULL when memory is out. */
+struct merger *merger_new(size_t chunk_points);
 void merger_free(struct merger *m);
 
 /* Reads packs up to drain `ver` and makes the plan; packs_n and gone_n are 0 when there is nothing to do. ST_CORRUPT when

@@ -8,7 +8,6 @@
 #include "store/series/series_int.h"
 #include "store/sql/sql.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { PACK_PAGE = 16, GATHER_FIRST = 1024, SCRATCH_MAX = 512 << 20 };
@@ -269,6 +268,7 @@ static enum status read_heads(struct parts *p, struct parts_key *k, const struct
 {
     int64_t from = w->after ? MAX_OF(w->from_ms, w->after->timestamp_ms) : w->from_ms;
     struct q_chunk_heads_row row;
+    struct parts_part *part;
     struct sql_stmt *q = NULL;
     size_t cap = 0;
     enum status st =
@@ -279,8 +279,11 @@ static enum status read_heads(struct parts *p, struct parts_key *k, const struct
             st = err_nomem(err);
             break;
         }
-        k->chunks[k->chunks_n] = (struct parts_part){ .head = series_chunk_head(&row), .alone = true };
-        st = chunk_head_check(&k->chunks[k->chunks_n++].head, p->owner, k->key, err);
+        part = &k->chunks[k->chunks_n++];
+        *part = (struct parts_part){ .head = series_chunk_head(&row), .alone = true };
+        part->lower = chunk_lower(&part->head);
+        part->upper = chunk_upper(&part->head);
+        st = chunk_head_check(&part->head, p->owner, k->key, err);
     }
     sql_close(q);
     return st == ST_END ? OK : st;
@@ -303,64 +306,41 @@ static size_t loose_from(const struct parts_key *k, const struct point *p)
     return from;
 }
 
-static bool loose_inside(const struct parts_key *k, const struct chunk_head *h)
+static int part_cmp(const void *a, const void *b)
 {
-    struct point first, last;
-    bool exact = chunk_ends(h, &first, &last);
-    size_t at;
+    const struct parts_part *x = (const struct parts_part *)a, *y = (const struct parts_part *)b;
 
-    if (!exact) { /* before whatever has this time */
-        first.step = INT64_MIN;
-        first.value = -HUGE_VAL;
-    }
-    at = loose_from(k, &first);
-    if (at == k->loose_n) {
-        return false;
-    }
-    return exact ? point_cmp(&k->loose[at], &last) <= 0 : k->loose[at].timestamp_ms <= h->t1;
+    return point_cmp(&x->lower, &y->lower);
 }
 
-static int by_begin(const void *x, const void *y)
+/* Rows come by time; chunks that share it (many points of one millisecond) are put in order here. */
+static void order_parts(struct parts_key *k)
 {
-    const struct chunk_head *a = &((const struct parts_part *)x)->head;
-    const struct chunk_head *b = &((const struct parts_part *)y)->head;
-    struct point af, al, bf, bl;
-    bool a_known = chunk_ends(a, &af, &al), b_known = chunk_ends(b, &bf, &bl);
-    int c = point_i64_cmp(a->t0, b->t0);
-
-    if (c == 0 && a_known != b_known) {
-        c = a_known ? 1 : -1; /* may hold any point of that time */
-    } else if (c == 0 && a_known) {
-        c = point_cmp(&af, &bf);
+    for (size_t i = 1; i < k->chunks_n; i++) {
+        if (part_cmp(&k->chunks[i - 1], &k->chunks[i]) > 0) {
+            qsort(k->chunks, k->chunks_n, sizeof(*k->chunks), part_cmp);
+            return;
+        }
     }
-    return c != 0 ? c : point_i64_cmp(a->c, b->c);
 }
 
-static bool reaches_further(const struct chunk_head *a, const struct chunk_head *b)
-{
-    struct point af, al, bf, bl;
-    bool a_known = chunk_ends(a, &af, &al), b_known = chunk_ends(b, &bf, &bl);
-
-    if (a->t1 != b->t1) return a->t1 > b->t1;
-    if (a_known != b_known) return !a_known;
-    return a_known && point_cmp(&al, &bl) > 0;
-}
-
-/* In the order of where they begin, each chunk is compared with the one before it that reaches furthest: when that ends before it,
- * all do; else it is not alone, and neither is anything since the last such break. */
 static void mark_alone(struct parts_key *k)
 {
-    size_t far = 0;
+    struct point reach = { 0 }; /* of all chunks so far */
 
-    if (k->chunks_n > 1) qsort(k->chunks, k->chunks_n, sizeof(*k->chunks), by_begin);
+    order_parts(k);
     for (size_t i = 0; i < k->chunks_n; i++) {
-        struct chunk_head *h = &k->chunks[i].head;
+        struct parts_part *p = &k->chunks[i];
+        size_t at = loose_from(k, &p->lower);
 
-        if (loose_inside(k, h)) k->chunks[i].alone = false;
-        if (i > 0 && !chunk_before(&k->chunks[far].head, h)) {
-            k->chunks[i].alone = k->chunks[far].alone = false;
+        if ((at < k->loose_n && point_cmp(&k->loose[at], &p->upper) <= 0) ||
+            (i > 0 && point_cmp(&reach, &p->lower) >= 0) ||
+            (i + 1 < k->chunks_n && point_cmp(&p->upper, &p[1].lower) >= 0)) {
+            p->alone = false;
         }
-        if (i == 0 || reaches_further(h, &k->chunks[far].head)) far = i;
+        if (i == 0 || point_cmp(&p->upper, &reach) > 0) {
+            reach = p->upper;
+        }
     }
 }
 
@@ -501,13 +481,13 @@ static bool held_room(struct parts_cursor *c, size_t n)
     return true;
 }
 
-/* Loose points with a time up to to_ms. */
-static enum status hold_loose(struct parts_cursor *c, int64_t to_ms, struct err *err)
+/* Loose points before `end` (NULL: all). */
+static enum status hold_loose(struct parts_cursor *c, const struct point *end, struct err *err)
 {
     size_t n = 0, left = c->k->loose_n - c->loose;
     const struct point *p = c->k->loose + c->loose;
 
-    while (n < left && p[n].timestamp_ms <= to_ms) {
+    while (n < left && (!end || point_cmp(&p[n], end) < 0)) {
         n++;
     }
     if (n == 0) {
@@ -522,13 +502,12 @@ static enum status hold_loose(struct parts_cursor *c, int64_t to_ms, struct err 
     return OK;
 }
 
-/* Takes the next chunk and the loose points around it, and finds what nothing can come before any more. */
+/* Takes the next chunk and the loose points before the one after it: what lies before that one can go out. */
 static enum status hold_chunk(struct parts_cursor *c, struct err *err)
 {
-    const struct parts_part *part = &c->k->chunks[c->chunk], *next = part + 1;
-    bool is_last = c->chunk + 1 == c->k->chunks_n;
+    const struct parts_part *part = &c->k->chunks[c->chunk];
+    const struct point *end = c->chunk + 1 < c->k->chunks_n ? &part[1].lower : NULL;
     size_t n = (size_t)part->head.n;
-    struct point last;
     enum status st;
 
     if (!held_room(c, n)) {
@@ -536,20 +515,14 @@ static enum status hold_chunk(struct parts_cursor *c, struct err *err)
     }
     st = parts_chunk(c->p, c->k, c->chunk, c->held + c->held_n, err);
     if (st) return st;
-    last = c->held[c->held_n + n - 1];
     c->held_n += n;
     c->chunk++;
-    st = hold_loose(
-        c,
-        is_last ? INT64_MAX
-                : MAX_OF(part->head.t1, next->head.t0 == INT64_MIN ? INT64_MIN : next->head.t0 - 1),
-        err);
+    st = hold_loose(c, end, err);
     if (st) return st;
     points_sort(c->held, c->tmp, c->held_n);
     c->held_n = points_dedupe(c->held, c->held_n);
     c->ready = 0;
-    while (c->ready < c->held_n && (is_last || c->held[c->ready].timestamp_ms < next->head.t0 ||
-                                    (part->alone && point_cmp(&c->held[c->ready], &last) <= 0))) {
+    while (c->ready < c->held_n && (!end || point_cmp(&c->held[c->ready], end) < 0)) {
         c->ready++;
     }
     return OK;
@@ -566,14 +539,17 @@ static enum status hold_more(struct parts_cursor *c, bool *any, struct err *err)
     c->held_n -= c->ready;
     c->at = c->ready = 0;
     while (c->has_after && c->chunk < c->k->chunks_n &&
-           c->k->chunks[c->chunk].head.t1 < c->after.timestamp_ms) {
+           point_cmp(&c->k->chunks[c->chunk].upper, &c->after) <= 0) {
         c->chunk++;
     }
     *any = true;
     if (c->chunk < c->k->chunks_n) {
         st = hold_chunk(c, err);
-    } else if (c->loose < c->k->loose_n) {
-        st = hold_loose(c, INT64_MAX, err);
+    } else if (c->loose < c->k->loose_n || c->held_n > 0) {
+        st = hold_loose(c, NULL, err);
+        if (st) return st;
+        points_sort(c->held, c->tmp, c->held_n);
+        c->held_n = points_dedupe(c->held, c->held_n);
         c->ready = c->held_n;
     } else {
         *any = false;
@@ -591,8 +567,8 @@ static bool is_straight(const struct parts_cursor *c, size_t room)
 
     return c->chunk < c->k->chunks_n && c->held_n == c->ready && part->alone &&
            (size_t)part->head.n <= room &&
-           (!c->has_after || c->after.timestamp_ms < part->head.t0) &&
-           (c->loose == c->k->loose_n || c->k->loose[c->loose].timestamp_ms > part->head.t1);
+           (!c->has_after || point_cmp(&c->after, &part->lower) < 0) &&
+           (c->loose == c->k->loose_n || point_cmp(&c->k->loose[c->loose], &part->upper) > 0);
 }
 
 enum status parts_cursor_next(struct parts_cursor *c, struct point *out, size_t max, size_t *n,

@@ -32,6 +32,7 @@ struct parts_want {
 
 struct parts_part {
     struct chunk_head head;
+    struct point lower, upper; /* all its points lie between, see chunk_lower() */
     bool alone; /* no loose point and no other chunk lies between its first and its last point */
 };
 
@@ -39,7 +40,7 @@ struct parts_key {
     uint32_t key;
     struct point *loose; /* of tail and packs, in order, exact duplicates once */
     size_t loose_n;
-    struct parts_part *chunks; /* by where they begin */
+    struct parts_part *chunks; /* by lower */
     size_t chunks_n;
 };
 
