@@ -508,6 +508,15 @@ static bool writers_are_active(struct compact *c)
     return active;
 }
 
+/* Of several servers on one database, the one that drains also merges what is left from before. */
+static bool is_drainer(struct compact *c)
+{
+    struct seq_stats s;
+
+    seq_stats(c->seq, &s);
+    return s.owner || s.drains > 0;
+}
+
 /* One piece of work; false when there is none. */
 static bool work(struct compact *c)
 {
@@ -515,7 +524,7 @@ static bool work(struct compact *c)
         all_step(c);
     } else if (c->first) {
         merge_due(c);
-    } else if (c->scan != SCAN_DONE) {
+    } else if (c->scan != SCAN_DONE && is_drainer(c)) {
         scan_step(c);
     } else {
         return false;

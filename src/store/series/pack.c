@@ -317,6 +317,10 @@ static enum status put_group(struct packer *pk, struct key_run *runs, size_t n, 
     }
     pk->body = pk->dir;
     pk->dir = keys;
+    st = buf_status(&pk->steps, "pack steps", err);
+    if (!st) st = buf_status(&pk->times, "pack timestamps", err);
+    if (!st) st = buf_status(&pk->body, "pack directory", err);
+    if (st) return st;
     if (split) {
         size_t before = frames->n;
 
