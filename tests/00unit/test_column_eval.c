@@ -402,8 +402,9 @@ static void draw_text_test(struct buf *b, const char *key, bool can_be_null)
 {
     static const char *const values[] = { "adam1", "adam7",    "ADAM",   "",    "\xc3\xa4x", "100%",
                                           "zz",    "FINISHED", "run-17", "ann", "00000000" };
-    static const char *const patterns[] = { "adam%",      "%m_",    "a%1",  "%", "_",
-                                            "%\xc3\x84%", "run-1%", "FIN%", "x" };
+    static const char *const patterns[] = { "adam%",      "%m_",    "a%1",     "%",        "_",
+                                            "%\xc3\x84%", "run-1%", "FIN%",    "x",        "%dam1%",
+                                            "ad%m_",      "adam%1", "run-%7%", "\xc3\x84%" };
     static const char *const regexes[] = { "^adam[0-3]$", "[13]+", "(?i)^ADAM", "$^",
                                            "run-(1|2)." };
     const char *v = PICK(values);

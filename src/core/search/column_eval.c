@@ -2,6 +2,7 @@
  * Every node is given the rows that are still open and leaves those of them for which it is true, as
  * the row-by-row evaluation goes on or stops for each row; so tests that can fail see the same rows
  * here as there. */
+#include "base/hash.h"
 #include "core/search/column_int.h"
 #include "core/search/search_int.h"
 
@@ -184,28 +185,86 @@ static void test_numbers(const struct column_term *t, const struct column *c, co
 
 /* ---- texts ------------------------------------------------------------------------------------------- */
 
+enum { SET_NO, SET_TEST, SET_LACKS }; /* e->set: needs no answer; a test; is no match of LIKE */
+
+/* LIKE: marks the texts without the pattern's prefix or its longest literal. The texts lie one
+ * behind the other, so one search goes through all of them. */
+static void narrow_like(struct column_eval *e, const struct column_term *t, const struct column *c)
+{
+    uint32_t n = column_codes_n(c), code = 0, last = n;
+    struct str text = column_code_text(c, 0);
+    const char *at, *end;
+
+    if (t->prefix.n) {
+        code = column_code_at_least(c, t->prefix);
+        last = column_code_at_least(c, t->before_end);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if ((i < code || i >= last) && e->set[i]) e->set[i] = SET_LACKS;
+    }
+    if (t->literal.n == 0 || t->prefix.n == t->literal.n || code >= last) {
+        return;
+    }
+    at = column_code_text(c, code).p;
+    text = column_code_text(c, last - 1);
+    end = text.p + text.n;
+    while (code < last) {
+        const char *hit = memmem(at, (size_t)(end - at), t->literal.p, t->literal.n);
+
+        for (; code < last; code++) {
+            text = column_code_text(c, code);
+            if (hit && hit < text.p + text.n) break;
+            if (e->set[code]) e->set[code] = SET_LACKS;
+        }
+        if (code < last && hit + t->literal.n <= text.p + text.n) {
+            code++; /* stays marked for its test */
+            at = text.p + text.n;
+        } else if (code < last) {
+            at = hit + 1; /* the hit runs over the end of its text */
+        }
+    }
+}
+
+static bool code_holds(const struct column_term *t, struct str text)
+{
+    struct column_memo *m;
+    uint64_t hash;
+
+    if (!t->memo) {
+        return test_text_holds(t->test, text);
+    }
+    hash = hash_bytes(text.p, text.n) | 1;
+    m = &t->memo[hash / 2 % COLUMN_MEMO_N];
+    if (m->hash != hash || !str_eq(m->text, text)) {
+        *m = (struct column_memo){ hash, text, test_text_holds(t->test, text) };
+    }
+    return m->holds;
+}
+
 /* Fills e->set with the answer for each distinct text. Only those that a row of the mask has are
  * tested when the mask has fewer rows than there are texts. */
-static enum status test_codes(struct column_eval *e, const struct search_test *test,
+static enum status test_codes(struct column_eval *e, const struct column_term *t,
                               const struct column *c, const uint64_t *mask)
 {
     uint32_t n = column_codes_n(c);
     bool by_row = column_bits_count(mask) < n;
     enum status st = OK;
 
-    memset(e->set, by_row ? 0 : 1, n);
+    memset(e->set, by_row ? SET_NO : SET_TEST, n);
     for (size_t w = 0; by_row && w < COLUMN_WORDS; w++) {
         for (uint64_t left = mask[w]; left;) {
             uint32_t code;
 
-            if (column_code(c, column_bits_take(w, &left), &code)) e->set[code] = 1;
+            if (column_code(c, column_bits_take(w, &left), &code)) e->set[code] = SET_TEST;
         }
     }
+    if (n && (t->test->cmp == CMP_LIKE || t->test->cmp == CMP_NOT_LIKE)) narrow_like(e, t, c);
     for (uint32_t code = 0; code < n && !st; code++) {
-        if (!e->set[code]) {
+        if (e->set[code] != SET_TEST) {
+            e->set[code] = e->set[code] == SET_LACKS && t->test->cmp == CMP_NOT_LIKE;
             continue;
         }
-        e->set[code] = test_text_holds(test, column_code_text(c, code));
+        e->set[code] = code_holds(t, column_code_text(c, code));
         if (++e->ticks % TICKS_PER_CLOCK == 0) {
             st = searcher_check_time(e->reader->searcher, e->err);
         }
@@ -244,9 +303,10 @@ static void test_equal(const struct search_test *test, const struct column *c, u
     }
 }
 
-static enum status test_texts(struct column_eval *e, const struct search_test *test,
+static enum status test_texts(struct column_eval *e, const struct column_term *t,
                               const struct column *c, const uint64_t *mask, uint64_t *bits)
 {
+    const struct search_test *test = t->test;
     enum status st = OK;
 
     if (test->cmp == CMP_EQ || test->cmp == CMP_NE) {
@@ -264,7 +324,7 @@ static enum status test_texts(struct column_eval *e, const struct search_test *t
         if (test->cmp == CMP_IN && test->list_n < column_codes_n(c)) {
             list_codes(e, test, c);
         } else {
-            st = test_codes(e, test, c, mask);
+            st = test_codes(e, t, c, mask);
         }
         column_codes_in(c, e->set, bits);
     }
@@ -405,7 +465,7 @@ static enum status eval_test(struct column_eval *e, const struct column_term *t,
     st = column_at(e, t->keys.value, &c);
     if (st) return st;
     if (key->type == SEARCH_TEXT) {
-        return test_texts(e, t->test, c, mask, bits);
+        return test_texts(e, t, c, mask, bits);
     }
     memset(bits, 0, SET_BYTES);
     if (c) test_numbers(t, c, mask, bits);

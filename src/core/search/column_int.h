@@ -31,6 +31,17 @@ struct column_term {
     struct column_range *ranges;
     size_t ranges_n;
     bool is_negated;
+    /* LIKE: what every match begins with and contains; `before_end` is the first text behind those
+     * with the prefix (p NULL: there is no prefix). */
+    struct str prefix, before_end, literal;
+    struct column_memo *memo; /* answers of slow tests for texts of earlier segments; or NULL */
+};
+
+enum { COLUMN_MEMO_N = 4096, COLUMN_MEMO_TERMS = 8 };
+struct column_memo {
+    uint64_t hash; /* 0 = free */
+    struct str text;
+    bool holds;
 };
 
 struct column_node {

@@ -11,7 +11,7 @@
 struct compile {
     struct column_plan *plan;
     size_t cap;
-    size_t terms_n;
+    size_t terms_n, memos_n;
     struct arena *arena;
 };
 
@@ -209,6 +209,48 @@ static enum status compile_numbers(struct compile *c, struct column_term *t, str
     return OK;
 }
 
+/* ---- texts ------------------------------------------------------------------------------------------- */
+
+/* The longest part of a LIKE pattern without wildcards, and the one at its beginning. */
+static enum status compile_like(struct compile *c, struct column_term *t, struct err *err)
+{
+    struct str pattern = t->test->text;
+    size_t begin = 0;
+    char *end;
+
+    for (size_t i = 0; i <= pattern.n; i++) {
+        if (i < pattern.n && pattern.p[i] != '%' && pattern.p[i] != '_') {
+            continue;
+        }
+        if (begin == 0) t->prefix = str_sub(pattern, 0, i);
+        if (i - begin > t->literal.n) t->literal = str_sub(pattern, begin, i - begin);
+        begin = i + 1;
+    }
+    if (t->prefix.n) { /* UTF-8 has no byte 0xff, so that the last one can be counted up */
+        end = arena_alloc(c->arena, t->prefix.n);
+        if (!end) return err_nomem(err);
+        memcpy(end, t->prefix.p, t->prefix.n);
+        end[t->prefix.n - 1]++;
+        t->before_end = str_of(end, t->prefix.n);
+    }
+    return OK;
+}
+
+static enum status compile_texts(struct compile *c, struct column_term *t, struct err *err)
+{
+    enum search_cmp cmp = t->test->cmp;
+
+    if (cmp == CMP_LIKE || cmp == CMP_NOT_LIKE) {
+        return compile_like(c, t, err);
+    }
+    if ((cmp == CMP_MATCH || cmp == CMP_NOT_MATCH || cmp == CMP_ILIKE || cmp == CMP_NOT_ILIKE) &&
+        c->memos_n++ < COLUMN_MEMO_TERMS) {
+        t->memo = ARENA_ARRAY(c->arena, struct column_memo, COLUMN_MEMO_N);
+        if (!t->memo) return err_nomem(err);
+    }
+    return OK;
+}
+
 /* ---- the tree ---------------------------------------------------------------------------------------- */
 
 /* Roughly 0.1 us per segment. */
@@ -253,10 +295,8 @@ static enum status compile_test(struct compile *c, const struct search_test *tes
     n->cost = test_cost(test);
     n->has_best = test->key->kind == SEARCH_METRIC && test->key->agg == AGG_BEST;
     st = want_key(c, test->key, &t->keys, err);
-    if (!st && test->key->kind != SEARCH_DATASET && test->key->type != SEARCH_TEXT) {
-        st = compile_numbers(c, t, err);
-    }
-    return st;
+    if (st || test->key->kind == SEARCH_DATASET) return st;
+    return test->key->type == SEARCH_TEXT ? compile_texts(c, t, err) : compile_numbers(c, t, err);
 }
 
 /* Cheapest first; the children of AND and OR may change places as long as those that can fail see

@@ -28,7 +28,7 @@ struct column_builder {
     uint16_t table[TABLE_N]; /* hash table of new texts: number in `fresh` + 1, 0 = free */
     struct fresh {
         struct str text;
-        uint32_t code; /* in the new column */
+        int64_t rank; /* of the text: sorting seldom looks further */
         uint32_t number;
     } fresh[COLUMN_ROWS];
     uint32_t fresh_n;
@@ -48,6 +48,18 @@ void column_builder_free(struct column_builder *b)
 
 /* ---- values ------------------------------------------------------------------------------------------ */
 
+static void copy_slot(struct column_builder *b, const struct column *from, uint32_t slot)
+{
+    if (b->type == COLUMN_DOUBLE) {
+        IGNORE_STATUS(
+            !column_double(from, slot, &b->v.d[slot])); /* false where the key is missing */
+    } else if (b->type == COLUMN_INTEGER) {
+        IGNORE_STATUS(!column_integer(from, slot, &b->v.i[slot]));
+    } else {
+        IGNORE_STATUS(!column_code(from, slot, &b->code[slot]));
+    }
+}
+
 enum status column_builder_reset(struct column_builder *b, enum column_type type,
                                  const struct column *from, uint32_t rows, struct err *err)
 {
@@ -59,17 +71,12 @@ enum status column_builder_reset(struct column_builder *b, enum column_type type
         return err_set(err, ST_INTERNAL, "a column of %u rows cannot be made of that one", rows);
     }
     column_present(from, b->present);
+    if (from && type == COLUMN_DOUBLE && from->layout == LAYOUT_DENSE && from->store == STORE_F64) {
+        memcpy(b->v.d, from->values, from->zone.rows * sizeof(double));
+        return OK;
+    }
     for (uint32_t slot = 0; from && slot < from->zone.rows; slot++) {
-        if (!bits_has(b->present, slot)) {
-            continue;
-        }
-        if (type == COLUMN_DOUBLE) {
-            IGNORE_STATUS(!column_double(from, slot, &b->v.d[slot])); /* it is present */
-        } else if (type == COLUMN_INTEGER) {
-            IGNORE_STATUS(!column_integer(from, slot, &b->v.i[slot]));
-        } else {
-            IGNORE_STATUS(!column_code(from, slot, &b->code[slot]));
-        }
+        copy_slot(b, from, slot);
     }
     return OK;
 }
@@ -182,6 +189,10 @@ static struct column *store(const struct column_builder *b, const struct column_
         if (s.type == COLUMN_DOUBLE) put_slot(b, c, 0, b->slots[0]);
         return c;
     }
+    if (c->layout == LAYOUT_DENSE && c->store == STORE_F64 && s.present_n == s.rows) {
+        memcpy(c->values, b->v.d, s.rows * sizeof(double));
+        return c;
+    }
     for (uint32_t i = 0; i < b->n; i++) {
         if (s.layout == LAYOUT_SPARSE) c->slots[i] = b->slots[i];
         put_slot(b, c, s.layout == LAYOUT_SPARSE ? i : b->slots[i], b->slots[i]);
@@ -230,7 +241,9 @@ static struct column *store_integers(const struct column_builder *b)
 
 static int fresh_order(const void *a, const void *b)
 {
-    return str_cmp(((const struct fresh *)a)->text, ((const struct fresh *)b)->text);
+    const struct fresh *x = a, *y = b;
+
+    return x->rank != y->rank ? (x->rank > y->rank ? 1 : -1) : str_cmp(x->text, y->text);
 }
 
 /* Gives each distinct new text a number; the slot's code becomes CODE_NEW + number. */
@@ -251,7 +264,7 @@ static void number_fresh(struct column_builder *b)
             at = (at + 1) % TABLE_N;
         }
         if (!b->table[at]) {
-            b->fresh[b->fresh_n] = (struct fresh){ .text = s, .number = b->fresh_n };
+            b->fresh[b->fresh_n] = (struct fresh){ s, column_rank_text(s), b->fresh_n };
             b->table[at] = (uint16_t)++b->fresh_n;
         }
         b->code[slot] = CODE_NEW + b->table[at] - 1U;
@@ -344,8 +357,10 @@ enum status column_builder_finish(struct column_builder *b, struct column **out,
     *out = NULL;
     if (b->failed) return err_set(err, b->failed, "a value does not belong into this column");
     b->n = 0;
-    for (uint32_t slot = 0; slot < b->rows; slot++) {
-        if (bits_has(b->present, slot)) b->slots[b->n++] = (uint16_t)slot;
+    for (size_t w = 0; w < bits_words(b->rows); w++) {
+        for (uint64_t left = b->present[w]; left; left &= left - 1) {
+            b->slots[b->n++] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(left));
+        }
     }
     if (b->n == 0) {
         return OK;
