@@ -206,6 +206,42 @@ bool sha256_of(const void *p, size_t n, struct digest *out)
     return md && EVP_Digest(p ? p : "", n, out->b, NULL, md, NULL) == 1;
 }
 
+bool hmac_sha256(const void *key, size_t key_n, const void *p, size_t n, struct digest *out)
+{
+    unsigned char block[64] = { 0 }, pad[64];
+    struct sha256 *s = sha256_new();
+    struct digest inner, short_key;
+    bool ok = s != NULL;
+
+    if (key_n > sizeof(block)) {
+        ok = ok && sha256_of(key, key_n, &short_key);
+        memcpy(block, short_key.b, ok ? sizeof(short_key.b) : 0);
+    } else if (key_n) {
+        memcpy(block, key, key_n);
+    }
+    if (ok) {
+        for (size_t i = 0; i < sizeof(pad); i++) {
+            pad[i] = block[i] ^ 0x36;
+        }
+        sha256_update(s, pad, sizeof(pad));
+        sha256_update(s, p ? p : "", n);
+        inner = sha256_end(s);
+        ok = sha256_restart(s);
+    }
+    if (ok) {
+        for (size_t i = 0; i < sizeof(pad); i++) {
+            pad[i] = block[i] ^ 0x5c;
+        }
+        sha256_update(s, pad, sizeof(pad));
+        sha256_update(s, inner.b, sizeof(inner.b));
+        *out = sha256_end(s);
+    }
+    OPENSSL_cleanse(block, sizeof(block));
+    OPENSSL_cleanse(pad, sizeof(pad));
+    sha256_free(s);
+    return ok;
+}
+
 void digest_hex(const struct digest *d, char out[65])
 {
     static const char digits[] = "0123456789abcdef";

@@ -33,6 +33,10 @@ void sha256_free(struct sha256 *s); /* NULL-safe */
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);
 
+/* HMAC-SHA256 (RFC 2104). False when memory is out. */
+bool hmac_sha256(const void *key, size_t key_n, const void *p, size_t n,
+                 struct digest *out) ATTR_CHECK;
+
 /* 64 lower-case digits and a NUL. */
 void digest_hex(const struct digest *d, char out[65]);
 /* False if s is not 64 hex digits. */

@@ -1,63 +1,9 @@
 /* client/http.c - requests through libcurl. */
 #include "client/http.h"
 #include "base/buf.h"
-#define CURL_DISABLE_TYPECHECK
-#include <curl/curl.h>
-#include <dlfcn.h>
+#include "base/curl.h"
 
 enum { CONNECT_MS = 5000, TOTAL_MS = 120 * 1000 };
-
-static struct {
-    CURLcode (*global_init)(long flags);
-    CURL *(*init)(void);
-    CURLcode (*setopt)(CURL *h, CURLoption option, ...);
-    CURLcode (*perform)(CURL *h);
-    CURLcode (*getinfo)(CURL *h, CURLINFO info, ...);
-    void (*cleanup)(CURL *h);
-    const char *(*error_text)(CURLcode code);
-    struct curl_slist *(*list_add)(struct curl_slist *list, const char *text);
-    void (*list_free)(struct curl_slist *list);
-    bool loaded;
-} lib;
-
-static enum status load(struct err *err)
-{
-    static const struct {
-        const char *name;
-        void *at;
-    } symbols[] = {
-        { "curl_global_init", &lib.global_init },  { "curl_easy_init", &lib.init },
-        { "curl_easy_setopt", &lib.setopt },       { "curl_easy_perform", &lib.perform },
-        { "curl_easy_getinfo", &lib.getinfo },     { "curl_easy_cleanup", &lib.cleanup },
-        { "curl_easy_strerror", &lib.error_text }, { "curl_slist_append", &lib.list_add },
-        { "curl_slist_free_all", &lib.list_free },
-    };
-    void *so;
-
-    if (lib.loaded) {
-        return OK;
-    }
-    so = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    so = so ? so : dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL);
-    for (size_t i = 0; so && i < ARRAY_N(symbols); i++) {
-        void *p = dlsym(so, symbols[i].name);
-
-        if (!p) {
-            so = NULL;
-            break;
-        }
-        memcpy(symbols[i].at, &p, sizeof(p));
-    }
-    if (!so || lib.global_init(CURL_GLOBAL_DEFAULT)) {
-        enum status st = err_set(err, ST_NOT_IMPLEMENTED,
-                                 "talking to a server needs libcurl, which is not installed");
-
-        err_hint(err, "install the package libcurl4");
-        return st;
-    }
-    lib.loaded = true;
-    return OK;
-}
 
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
@@ -98,22 +44,22 @@ static bool is_here(const struct client_request *req)
 /* The list of header fields; NULL when memory is out. */
 static struct curl_slist *make_fields(const struct client_request *req, struct arena *a)
 {
-    struct curl_slist *list = lib.list_add(NULL, "Accept: application/json"), *more;
+    struct curl_slist *list = curl.slist_append(NULL, "Accept: application/json"), *more;
     const char *rows[2] = { NULL, NULL };
 
     rows[0] = req->body.p ? "Content-Type: application/json" : NULL;
     if (req->token) {
         rows[1] = arena_printf(a, "Authorization: Bearer %s", req->token).p;
         if (!rows[1]) {
-            lib.list_free(list);
+            curl.slist_free_all(list);
             return NULL;
         }
     }
     for (size_t i = 0; list && i < ARRAY_N(rows); i++) {
         if (rows[i]) {
-            more = lib.list_add(list, rows[i]);
+            more = curl.slist_append(list, rows[i]);
             if (!more) {
-                lib.list_free(list);
+                curl.slist_free_all(list);
             }
             list = more;
         }
@@ -124,31 +70,31 @@ static struct curl_slist *make_fields(const struct client_request *req, struct a
 static void set_up(CURL *h, const struct client_request *req, struct buf *body,
                    struct client_answer *out)
 {
-    lib.setopt(h, CURLOPT_URL, req->url);
-    lib.setopt(h, CURLOPT_CUSTOMREQUEST, req->method);
-    lib.setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-    lib.setopt(h, CURLOPT_NOSIGNAL, 1L);
-    lib.setopt(h, CURLOPT_ACCEPT_ENCODING, "");
-    lib.setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION);
-    lib.setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
-               (long)(req->connect_ms ? req->connect_ms : CONNECT_MS));
-    lib.setopt(h, CURLOPT_TIMEOUT_MS, (long)(req->total_ms ? req->total_ms : TOTAL_MS));
-    lib.setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-    lib.setopt(h, CURLOPT_WRITEDATA, body);
-    lib.setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-    lib.setopt(h, CURLOPT_HEADERDATA, out);
+    curl.easy_setopt(h, CURLOPT_URL, req->url);
+    curl.easy_setopt(h, CURLOPT_CUSTOMREQUEST, req->method);
+    curl.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    curl.easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION);
+    curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(req->connect_ms ? req->connect_ms : CONNECT_MS));
+    curl.easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(req->total_ms ? req->total_ms : TOTAL_MS));
+    curl.easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(h, CURLOPT_WRITEDATA, body);
+    curl.easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
+    curl.easy_setopt(h, CURLOPT_HEADERDATA, out);
     if (is_here(req)) {
-        lib.setopt(h, CURLOPT_NOPROXY, "*");
+        curl.easy_setopt(h, CURLOPT_NOPROXY, "*");
     }
     if (req->socket) {
         /* Only its owner can make or open that file: it says who answers, so no certificate has to. */
-        lib.setopt(h, CURLOPT_UNIX_SOCKET_PATH, req->socket);
-        lib.setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
-        lib.setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl.easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, req->socket);
+        curl.easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl.easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     if (req->body.p) {
-        lib.setopt(h, CURLOPT_POSTFIELDS, req->body.p);
-        lib.setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
+        curl.easy_setopt(h, CURLOPT_POSTFIELDS, req->body.p);
+        curl.easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.n);
     }
 }
 
@@ -168,7 +114,8 @@ static enum status explain(CURLcode code, const struct client_request *req, cons
     if (code == CURLE_OUT_OF_MEMORY) {
         return err_nomem(err);
     }
-    return err_set(err, ST_UNAVAILABLE, "no answer from %s: %s", req->url, lib.error_text(code));
+    return err_set(err, ST_UNAVAILABLE, "no answer from %s: %s", req->url,
+                   curl.easy_strerror(code));
 }
 
 enum status client_send(struct arena *a, const struct client_request *req,
@@ -179,32 +126,32 @@ enum status client_send(struct arena *a, const struct client_request *req,
     CURL *h = NULL;
     CURLcode code;
     long status = 0;
-    enum status st = load(err);
+    enum status st = curl_load(err);
 
     *out = (struct client_answer){ .status = 0 };
     if (st) {
         return st;
     }
-    h = lib.init();
+    h = curl.easy_init();
     fields = h ? make_fields(req, a) : NULL;
     if (!fields) {
         st = err_nomem(err);
         goto out;
     }
     set_up(h, req, &body, out);
-    lib.setopt(h, CURLOPT_HTTPHEADER, fields);
-    code = lib.perform(h);
+    curl.easy_setopt(h, CURLOPT_HTTPHEADER, fields);
+    code = curl.easy_perform(h);
     if (code != CURLE_OK) {
         st = explain(code, req, &body, err);
         goto out;
     }
-    lib.getinfo(h, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
     out->status = (int)status;
     out->body = arena_str(a, buf_str(&body));
     st = out->body.p ? OK : err_nomem(err);
 out:
-    if (h) lib.cleanup(h);
-    if (fields) lib.list_free(fields);
+    if (h) curl.easy_cleanup(h);
+    if (fields) curl.slist_free_all(fields);
     buf_release(&body);
     return st;
 }

@@ -5,7 +5,8 @@
  *     DEST/manifest.jsonl   first line: what this is; then a line per object: sha256, gen, bytes
  *
  * The folder is itself a store: a server can be started on it. Bytes that lie on the same file system are hard links (an
- * object never changes). On PostgreSQL its own tool copies the database, and has to run before this, so that no object is
+ * object never changes). Bytes in a bucket stay there: the manifest says which there were, and keeping them is the bucket's
+ * matter (versions, replication). On PostgreSQL its own tool copies the database, and has to run before this, so that no object is
  * missing. Everything is synced when it returns OK; on failure what was written stays, and says so by having no manifest.
  * Thread rule: a pool thread or a command, never a loop. */
 #ifndef CAIRN_CORE_BACKUP_H

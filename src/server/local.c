@@ -21,6 +21,7 @@ enum status local_open(const struct serve_options *o, bool create, struct core *
                        struct err *err)
 {
     struct core_options options = o->core;
+    struct blob_options blobs;
     char path[PATH_BYTES];
     enum status st;
 
@@ -39,7 +40,8 @@ enum status local_open(const struct serve_options *o, bool create, struct core *
     options.readers = 1;
     st = core_open(out, &options, err);
     snprintf(path, sizeof(path), "%s/blobs", o->data);
-    st = st ? st : blob_open(&(*out)->blobs, o->blobs ? o->blobs : path, err);
+    blobs = (struct blob_options){ .location = o->blobs ? o->blobs : path, .s3 = o->s3 };
+    st = st ? st : blob_open_with(&(*out)->blobs, &blobs, err);
     if (st) {
         local_close(*out);
         *out = NULL;

@@ -38,12 +38,13 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
           "Passwords belong in PGPASSFILE" },
     { .name = "blobs",
       .type = OPT_TEXT,
-      .arg = "DIR",
+      .arg = "PLACE",
       ENV("BLOBS"),
       .key = "server.blobs",
       AT(blobs),
       .flags = OPT_SHORT,
-      .doc = "folder for the bytes of artifacts; without it DATA/blobs" },
+      .doc =
+          "where the bytes of artifacts lie: a folder, or s3://BUCKET/PREFIX; without it DATA/blobs" },
     { .name = "static-prefix",
       .type = OPT_TEXT,
       .arg = "/PREFIX",
@@ -166,6 +167,58 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "log.format",
       AT(log_format),
       .doc = "key=value lines or JSON lines" },
+
+    { .name = "s3-endpoint",
+      .type = OPT_TEXT,
+      .arg = "URL",
+      ENV("S3_ENDPOINT"),
+      .key = "s3.endpoint",
+      AT(s3_endpoint),
+      .doc =
+          "address of the S3 service; without it AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile, else AWS by region" },
+    { .name = "s3-region",
+      .type = OPT_TEXT,
+      .arg = "REGION",
+      ENV("S3_REGION"),
+      .key = "s3.region",
+      AT(s3_region),
+      .doc =
+          "region of the bucket; without it AWS_REGION, the profile, else us-east-1; a redirect of the service corrects it" },
+    { .name = "s3-addressing",
+      .type = OPT_CHOICE,
+      .arg = "STYLE",
+      .def = "auto",
+      .choices = "auto|path|virtual",
+      ENV("S3_ADDRESSING"),
+      .key = "s3.addressing",
+      AT(s3_addressing),
+      .doc =
+          "bucket in the path or in the name of the host; auto: in the path when there is an endpoint" },
+    { .name = "s3-profile",
+      .type = OPT_TEXT,
+      .arg = "NAME",
+      ENV("S3_PROFILE"),
+      .key = "s3.profile",
+      AT(s3_profile),
+      .doc =
+          "profile of ~/.aws/credentials and ~/.aws/config; without it the environment (AWS_ACCESS_KEY_ID, "
+          "AWS_WEB_IDENTITY_TOKEN_FILE, AWS_PROFILE), then the profile default" },
+    { .name = "s3-sts",
+      .type = OPT_TEXT,
+      .arg = "URL",
+      ENV("S3_STS"),
+      .key = "s3.sts",
+      AT(s3_sts),
+      .doc =
+          "token service that exchanges a web identity for credentials; without it the endpoint, else that of AWS" },
+    { .name = "s3-ca-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      ENV("S3_CA_FILE"),
+      .key = "s3.ca_file",
+      AT(s3_ca_file),
+      .doc =
+          "PEM file of the authorities to trust for S3; without it AWS_CA_BUNDLE, else those of the system" },
 
     { .name = "http-loops",
       .type = OPT_COUNT,
@@ -460,7 +513,7 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .env = "MLFLOW_ARTIFACTS_DESTINATION",
       AT(ml_artifacts_destination),
       .flags = OPT_MLFLOW,
-      .doc = "folder for the bytes of artifacts, as --blobs" },
+      .doc = "where the bytes of artifacts lie: a folder or s3://BUCKET/PREFIX, as --blobs" },
     { .name = "expose-prometheus",
       .type = OPT_TEXT,
       .arg = "DIR",
@@ -525,6 +578,7 @@ static const struct {
     { "x-frame-options", "MLFLOW_SERVER_X_FRAME_OPTIONS" },
     { "serve-artifacts", "MLFLOW_SERVE_ARTIFACTS" },
     { "default-artifact-root", "MLFLOW_DEFAULT_ARTIFACT_ROOT" },
+    { "s3-endpoint", "MLFLOW_S3_ENDPOINT_URL" },
 };
 
 void options_twins(struct opts *o)
@@ -600,7 +654,7 @@ static void say_ignored(const struct cli *cli)
 /* A mistyped key of a section that is the server's would silently do nothing. */
 static enum status check_keys(const struct opts *o, const struct conf *c, struct err *err)
 {
-    static const char *const sections[] = { "server.", "http.", "store.", "log." };
+    static const char *const sections[] = { "server.", "s3.", "http.", "store.", "log." };
 
     for (size_t i = 0; i < c->n; i++) {
         struct str key = str_cstr(c->entries[i].key);
@@ -682,6 +736,16 @@ static void fill_rest(const struct server_options *o, struct serve_options *out)
     out->no_guard = o->ml_no_security;
     out->tls_cert = o->tls_cert;
     out->tls_key = o->tls_key;
+    out->s3 = (struct blob_s3_options){
+        .endpoint = o->s3_endpoint,
+        .region = o->s3_region,
+        .profile = o->s3_profile,
+        .sts = o->s3_sts,
+        .ca_file = o->s3_ca_file,
+        .addressing = o->s3_addressing[0] == 'p'   ? BLOB_S3_PATH
+                      : o->s3_addressing[0] == 'v' ? BLOB_S3_VIRTUAL
+                                                   : BLOB_S3_AUTO,
+    };
     out->drain_ms = o->drain_ms;
     out->grace_ms = o->grace_ms;
     out->log_json = str_eq_lit(str_cstr(o->log_format), "json");

@@ -57,12 +57,11 @@ static const char *absolute(struct arena *a, const char *path)
 static enum status refuse_remote(const char *option, const char *uri, struct err *err)
 {
     struct str scheme = scheme_of(uri);
-    enum status st =
-        err_field(err, ST_NOT_IMPLEMENTED, option,
-                  "--%s: this release keeps bytes in local folders only, not in %.*s:", option,
-                  STR_ARG(scheme));
+    enum status st = err_field(err, ST_NOT_IMPLEMENTED, option,
+                               "--%s: bytes are kept in folders and on S3, not in %.*s:", option,
+                               STR_ARG(scheme));
 
-    err_hint(err, "give a folder; artifacts on S3 come with a later release");
+    err_hint(err, "give a folder, or keep the bytes on S3 with --blobs s3://BUCKET/PREFIX");
     return st;
 }
 
@@ -163,6 +162,9 @@ static enum status destination(struct server_options *o, struct err *err)
 {
     const char *path = local_path(o->ml_artifacts_destination);
 
+    if (str_eq_lit(scheme_of(o->ml_artifacts_destination), "s3")) {
+        path = o->ml_artifacts_destination;
+    }
     if (!path) {
         return refuse_remote("artifacts-destination", o->ml_artifacts_destination, err);
     }
@@ -195,7 +197,12 @@ static enum status artifact_root(struct cli *cli, struct server_options *o, stru
     }
     path = local_path(o->artifact_root);
     if (!path) {
-        return refuse_remote("default-artifact-root", o->artifact_root, err);
+        enum status st = err_field(err, ST_NOT_IMPLEMENTED, "default-artifact-root",
+                                   "--default-artifact-root: artifacts below %.*s: are not served",
+                                   STR_ARG(scheme));
+
+        err_hint(err, "leave it out, and keep the bytes on S3 with --blobs s3://BUCKET/PREFIX");
+        return st;
     }
     if (!scheme.n) {
         o->artifact_root = absolute(cli->arena, path);

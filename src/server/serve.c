@@ -152,6 +152,7 @@ static enum status open_store(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
     struct core_options options = o->core;
+    struct blob_options blobs;
     char path[PATH_BYTES];
     enum status st;
 
@@ -165,7 +166,10 @@ static enum status open_store(struct serving *s, struct err *err)
     if (st && !o->store) {
         err_ctx(err, "store in %s", o->data);
     }
-    st = st ? st : blob_open(&s->core->blobs, o->blobs ? o->blobs : path, err);
+    blobs = (struct blob_options){
+        .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
+    };
+    st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
     return st ? st : load_store_tokens(s, err);

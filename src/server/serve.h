@@ -9,13 +9,15 @@
 #include "core/access.h"
 #include "core/core_open.h"
 #include "net/server.h"
+#include "store/blob/blob.h"
 
 enum { SERVE_LISTEN_MAX = 3 }; /* one more is the socket in the data folder */
 
 struct serve_options {
     const char *data;  /* folder of the store: lock, server.url, SQLite file, blobs */
     const char *store; /* "postgresql://..."; NULL = SQLite in the folder */
-    const char *blobs; /* folder of the bytes; NULL = DATA/blobs */
+    const char *blobs; /* folder of the bytes, or "s3://BUCKET/PREFIX"; NULL = DATA/blobs */
+    struct blob_s3_options s3;
     const char *listen[SERVE_LISTEN_MAX];
     unsigned listen_n;
     const char *static_prefix; /* "/prefix" or NULL */

@@ -10,7 +10,7 @@
 enum { POOL_QUEUE_MAX = 4096 };
 
 /* The last row serves every location that none before it does. */
-static const struct blob_ops *const backends[] = { &blob_dir_ops };
+static const struct blob_ops *const backends[] = { &blob_s3_ops, &blob_dir_ops };
 
 struct blob_store {
     const struct blob_ops *ops;
@@ -311,6 +311,12 @@ enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, vo
                       struct err *err)
 {
     return s->ops->list(s->backend, shard, fn, ctx, err);
+}
+
+enum status blob_tidy(struct blob_store *s, size_t *left, struct err *err)
+{
+    *left = 0;
+    return s->ops->tidy(s->backend, left, err);
 }
 
 void blob_recipe_whole(unsigned char out[BLOB_RECIPE_WHOLE_BYTES])

@@ -7,6 +7,7 @@
  *     FORMAT                          "cairn-blobs 1"
  *     objects/ab/abcdef...-0          whole objects; a loose whole object stays legal for ever
  *
+ * With a location "s3://bucket/prefix" these are keys below the prefix of an S3 bucket; see s3_int.h.
  * A failed sync means the bytes are lost: the write is abandoned and fails.
  * Ownership: the opener owns the store, the caller each writer until end or abort, each reader until close. Thread rule: any
  * pool thread, never a loop thread and never the sequencer (a backend may wait for a network); one writer or reader belongs to
@@ -21,8 +22,32 @@ struct blob_store;
 struct blob_writer;
 struct blob_reader;
 
+/* How to reach a bucket; NULL and 0 = what the environment and the profile say, or the usual. */
+struct blob_s3_options {
+    const char *endpoint; /* "https://host[:port][/path]"; without one AWS, by region */
+    const char *region;
+    const char *profile; /* of ~/.aws/credentials and ~/.aws/config */
+    const char *sts; /* token service, as an endpoint; without one the endpoint, else that of AWS */
+    const char *ca_file;
+    enum {
+        BLOB_S3_AUTO,
+        BLOB_S3_PATH,
+        BLOB_S3_VIRTUAL
+    } addressing; /* auto: path style with an endpoint */
+    /* For tests. */
+    size_t part_bytes;   /* of an upload in parts: the first parts; 0 = 8 MiB */
+    uint64_t copy_max;   /* larger objects are copied in ranges; 0 = 5 GiB */
+    int64_t patience_ms; /* how long a failing call is tried again; 0 = 30 s */
+    int64_t stall_ms;    /* a connection without a byte for so long is broken; 0 = 20 s */
+};
+
 struct blob_options {
-    const char *location; /* a folder */
+    const char *location; /* a folder, or "s3://bucket/prefix" */
+    struct blob_s3_options s3;
+    /* A folder of this process alone, where a name for it is kept, so that what it left behind when it died is known as its own;
+     * NULL: none, leftovers go by age. */
+    const char *state_dir;
+    bool keep; /* a background thread removes what uploads that broke off left behind */
 };
 
 /* Opens or creates the store. ST_INVALID for one of another format, ST_CONFLICT while another process has the folder open,
@@ -91,6 +116,10 @@ enum { BLOB_SHARDS = 256 };
  * What is written or deleted meanwhile may be seen or not. */
 enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,
                       struct err *err);
+
+/* Removes what uploads that broke off left behind, as far as it cannot be somebody's at work: own leftovers of before the store was
+ * opened, and others' after a day. *left: unfinished uploads that are still there afterwards. */
+enum status blob_tidy(struct blob_store *s, size_t *left, struct err *err);
 
 /* The recipe of a whole loose object, as the column object.recipe holds it. */
 enum { BLOB_RECIPE_WHOLE_BYTES = 3 };

@@ -48,10 +48,11 @@ struct blob_ops {
     enum status (*stat)(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
                         struct err *err); /* ST_NOT_FOUND when missing */
     enum status (*remove)(void *b, const struct digest *sha256, int64_t gen, struct err *err);
+    enum status (*tidy)(void *b, size_t *left, struct err *err); /* see blob_tidy() */
     enum status (*list)(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err);
 };
 
-extern const struct blob_ops blob_dir_ops;
+extern const struct blob_ops blob_dir_ops, blob_s3_ops;
 
 /* "abcdef...-0", and back. */
 void blob_name(const struct digest *sha256, int64_t gen, char out[BLOB_NAME_MAX]);

@@ -375,6 +375,24 @@ static enum status dir_remove(void *b, const struct digest *sha256, int64_t gen,
                : err_errno(err, errno, "cannot remove an object");
 }
 
+static enum status count_one(void *ctx, const char *name, struct err *err)
+{
+    (void)name;
+    (void)err;
+    ++*(size_t *)ctx;
+    return OK;
+}
+
+/* Opening the folder removed what was left; the rest is at work. */
+static enum status dir_tidy(void *b, size_t *left, struct err *err)
+{
+    const struct dir *d = b;
+    char path[PLACE_MAX];
+
+    snprintf(path, sizeof(path), "%s/tmp", d->path);
+    return fs_each(path, count_one, left, err);
+}
+
 struct listing {
     void *dir;
     blob_entry_fn fn;
@@ -435,4 +453,5 @@ const struct blob_ops blob_dir_ops = {
     .stat = dir_stat,
     .remove = dir_remove,
     .list = dir_list,
+    .tidy = dir_tidy,
 };

@@ -1,0 +1,462 @@
+/* store/blob/s3_http.c - exchanges through libcurl's multi interface. */
+#include "store/blob/s3_http.h"
+#include "base/clock.h"
+#include "base/curl.h"
+#include "base/mem.h"
+#include "base/num.h"
+
+enum { IDLE_MAX = 16, CONNECT_MS = 5000, POLL_MS = 1000 };
+
+struct s3_channel {
+    struct s3_http *http;
+    CURLM *multi;
+    CURL *easy;
+    struct curl_slist *fields;
+    struct s3_channel *next;
+    struct str body; /* to send */
+    size_t sent;
+    struct s3_answer *answer; /* while its head comes */
+    struct buf in;            /* what has come and is not read */
+    size_t in_at;             /* read of it */
+    bool stream, is_paused, is_done, head_done, is_over;
+    CURLcode result;
+    int64_t moved_ms; /* when a byte went either way */
+    int64_t until_ms;
+};
+
+void s3_http_init(struct s3_http *h)
+{
+    lock_init(&h->lock, LOCK_RANK_CACHE);
+    h->has_lock = true;
+}
+
+static void free_channel(struct s3_channel *c)
+{
+    if (c->easy) curl.easy_cleanup(c->easy);
+    if (c->multi) curl.multi_cleanup(c->multi);
+    if (c->fields) curl.slist_free_all(c->fields);
+    buf_release(&c->in);
+    mem_free(c);
+}
+
+void s3_http_close(struct s3_http *h)
+{
+    while (h->idle) {
+        struct s3_channel *c = h->idle;
+
+        h->idle = c->next;
+        free_channel(c);
+    }
+    h->idle_n = 0;
+    if (h->has_lock) {
+        lock_release(&h->lock);
+        h->has_lock = false;
+    }
+}
+
+static enum status take(struct s3_http *h, struct s3_channel **out, struct err *err)
+{
+    struct s3_channel *c = NULL;
+    enum status st = curl_load(err);
+
+    *out = NULL;
+    if (st) {
+        return st;
+    }
+    if (h->has_lock) {
+        lock_take(&h->lock);
+        c = h->idle;
+        if (c) {
+            h->idle = c->next;
+            h->idle_n--;
+        }
+        lock_give(&h->lock);
+    }
+    if (!c) {
+        c = mem_zalloc(1, sizeof(*c));
+        if (!c) {
+            return err_nomem(err);
+        }
+        buf_init(&c->in, S3_ANSWER_MAX);
+        c->multi = curl.multi_init();
+        c->easy = curl.easy_init();
+        if (!c->multi || !c->easy) {
+            free_channel(c);
+            return err_nomem(err);
+        }
+    }
+    c->http = h;
+    *out = c;
+    return OK;
+}
+
+void s3_http_end(struct s3_channel *c)
+{
+    struct s3_http *h;
+    bool keep;
+
+    if (!c) {
+        return;
+    }
+    h = c->http;
+    curl.multi_remove_handle(c->multi, c->easy); /* closes the connection of an unfinished answer */
+    curl.easy_reset(c->easy);
+    curl.slist_free_all(c->fields);
+    c->fields = NULL;
+    buf_release(&c->in);
+    keep = h->has_lock && c->is_done && c->result == CURLE_OK;
+    if (keep) {
+        lock_take(&h->lock);
+        keep = h->idle_n < IDLE_MAX;
+        if (keep) {
+            c->next = h->idle;
+            h->idle = c;
+            h->idle_n++;
+        }
+        lock_give(&h->lock);
+    }
+    if (!keep) {
+        free_channel(c);
+    }
+}
+
+/* ---- callbacks ---------------------------------------------------------------------------------------------------------------- */
+
+static void moved(struct s3_channel *c)
+{
+    c->moved_ms = clock_mono_ms();
+}
+
+static size_t on_send(char *p, size_t size, size_t n, void *ctx)
+{
+    struct s3_channel *c = ctx;
+    size_t k = MIN_OF(size * n, c->body.n - c->sent);
+
+    if (k) {
+        memcpy(p, c->body.p + c->sent, k);
+    }
+    c->sent += k;
+    moved(c);
+    return k;
+}
+
+/* A connection that was kept may turn out to be dead: libcurl then sends again on a new one. */
+static int on_rewind(void *ctx, curl_off_t to, int whence)
+{
+    struct s3_channel *c = ctx;
+
+    if (whence != SEEK_SET || to < 0 || (uint64_t)to > c->body.n) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    c->sent = (size_t)to;
+    return CURL_SEEKFUNC_OK;
+}
+
+static bool is_streamed(struct s3_channel *c)
+{
+    long status = 0;
+
+    curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    return c->stream && (status == 200 || status == 206);
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *ctx)
+{
+    struct s3_channel *c = ctx;
+
+    moved(c);
+    c->head_done = true;
+    if (is_streamed(c) && c->in.n - c->in_at + size * n > S3_AHEAD_MAX) {
+        c->is_paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    buf_put(&c->in, p, size * n);
+    return c->in.failed ? 0 : size * n;
+}
+
+static bool field(struct str line, struct str name, struct str *value)
+{
+    if (line.n <= name.n || line.p[name.n] != ':' ||
+        !str_eq_nocase(str_sub(line, 0, name.n), name)) {
+        return false;
+    }
+    *value = str_trim(str_sub(line, name.n + 1, line.n));
+    return true;
+}
+
+static void keep(char *to, size_t max, struct str v)
+{
+    v.n = MIN_OF(v.n, max - 1);
+    memcpy(to, v.p ? v.p : "", v.n);
+    to[v.n] = 0;
+}
+
+static size_t on_field(char *p, size_t size, size_t n, void *ctx)
+{
+    struct s3_channel *c = ctx;
+    struct s3_answer *a = c->answer;
+    struct str line = str_of(p, size * n), v;
+    uint64_t number;
+
+    moved(c);
+    if (!a) {
+        return size * n;
+    }
+    if (str_starts(line, S("HTTP/"))) { /* a new head, after a 100 */
+        *a = (struct s3_answer){ .length = -1, .total = -1 };
+    } else if (!str_trim(line).n) {
+        long status = 0;
+
+        curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        c->head_done = c->head_done || status >= 200;
+    } else if (field(line, S("etag"), &v)) {
+        keep(a->etag, sizeof(a->etag), v);
+    } else if (field(line, S("x-amz-bucket-region"), &v)) {
+        keep(a->region, sizeof(a->region), v);
+    } else if (field(line, S("x-amz-request-id"), &v)) {
+        keep(a->request_id, sizeof(a->request_id), v);
+    } else if (field(line, S("location"), &v)) {
+        keep(a->location, sizeof(a->location), v);
+    } else if (field(line, S("content-length"), &v)) {
+        a->length = num_parse_u64(v, &number) && number <= INT64_MAX ? (int64_t)number : -1;
+    } else if (field(line, S("content-range"), &v)) {
+        size_t slash = str_find_byte(v, '/', 0);
+
+        v = slash == SIZE_MAX ? S("") : str_sub(v, slash + 1, v.n);
+        a->total = num_parse_u64(v, &number) && number <= INT64_MAX ? (int64_t)number : -1;
+    } else if (field(line, S("retry-after"), &v)) {
+        a->retry_after = num_parse_u64(v, &number) && number <= 3600 ? (int64_t)number : 0;
+    }
+    return size * n;
+}
+
+/* ---- driving ------------------------------------------------------------------------------------------------------------------- */
+
+/* A proxy of the environment is not for this machine's own addresses. */
+static bool is_here(const char *url)
+{
+    static const char *const hosts[] = { "://127.", "://localhost", "://[::1]" };
+
+    for (size_t i = 0; i < ARRAY_N(hosts); i++) {
+        if (str_find(str_cstr(url), str_cstr(hosts[i])) != SIZE_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status set_fields(struct s3_channel *c, const struct s3_request *req, struct err *err)
+{
+    static const char *const own[] = { "expect:", "accept:", ("user-agent: cairn/" CAIRN_VERSION) };
+
+    for (size_t i = 0; i < ARRAY_N(own) + req->fields_n; i++) {
+        struct curl_slist *more =
+            curl.slist_append(c->fields, i < ARRAY_N(own) ? own[i] : req->fields[i - ARRAY_N(own)]);
+
+        if (!more) {
+            return err_nomem(err);
+        }
+        c->fields = more;
+    }
+    return OK;
+}
+
+static enum status set_up(struct s3_channel *c, const struct s3_request *req, struct err *err)
+{
+    CURL *h = c->easy;
+    enum status st = set_fields(c, req, err);
+    /* A PUT or POST without a body says that its length is 0. */
+    bool has_body = req->body.p || req->method[0] == 'P';
+
+    if (st) {
+        return st;
+    }
+    curl.easy_setopt(h, CURLOPT_URL, req->url);
+    curl.easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
+    curl.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl.easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl.easy_setopt(h, CURLOPT_BUFFERSIZE, 128L * 1024);
+    curl.easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+    curl.easy_setopt(h, CURLOPT_HTTPHEADER, c->fields);
+    curl.easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
+    curl.easy_setopt(h, CURLOPT_WRITEDATA, c);
+    curl.easy_setopt(h, CURLOPT_HEADERFUNCTION, on_field);
+    curl.easy_setopt(h, CURLOPT_HEADERDATA, c);
+    if (c->http->ca_file) {
+        curl.easy_setopt(h, CURLOPT_CAINFO, c->http->ca_file);
+    }
+    if (is_here(req->url)) {
+        curl.easy_setopt(h, CURLOPT_NOPROXY, "*");
+    }
+    if (str_eq_lit(str_cstr(req->method), "HEAD")) {
+        curl.easy_setopt(h, CURLOPT_NOBODY, 1L);
+    } else if (has_body) {
+        curl.easy_setopt(h, CURLOPT_UPLOAD, 1L);
+        curl.easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->body.n);
+        curl.easy_setopt(h, CURLOPT_READFUNCTION, on_send);
+        curl.easy_setopt(h, CURLOPT_READDATA, c);
+        curl.easy_setopt(h, CURLOPT_SEEKFUNCTION, on_rewind);
+        curl.easy_setopt(h, CURLOPT_SEEKDATA, c);
+    }
+    curl.easy_setopt(h, CURLOPT_CUSTOMREQUEST, req->method);
+    return OK;
+}
+
+static enum status no_answer(const char *why, struct err *err)
+{
+    return err_set(err, ST_UNAVAILABLE, "no answer: %s", why);
+}
+
+static enum status broken(struct s3_channel *c, struct err *err)
+{
+    c->is_over = true;
+    if (c->in.failed == ST_NOMEM || c->result == CURLE_OUT_OF_MEMORY) {
+        return err_nomem(err);
+    }
+    if (c->in.failed) {
+        return err_set(err, ST_UNAVAILABLE, "the answer exceeds %d bytes", S3_ANSWER_MAX);
+    }
+    return no_answer(curl.easy_strerror(c->result), err);
+}
+
+/* Runs until the head is there (streams: and bytes, or the end), or the whole answer (otherwise). */
+static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
+{
+    int64_t stall = c->http->stall_ms ? c->http->stall_ms : S3_STALL_MS;
+
+    moved(c);
+    while (!c->is_done) {
+        int running = 0, left = 0;
+        int64_t now;
+        CURLMsg *m;
+
+        if (c->is_paused) {
+            c->is_paused = false;
+            curl.easy_pause(c->easy, CURLPAUSE_CONT);
+        }
+        if (curl.multi_perform(c->multi, &running) != CURLM_OK) {
+            return no_answer("libcurl failed", err);
+        }
+        while ((m = curl.multi_info_read(c->multi, &left)) != NULL) {
+            if (m->msg == CURLMSG_DONE) {
+                c->is_done = true;
+                c->result = m->data.result;
+            }
+        }
+        if (c->is_done || (head_only && c->head_done && is_streamed(c) && c->in.n > c->in_at)) {
+            break;
+        }
+        now = clock_mono_ms();
+        if (now - c->moved_ms >= stall || now >= c->until_ms) {
+            c->is_over = true;
+            return no_answer(now >= c->until_ms ? "it took too long" : "the connection stalls",
+                             err);
+        }
+        curl.multi_poll(
+            c->multi, NULL, 0,
+            (int)MAX_OF(MIN_OF(MIN_OF(c->moved_ms + stall, c->until_ms) - now, (int64_t)POLL_MS),
+                        (int64_t)1),
+            NULL);
+    }
+    return c->is_done && c->result != CURLE_OK ? broken(c, err) : OK;
+}
+
+static enum status begin(struct s3_http *h, const struct s3_request *req, bool stream,
+                         struct s3_channel **out, struct s3_answer *answer, struct err *err)
+{
+    struct s3_channel *c;
+    enum status st = take(h, &c, err);
+
+    *out = NULL;
+    *answer = (struct s3_answer){ .length = -1, .total = -1 };
+    if (st) {
+        return st;
+    }
+    c->stream = stream;
+    c->body = req->body;
+    c->sent = c->in_at = 0;
+    c->is_paused = c->is_done = c->head_done = c->is_over = false;
+    c->result = CURLE_OK;
+    c->until_ms = req->until_ms;
+    c->answer = answer;
+    st = set_up(c, req, err);
+    if (!st && curl.multi_add_handle(c->multi, c->easy) != CURLM_OK) {
+        st = err_nomem(err);
+    }
+    st = st ? st : drive(c, stream, err);
+    c->answer = NULL;
+    if (st) {
+        s3_http_end(c);
+        return st;
+    }
+    {
+        long status = 0;
+
+        curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        answer->status = (int)status;
+    }
+    c->until_ms = stream ? INT64_MAX
+                         : c->until_ms; /* a long answer may take its time, as long as bytes come */
+    *out = c;
+    return OK;
+}
+
+/* The rest of an answer that is not read in pieces. */
+static enum status whole_body(struct s3_channel *c, struct arena *a, struct s3_answer *out,
+                              struct err *err)
+{
+    enum status st = c->is_done ? OK : drive(c, false, err);
+
+    if (!st) {
+        out->body = arena_str(a, buf_str(&c->in));
+        st = out->body.p ? OK : err_nomem(err);
+    }
+    return st;
+}
+
+enum status s3_http_call(struct s3_http *h, const struct s3_request *req, struct arena *a,
+                         struct s3_answer *out, struct err *err)
+{
+    struct s3_channel *c;
+    enum status st = begin(h, req, false, &c, out, err);
+
+    if (!st) {
+        st = whole_body(c, a, out, err);
+        s3_http_end(c);
+    }
+    return st;
+}
+
+enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struct arena *a,
+                          struct s3_channel **channel, struct s3_answer *out, struct err *err)
+{
+    enum status st = begin(h, req, true, channel, out, err);
+
+    if (!st && out->status != 200 && out->status != 206) {
+        st = whole_body(*channel, a, out, err);
+        s3_http_end(*channel);
+        *channel = NULL;
+    }
+    return st;
+}
+
+enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err)
+{
+    enum status st = OK;
+
+    *got = 0;
+    if (c->in.n == c->in_at) {
+        buf_clear(&c->in);
+        c->in_at = 0;
+        st = c->is_over ? no_answer("the connection is closed", err) : drive(c, true, err);
+        if (st) {
+            return st;
+        }
+    }
+    *got = MIN_OF(max, c->in.n - c->in_at);
+    memcpy(p, c->in.p ? c->in.p + c->in_at : "", *got);
+    c->in_at += *got;
+    return OK;
+}

@@ -1,0 +1,62 @@
+/* store/blob/s3_http.h - HTTP for S3: libcurl, one exchange at a time on a channel, bounded in time and memory.
+ * A channel is a connection that is kept between exchanges; channels wait in a list until the next exchange needs one. An exchange
+ * is driven by the thread that waits for it; between two reads of a long answer nothing runs, and the peer is slowed down by TCP.
+ * No answer is decompressed and no redirect is followed. Nothing of a request is ever logged.
+ * Ownership: the caller owns everything it passes in until the exchange ends. Thread rule: a struct s3_http any thread; an
+ * exchange one thread at a time. */
+#ifndef CAIRN_STORE_BLOB_S3_HTTP_H
+#define CAIRN_STORE_BLOB_S3_HTTP_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/exec.h"
+
+enum { S3_STALL_MS = 20000, S3_ANSWER_MAX = 8 << 20, S3_AHEAD_MAX = 256 * 1024 };
+
+struct s3_channel;
+
+/* Channels at rest. A zero object is valid. */
+struct s3_http {
+    const char *ca_file; /* certificates to trust; NULL = the system's */
+    int64_t stall_ms;    /* no byte in either direction for so long: broken; 0 = S3_STALL_MS */
+    struct lock lock;
+    bool has_lock;
+    struct s3_channel *idle;
+    unsigned idle_n;
+};
+void s3_http_init(struct s3_http *h);
+void s3_http_close(struct s3_http *h);
+
+struct s3_request {
+    const char *method;
+    const char *url;
+    const char *const *fields; /* "name: value" */
+    size_t fields_n;
+    struct str body;  /* p NULL = none */
+    int64_t until_ms; /* monotonic: given up then */
+};
+
+struct s3_answer {
+    int status;
+    struct str body; /* in the arena */
+    char etag[256], region[64], request_id[128];
+    char location[1024];
+    int64_t length;      /* Content-Length; -1 = unknown */
+    int64_t total;       /* of Content-Range; -1 = unknown */
+    int64_t retry_after; /* seconds; 0 = not said */
+};
+
+/* A whole exchange. Any HTTP status is OK; ST_UNAVAILABLE when the connection failed, broke or took too long. */
+enum status s3_http_call(struct s3_http *h, const struct s3_request *req, struct arena *a,
+                         struct s3_answer *out, struct err *err);
+
+/* An exchange whose answer is read in pieces. After OK the head is there; with a status other than 200 and 206 the body is in
+ * *out, as above, and the channel is done. */
+enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struct arena *a,
+                          struct s3_channel **channel, struct s3_answer *out, struct err *err);
+/* At least one byte, or *got == 0 at the end of the answer; ST_UNAVAILABLE when it breaks off. */
+enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err);
+/* Back to rest, or closed if the answer was not read to its end. Does not wait. NULL-safe. */
+void s3_http_end(struct s3_channel *c);
+
+#endif

@@ -1,0 +1,125 @@
+/* store/blob/s3_int.h - objects in an S3 bucket: what the files of this backend share.
+ *
+ *     PREFIX/FORMAT                              "cairn-blobs 1"
+ *     PREFIX/objects/ab/abcdef...-0              whole objects, by their SHA-256
+ *     PREFIX/staging/<instance>.<start>.<n>      an upload whose digest is not known yet
+ *
+ * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
+ * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
+ * it. So a content key is written whole or not at all, and what a crash leaves lies under staging, listed by the service: removed
+ * at the next start of the same instance, or after a day. Instance: a random name in the state folder of the server. Start: drawn
+ * anew at each opening, so that leftovers are told from what is at work.
+ * One call to the service is signed, sent, and tried again with jitter until its patience is over (s3_call.c); nothing above it
+ * tries again.
+ * Thread rule: any thread that may wait. */
+#ifndef CAIRN_STORE_BLOB_S3_INT_H
+#define CAIRN_STORE_BLOB_S3_INT_H
+
+#include "store/blob/blob_ops.h"
+#include "store/blob/s3_creds.h"
+#include "store/blob/s3_http.h"
+#include "store/blob/s3_sign.h"
+#include <stdatomic.h>
+
+enum {
+    S3_BUCKET_MAX = 64,
+    S3_PREFIX_MAX = 512,
+    S3_KEY_MAX = 1024,
+    S3_HOST_MAX = 256,
+    S3_REGION_MAX = 64,
+    S3_UPLOAD_ID_MAX = 1024,
+    S3_ARENA_MAX = 24 << 20,
+    S3_THREADS = 16,
+    S3_PATIENCE_MS = 30000,
+    S3_PART_BYTES = 8 << 20,
+    S3_PART_BYTES_MAX = 128 << 20,
+    S3_BUFFERED_MAX = 512 << 20, /* parts of all uploads together */
+    S3_LEFTOVER_MS = 24 * 3600 * 1000,
+};
+
+/* An upload in parts that is to be aborted by whoever may wait. */
+struct s3_doomed {
+    struct s3_doomed *next;
+    char key[S3_KEY_MAX], id[S3_UPLOAD_ID_MAX];
+};
+
+struct s3 {
+    struct arena *arena; /* of the texts below */
+    char *location;
+    char bucket[S3_BUCKET_MAX], prefix[S3_PREFIX_MAX]; /* "" or "a/b/" */
+    bool is_https, is_virtual, is_aws;
+    char host[S3_HOST_MAX]; /* with port; of AWS: by region */
+    char base[S3_HOST_MAX]; /* path of the endpoint, without a slash at the end */
+    const char *profile;
+    struct s3_sts sts;
+    struct s3_http http;
+    struct lock lock; /* of what follows, until the next comment */
+    char region[S3_REGION_MAX];
+    struct s3_creds creds;
+    bool has_creds,
+        is_loading; /* is_loading: somebody fetches new ones while the old ones are good */
+    struct s3_doomed *doomed;
+    /* set once */
+    struct exec_event *closing;
+    struct exec_actor *keeper;
+    _Atomic size_t buffered;    /* relaxed: a sum, nothing is published through it */
+    _Atomic uint64_t staging_n; /* relaxed, likewise */
+    size_t part_bytes;
+    uint64_t copy_max;
+    int64_t patience_ms;
+    char instance[33], start[33];
+    int64_t swept_ms; /* the keeper's */
+};
+
+/* One call. Texts are borrowed until it ends. */
+struct s3_op {
+    const char *method;
+    struct str key; /* whole key; "" = the bucket */
+    struct s3_pair query[8];
+    size_t query_n;
+    struct s3_pair
+        fields[4]; /* beside host, x-amz-date, -content-sha256 and -security-token; lower case */
+    size_t fields_n;
+    struct str body;     /* p NULL = none */
+    const char *payload; /* SHA-256 of the body in hex, if known */
+    const char
+        *root; /* element that a 200 must bring: S3 sends errors with 200 where the work is long */
+    int64_t patience_ms; /* 0 = that of the store */
+    const char *what;    /* for messages: "put an object" */
+};
+
+/* OK for 2xx; ST_NOT_FOUND for 404; otherwise ST_UNAVAILABLE (or ST_NOMEM, ST_DENIED), after it was tried often enough. */
+enum status s3_call(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_answer *out,
+                    struct err *err);
+/* The same for an answer that is read in pieces. */
+enum status s3_stream(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_channel **channel,
+                      struct s3_answer *out, struct err *err);
+/* Waits before the n-th repetition (from 0); false when the store is closing or it would be after until_ms. */
+bool s3_pause(struct s3 *s, unsigned n, int64_t at_least_ms, int64_t until_ms);
+void s3_add_query(struct s3_op *op, struct str name, struct str value);
+void s3_add_field(struct s3_op *op, struct str name, struct str value);
+
+/* Keys: "<prefix>objects/ab/...". */
+void s3_object_key(const struct s3 *s, const struct digest *sha256, int64_t gen,
+                   char out[S3_KEY_MAX]);
+
+/* s3_upload.c: slots of blob_ops */
+enum status s3_write_begin(void *b, void **out, struct err *err);
+enum status s3_write(void *w, const void *p, size_t n, struct err *err);
+enum status s3_write_finish(void *w, const struct digest *sha256, int64_t gen, uint64_t size,
+                            struct err *err);
+void s3_write_abort(void *w);
+
+/* s3_tidy.c */
+enum status s3_tidy(void *b, size_t *left, struct err *err);
+/* Puts an upload in parts on the list of those to abort; does not wait. */
+void s3_doom(struct s3 *s, const char *key, const char *upload_id);
+/* Aborts what is on the list. */
+void s3_abort_doomed(struct s3 *s);
+/* The step of the keeper: aborts, and looks for leftovers now and then. */
+int64_t s3_keeper_step(void *ctx);
+
+enum status s3_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
+                    struct err *err);
+
+#endif

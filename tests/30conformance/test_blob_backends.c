@@ -1,0 +1,476 @@
+/* Every backend of the blob store: same operations, same answers. The folder always; S3 servers where CAIRN_TEST_S3 names them
+ * ("radosgw=http://127.0.0.1:PORT ..."; tools/with-s3 does), each test below a prefix of its own in the bucket "cairn". */
+#include "tap.h"
+
+#include "base/failpoint.h"
+#include "base/id.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "store/blob/blob.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PART = 5 << 20, BIG = 2 * PART + 12345 };
+
+static char location[512], endpoint[256];
+static const char *state_dir;
+static struct blob_options options;
+
+static void use_dir(void)
+{
+    snprintf(location, sizeof(location), "%s/blobs", t_tmpdir());
+    options = (struct blob_options){ .location = location };
+}
+
+static void use_s3(const char *name)
+{
+    const char *all = getenv("CAIRN_TEST_S3"), *at = all ? strstr(all, name) : NULL;
+    char id[33];
+
+    if (!at) T_SKIP("CAIRN_TEST_S3 names no such server");
+    at += strlen(name) + 1;
+    snprintf(endpoint, sizeof(endpoint), "%.*s", (int)strcspn(at, " "), at);
+    id_hex32(id);
+    snprintf(location, sizeof(location), "s3://cairn/conformance/%s", id);
+    state_dir = t_tmpdir();
+    options = (struct blob_options){ .location = location,
+                                     .state_dir = state_dir,
+                                     .s3 = { .endpoint = endpoint, .part_bytes = PART } };
+}
+
+/* The test on each backend; the names say which. */
+#define EACH(name)                                                                                 \
+    static void each_##name(void);                                                                 \
+    TEST(name##_dir)                                                                               \
+    {                                                                                              \
+        use_dir();                                                                                 \
+        each_##name();                                                                             \
+    }                                                                                              \
+    TEST(name##_s3_radosgw)                                                                        \
+    {                                                                                              \
+        use_s3("radosgw");                                                                         \
+        each_##name();                                                                             \
+    }                                                                                              \
+    TEST(name##_s3_versitygw)                                                                      \
+    {                                                                                              \
+        use_s3("versitygw");                                                                       \
+        each_##name();                                                                             \
+    }                                                                                              \
+    TEST(name##_s3_double)                                                                         \
+    {                                                                                              \
+        use_s3("double");                                                                          \
+        each_##name();                                                                             \
+    }                                                                                              \
+    static void each_##name(void)
+
+static struct blob_store *open_store(void)
+{
+    struct blob_store *s = NULL;
+    struct err err = ERR_INIT;
+
+    T_ST_ERR(blob_open_with(&s, &options, &err), OK, &err);
+    return s;
+}
+
+static char *random_bytes(size_t n)
+{
+    char *p = mem_alloc(n + 8);
+
+    T_OK(p != NULL);
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = t_rand();
+
+        memcpy(p + i, &v, sizeof(v));
+    }
+    return p;
+}
+
+static enum status begin_with(struct blob_store *s, const char *p, size_t n, struct blob_writer **w,
+                              struct err *err)
+{
+    enum status st = blob_write_begin(s, w, err);
+
+    for (size_t at = 0; !st && at < n; at += 65536) {
+        st = blob_write(*w, p + at, MIN_OF(n - at, (size_t)65536), err);
+    }
+    return st;
+}
+
+static struct digest put(struct blob_store *s, const char *p, size_t n)
+{
+    struct blob_writer *w;
+    struct err err = ERR_INIT;
+    struct digest d, want;
+    uint64_t size;
+
+    T_ST_ERR(begin_with(s, p, n, &w, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    T_UINT(size, n);
+    T_OK(sha256_of(p, n, &want));
+    T_OK(digest_eq(&d, &want));
+    return d;
+}
+
+static void check_range(struct blob_store *s, const struct digest *d, const char *p, uint64_t size,
+                        uint64_t from, uint64_t n)
+{
+    char got[30000];
+    struct blob_reader *r;
+    struct err err = ERR_INIT;
+    uint64_t at = from;
+    size_t k;
+
+    T_ST_ERR(blob_reader_open(s, d, 0, size, from, n, &r, &err), OK, &err);
+    for (;;) {
+        T_ST_ERR(blob_reader_next(r, got, sizeof(got), &k, &err), OK, &err);
+        if (!k) break;
+        T_OK(at + k <= from + n);
+        T_MEM(got, p + at, k);
+        at += k;
+    }
+    T_UINT(at, from + n);
+    blob_reader_close(r);
+}
+
+static size_t left_over(struct blob_store *s)
+{
+    struct err err = ERR_INIT;
+    size_t left;
+
+    T_ST_ERR(blob_tidy(s, &left, &err), OK, &err);
+    return left;
+}
+
+EACH(sizes)
+{
+    static const size_t sizes[] = { 0, 1, 32769, PART - 1, PART, PART + 1, BIG };
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; i < ARRAY_N(sizes); i++) {
+        struct digest d = put(s, p, sizes[i]);
+        uint64_t size;
+
+        T_ST_ERR(blob_stat(s, &d, 0, &size, &err), OK, &err);
+        T_UINT(size, sizes[i]);
+        T_ST_ERR(blob_check(s, &d, 0, sizes[i], &err), OK, &err);
+        check_range(s, &d, p, sizes[i], 0, sizes[i]);
+    }
+    T_UINT(left_over(s), 0);
+    mem_free(p);
+    blob_close(s);
+}
+
+EACH(ranges)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct digest d = put(s, p, BIG);
+    struct blob_reader *r;
+    struct err err = ERR_INIT;
+    char one;
+    size_t got;
+
+    check_range(s, &d, p, BIG, 0, 1);
+    check_range(s, &d, p, BIG, BIG - 1, 1);
+    check_range(s, &d, p, BIG, PART - 10, 20);
+    check_range(s, &d, p, BIG, PART + 1, BIG - PART - 1);
+    check_range(s, &d, p, BIG, 17, 0);
+    T_ST(blob_reader_open(s, &d, 0, BIG, BIG, 1, &r, &err), ST_INVALID);
+    T_OK(r == NULL);
+    /* Many that are not read to the end. */
+    for (int i = 0; i < 40; i++) {
+        uint64_t from = t_rand_below(BIG);
+
+        T_ST_ERR(blob_reader_open(s, &d, 0, BIG, from, BIG - from, &r, &err), OK, &err);
+        T_ST_ERR(blob_reader_next(r, &one, 1, &got, &err), OK, &err);
+        T_UINT(got, 1);
+        T_INT(one, p[from]);
+        blob_reader_close(r);
+    }
+    mem_free(p);
+    blob_close(s);
+}
+
+EACH(same_bytes_again)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct digest d = put(s, p, BIG), e = put(s, p, BIG);
+
+    T_OK(digest_eq(&d, &e));
+    d = put(s, p, 1000);
+    e = put(s, p, 1000);
+    T_OK(digest_eq(&d, &e));
+    check_range(s, &d, p, 1000, 0, 1000);
+    T_UINT(left_over(s), 0);
+    mem_free(p);
+    blob_close(s);
+}
+
+EACH(missing_and_other_sizes)
+{
+    struct blob_store *s = open_store();
+    struct err err = ERR_INIT;
+    struct blob_reader *r;
+    struct digest d = put(s, "abc", 3), none = d;
+    uint64_t size;
+
+    none.b[5] ^= 1;
+    T_ST(blob_stat(s, &none, 0, &size, &err), ST_NOT_FOUND);
+    T_ST(blob_stat(s, &d, 1, &size, &err), ST_NOT_FOUND);
+    T_ST(blob_check(s, &none, 0, 3, &err), ST_CORRUPT);
+    T_ST(blob_check(s, &d, 0, 4, &err), ST_CORRUPT);
+    T_ST(blob_check(s, &d, 0, 2, &err), ST_CORRUPT);
+    T_ST(blob_reader_open(s, &none, 0, 3, 0, 3, &r, &err), ST_CORRUPT);
+    T_OK(r == NULL);
+    T_ST(blob_reader_open(s, &d, 0, 4, 0, 4, &r, &err), ST_CORRUPT);
+    T_ST(blob_reader_open(s, &d, 0, 4, 1, 2, &r, &err), ST_CORRUPT);
+    T_ST(blob_reader_open(s, &d, 0, 1000, 900, 100, &r, &err), ST_CORRUPT);
+    T_ST_ERR(blob_delete(s, &none, 0, &err), OK, &err);
+    T_ST_ERR(blob_delete(s, &d, 0, &err), OK, &err);
+    T_ST(blob_stat(s, &d, 0, &size, &err), ST_NOT_FOUND);
+    T_ST_ERR(blob_delete(s, &d, 0, &err), OK, &err);
+    d = put(s, "abc", 3);
+    T_ST_ERR(blob_check(s, &d, 0, 3, &err), OK, &err);
+    T_ST_ERR(blob_health(s, &err), OK, &err);
+    blob_close(s);
+}
+
+struct seen {
+    struct digest all[64];
+    unsigned times[64], n, others;
+};
+
+static enum status see(void *ctx, const struct blob_entry *e, struct err *err)
+{
+    struct seen *seen = ctx;
+
+    (void)err;
+    for (unsigned i = 0; i < seen->n; i++) {
+        if (digest_eq(&seen->all[i], &e->sha256)) {
+            T_UINT(e->size, i + 1);
+            T_INT(e->gen, 0);
+            seen->times[i]++;
+            return OK;
+        }
+    }
+    seen->others++;
+    return OK;
+}
+
+static enum status stop(void *ctx, const struct blob_entry *e, struct err *err)
+{
+    (void)e;
+    ++*(int *)ctx;
+    return err_set(err, ST_CANCELLED, "enough");
+}
+
+EACH(listing)
+{
+    struct blob_store *s = open_store();
+    struct err err = ERR_INIT;
+    struct seen seen = { .n = 64 };
+    int calls = 0;
+    char text[64];
+
+    memset(text, 'x', sizeof(text));
+    for (unsigned i = 0; i < seen.n; i++) {
+        seen.all[i] = put(s, text, i + 1);
+    }
+    for (unsigned shard = 0; shard < BLOB_SHARDS; shard++) {
+        T_ST_ERR(blob_list(s, shard, see, &seen, &err), OK, &err);
+    }
+    for (unsigned i = 0; i < seen.n; i++) {
+        T_UINT(seen.times[i], 1);
+    }
+    T_UINT(seen.others, 0);
+    T_ST(blob_list(s, seen.all[0].b[0], stop, &calls, &err), ST_CANCELLED);
+    T_INT(calls, 1);
+    blob_close(s);
+}
+
+EACH(given_up_uploads_leave_nothing)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct blob_writer *w;
+    struct err err = ERR_INIT;
+    struct digest d;
+    uint64_t size;
+
+    T_ST_ERR(begin_with(s, p, BIG, &w, &err), OK, &err);
+    T_UINT(left_over(s), 1);
+    blob_write_abort(w);
+    T_ST_ERR(begin_with(s, p, 100, &w, &err), OK, &err);
+    blob_write_abort(w);
+    blob_write_abort(NULL);
+    T_UINT(left_over(s), 0);
+    T_OK(sha256_of(p, BIG, &d));
+    T_ST(blob_stat(s, &d, 0, &size, &err), ST_NOT_FOUND);
+    mem_free(p);
+    blob_close(s);
+}
+
+/* Reopening leaves what is at work elsewhere alone: here, an upload of a second process on the same bucket. */
+EACH(reopened_bytes_are_there)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct digest d = put(s, p, BIG), e = put(s, p, 77);
+
+    blob_close(s);
+    s = open_store();
+    check_range(s, &d, p, BIG, 0, BIG);
+    check_range(s, &e, p, 77, 7, 70);
+    mem_free(p);
+    blob_close(s);
+}
+
+struct upload {
+    struct exec_job job;
+    struct blob_store *s;
+    char *p;
+    size_t n;
+    struct digest d;
+};
+
+static void upload(struct exec_job *job, unsigned worker)
+{
+    struct upload *u = CONTAINER_OF(job, struct upload, job);
+
+    (void)worker;
+    u->d = put(u->s, u->p, u->n);
+    check_range(u->s, &u->d, u->p, u->n, 0, u->n);
+}
+
+EACH(many_at_once)
+{
+    struct blob_store *s = open_store();
+    struct exec_pool *pool;
+    struct err err = ERR_INIT;
+    struct upload u[8];
+
+    T_ST_ERR(exec_pool_new(&pool, "test", 4, 100, &err), OK, &err);
+    for (size_t i = 0; i < ARRAY_N(u); i++) {
+        u[i] =
+            (struct upload){ .job = { .run = upload }, .s = s, .n = i % 2 ? PART + i : 1000 + i };
+        u[i].p = random_bytes(u[i].n);
+        T_ST(exec_pool_submit(pool, &u[i].job), OK);
+    }
+    exec_pool_free(pool);
+    for (size_t i = 0; i < ARRAY_N(u); i++) {
+        T_ST_ERR(blob_check(s, &u[i].d, 0, u[i].n, &err), OK, &err);
+        mem_free(u[i].p);
+    }
+    T_UINT(left_over(s), 0);
+    blob_close(s);
+}
+
+/* Larger than what one copy takes. */
+EACH(copied_in_ranges)
+{
+    struct blob_store *s;
+    char *p = random_bytes(BIG);
+    struct digest d;
+
+    options.s3.copy_max = 5 << 20;
+    s = open_store();
+    d = put(s, p, BIG);
+    check_range(s, &d, p, BIG, 0, BIG);
+    T_UINT(left_over(s), 0);
+    mem_free(p);
+    blob_close(s);
+}
+
+/* Killed at each point of a write: what was complete before is there, what was not is whole or absent, and after the next start
+ * nothing is left over. */
+EACH(killed_at_every_point)
+{
+    static const char *const dir[] = { "blob.write.before_sync", "blob.write.before_rename",
+                                       "blob.write.before_dir_sync", "blob.write.after_dir_sync" };
+    static const char *const s3[] = { "blob.s3.put.before",      "blob.s3.put.after",
+                                      "blob.s3.upload.created",  "blob.s3.upload.part_sent",
+                                      "blob.s3.complete.before", "blob.s3.complete.after",
+                                      "blob.s3.copy.after" };
+    bool is_s3 = strncmp(location, "s3:", 3) == 0;
+    char *p = random_bytes(BIG);
+    struct err err = ERR_INIT;
+    struct digest first, second;
+
+#ifndef CAIRN_FAILPOINTS
+    T_SKIP("a build without failpoints");
+#endif
+    T_OK(sha256_of("first", 5, &first));
+    for (size_t i = 0; i < (is_s3 ? ARRAY_N(s3) : ARRAY_N(dir)); i++) {
+        const char *point = is_s3 ? s3[i] : dir[i];
+        size_t n = is_s3 && i < 2 ? 1000 + i : BIG - i;
+        struct blob_store *s;
+        char spec[64];
+        int status;
+        uint64_t size;
+        pid_t pid = fork();
+
+        T_OK(pid >= 0);
+        if (pid == 0) {
+            s = open_store();
+            (void)put(s, "first", 5);
+            snprintf(spec, sizeof(spec), "%s=kill", point);
+            failpoint_arm(spec);
+            (void)put(s, p, n); /* does not return */
+            _exit(1);
+        }
+        T_INT(waitpid(pid, &status, 0), pid);
+        T_OK(WIFSIGNALED(status));
+        s = open_store();
+        check_range(s, &first, "first", 5, 0, 5);
+        T_OK(sha256_of(p, n, &second));
+        if (blob_stat(s, &second, 0, &size, &err) == OK) {
+            check_range(s, &second, p, n, 0, n);
+        }
+        T_UINT(left_over(s), 0);
+        second = put(s, p, n);
+        check_range(s, &second, p, n, 0, n);
+        T_UINT(left_over(s), 0);
+        blob_close(s);
+    }
+    mem_free(p);
+}
+
+/* Two stores on one bucket: neither takes the other's uploads for leftovers. */
+static void two_at_once(void)
+{
+    struct blob_store *one = open_store(), *two;
+    char *p = random_bytes(BIG);
+    struct blob_writer *w;
+    struct err err = ERR_INIT;
+    struct digest d;
+    uint64_t size;
+
+    options.state_dir = t_tmpdir();
+    two = open_store();
+    T_ST_ERR(begin_with(one, p, BIG, &w, &err), OK, &err);
+    T_UINT(left_over(two), 1);
+    T_UINT(left_over(one), 1);
+    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    check_range(two, &d, p, BIG, 0, BIG);
+    T_UINT(left_over(two), 0);
+    blob_close(two);
+    blob_close(one);
+    mem_free(p);
+}
+
+TEST(two_servers_s3_radosgw)
+{
+    use_s3("radosgw");
+    two_at_once();
+}
+
+TEST(two_servers_s3_versitygw)
+{
+    use_s3("versitygw");
+    two_at_once();
+}
