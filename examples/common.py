@@ -9,6 +9,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 DIGITS, CANCER, DIABETES = "digits", "breast cancer", "diabetes"
+REGISTERED, ALIAS = "digit reader", "champion"
 
 
 def start():

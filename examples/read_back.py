@@ -43,12 +43,16 @@ def children(client, run, order_by=()):
 
 def check_model(run, model_id, name):
     """The loaded model answers what the trained one answered, digit for digit."""
+    check_answers(run, f"models:/{model_id}", name)
+
+
+def check_answers(run, uri, name):
     expected = common.read_json(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="expected.json"))
-    model = mlflow.sklearn.load_model(f"models:/{model_id}")
+    model = mlflow.sklearn.load_model(uri)
     columns = getattr(model, "feature_names_in_", None)
     inputs = np.array(expected["inputs"])
     answers = model.predict(inputs if columns is None else pd.DataFrame(inputs, columns=columns))
-    check(np.array_equal(answers, np.array(expected["outputs"])), f"{name}: {len(answers)} predictions equal after loading {model_id}")
+    check(np.array_equal(answers, np.array(expected["outputs"])), f"{name}: {len(answers)} predictions equal after loading {uri}")
 
 
 def outputs(run):
@@ -78,6 +82,15 @@ def check_digits(client):
     check_digits_artifacts(client, run)
     check(len(outputs(run)) == 1, "digits: one model is the output of the sweep")
     check_model(run, outputs(run)[0], "digits")
+    check_registered(client, run)
+
+
+def check_registered(client, run):
+    """The registry knows what made the champion, and gives it back."""
+    version = client.get_model_version_by_alias(common.REGISTERED, common.ALIAS)
+    check(version.run_id == run.info.run_id and version.source == f"models:/{outputs(run)[0]}",
+          f"digits: {common.REGISTERED} version {version.version} comes from this run")
+    check_answers(run, f"models:/{common.REGISTERED}@{common.ALIAS}", "digits")
 
 
 def check_digits_artifacts(client, run):

@@ -103,6 +103,9 @@ def main():
         mlflow.set_tag("best_run", best[1])
         model_id = log_best(best[2], best[3], test)
     print(f"  best accuracy {best[0]:.4f}, logged as {model_id} by run {parent.info.run_id}")
+    version = mlflow.register_model(f"models:/{model_id}", common.REGISTERED, tags={"accuracy": f"{best[0]:.4f}"})
+    mlflow.MlflowClient().set_registered_model_alias(common.REGISTERED, common.ALIAS, version.version)
+    print(f"  registered as {common.REGISTERED} version {version.version}, alias {common.ALIAS}")
 
 
 if __name__ == "__main__":

@@ -154,3 +154,26 @@ def test_options_come_from_flag_environment_and_file(cli, tmp_path):
     cli.home = folder
     assert "from-the-file" in cli("config", "explain")
     assert "from-the-environment" in cli("config", "explain", CAIRN_DATA="from-the-environment")
+
+
+def test_models(server, cli, client, run, uniq):
+    name, at = f"model {uniq}", ["--server", server.url]
+    first = cli.json("model", "register", name, f"runs:/{run}/model", "--tag", "gate=passed", "--alias", "next", *at)
+    assert (first["version"], first["run_id"], first["aliases"], first["tags"]) == (1, run, ["next"], {"gate": "passed"})
+    assert cli.json("model", "register", name, "s3://bucket/m", "--description", "second", *at)["version"] == 2
+    assert [v["version"] for v in cli.json("model", "show", name, *at)] == [2, 1]
+    assert cli.json("model", "show", f"{name}@next", *at)["version"] == 1
+    assert cli.json("model", "show", f"{name}/latest", *at)["description"] == "second"
+    cli("model", "alias", f"{name}/2", "next", *at)
+    assert client.get_model_version_by_alias(name, "next").version == "2"
+    row = cli.json("model", "ls", "--filter", f"name = '{name}'", *at)[0]
+    assert (row["latest_version"], row["aliases"]) == (2, {"next": "2"})
+    assert name in cli("model", "ls", "--filter", f"name LIKE '%{uniq}'", "-o", "table", *at)
+    assert cli.json("model", "history", name, "--alias", "next", *at)["version"] == 2
+    assert cli.json("model", "history", name, *at)[0]["what"] == "alias"
+    cli("model", "alias", name, "next", "--remove", *at)
+    cli("model", "rm", f"{name}/1", code=2, *at)  # nobody to ask
+    cli("model", "rm", f"{name}/1", "--yes", *at)
+    assert [v["version"] for v in cli.json("model", "show", name, *at)] == [2]
+    cli("model", "rm", name, "--yes", *at)
+    cli("model", "show", name, code=3, *at)

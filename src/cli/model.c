@@ -1,0 +1,784 @@
+/* cli/model.c - cairn model: the registry from the command line.
+ * A model is named NAME, one of its versions NAME/NUMBER, NAME@ALIAS or NAME/STAGE. */
+#include "base/clock.h"
+#include "base/num.h"
+#include "cli/api.h"
+#include "cli/cli_int.h"
+#include "cli/commands.h"
+#include "cli/render.h"
+#include "codec/json.h"
+#include <stdio.h>
+#include <unistd.h>
+
+enum { BODY_MAX = 1 << 20, PAGE_MAX = 1000, ANSWER_MAX = 64 };
+
+#define MODELS   "/api/2.0/mlflow/registered-models/"
+#define VERSIONS "/api/2.0/mlflow/model-versions/"
+#define HISTORY  "/api/cairn/v1/registered-models/"
+
+struct model_ls_flags {
+    const char *filter;
+    const char *const *sort;
+    int64_t limit;
+};
+struct register_flags {
+    const char *run, *description, *alias;
+    const char *const *tag;
+};
+struct alias_flags {
+    bool remove;
+};
+struct history_flags {
+    const char *alias;
+    const char *at;
+    int64_t limit;
+};
+
+static const struct str no_body = { NULL, 0 };
+
+/* ---- requests ------------------------------------------------------------------------------------------------------- */
+
+/* "path?key=value&..." with escaped values: names, values alternate, a NULL name ends. */
+static const char *query(struct cli *cli, const char *path, const char *const *pairs)
+{
+    struct buf b = BUF_INIT(BODY_MAX);
+    const char *out = NULL;
+
+    buf_put_cstr(&b, path);
+    for (size_t i = 0; pairs[i]; i += 2) {
+        struct str value = api_escape(cli->arena, str_cstr(pairs[i + 1]));
+
+        buf_printf(&b, "%c%s=%.*s", i ? '&' : '?', pairs[i], STR_ARG(value));
+    }
+    if (!b.failed) {
+        out = arena_cstr(cli->arena, buf_str(&b));
+    }
+    buf_release(&b);
+    return out;
+}
+
+static enum status get(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
+                       struct err *err)
+{
+    const char *target = query(cli, path, pairs);
+
+    *out = NULL;
+    return target ? api_call(cli, "GET", target, no_body, out, err) : err_nomem(err);
+}
+
+/* A body of texts: names, values alternate, a NULL name ends; a NULL value leaves the field out. */
+static enum status send(struct cli *cli, const char *method, const char *path,
+                        const char *const *pairs, struct jv **out, struct err *err)
+{
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct jv *answer = NULL;
+    enum status st;
+
+    json_w_object(&w);
+    for (size_t i = 0; pairs[i]; i += 2) {
+        if (pairs[i + 1]) {
+            json_w_key(&w, str_cstr(pairs[i]));
+            json_w_cstr(&w, pairs[i + 1]);
+        }
+    }
+    json_w_object_end(&w);
+    st = buf_status(&body, "request", err);
+    st = st ? st : api_call(cli, method, path, buf_str(&body), &answer, err);
+    buf_release(&body);
+    if (out) {
+        *out = answer;
+    }
+    return st;
+}
+
+/* NAME/NUMBER, NAME@ALIAS, NAME/STAGE cut apart; *version NULL: only a model. */
+static enum status split_name(struct cli *cli, const char *text, const char **name,
+                              const char **version, struct err *err)
+{
+    const char *slash = strchr(text, '/'), *at = slash ? NULL : strrchr(text, '@');
+    const char *cut = slash ? slash : at;
+    struct jv *answer = NULL;
+    struct str found;
+    int64_t number;
+    enum status st;
+
+    *name = cut ? arena_cstr(cli->arena, str_of(text, (size_t)(cut - text))) : text;
+    *version = cut ? cut + 1 : NULL;
+    if (!*name) {
+        return err_nomem(err);
+    }
+    if (!cut || (slash && num_parse_i64(str_cstr(slash + 1), &number))) {
+        return OK;
+    }
+    if (at || strcmp(cut + 1, "latest") == 0) {
+        st = get(cli, MODELS "alias",
+                 (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
+        found = jv_text(jv_get(answer, "model_version"), "version");
+    } else {
+        st = get(cli, MODELS "get-latest-versions",
+                 (const char *const[]){ "name", *name, "stages", cut + 1, NULL }, &answer, err);
+        found = jv_text(jv_items(answer, "model_versions"), "version");
+        if (!st && !found.p) {
+            st = err_set(err, ST_NOT_FOUND, "no version of %s is in stage %s", *name, cut + 1);
+        }
+    }
+    if (!st) {
+        *version = arena_cstr(cli->arena, found);
+    }
+    return st || *version ? st : err_nomem(err);
+}
+
+/* ---- lists ----------------------------------------------------------------------------------------------------------- */
+
+static const struct column model_columns[] = {
+    { "name", "NAME", COLUMN_NAME },
+    { "latest_version", "LATEST", COLUMN_RIGHT },
+    { "aliases", "ALIASES", 0 },
+    { "stages", "STAGES", 0 },
+    { "last_updated_timestamp", "UPDATED", 0 },
+    { "description", "DESCRIPTION", COLUMN_WIDE },
+    { "creation_timestamp", "CREATED", COLUMN_WIDE },
+    { "tags", "TAGS", COLUMN_DATA },
+};
+
+/* A list of {a, b} objects as {"a": "b"}, and as "a=b" for people. */
+static struct cell map_cell(struct arena *a, const struct jv *list, const char *key,
+                            const char *value)
+{
+    struct buf json = BUF_INIT(BODY_MAX), text = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&json);
+    struct cell out = { .kind = CELL_JSON, .json = S("{}"), .s = S("") };
+
+    json_w_object(&w);
+    for (const struct jv *v = list; v; v = v->next) {
+        json_w_key(&w, jv_text(v, key));
+        json_w_str(&w, jv_text(v, value).p ? jv_text(v, value) : S(""));
+        buf_printf(&text, "%s%.*s=%.*s", v == list ? "" : " ", STR_ARG(jv_text(v, key)),
+                   STR_ARG(jv_text(v, value)));
+    }
+    json_w_object_end(&w);
+    if (!json.failed && !text.failed) {
+        out.json = arena_str(a, buf_str(&json));
+        out.s = arena_str(a, buf_str(&text));
+    }
+    buf_release(&json);
+    buf_release(&text);
+    return out.s.p && out.json.p ? out : (struct cell){ .kind = CELL_NONE };
+}
+
+/* Stages other than None, with the version in them. */
+static struct cell stages_cell(struct arena *a, const struct jv *latest)
+{
+    struct buf json = BUF_INIT(BODY_MAX), text = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&json);
+    struct cell out = { .kind = CELL_JSON, .json = S("{}"), .s = S("") };
+
+    json_w_object(&w);
+    for (const struct jv *v = latest; v; v = v->next) {
+        struct str stage = jv_text(v, "current_stage"), version = jv_text(v, "version");
+
+        json_w_key(&w, stage);
+        json_w_str(&w, version);
+        if (!str_eq_lit(stage, "None")) {
+            buf_printf(&text, "%s%.*s=%.*s", text.n ? " " : "", STR_ARG(stage), STR_ARG(version));
+        }
+    }
+    json_w_object_end(&w);
+    if (!json.failed && !text.failed) {
+        out.json = arena_str(a, buf_str(&json));
+        out.s = arena_str(a, buf_str(&text));
+    }
+    buf_release(&json);
+    buf_release(&text);
+    return out.s.p && out.json.p ? out : (struct cell){ .kind = CELL_NONE };
+}
+
+static struct str newest(const struct jv *latest)
+{
+    int64_t best = 0;
+    struct str out = { NULL, 0 };
+
+    for (const struct jv *v = latest; v; v = v->next) {
+        if (jv_i64(v, "version", 0) > best) {
+            best = jv_i64(v, "version", 0);
+            out = jv_text(v, "version");
+        }
+    }
+    return out;
+}
+
+static enum status model_row(struct render *r, const struct jv *m, struct err *err)
+{
+    struct arena *a = r->cli->arena;
+    const struct jv *latest = jv_items(m, "latest_versions");
+    struct str number = newest(latest);
+    struct cell cells[ARRAY_N(model_columns)] = {
+        cell_text(jv_text(m, "name")),
+        number.p ? cell_number(number) : (struct cell){ .kind = CELL_NONE },
+        map_cell(a, jv_items(m, "aliases"), "alias", "version"),
+        stages_cell(a, latest),
+        cell_time(jv_i64(m, "last_updated_timestamp", 0)),
+        cell_text(jv_text(m, "description")),
+        cell_time(jv_i64(m, "creation_timestamp", 0)),
+        map_cell(a, jv_items(m, "tags"), "key", "value"),
+    };
+
+    return render_row(r, cells, err);
+}
+
+static const char *ls_query(struct cli *cli, const struct model_ls_flags *f, int64_t left,
+                            struct str token)
+{
+    const char *pairs[ANSWER_MAX];
+    size_t n = 0;
+    struct str size =
+        arena_printf(cli->arena, "%lld", (long long)(left > PAGE_MAX ? PAGE_MAX : left));
+
+    pairs[n++] = "max_results";
+    pairs[n++] = size.p;
+    if (f->filter) {
+        pairs[n++] = "filter";
+        pairs[n++] = f->filter;
+    }
+    for (const char *const *s = f->sort; s && *s && n + 4 < ANSWER_MAX; s++) {
+        pairs[n++] = "order_by";
+        pairs[n++] = *s;
+    }
+    if (token.n) {
+        pairs[n++] = "page_token";
+        pairs[n++] = arena_cstr(cli->arena, token);
+    }
+    pairs[n] = NULL;
+    return size.p ? query(cli, MODELS "search", pairs) : NULL;
+}
+
+static int model_ls(struct cli *cli)
+{
+    const struct model_ls_flags *f = cli->options;
+    struct str token = S("");
+    struct err err = ERR_INIT;
+    int64_t left = f->limit;
+    struct render r;
+    enum status st = render_begin(&r, cli, model_columns, ARRAY_N(model_columns), false, &err);
+
+    while (!st && left > 0) {
+        struct jv *page = NULL;
+        const char *path = ls_query(cli, f, left, token);
+
+        st = path ? api_call(cli, "GET", path, no_body, &page, &err) : err_nomem(&err);
+        for (const struct jv *m = jv_items(page, "registered_models"); !st && m; m = m->next) {
+            st = model_row(&r, m, &err);
+            left--;
+        }
+        token = jv_text(page, "next_page_token");
+        if (!token.n) {
+            break;
+        }
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+/* ---- versions --------------------------------------------------------------------------------------------------------- */
+
+static const struct column version_columns[] = {
+    { "version", "VERSION", COLUMN_NAME | COLUMN_RIGHT },
+    { "current_stage", "STAGE", 0 },
+    { "aliases", "ALIASES", 0 },
+    { "run_id", "RUN", 0 },
+    { "source", "SOURCE", 0 },
+    { "creation_timestamp", "CREATED", 0 },
+    { "last_updated_timestamp", "UPDATED", COLUMN_WIDE },
+    { "description", "DESCRIPTION", COLUMN_WIDE },
+    { "name", "MODEL", COLUMN_DATA },
+    { "model_id", "MODEL ID", COLUMN_DATA },
+    { "tags", "TAGS", COLUMN_DATA },
+};
+
+static struct cell list_cell(struct arena *a, const struct jv *list)
+{
+    struct buf json = BUF_INIT(BODY_MAX), text = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&json);
+    struct cell out = { .kind = CELL_JSON, .json = S("[]"), .s = S("") };
+
+    json_w_array(&w);
+    for (const struct jv *v = list; v; v = v->next) {
+        json_w_str(&w, v->text);
+        buf_printf(&text, "%s%.*s", v == list ? "" : " ", STR_ARG(v->text));
+    }
+    json_w_array_end(&w);
+    if (!json.failed && !text.failed) {
+        out.json = arena_str(a, buf_str(&json));
+        out.s = arena_str(a, buf_str(&text));
+    }
+    buf_release(&json);
+    buf_release(&text);
+    return out.s.p && out.json.p ? out : (struct cell){ .kind = CELL_NONE };
+}
+
+static enum status version_row(struct render *r, const struct jv *v, struct err *err)
+{
+    struct arena *a = r->cli->arena;
+    struct cell cells[ARRAY_N(version_columns)] = {
+        cell_number(jv_text(v, "version")),
+        cell_text(jv_text(v, "current_stage")),
+        list_cell(a, jv_items(v, "aliases")),
+        cell_text(jv_text(v, "run_id")),
+        cell_text(jv_text(v, "source")),
+        cell_time(jv_i64(v, "creation_timestamp", 0)),
+        cell_time(jv_i64(v, "last_updated_timestamp", 0)),
+        cell_text(jv_text(v, "description")),
+        cell_text(jv_text(v, "name")),
+        cell_text(jv_text(v, "model_id")),
+        map_cell(a, jv_items(v, "tags"), "key", "value"),
+    };
+
+    return render_row(r, cells, err);
+}
+
+static enum status show_versions(struct cli *cli, const char *name, struct err *err)
+{
+    char quote = strchr(name, '\'') ? '"' : '\'';
+    struct str filter = arena_printf(cli->arena, "name = %c%s%c", quote, name, quote);
+    struct jv *found = NULL, *model = NULL;
+    struct render r;
+    enum status st =
+        filter.p ? get(cli, MODELS "get", (const char *const[]){ "name", name, NULL }, &model, err)
+                 : err_nomem(err);
+
+    st = st ? st
+            : get(cli, VERSIONS "search",
+                  (const char *const[]){ "filter", filter.p, "order_by", "version_number DESC",
+                                         "max_results", "1000", NULL },
+                  &found, err);
+    st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), false, err);
+    for (const struct jv *v = jv_items(found, "model_versions"); !st && v; v = v->next) {
+        st = version_row(&r, v, err);
+    }
+    if (!st) {
+        render_end(&r);
+    }
+    return st;
+}
+
+static int model_show(struct cli *cli)
+{
+    const char *name = NULL, *version = NULL;
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+
+    if (!st && !version) {
+        st = show_versions(cli, name, &err);
+    } else if (!st) {
+        st = get(cli, VERSIONS "get",
+                 (const char *const[]){ "name", name, "version", version, NULL }, &answer, &err);
+        st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
+        st = st ? st : version_row(&r, jv_get(answer, "model_version"), &err);
+        if (!st) {
+            render_end(&r);
+        }
+    }
+    if (st == ST_NOT_FOUND) {
+        err_hint(&err, "cairn model ls lists them");
+    }
+    return st ? cli_fail(cli, st, &err) : CLI_DONE;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------------------------------- */
+
+static void put_tags(struct json_writer *w, const char *const *tags)
+{
+    json_w_key(w, S("tags"));
+    json_w_array(w);
+    for (const char *const *t = tags; t && *t; t++) {
+        const char *eq = strchr(*t, '=');
+
+        json_w_object(w);
+        json_w_key(w, S("key"));
+        json_w_str(w, eq ? str_of(*t, (size_t)(eq - *t)) : str_cstr(*t));
+        json_w_key(w, S("value"));
+        json_w_cstr(w, eq ? eq + 1 : "");
+        json_w_object_end(w);
+    }
+    json_w_array_end(w);
+}
+
+/* The run that runs:/ID/path names, or the logged model of models:/m-ID. */
+static const char *id_of(struct cli *cli, const char *source, const char *scheme)
+{
+    const char *id = source + strlen(scheme), *end;
+
+    if (strncmp(source, scheme, strlen(scheme)) != 0) {
+        return NULL;
+    }
+    end = strchr(id, '/');
+    return end ? arena_cstr(cli->arena, str_of(id, (size_t)(end - id))) : id;
+}
+
+static enum status create_version(struct cli *cli, const char *name, const char *source,
+                                  struct jv **out, struct err *err)
+{
+    const struct register_flags *f = cli->options;
+    const char *run = f->run ? f->run : id_of(cli, source, "runs:/");
+    const char *logged =
+        strncmp(source, "models:/m-", 10) == 0 && !strchr(source + 8, '/') && !strchr(source, '@')
+            ? source + 8
+            : NULL;
+    const char *const pairs[] = { "name", name,          "source",       source,     "run_id",
+                                  run,    "description", f->description, "model_id", logged };
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    enum status st;
+
+    json_w_object(&w);
+    for (size_t i = 0; i < ARRAY_N(pairs); i += 2) {
+        if (pairs[i + 1]) {
+            json_w_key(&w, str_cstr(pairs[i]));
+            json_w_cstr(&w, pairs[i + 1]);
+        }
+    }
+    put_tags(&w, f->tag);
+    json_w_object_end(&w);
+    st = buf_status(&body, "request", err);
+    st = st ? st : api_call(cli, "POST", VERSIONS "create", buf_str(&body), out, err);
+    buf_release(&body);
+    return st;
+}
+
+static int model_register(struct cli *cli)
+{
+    const struct register_flags *f = cli->options;
+    const char *name = cli->args[0], *version;
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st =
+        send(cli, "POST", MODELS "create", (const char *const[]){ "name", name, NULL }, NULL, &err);
+
+    if (st == ST_EXISTS) {
+        st = OK;
+    }
+    st = st ? st : create_version(cli, name, cli->args[1], &answer, &err);
+    version =
+        st ? NULL : arena_cstr(cli->arena, jv_text(jv_get(answer, "model_version"), "version"));
+    if (!st && f->alias) {
+        st =
+            send(cli, "POST", MODELS "alias",
+                 (const char *const[]){ "name", name, "alias", f->alias, "version", version, NULL },
+                 NULL, &err);
+        st = st ? st
+                : get(cli, VERSIONS "get",
+                      (const char *const[]){ "name", name, "version", version, NULL }, &answer,
+                      &err);
+    }
+    st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
+    st = st ? st : version_row(&r, jv_get(answer, "model_version"), &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+static int model_alias(struct cli *cli)
+{
+    const struct alias_flags *f = cli->options;
+    const char *name = NULL, *version = NULL;
+    struct err err = ERR_INIT;
+    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+
+    if (!st && f->remove) {
+        st = send(cli, "DELETE", MODELS "alias",
+                  (const char *const[]){ "name", name, "alias", cli->args[1], NULL }, NULL, &err);
+    } else if (!st && !version) {
+        st = err_set(&err, ST_INVALID, "%s names no version", cli->args[0]);
+        err_hint(&err, "cairn model alias NAME/3 %s, or --remove", cli->args[1]);
+    } else if (!st) {
+        st = send(
+            cli, "POST", MODELS "alias",
+            (const char *const[]){ "name", name, "alias", cli->args[1], "version", version, NULL },
+            NULL, &err);
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    if (f->remove) {
+        cli_note(cli, "%s has no alias %s", name, cli->args[1]);
+    } else {
+        cli_note(cli, "%s@%s is version %s", name, cli->args[1], version);
+    }
+    return CLI_DONE;
+}
+
+static bool confirmed(const struct cli *cli, const char *what, struct err *err)
+{
+    char line[16];
+
+    if (cli->globals.yes) {
+        return true;
+    }
+    if (!cli->globals.no_input && isatty(STDIN_FILENO)) {
+        fprintf(stderr, "Delete %s? This cannot be undone. [y/N] ", what);
+        if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y')) {
+            return true;
+        }
+    }
+    err_set(err, ST_INVALID, "%s was not deleted", what);
+    err_hint(err, "--yes deletes without asking");
+    return false;
+}
+
+static int model_rm(struct cli *cli)
+{
+    const char *name = NULL, *version = NULL;
+    struct err err = ERR_INIT;
+    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+    struct str what;
+
+    what = version ? arena_printf(cli->arena, "version %s of %s", version, name)
+                   : arena_printf(cli->arena, "%s with all its versions", name);
+    if (!st && !what.p) {
+        st = err_nomem(&err);
+    }
+    if (!st && !confirmed(cli, what.p, &err)) {
+        st = ST_INVALID;
+    }
+    st = st ? st
+            : send(cli, "DELETE", version ? VERSIONS "delete" : MODELS "delete",
+                   (const char *const[]){ "name", name, version ? "version" : NULL, version, NULL },
+                   NULL, &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    cli_note(cli, "deleted %s", what.p);
+    return CLI_DONE;
+}
+
+/* ---- history ----------------------------------------------------------------------------------------------------------- */
+
+static const struct column history_columns[] = {
+    { "at_ms", "WHEN", 0 }, { "what", "WHAT", COLUMN_NAME }, { "version", "VERSION", COLUMN_RIGHT },
+    { "key", "KEY", 0 },    { "value", "VALUE", 0 },         { "who", "WHO", 0 },
+};
+
+static enum status history_row(struct render *r, const struct jv *e, struct err *err)
+{
+    struct str version = jv_text(e, "version");
+    struct cell cells[ARRAY_N(history_columns)] = {
+        cell_time(jv_i64(e, "at_ms", 0)),
+        cell_text(jv_text(e, "what")),
+        version.p ? cell_number(version) : (struct cell){ .kind = CELL_NONE },
+        cell_text(jv_text(e, "key")),
+        cell_text(jv_text(e, "value")),
+        cell_text(jv_text(e, "who")),
+    };
+
+    return render_row(r, cells, err);
+}
+
+/* What an alias named at a time. */
+static int alias_at(struct cli *cli, const struct history_flags *f)
+{
+    static const struct column columns[] = {
+        { "version", "VERSION", COLUMN_NAME | COLUMN_RIGHT },
+        { "since_ms", "SINCE", 0 },
+        { "who", "WHO", 0 },
+    };
+    const char *pairs[] = { "name", cli->args[0], "alias", f->alias, NULL, NULL, NULL };
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st;
+
+    if (f->at) {
+        pairs[4] = "at_ms";
+        pairs[5] = f->at;
+    }
+    st = get(cli, HISTORY "alias-at", pairs, &answer, &err);
+    if (!st && !jv_text(answer, "version").p) {
+        st = err_set(&err, ST_NOT_FOUND, "%s named no version of %s then", f->alias, cli->args[0]);
+    }
+    st = st ? st : render_begin(&r, cli, columns, ARRAY_N(columns), true, &err);
+    if (!st) {
+        struct cell cells[ARRAY_N(columns)] = { cell_number(jv_text(answer, "version")),
+                                                cell_time(jv_i64(answer, "since_ms", 0)),
+                                                cell_text(jv_text(answer, "who")) };
+
+        st = render_row(&r, cells, &err);
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+static int model_history(struct cli *cli)
+{
+    const struct history_flags *f = cli->options;
+    struct err err = ERR_INIT;
+    struct str limit = arena_printf(cli->arena, "%lld", (long long)f->limit);
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st;
+
+    if (f->alias) {
+        return alias_at(cli, f);
+    }
+    st = limit.p ? get(cli, HISTORY "history",
+                       (const char *const[]){ "name", cli->args[0], "max_results", limit.p, NULL },
+                       &answer, &err)
+                 : err_nomem(&err);
+    st = st ? st : render_begin(&r, cli, history_columns, ARRAY_N(history_columns), false, &err);
+    for (const struct jv *e = jv_items(answer, "events"); !st && e; e = e->next) {
+        st = history_row(&r, e, &err);
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------------------------- */
+
+static const struct opt_row ls_rows[] = {
+    { .name = "filter",
+      .type = OPT_TEXT,
+      .arg = "EXPR",
+      .off = offsetof(struct model_ls_flags, filter),
+      .doc = "name LIKE 'fraud%' AND tags.team = 'risk'" },
+    { .name = "sort",
+      .type = OPT_LIST,
+      .arg = "EXPR",
+      .off = offsetof(struct model_ls_flags, sort),
+      .doc = "order: last_updated_timestamp DESC" },
+    { .name = "limit",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "100",
+      .min = "1",
+      .max = "1000000",
+      .off = offsetof(struct model_ls_flags, limit),
+      .doc = "at most so many" },
+};
+static const struct opt_row register_rows[] = {
+    { .name = "run",
+      .type = OPT_TEXT,
+      .arg = "RUN_ID",
+      .off = offsetof(struct register_flags, run),
+      .doc = "the run that made it; runs:/ sources say it themselves" },
+    { .name = "description",
+      .type = OPT_TEXT,
+      .arg = "TEXT",
+      .off = offsetof(struct register_flags, description),
+      .doc = "of the version" },
+    { .name = "tag",
+      .type = OPT_LIST,
+      .arg = "KEY=VALUE",
+      .off = offsetof(struct register_flags, tag),
+      .doc = "of the version" },
+    { .name = "alias",
+      .type = OPT_TEXT,
+      .arg = "ALIAS",
+      .off = offsetof(struct register_flags, alias),
+      .doc = "give the new version this alias" },
+};
+static const struct opt_row alias_rows[] = {
+    { .name = "remove",
+      .type = OPT_BOOL,
+      .off = offsetof(struct alias_flags, remove),
+      .doc = "take the alias away" },
+};
+static const struct opt_row history_rows[] = {
+    { .name = "alias",
+      .type = OPT_TEXT,
+      .arg = "ALIAS",
+      .off = offsetof(struct history_flags, alias),
+      .doc = "the version that this alias named, at --at or now" },
+    { .name = "at",
+      .type = OPT_TEXT,
+      .arg = "MS",
+      .off = offsetof(struct history_flags, at),
+      .doc = "milliseconds since 1970" },
+    { .name = "limit",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "100",
+      .min = "1",
+      .max = "10000",
+      .off = offsetof(struct history_flags, limit),
+      .doc = "at most so many" },
+};
+
+#define OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
+#define EXAMPLES(...)                                                                              \
+    .examples = (const char *const[])                                                              \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
+static const struct cli_command rows[] = {
+    { .noun = "model",
+      .verb = "ls",
+      .summary = "List registered models",
+      OPTIONS(ls_rows, struct model_ls_flags),
+      EXAMPLES("cairn model ls --filter \"name LIKE 'fraud%'\"", "cairn model ls -o name"),
+      .run = model_ls },
+    { .noun = "model",
+      .verb = "show",
+      .args = "NAME[/VERSION|@ALIAS]",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Show the versions of a model, or one version",
+      EXAMPLES("cairn model show fraud", "cairn model show fraud@prod -o json"),
+      .run = model_show },
+    { .noun = "model",
+      .verb = "register",
+      .args = "NAME SOURCE",
+      .args_min = 2,
+      .args_max = 2,
+      .summary = "Make a new version of a model, and the model if there is none",
+      .detail =
+          "SOURCE is runs:/RUN_ID/path, models:/MODEL_ID, models:/NAME/VERSION, models:/NAME@ALIAS, or the URI "
+          "of the artifacts.",
+      OPTIONS(register_rows, struct register_flags),
+      EXAMPLES(
+          "cairn model register fraud runs:/4f2c0d0e4f2c0d0e4f2c0d0e4f2c0d0e/model --alias next",
+          "cairn model register fraud-live models:/fraud@next"),
+      .run = model_register },
+    { .noun = "model",
+      .verb = "alias",
+      .args = "NAME/VERSION ALIAS",
+      .args_min = 2,
+      .args_max = 2,
+      .summary = "Give a version an alias, taking it from the version that had it",
+      OPTIONS(alias_rows, struct alias_flags),
+      EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove"),
+      .run = model_alias },
+    { .noun = "model",
+      .verb = "history",
+      .args = "NAME",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Show what happened to a model, newest first",
+      OPTIONS(history_rows, struct history_flags),
+      EXAMPLES("cairn model history fraud",
+               "cairn model history fraud --alias prod --at 1772496000000"),
+      .run = model_history },
+    { .noun = "model",
+      .verb = "rm",
+      .args = "NAME[/VERSION|@ALIAS]",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Delete a version, or a model with all its versions",
+      EXAMPLES("cairn model rm fraud/3 --yes"),
+      .run = model_rm },
+};
+const struct cli_table cli_models = { rows, ARRAY_N(rows) };
