@@ -134,6 +134,7 @@ static void after_write(struct http_req *req, void *ctx)
     bool replayed = c->once && c->once->replayed;
 
     (void)req;
+    fair_leave(c->share, op->bytes);
     if (op->st) {
         c->err = op->err;
         conclude(c, op->st);
@@ -238,6 +239,16 @@ static enum status submit_in_turn(struct call *c, struct write_op *op)
     return st;
 }
 
+static enum status take_share(struct call *c, size_t bytes)
+{
+    struct str who =
+        c->principal && !c->principal->anonymous ? c->principal->name : fair_host(c->req->peer);
+    size_t queue_ops, queue_bytes;
+
+    seq_caps(c->core->seq, &queue_ops, &queue_bytes);
+    return fair_enter(&c->api->fair, who, bytes, queue_ops, queue_bytes, &c->share, &c->err);
+}
+
 static void submit_write(struct call *c)
 {
     enum status st = c->endpoint->start(c, &c->op, &c->err);
@@ -251,9 +262,15 @@ static void submit_write(struct call *c)
     op = c->once ? &c->once->op : c->op;
     op->done = write_done;
     op->user = c;
-    op->bytes = c->req->body.n;
+    op->bytes = c->req->body.n + arena_bytes(c->arena);
+    st = take_share(c, op->bytes);
+    if (st) {
+        conclude(c, st);
+        return;
+    }
     st = submit_in_turn(c, op);
     if (st) {
+        fair_leave(c->share, op->bytes);
         err_set(&c->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
         conclude(c, ST_UNAVAILABLE);
     }

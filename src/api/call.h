@@ -16,6 +16,7 @@
 #ifndef CAIRN_API_CALL_H
 #define CAIRN_API_CALL_H
 
+#include "api/fair.h"
 #include "codec/msg.h"
 #include "core/access.h"
 #include "core/core.h"
@@ -79,6 +80,7 @@ struct api {
     bool has_local;
     atomic_uint_fast64_t answers[RESOURCE_N][6]; /* by what the route is about and status / 100 */
     struct api_turn turns[LOOP_MAX];
+    struct fair fair;
 };
 
 struct call {
@@ -96,6 +98,7 @@ struct call {
     void *user;              /* the endpoint's */
     struct write_op *op;     /* the endpoint's operation */
     struct idempotent *once; /* around it, when the client sent an Idempotency-Key */
+    struct fair_slot *share; /* of the client, while the write waits */
     struct read_job job;
     struct err err; /* last: a new call is cleared up to here */
 };

@@ -10,15 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ARMED_MAX = 8, PASSED_MAX = 1024, NAME_BYTES = 96 };
-enum action { DO_KILL, DO_EXIT, DO_ERROR };
+enum action { DO_KILL, DO_EXIT, DO_ERROR, DO_WAIT };
 
 struct armed {
     char name[NAME_BYTES];
     enum action action;
     long left; /* passings until it acts; 0 = has acted; -1 = acts on every passing */
+    long wait_ms;
 };
 
 /* 0 = the environment was not read yet, 1 = nothing to do, 2 = armed or listing. acquire/release: whoever reads 2 takes
@@ -32,7 +34,7 @@ static size_t passed_n;
 static int list_fd = -1;
 
 static const char *const action_names[] = {
-    [DO_KILL] = "kill", [DO_EXIT] = "exit", [DO_ERROR] = "error"
+    [DO_KILL] = "kill", [DO_EXIT] = "exit", [DO_ERROR] = "error", [DO_WAIT] = "wait"
 };
 
 /* "name=action[:n]" of n bytes. A spec that cannot be read is a mistake of the test: it must not pass silently. */
@@ -56,7 +58,12 @@ static void arm_one(const char *spec, size_t n)
     }
     CHECK((size_t)a->action < ARRAY_N(action_names));
     a->left = colon ? strtol(colon + 1, NULL, 10) : a->action == DO_ERROR ? -1 : 1;
-    CHECK(a->left != 0);
+    CHECK(a->left != 0 && (a->action != DO_WAIT || colon));
+    a->wait_ms = 0;
+    if (a->action == DO_WAIT) {
+        a->wait_ms = a->left;
+        a->left = -1;
+    }
     armed_n++;
 }
 
@@ -116,7 +123,8 @@ static bool act(struct armed *a)
             pause();
         }
     case DO_EXIT: _exit(FAILPOINT_EXIT_CODE);
-    case DO_ERROR: break;
+    case DO_ERROR:
+    case DO_WAIT: break;
     }
     return true;
 }
@@ -124,6 +132,7 @@ static bool act(struct armed *a)
 bool failpoint_hit(const char *name)
 {
     bool hit = false;
+    struct timespec wait = { 0 };
 
     if (LIKELY(atomic_load_explicit(&mode, memory_order_acquire) == 1)) {
         return false;
@@ -136,9 +145,14 @@ bool failpoint_hit(const char *name)
     for (size_t i = 0; i < armed_n && !hit; i++) {
         if (armed[i].left != 0 && strcmp(armed[i].name, name) == 0) {
             hit = act(&armed[i]);
+            wait = (struct timespec){ armed[i].wait_ms / 1000, armed[i].wait_ms % 1000 * 1000000 };
         }
     }
     lock_give(&guard);
+    if (wait.tv_sec || wait.tv_nsec) {
+        (void)nanosleep(&wait, NULL);
+        return false;
+    }
     return hit;
 }
 

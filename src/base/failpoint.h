@@ -1,7 +1,8 @@
 /* base/failpoint.h - named points where tests make the program fail or die.
  * FAILPOINT("store.group.before_commit") costs nothing in release builds. Elsewhere the environment variable
  * CAIRN_FAILPOINT arms points: "name=kill" (SIGKILL to itself), "name=exit" (ends with FAILPOINT_EXIT_CODE, nothing
- * flushed), both at the first passing, or "name=kill:3" at the third; several are separated by ','.
+ * flushed), both at the first passing, or "name=kill:3" at the third; "name=wait:300" sleeps 300 ms at every passing. Several are
+ * separated by ','.
  * CAIRN_FAILPOINT_LIST=FILE appends each name passed for the first time to FILE.
  * FAILPOINT_ERR(name) is an expression: true when an error is to be raised there ("name=error" at every passing,
  * "name=error:N" at the N-th only). tools/failpoints lists every name in the sources; names are unique and literal.

@@ -681,6 +681,10 @@ static bool step_request(struct http1 *h)
     if (http_core_wants(h->p)) {
         return http_core_flush(h->p) || read_body(h);
     }
+    if (http_core_paused(h->p)) {
+        set_timer(h, H1_TIMER_BODY, limits(h)->body_ms, false);
+        return false;
+    }
     set_timer(h, H1_TIMER_OFF, 0, false);
     return false;
 }
@@ -774,6 +778,11 @@ static void h1_timeout(struct conn *c)
     h->timer = H1_TIMER_OFF;
     if (h->state == H1_HEAD && h->n > h->off) {
         refuse_raw(h, 408, "the head did not arrive in time");
+    } else if (h->state == H1_REQUEST && http_core_paused(h->p)) {
+        h->closing = true;
+        h->busy = true;
+        http_core_body_fail(h->p, 503, ST_UNAVAILABLE, "too many request bodies are in memory");
+        h->busy = false;
     } else if (h->state == H1_REQUEST && http_core_wants(h->p)) {
         h->closing = true;
         h->busy = true;

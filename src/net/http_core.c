@@ -8,7 +8,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { BODY_IN_ARENA = 16 * 1024 };
+enum {
+    BODY_IN_ARENA = 16 * 1024,
+    BODY_SMALL = 4096 /* these are not held back: what they become counts elsewhere */
+};
 
 static void stage_body(struct http_priv *p);
 
@@ -81,6 +84,102 @@ struct http_priv *http_core_new(struct http_worker *w, const struct conn *c, str
     return p;
 }
 
+/* ---- room for bodies ---------------------------------------------------------------------------------------------- */
+
+static uint64_t held_max(const struct http_server *s)
+{
+    return s->opt.limits.held_max ? s->opt.limits.held_max : s->opt.limits.bodies_max / 4;
+}
+
+/* Sets aside room for the body as long as it says it is. A lone request is always let in. */
+static bool reserve(struct http_priv *p)
+{
+    struct http_server *s = p->worker->server;
+    uint64_t n =
+        p->req.content_length == UINT64_MAX ? (uint64_t)HTTP_PIECE_BYTES : p->req.content_length;
+    uint64_t held;
+
+    if (n <= BODY_SMALL) {
+        return true;
+    }
+    held = atomic_fetch_add(&s->held, n);
+    if (held == 0 || (held < held_max(s) && n <= held_max(s) - held)) {
+        p->held = n;
+        return true;
+    }
+    atomic_fetch_sub(&s->held, n);
+    return false;
+}
+
+static void unpause(struct http_priv *p)
+{
+    struct http_worker *w = p->worker;
+
+    if (!p->paused) {
+        return;
+    }
+    p->paused = false;
+    *(p->paused_prev ? &p->paused_prev->paused_next : &w->paused_first) = p->paused_next;
+    *(p->paused_next ? &p->paused_next->paused_prev : &w->paused_last) = p->paused_prev;
+    p->paused_prev = p->paused_next = NULL;
+    atomic_fetch_sub(&w->server->paused, 1);
+}
+
+/* True: the body is to be read now. Sequentially consistent, with give_room(): either this request sees the room that another
+ * gave back, or that one sees this request waiting. */
+static bool take_room(struct http_priv *p)
+{
+    struct http_worker *w = p->worker;
+
+    if (reserve(p)) {
+        return true;
+    }
+    p->paused = true;
+    p->paused_prev = w->paused_last;
+    *(w->paused_last ? &w->paused_last->paused_next : &w->paused_first) = p;
+    w->paused_last = p;
+    atomic_fetch_add(&w->server->paused, 1);
+    if (!reserve(p)) {
+        return false;
+    }
+    unpause(p);
+    return true;
+}
+
+void http_worker_resume(struct loop_task *t)
+{
+    struct http_worker *w = CONTAINER_OF(t, struct http_worker, resume);
+
+    atomic_store(&w->resuming, false);
+    while (w->paused_first && reserve(w->paused_first)) {
+        struct http_priv *p = w->paused_first;
+
+        unpause(p);
+        p->wire->want(p->carrier);
+    }
+}
+
+static void give_room(struct http_priv *p)
+{
+    struct http_server *s = p->worker->server;
+
+    if (p->held == 0) {
+        return;
+    }
+    atomic_fetch_sub(&s->held, p->held);
+    p->held = 0;
+    if (atomic_load(&s->paused) == 0) {
+        return;
+    }
+    for (unsigned i = 0; i < s->worker_n; i++) {
+        if (!atomic_exchange(&s->workers[i].resuming, true)) {
+            loop_post(s->workers[i].loop, &s->workers[i].resume);
+        }
+    }
+}
+
+/* ---- the end of a request ----------------------------------------------------------------------------------------- */
+
 void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
 {
     struct http_worker *w = p->worker;
@@ -99,6 +198,8 @@ void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
     }
     http_core_free_answer(p);
     atomic_fetch_sub_explicit(&s->bodies, p->charged, memory_order_relaxed);
+    unpause(p);
+    give_room(p);
     buf_release(&p->body);
     decoder_free(p->decoder);
     mem_free(p->dec_out);
@@ -335,7 +436,7 @@ static void stage_body(struct http_priv *p)
 {
     if (p->mode == HTTP_BODY_BUFFERED && p->has_body) {
         p->stage = STAGE_BODY;
-        if (!p->wire->busy(p->carrier)) {
+        if (take_room(p) && !p->wire->busy(p->carrier)) {
             p->wire->want(p->carrier);
         }
         return;
@@ -512,13 +613,14 @@ void http_core_begin(struct http_priv *p)
 
 bool http_core_wants(const struct http_priv *p)
 {
-    return p->stage == STAGE_BODY || (p->stage == STAGE_HANDLER && p->piece_wanted);
+    return (p->stage == STAGE_BODY && !p->paused) || (p->stage == STAGE_HANDLER && p->piece_wanted);
 }
 
 void http_core_body_fail(struct http_priv *p, int http, enum status st, const char *why)
 {
     p->body_over = true;
     p->refuse_status = http;
+    unpause(p);
     if (p->stage == STAGE_HANDLER) {
         if (p->piece_wanted) {
             struct err err = ERR_INIT;
@@ -553,6 +655,10 @@ static bool count_body(struct http_priv *p, size_t n)
         uint64_t sum = atomic_fetch_add_explicit(&s->bodies, n, memory_order_relaxed) + n;
 
         p->charged += n;
+        if (p->body_seen > MAX_OF(p->held, (uint64_t)BODY_SMALL)) { /* longer than it said */
+            atomic_fetch_add(&s->held, p->body_seen - p->held);
+            p->held = p->body_seen;
+        }
         if (sum > s->opt.limits.bodies_max) {
             http_core_body_fail(p, 503, ST_UNAVAILABLE, "too many request bodies are in memory");
             return false;

@@ -26,8 +26,11 @@ struct http_server {
     struct http_listener *listeners;
     unsigned listener_n;
     bool running, stopped;
-    atomic_uint conns;           /* all loops */
-    atomic_uint_fast64_t bodies; /* bytes of buffered bodies */
+    atomic_uint conns; /* all loops */
+    atomic_uint_fast64_t
+        bodies; /* bytes of buffered bodies and of answers that wait for their clients */
+    atomic_uint_fast64_t held; /* bytes of buffered bodies of requests that are not answered */
+    atomic_uint paused;        /* requests whose bodies are not read for that reason */
 };
 
 /* Arenas of ended requests and input windows of connections that wait, for the next request: a request costs no call of the
@@ -41,12 +44,17 @@ struct http_worker {
     struct arena *arenas[HTTP_SPARES];
     char *windows[HTTP_SPARES]; /* of HTTP_WINDOW_FIRST bytes */
     unsigned arenas_n, windows_n;
-    size_t reqs; /* not finished */
+    struct http_priv *paused_first, *paused_last;
+    struct loop_task resume;
+    atomic_bool resuming; /* the task is on its way */
+    size_t reqs;          /* not finished */
     uint64_t id_base, id_n;
     struct loop_task drain, force;
     struct exec_event *event; /* set when draining and nothing is left */
 };
 void http_worker_check_idle(struct http_worker *w);
+/* Requests of the worker whose bodies may be read now. */
+void http_worker_resume(struct loop_task *t);
 /* An arena for a request, NULL when memory is out, and back. The worker's loop. */
 struct arena *http_worker_arena(struct http_worker *w);
 void http_worker_arena_back(struct http_worker *w, struct arena *a);
@@ -92,10 +100,12 @@ struct http_priv {
     atomic_bool gone;
     enum http_stage stage;
     bool in_gate, accepted, has_body;
+    bool paused; /* in the worker's list, its body is not read yet */
+    struct http_priv *paused_prev, *paused_next;
     int refuse_status; /* of net's own refusals, 0 = from the status */
     /* body */
     enum http_body_mode mode;
-    uint64_t body_cap, body_seen, charged;
+    uint64_t body_cap, body_seen, charged, held;
     struct buf body;
     enum coding coding;
     struct decoder *decoder;
@@ -119,6 +129,11 @@ struct http_priv *http_core_new(struct http_worker *w, const struct conn *c, str
                                 const struct http1_head *h, const struct http_wire *wire,
                                 void *carrier);
 void http_core_begin(struct http_priv *p);
+/* Too much memory is held by other requests: the body stays in the socket until some of them are answered. */
+static inline bool http_core_paused(const struct http_priv *p)
+{
+    return p->paused;
+}
 /* Body bytes are wanted, or a piece can be delivered without any. */
 bool http_core_wants(const struct http_priv *p);
 /* Delivers what is there already; true if it did. Before the carrier reads more. */

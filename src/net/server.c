@@ -117,6 +117,7 @@ static enum status worker_init(struct http_server *s, struct http_worker *w, uns
     if (st) return st;
     w->server = s;
     w->id_base = rand_u64();
+    w->resume.fn = http_worker_resume;
     w->conns = (struct conn_owner){
         .loop = w->loop,
         .tls = s->tls,

@@ -18,6 +18,9 @@ struct http_limits {
     uint64_t stream_max; /* one streamed body, 413 beyond (1 TiB) */
     uint64_t
         bodies_max; /* all buffered bodies and unread answers of the server together, 503 beyond (1 GiB) */
+    uint64_t
+        held_max; /* once that many bytes of buffered bodies are held by unanswered requests, further bodies are left in their
+                   * sockets; 503 after body_ms of that. 0 = a quarter of bodies_max */
     size_t arena_max; /* one request's arena (256 MiB) */
     unsigned
         conn_max;     /* open connections; a connection beyond is answered 503 and closed (16384) */

@@ -381,6 +381,27 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.read_queue",
       AT(read_queue),
       .doc = "reads that may wait; beyond it 503" },
+    { .name = "store-write-queue",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "8192",
+      .min = "16",
+      .max = "1000000",
+      ENV("STORE_WRITE_QUEUE"),
+      .key = "store.write_queue",
+      AT(write_queue),
+      .doc =
+          "writes that may wait for their commit; beyond it 503, and 429 for a client with half of them" },
+    { .name = "store-write-bytes",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "256M",
+      .min = "1M",
+      .max = "64G",
+      ENV("STORE_WRITE_BYTES"),
+      .key = "store.write_bytes",
+      AT(write_bytes),
+      .doc = "or once they hold that much memory" },
     { .name = "store-tail-bytes",
       .type = OPT_SIZE,
       .arg = "SIZE",
@@ -708,6 +729,8 @@ static void fill_store(const struct server_options *o, struct serve_options *out
 {
     out->core.readers = (unsigned)o->readers;
     out->core.read_queue = (size_t)o->read_queue;
+    out->core.wait_ops = (size_t)o->write_queue;
+    out->core.wait_bytes = (size_t)o->write_bytes;
     out->core.tail_bytes = (size_t)o->tail_bytes;
     out->core.head_bytes = (size_t)o->head_bytes;
     out->core.key_bytes = (size_t)o->key_bytes;

@@ -22,7 +22,7 @@ enum {
     HEAD_AGE_MS = 60000,
     WAL_BYTES = 16 << 20,
     IDLE_MS = 1000,
-    WAIT_OPS = 65536,
+    WAIT_OPS = 8192,
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
@@ -749,6 +749,12 @@ enum status seq_drain(struct seq *s, struct err *err)
         return err_set(err, ST_UNAVAILABLE, "points could not be moved to packs; see the log");
     }
     return OK;
+}
+
+void seq_caps(const struct seq *s, size_t *ops, size_t *bytes)
+{
+    *ops = s->opt.wait_ops;
+    *bytes = s->opt.wait_bytes;
 }
 
 void seq_stats(struct seq *s, struct seq_stats *out)

@@ -82,7 +82,7 @@ struct seq_options {
     size_t drain_bytes; /* 0 = 8 MiB of points in memory or of log: drained at once */
     int64_t
         head_age_ms; /* 0 = 60,000: a head that only got points is written this long after the last time */
-    size_t wait_ops, wait_bytes; /* 0 = 65,536 operations, 256 MiB */
+    size_t wait_ops, wait_bytes; /* 0 = 8,192 operations, 256 MiB */
     int64_t
         wal_bytes; /* 0 = 16 MiB of the engine's log are copied to the database, at 4 times that it is cut */
     int64_t idle_ms; /* 0 = 1,000: the engine's log is cut after this time without writes */
@@ -117,6 +117,9 @@ struct seq_stats {
 };
 /* Any thread; numbers of different moments. */
 void seq_stats(struct seq *s, struct seq_stats *out);
+
+/* The caps on what waits. Immutable. */
+void seq_caps(const struct seq *s, size_t *ops, size_t *bytes);
 
 /* ---- submitting ------------------------------------------------------------------------------------------------------------ */
 

@@ -6,6 +6,7 @@
 #include "api/mlflow/mlflow.h"
 #include "base/exec.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "base/sock.h"
 #include "base/sys.h"
 #include "net/server.h"
@@ -23,16 +24,17 @@ struct site {
     struct http_hooks hooks;
     struct router *router;
     struct http_server *http;
-    char address[64];
+    char address[256];
+    char other[256]; /* the same server, by another way: to it another client */
 };
 
-static void site_open(struct site *s, const char *location)
+static void site_open_with(struct site *s, const char *location, const struct core_options *core)
 {
     struct http_server_options o;
     struct err err = ERR_INIT;
 
     memset(s, 0, sizeof(*s));
-    corefix_open(&s->f, location, NULL);
+    corefix_open_with(&s->f, location, core);
     T_ST(access_new(&s->access, AUTH_NONE, &err), OK);
     s->api = (struct api){ .core = s->f.core, .access = s->access, .serve_artifacts = true };
     api_hooks(&s->hooks, &s->api);
@@ -42,8 +44,17 @@ static void site_open(struct site *s, const char *location)
     o.loop_n = 2;
     T_ST_ERR(http_server_new(&s->http, &o, s->router, &s->hooks, &err), OK, &err);
     T_ST_ERR(http_server_listen(s->http, "127.0.0.1:0", &err), OK, &err);
+    snprintf(s->other, sizeof(s->other), "unix:%s/sock", t_tmpdir());
+    T_ST_ERR(http_server_listen(s->http, s->other, &err), OK, &err);
     T_ST_ERR(http_server_start(s->http, &err), OK, &err);
     snprintf(s->address, sizeof(s->address), "127.0.0.1:%u", http_server_port(s->http, 0));
+}
+
+static void site_open(struct site *s, const char *location)
+{
+    struct core_options none = { 0 };
+
+    site_open_with(s, location, &none);
 }
 
 static void site_close(struct site *s)
@@ -373,4 +384,102 @@ TEST(too_many_writes)
     site_close(&s);
     exec_event_free(release);
     exec_event_free(all);
+}
+
+/* Holds the sequencer; then `share` writes of one client wait, its next one is answered 429, another client still gets in until the
+ * whole queue is full, which is 503 for everybody. All that were taken are answered once the sequencer goes on. */
+TEST(one_client_has_half_of_the_queue)
+{
+    static const struct write_kind kind = { .name = "test.wait", .validate = wait_in_write };
+    enum { QUEUE = 16, SHARE = QUEUE / 2 };
+    struct core_options opt = { .wait_ops = QUEUE };
+    struct exec_event *release = exec_event_new(), *all = exec_event_new();
+    struct held held = { .release = release, .all = all };
+    struct seq_stats stats;
+    struct reply r;
+    struct site s;
+    size_t left = 1;
+    int fds[QUEUE], n = 0;
+    char own[sizeof(s.address)];
+
+    site_open_with(&s, t_tmpdir(), &opt);
+    held.left = &left;
+    held.op = (struct write_op){ .kind = &kind, .arena = s.f.a, .done = write_is_done };
+    T_ST(seq_submit(s.f.core->seq, &held.op), OK);
+    for (; n < SHARE; n++) {
+        fds[n] = ask(&s, CREATE_EXPERIMENT, "", arena_printf(s.f.a, "{\"name\": \"own %d\"}", n));
+    }
+    do { /* until they are in the queue */
+        struct timespec nap = { .tv_nsec = 1000000 };
+
+        (void)nanosleep(&nap, NULL);
+        seq_stats(s.f.core->seq, &stats);
+    } while (stats.waiting < SHARE + 1);
+    r = call(&s, CREATE_EXPERIMENT, "", S("{\"name\": \"one more\"}"));
+    T_INT(r.status, 429);
+    T_OK(has(r.head, "retry-after: ") || has(r.head, "Retry-After: "));
+    T_OK(has(r.body, "RESOURCE_EXHAUSTED"));
+    T_OK(has(r.body, "its share"));
+    memcpy(own, s.address, sizeof(own));
+    snprintf(s.address, sizeof(s.address), "%s", s.other);
+    for (; n < QUEUE - 1; n++) {
+        fds[n] = ask(&s, CREATE_EXPERIMENT, "", arena_printf(s.f.a, "{\"name\": \"other %d\"}", n));
+    }
+    do {
+        struct timespec nap = { .tv_nsec = 1000000 };
+
+        (void)nanosleep(&nap, NULL);
+        seq_stats(s.f.core->seq, &stats);
+    } while (stats.waiting < QUEUE);
+    check_busy(call(&s, CREATE_EXPERIMENT, "", S("{\"name\": \"late\"}")),
+               "too many writes are waiting");
+    exec_event_set(release);
+    T_OK(exec_event_wait(all, 60000));
+    for (int i = 0; i < n; i++) {
+        T_INT(reply(&s, fds[i]).status, 200);
+    }
+    memcpy(s.address, own, sizeof(own));
+    for (int i = 0; i < 2 * QUEUE; i++) { /* what was counted is counted no more */
+        T_INT(call(&s, CREATE_EXPERIMENT, "", arena_printf(s.f.a, "{\"name\": \"again %d\"}", i))
+                  .status,
+              200);
+    }
+    site_close(&s);
+    exec_event_free(release);
+    exec_event_free(all);
+}
+
+TEST(hosts_of_clients)
+{
+    static const char *const peers[][2] = { { "127.0.0.1:40112", "127.0.0.1" },
+                                            { "[::1]:40112", "[::1]" },
+                                            { "unix", "unix" },
+                                            { "", "" },
+                                            { "1:", "1:" },
+                                            { "12", "12" },
+                                            { ":1", ":1" } };
+
+    for (size_t i = 0; i < ARRAY_N(peers); i++) {
+        T_OK(str_eq(fair_host(str_cstr(peers[i][0])), str_cstr(peers[i][1])));
+    }
+}
+
+TEST(shares_in_bytes)
+{
+    struct fair *f = mem_zalloc(1, sizeof(*f));
+    struct fair_slot *a, *b, *c;
+    struct err err = ERR_INIT;
+
+    T_OK(f != NULL);
+    T_ST(fair_enter(f, S("x"), 600, 100, 1000, &a, &err), OK); /* alone, whatever its size */
+    T_ST(fair_enter(f, S("x"), 1, 100, 1000, &b, &err), ST_BUSY);
+    T_OK(err.retry_after_s >= 1 && err.retry_after_s <= 2);
+    fair_leave(a, 600);
+    T_ST(fair_enter(f, S("x"), 250, 100, 1000, &a, &err), OK);
+    T_ST(fair_enter(f, S("x"), 250, 100, 1000, &b, &err), OK);
+    T_ST(fair_enter(f, S("x"), 1, 100, 1000, &c, &err), ST_BUSY);
+    fair_leave(a, 250);
+    fair_leave(b, 250);
+    T_UINT(atomic_load(&a->ops) + atomic_load(&a->bytes), 0);
+    mem_free(f);
 }

@@ -199,6 +199,99 @@ TEST(test_net_backpressure_upload)
     nf_stop(&f);
 }
 
+enum { HELD_BODY = 600 * 1024 };
+
+static void little_room(struct http_server_options *o)
+{
+    o->limits.held_max = 1 << 20;
+}
+
+static void little_room_short_times(struct http_server_options *o)
+{
+    short_times(o);
+    o->limits.held_max = 1 << 20;
+}
+
+static pid_t post_slow(struct nf *f, int *fd)
+{
+    char head[128];
+
+    *fd = nf_connect(f);
+    (void)snprintf(head, sizeof(head), "POST /slow HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n",
+                   (int)HELD_BODY);
+    nf_send(*fd, head);
+    return send_in_child(*fd, HELD_BODY, "late");
+}
+
+/* While the answers to what is in memory wait, further bodies stay where they are; small requests and those without a body pass. */
+TEST(test_net_bodies_wait_for_room)
+{
+    enum { CLIENTS = 6 };
+    struct timespec nap = { .tv_nsec = 300 * 1000000 };
+    struct net_figures m, later;
+    pid_t pids[CLIENTS];
+    int fds[CLIENTS];
+    struct nf_answer a;
+    struct nf f;
+
+    nf_start(&f, little_room);
+    for (int i = 0; i < CLIENTS; i++) {
+        pids[i] = post_slow(&f, &fds[i]);
+    }
+    T_OK(exec_event_wait(f.arrived, 10000));
+    http_server_metrics(f.server, &later);
+    do { /* comes to rest */
+        m = later;
+        (void)nanosleep(&nap, NULL);
+        http_server_metrics(f.server, &later);
+    } while (later.bytes_in != m.bytes_in);
+    /* One whole body, and of each other at most what came with its head. */
+    T_OK(m.bytes_in >= HELD_BODY && m.bytes_in < HELD_BODY + CLIENTS * 20000);
+    nf_ask(&f, "POST /echo HTTP/1.1\r\n" HOST "Connection: close\r\nContent-Length: 2\r\n\r\nhi",
+           &a);
+    T_CSTR(a.body, "hi");
+    nf_answer_release(&a);
+    nf_ask(&f, "GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", &a);
+    T_INT(a.status, 200);
+    nf_answer_release(&a);
+    nf_release(&f);
+    for (int i = 0; i < CLIENTS; i++) {
+        check_child(pids[i]);
+        (void)close(fds[i]);
+    }
+    nf_stop(&f);
+}
+
+TEST(test_net_bodies_wait_no_longer)
+{
+    struct nf_answer a;
+    char head[128];
+    struct nf f;
+    int fd, gone, fd0;
+    pid_t first;
+
+    nf_start(&f, little_room_short_times);
+    first = post_slow(&f, &fd0);
+    T_OK(exec_event_wait(f.arrived, 10000));
+    (void)snprintf(head, sizeof(head), "POST /slow HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n",
+                   (int)HELD_BODY);
+    gone = nf_connect(&f); /* a client that does not wait */
+    nf_send(gone, head);
+    (void)close(gone);
+    fd = nf_connect(&f);
+    nf_send(fd, head);
+    T_OK(nf_answer(fd, &a));
+    T_INT(a.status, 503);
+    T_CSTR(nf_field(&a, "retry-after"), "1");
+    T_CSTR(nf_field(&a, "connection"), "close");
+    nf_answer_release(&a);
+    (void)close(fd);
+    nf_release(&f);
+    check_child(first);
+    (void)close(fd0);
+    nf_stop(&f);
+}
+
 TEST_LIMIT(test_net_stalled_download, 120)
 {
     struct net_figures m, later;

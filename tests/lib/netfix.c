@@ -322,6 +322,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET, "/stream/{n}", NULL, NULL, 0, ACTION_TEST, &op_stream),
     ROUTE(HTTP_GET, "/known/{n}", NULL, NULL, 0, ACTION_TEST, &op_known),
     ROUTE(HTTP_GET, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
+    ROUTE(HTTP_POST, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
     ROUTE(HTTP_GET, "/abort", NULL, NULL, 0, ACTION_TEST, &op_broken),
     ROUTE(HTTP_GET, "/short", NULL, NULL, 0, ACTION_TEST, &op_broken),
     ROUTE(HTTP_GET, "/loop", NULL, NULL, 0, ACTION_TEST, &op_loop),

@@ -1,7 +1,7 @@
 /* tests/lib/netfix.h - a server with test routes, and a blocking client, for tests of net over loopback.
  * Routes: GET /hello; POST /echo (whole body back); POST /count (streamed body, counted on a pool thread); GET /text/{n}
  * (n bytes of JSON text); GET /file (nf.file_fd with nf.file_n); GET /stream/{n} (n pieces, length unknown, from a pool
- * thread); GET /known/{n} (n bytes, streamed); GET /slow (answers when nf_release() is called); POST /hold (streamed body,
+ * thread); GET /known/{n} (n bytes, streamed); GET and POST /slow (answers when nf_release() is called); POST /hold (streamed body,
  * read only after nf_release()); PUT /put/{path*}; POST /early (streamed route
  * that answers without reading); GET /abort and
  * /short (streams that break); GET /loop (index of the loop); GET /meta (what a handler reads of its request, answered through http_req_post). */
