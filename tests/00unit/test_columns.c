@@ -410,24 +410,23 @@ static void loops_agree(const struct column_kernels *a, const struct column_kern
     b->fn call(y);                                                                                 \
     T_MEM(x, y, sizeof(x))
 #define UNSIGNED(out) (&v, LOOP_WORDS, MIN_OF(lo, hi), MAX_OF(lo, hi), out)
-#define DRAW(field)                                                                                \
+#define DRAW(field, type)                                                                          \
     for (size_t i = 0; i < LOOP_N; i++) {                                                          \
-        v.field[i] = (typeof(v.field[0]))(t_rand_below(2) ? t_rand()                               \
-                                                          : edges[t_rand_below(ARRAY_N(edges))]);  \
+        v.field[i] = (type)(t_rand_below(2) ? t_rand() : edges[t_rand_below(ARRAY_N(edges))]);     \
     }
-    DRAW(u64)
+    DRAW(u64, uint64_t)
     SAME(UNSIGNED, u64);
     lo = (uint32_t)lo;
     hi = (uint32_t)hi;
-    DRAW(u32)
+    DRAW(u32, uint32_t)
     SAME(UNSIGNED, u32);
     lo = (uint16_t)lo;
     hi = (uint16_t)hi;
-    DRAW(u16)
+    DRAW(u16, uint16_t)
     SAME(UNSIGNED, u16);
     lo = (uint8_t)lo;
     hi = (uint8_t)hi;
-    DRAW(u8)
+    DRAW(u8, uint8_t)
     SAME(UNSIGNED, u8);
     for (size_t i = 0; i < sizeof(set); i++)
         set[i] = (uint8_t)t_rand();

@@ -6,7 +6,7 @@
 #include "core/search/column_eval.h"
 #include "core/search/driver_int.h"
 
-enum { COLUMN_NONE = UINT32_MAX };
+#define COLUMN_NONE UINT32_MAX
 
 /* The wants that hold a search_key: `value`, but of best() the minimum, the maximum and the tag
  * that says which of them. */

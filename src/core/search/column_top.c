@@ -81,7 +81,7 @@ static struct bound bound_of(const struct order_clause *o, int64_t rank)
 static struct bound bound_of_value(const struct order_clause *o, const struct order_value *v)
 {
     if (v->rank != ORDER_VALUE) {
-        return (struct bound){ v->rank, 0 };
+        return (struct bound){ (int)v->rank, 0 };
     }
     return bound_of(o, o->key.type == SEARCH_TEXT      ? column_rank_text(v->text)
                        : o->key.type == SEARCH_INTEGER ? v->i
