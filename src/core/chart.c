@@ -234,17 +234,68 @@ static int64_t x_of(const struct work *w, const struct point *p)
     return w->axis == CHART_TIME ? p->timestamp_ms : sub_sat(p->timestamp_ms, w->origin_ms);
 }
 
+/* What some points that follow each other along the axis come to. */
+struct sum {
+    struct chart_mark first, last, low, high;
+    int64_t n, odd_n;
+    long double sum;
+};
+
+static void add_sum(struct work *w, size_t at, const struct sum *s)
+{
+    struct chart_bucket *b = &w->b[at];
+
+    bucket_ends(w, b, &s->first, &s->last);
+    if (b->n == 0) w->sum[at] = 0;
+    if (s->odd_n < s->n) {
+        bucket_low(w, b, &s->low);
+        bucket_high(w, b, &s->high);
+        w->sum[at] += s->sum;
+    }
+    b->n += s->n;
+    b->odd_n += s->odd_n;
+}
+
+/* Points come in order of time; those that fall into one bucket one after the other, x never decreasing, are summed up first. */
 static enum status add_points(void *ctx, const struct point *p, size_t n, struct err *err)
 {
     struct work *w = ctx;
+    size_t i = 0;
 
     (void)err;
-    for (size_t i = 0; i < n; i++) {
-        struct chart_mark m = { .p = p[i], .x.i = x_of(w, &p[i]) };
+    while (i < n) {
+        int64_t x = x_of(w, &p[i]), end;
+        size_t from = i, low = SIZE_MAX, high = SIZE_MAX, at;
+        struct sum s = { .n = 0 };
 
-        if (m.x.i >= w->grid.lo && m.x.i <= w->grid.hi) {
-            add_mark(w, grid_at(&w->grid, m.x.i), &m);
+        if (x < w->grid.lo || x > w->grid.hi) {
+            i++;
+            continue;
         }
+        at = grid_at(&w->grid, x);
+        end = w->grid.at_hi;
+        s.first = (struct chart_mark){ .p = p[i], .x.i = x };
+        for (int64_t before = x; i < n; i++) {
+            double v = p[i].value;
+
+            x = x_of(w, &p[i]);
+            if (x < before || x > end) break;
+            before = x;
+            if (!isfinite(v)) {
+                s.odd_n++;
+                continue;
+            }
+            s.sum += (long double)v;
+            if (low == SIZE_MAX || v < p[low].value) low = i;
+            if (high == SIZE_MAX || v > p[high].value) high = i;
+        }
+        s.n = (int64_t)(i - from);
+        s.last = (struct chart_mark){ .p = p[i - 1], .x.i = x_of(w, &p[i - 1]) };
+        if (low != SIZE_MAX) {
+            s.low = (struct chart_mark){ .p = p[low], .x.i = x_of(w, &p[low]) };
+            s.high = (struct chart_mark){ .p = p[high], .x.i = x_of(w, &p[high]) };
+        }
+        add_sum(w, at, &s);
     }
     return OK;
 }
@@ -370,33 +421,25 @@ static bool piece_tells(const struct work *w, const struct piece *p)
 /* Adds a piece that overlaps no other by its summary. `apart`: nor does it along the axis. False when it has to be read. */
 static bool add_summary(struct work *w, const struct piece *p, bool apart)
 {
-    struct chart_mark first = { .p = p->first, .x.i = piece_x0(w, p) };
-    struct chart_mark last = { .p = p->last, .x.i = piece_x1(w, p) };
-    struct chart_mark low = { .p = p->low, .x.i = x_of(w, &p->low) };
-    struct chart_mark high = { .p = p->high, .x.i = x_of(w, &p->high) };
-    struct chart_bucket *b;
-    size_t at, end;
+    struct sum s = { .first = { .p = p->first, .x.i = piece_x0(w, p) },
+                     .last = { .p = p->last, .x.i = piece_x1(w, p) },
+                     .low = { .p = p->low, .x.i = x_of(w, &p->low) },
+                     .high = { .p = p->high, .x.i = x_of(w, &p->high) },
+                     .n = (int64_t)p->n,
+                     .odd_n = (int64_t)p->nan_n,
+                     .sum = (long double)p->sum };
+    size_t at;
 
-    if (!piece_tells(w, p) || first.x.i < w->grid.lo || last.x.i > w->grid.hi) return false;
-    at = grid_at(&w->grid, first.x.i);
-    end = grid_at(&w->grid, last.x.i);
-    if (at != end) {
-        uint64_t width = (uint64_t)last.x.i - (uint64_t)first.x.i;
+    if (!piece_tells(w, p) || s.first.x.i < w->grid.lo || s.last.x.i > w->grid.hi) return false;
+    at = grid_at(&w->grid, s.first.x.i);
+    if (at != grid_at(&w->grid, s.last.x.i)) {
+        uint64_t width = (uint64_t)s.last.x.i - (uint64_t)s.first.x.i;
 
         if (w->c->q->exact || !apart || width > w->grid.span / w->grid.n) return false;
-        at = grid_at(&w->grid, (int64_t)((uint64_t)first.x.i + width / 2));
+        at = grid_at(&w->grid, (int64_t)((uint64_t)s.first.x.i + width / 2));
         w->snapped = true;
     }
-    b = &w->b[at];
-    bucket_ends(w, b, &first, &last);
-    if (b->n == 0) w->sum[at] = 0;
-    if (p->nan_n < p->n) {
-        bucket_low(w, b, &low);
-        bucket_high(w, b, &high);
-        w->sum[at] += (long double)p->sum;
-    }
-    b->n += (int64_t)p->n;
-    b->odd_n += (int64_t)p->nan_n;
+    add_sum(w, at, &s);
     w->c->headers++;
     return true;
 }

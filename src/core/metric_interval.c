@@ -138,9 +138,10 @@ static enum status stretches(struct thinning *t, struct along *l, size_t n, stru
         for (to = from + 1; to < n && l[to].p->s0 <= reach; to++) {
             reach = MAX_OF(reach, l[to].p->s1);
         }
-        if (to - from == 1 && !p->points && p->monotone && p->s0 >= t->in->first_step &&
+        if (to - from == 1 && p->monotone && p->s0 >= t->in->first_step &&
             p->s1 <= t->in->last_step) {
-            t->s[t->n] = (struct stretch){ .chunk = p, .n = p->n };
+            t->s[t->n] =
+                (struct stretch){ .chunk = p->points ? NULL : p, .p = p->points, .n = p->n };
         } else {
             st = read_stretch(t, l + from, to - from, &t->s[t->n], err);
         }

@@ -148,25 +148,55 @@ static void put_f64(struct buf *b, double v)
     buf_put_u64(b, num_double_bits(v));
 }
 
-static void put_double_column(struct chart_call *c, const struct chart_series *s, unsigned col)
+static char *put_le64(char *at, uint64_t v)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        const struct chart_bucket *b = &s->b[i];
-        const struct chart_mark *m = col < COL_MEAN ? mark_of(b, col) : NULL;
-        double v = num_canonical_nan();
-
-        if (col == COL_MEAN) {
-            v = b->mean;
-        } else if (m) {
-            v = !is_x(col) ? m->p.value : metric_axis(c) ? m->x.d : (double)m->x.i;
-        }
-        put_f64(c->out, v);
+    for (int i = 0; i < 8; i++) {
+        at[i] = (char)(unsigned char)(v >> (8 * i));
     }
+    return at + 8;
+}
+
+static char *put_le32(char *at, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        at[i] = (char)(unsigned char)(v >> (8 * i));
+    }
+    return at + 4;
+}
+
+static double double_of(const struct chart_call *c, const struct chart_bucket *b, unsigned col)
+{
+    const struct chart_mark *m = col < COL_MEAN ? mark_of(b, col) : NULL;
+
+    if (col == COL_MEAN) return b->mean;
+    if (!m) return num_canonical_nan();
+    if (!is_x(col)) return m->p.value;
+    return metric_axis(c) ? m->x.d : (double)m->x.i;
+}
+
+/* There is room. */
+static char *put_column(const struct chart_call *c, const struct chart_series *s, unsigned col,
+                        char *at)
+{
+    if (col < COL_DOUBLES) {
+        for (size_t i = 0; i < s->n; i++) {
+            at = put_le64(at, num_double_bits(double_of(c, &s->b[i], col)));
+        }
+        return at;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        int64_t v = col == COL_N ? s->b[i].n : s->b[i].odd_n;
+
+        at = put_le32(at, (uint32_t)MIN_OF(v, INT32_MAX));
+    }
+    return s->n % 2 ? put_le32(at, 0) : at;
 }
 
 static void put_binary(struct chart_call *c, size_t run, size_t metric,
                        const struct chart_series *s)
 {
+    char *at;
+
     buf_put_u32(c->out, (uint32_t)run);
     buf_put_u32(c->out, (uint32_t)metric);
     buf_put_u32(c->out, (uint32_t)s->n);
@@ -174,20 +204,12 @@ static void put_binary(struct chart_call *c, size_t run, size_t metric,
     put_f64(c->out, (double)s->points);
     put_f64(c->out, (double)s->unjoined);
     put_f64(c->out, c->q.axis == CHART_RELATIVE ? (double)s->origin_ms : 0);
-    if (!buf_reserve(c->out, s->n * COL_ALL * sizeof(double))) return;
+    if (!buf_reserve(c->out, (s->n + 1) * COL_ALL * sizeof(double))) return;
+    at = c->out->p + c->out->n;
     for (unsigned col = 0; col < COL_ALL; col++) {
-        if (!(c->columns & 1u << col)) continue;
-        if (col < COL_DOUBLES) {
-            put_double_column(c, s, col);
-            continue;
-        }
-        for (size_t i = 0; i < s->n; i++) {
-            int64_t v = col == COL_N ? s->b[i].n : s->b[i].odd_n;
-
-            buf_put_u32(c->out, (uint32_t)MIN_OF(v, INT32_MAX));
-        }
-        if (s->n % 2) buf_put_u32(c->out, 0);
+        if (c->columns & 1u << col) at = put_column(c, s, col, at);
     }
+    c->out->n = (size_t)(at - c->out->p);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------- */

@@ -602,8 +602,8 @@ enum status pack_read_times(struct pack_reader *r, const struct pack_key *k, str
     return OK;
 }
 
-enum status pack_read(struct pack_reader *r, const struct pack_key *k, struct point *out,
-                      struct err *err)
+enum status pack_read_values(struct pack_reader *r, const struct pack_key *k, struct point *out,
+                             struct err *err)
 {
     struct pack_group *g = &r->groups[k->group];
     struct rd values;
@@ -612,9 +612,16 @@ enum status pack_read(struct pack_reader *r, const struct pack_key *k, struct po
     if (!g->values.p && g->values_n > 0) {
         st = zip_get(r->arena, g->frame, g->values_n, &g->values, err);
     }
-    if (!st) st = pack_read_times(r, k, out, err);
     if (st) return st;
     values = rd_of(g->values.p + k->values_at, k->values_n);
     col_get_values(&values, &k->head, out, g->n);
     return values.bad ? err_set(err, ST_CORRUPT, "pack values of key %u are damaged", k->key) : OK;
+}
+
+enum status pack_read(struct pack_reader *r, const struct pack_key *k, struct point *out,
+                      struct err *err)
+{
+    enum status st = pack_read_times(r, k, out, err);
+
+    return st ? st : pack_read_values(r, k, out, err);
 }

@@ -76,6 +76,9 @@ size_t pack_key_n(const struct pack_reader *r, const struct pack_key *k);
 /* Steps and timestamps of pack_key_n() points, in order; values are left alone. */
 enum status pack_read_times(struct pack_reader *r, const struct pack_key *k, struct point *out,
                             struct err *err);
+/* The values of points that pack_read_times() has filled. */
+enum status pack_read_values(struct pack_reader *r, const struct pack_key *k, struct point *out,
+                             struct err *err);
 /* Fills pack_key_n() points, in order. */
 enum status pack_read(struct pack_reader *r, const struct pack_key *k, struct point *out,
                       struct err *err);

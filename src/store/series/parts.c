@@ -207,7 +207,7 @@ static enum status loose_key(struct gather *g, const struct parts_want *w, struc
         (g->cut && p[0].timestamp_ms > g->limit.timestamp_ms)) {
         return OK; /* all of it lies outside: the values need not be read */
     }
-    st = pack_read(r, k, p, err);
+    st = pack_read_values(r, k, p, err);
     if (st) return st;
     while (from < n && p[from].timestamp_ms < w->from_ms) {
         from++;
