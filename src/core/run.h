@@ -48,6 +48,9 @@ struct run_view {
 
 /* ST_NOT_FOUND: "Run with id=X not found". */
 enum status run_get(struct view *v, struct str run_id, struct run_view *out, struct err *err);
+/* Rises with every change of the run that readers can see: what is made from a run that is read after this call is current as long
+ * as the number is the same. */
+uint64_t run_change(const struct view *v, int64_t uid);
 /* The same by node uid. */
 enum status run_get_uid(struct view *v, int64_t uid, struct run_view *out, struct err *err);
 /* Many runs by node uid, each uid once: fn is called for those that exist, in the order of uids, with the index among them. The view

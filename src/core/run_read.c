@@ -567,3 +567,8 @@ enum status owner_metric_keys(struct view *v, int64_t owner, struct str **out, s
     if (ids_n > 1) qsort(*out, ids_n, sizeof(**out), str_sort_cmp);
     return OK;
 }
+
+uint64_t run_change(const struct view *v, int64_t uid)
+{
+    return heads_change(v->core->heads, uid);
+}

@@ -1,7 +1,6 @@
 /* api/mlflow/run_list.c - the runs of a search as JSON: copies of fragments, and those that have none encoded and remembered. */
 #include "api/mlflow/mlflow_int.h"
 #include "core/fragments.h"
-#include "store/heads.h"
 #include <stdlib.h>
 
 enum { CHUNK = 256, SCRATCH_MAX = 1 << 30, RUN_BYTES_MAX = 1 << 30, RUN_BYTES_USUAL = 6000 };
@@ -65,14 +64,13 @@ static enum status encode_missing(struct list *l, struct view *v, struct err *er
 static enum status chunk(struct list *l, struct view *v, const int64_t *uids, size_t n, bool *comma,
                          struct buf *out, struct err *err)
 {
-    const struct heads *hs = v->core->heads;
     size_t at = 0;
     enum status st = OK;
 
     l->n = 0;
     for (size_t i = 0; i < n; i++) {
         if (!fragments_has(l->fragments, FRAGMENT_MLFLOW_RUN, uids[i])) {
-            l->change[l->n] = heads_change(hs, uids[i]);
+            l->change[l->n] = run_change(v, uids[i]);
             l->uid[l->n++] = uids[i];
         }
     }
@@ -91,7 +89,7 @@ static enum status chunk(struct list *l, struct view *v, const int64_t *uids, si
             struct list one = *l; /* it changed, or was dropped, a moment ago */
 
             one.uid[0] = uids[i];
-            one.change[0] = heads_change(hs, uids[i]);
+            one.change[0] = run_change(v, uids[i]);
             one.n = 1;
             one.bytes = (struct buf)BUF_INIT(RUN_BYTES_MAX);
             st = encode_missing(&one, v, err);
