@@ -352,7 +352,7 @@ TEST(too_many_reads)
 TEST(too_many_writes)
 {
     static const struct write_kind kind = { .name = "test.wait", .validate = wait_in_write };
-    enum { MANY = 200000 };
+    enum { MANY = 20000 };
     struct exec_event *release = exec_event_new(), *all = exec_event_new();
     struct held *held;
     struct site s;
