@@ -242,6 +242,86 @@ TEST_LIMIT(writers_on_both_beside_a_long_transaction, 120)
     arena_free(a);
 }
 
+/* ---- what a drain elsewhere leaves ------------------------------------------------------------------------------------------- */
+
+static void log_points(struct core *core, struct str run, int n)
+{
+    struct arena *a = arena_new(16 << 20);
+    struct err err = ERR_INIT;
+    struct run_log l;
+
+    run_log_init(&l, core, a);
+    l.run_id = run;
+    T_ST(run_points_begin(&l.points, a, &err), OK);
+    for (int i = 0; i < n; i++) {
+        T_ST(run_points_add(&l.points, S("k"), i, i, i, &err), OK);
+    }
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    arena_free(a);
+}
+
+static void expect_points(struct core *core, struct str run, int64_t want)
+{
+    struct err err = ERR_INIT;
+    int64_t n;
+
+    T_ST_ERR(points_of(core, run, &n, &err), OK, &err);
+    T_INT(n, want);
+}
+
+/* A head that is not in memory is read from a row that has more or less in it than what was played so far. */
+TEST(heads_that_another_server_drained)
+{
+    const char *uri = pgtest_uri();
+    struct core_options opt = { .drain_bytes = 20000, .drain_age_ms = 3600000, .beat_ms = 300 };
+    struct arena *a = arena_new(16 << 20);
+    struct err err = ERR_INIT;
+    struct core *s[SERVERS];
+    struct run_create c, other;
+    struct seq_stats before, after;
+
+    s[0] = server_open(uri, &opt);
+    opt.head_bytes = 1; /* the second keeps only what it must */
+    s[1] = server_open(uri, &opt);
+    know_each_other(s, 1);
+    run_create_init(&c, s[0], a);
+    T_ST_ERR(seq_run(s[0]->seq, &c.op, &err), OK, &err);
+    run_create_init(&other, s[0], a);
+    T_ST_ERR(seq_run(s[0]->seq, &other.op, &err), OK, &err);
+    for (int i = 1; i <= 5; i++) {
+        /* everything is in rows, and out of the second server's memory */
+        T_ST_ERR(seq_drain(s[0]->seq, &err), OK, &err);
+        expect_points(s[1], c.run_id, (i - 1) * 1110);
+        log_points(s[1], other.run_id, 1);
+        /* rows that it plays after the row of the head has taken them in */
+        log_points(s[0], c.run_id, 10);
+        T_ST_ERR(seq_drain(s[0]->seq, &err), OK, &err);
+        expect_points(s[1], c.run_id, (i - 1) * 1110 + 10);
+        /* a drain that packs points and leaves the row of the head as it is */
+        log_points(s[1], other.run_id, 1);
+        seq_stats(s[0]->seq, &before);
+        log_points(s[0], c.run_id, 1000);
+        log_points(s[0], other.run_id, 1);
+        for (int k = 0; k < 2000; k++) {
+            struct timespec t = { 0, 1000000 };
+
+            seq_stats(s[0]->seq, &after);
+            if (after.drains > before.drains) break;
+            nanosleep(&t, NULL);
+        }
+        T_OK(after.drains > before.drains);
+        log_points(s[1], other.run_id, 1);
+        expect_points(s[1], c.run_id, (i - 1) * 1110 + 1010);
+        log_points(s[1], c.run_id, 100);
+        expect_points(s[0], c.run_id, i * 1110);
+    }
+    model_check_rows(s[0]);
+    core_close(s[0]);
+    expect_points(s[1], c.run_id, 5 * 1110);
+    core_close(s[1]);
+    arena_free(a);
+}
+
 /* ---- who may share ----------------------------------------------------------------------------------------------------------- */
 
 TEST(a_command_and_servers_keep_out_of_each_others_way)
