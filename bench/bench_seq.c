@@ -1,4 +1,5 @@
-/* bench/bench_seq.c - the write path without HTTP: `bench_seq FOLDER [SECONDS]`, one figure a line.
+/* bench/bench_seq.c - the write path without HTTP: `bench_seq FOLDER|postgresql://... [SECONDS [shared]]`, one figure a line.
+ * With a third argument the database may be shared with other servers.
  *   open     opening the store, with its replay
  *   one      one client, one point an operation, each waits for its answer
  *   many     64 operations in flight, one point each
@@ -147,7 +148,7 @@ static void round_run(struct bench *b, const char *name, int slots, int keys, in
 int main(int argc, char **argv)
 {
     static struct bench b;
-    struct core_options opt = { .sql = { .location = argc > 1 ? argv[1] : "." },
+    struct core_options opt = { .sql = { .location = argc > 1 ? argv[1] : ".", .shared = argc > 3 },
                                 .artifact_root = S("/a"),
                                 .readers = 1 };
     double seconds = 3;
