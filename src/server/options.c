@@ -219,6 +219,16 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       AT(s3_ca_file),
       .doc =
           "PEM file of the authorities to trust for S3; without it AWS_CA_BUNDLE, else those of the system" },
+    { .name = "s3-patience",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "30s",
+      .min = "1s",
+      .max = "10m",
+      ENV("S3_PATIENCE"),
+      .key = "s3.patience",
+      AT(s3_patience_ms),
+      .doc = "how long a call that fails is tried again before its client is answered 503" },
 
     { .name = "http-loops",
       .type = OPT_COUNT,
@@ -765,6 +775,7 @@ static void fill_rest(const struct server_options *o, struct serve_options *out)
         .profile = o->s3_profile,
         .sts = o->s3_sts,
         .ca_file = o->s3_ca_file,
+        .patience_ms = o->s3_patience_ms,
         .addressing = o->s3_addressing[0] == 'p'   ? BLOB_S3_PATH
                       : o->s3_addressing[0] == 'v' ? BLOB_S3_VIRTUAL
                                                    : BLOB_S3_AUTO,

@@ -35,9 +35,11 @@ static void use_s3(const char *name)
     id_hex32(id);
     snprintf(location, sizeof(location), "s3://cairn/conformance/%s", id);
     state_dir = t_tmpdir();
-    options = (struct blob_options){ .location = location,
-                                     .state_dir = state_dir,
-                                     .s3 = { .endpoint = endpoint, .part_bytes = PART } };
+    options = (struct blob_options){
+        .location = location,
+        .state_dir = state_dir,
+        .s3 = { .endpoint = endpoint, .part_bytes = PART, .stall_ms = 5000 }
+    };
 }
 
 /* The test on each backend; the names say which. */

@@ -45,7 +45,7 @@ def on_s3(tmp_path, prefix):
 
     def start(s3, store=None, args=(), env=None, where=prefix):
         server = cairn.CairnServer(tmp_path / "data", store=store, blobs=f"s3://{s3servers.BUCKET}/{where}",
-                                   args=["--s3-endpoint", s3.endpoint, *args], env=dict(s3.env(), **(env or {})))
+                                   args=[*(() if "--s3-endpoint" in args else ("--s3-endpoint", s3.endpoint)), *args], env=dict(s3.env(), **(env or {})))
         started.append(server)
         return server.start()
 

@@ -13,6 +13,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -275,3 +276,22 @@ class Versitygw(S3Server):
     def is_ready(self):
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class ChaosDouble(S3Server):
+    """tests/lib/s3double.py as a process of its own, where about every eighth request fails."""
+
+    name = "double"
+
+    def _start(self):
+        self.port = free_port()
+        keys = json.dumps({"access": self.access, "secret": self.secret})
+        self.processes.append(Process([sys.executable, ROOT / "tests/lib/s3double.py", "--chaos", "8", "--port", self.port,
+                                       "--keys", keys], self.dir / "double.log"))
+
+    def is_ready(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def call(self, *args, **kwargs):
+        return b""  # its bucket is there

@@ -33,12 +33,12 @@ struct blob_s3_options {
         BLOB_S3_AUTO,
         BLOB_S3_PATH,
         BLOB_S3_VIRTUAL
-    } addressing; /* auto: path style with an endpoint */
-    /* For tests. */
-    size_t part_bytes;   /* of an upload in parts: the first parts; 0 = 8 MiB */
-    uint64_t copy_max;   /* larger objects are copied in ranges; 0 = 5 GiB */
+    } addressing;        /* auto: path style with an endpoint */
     int64_t patience_ms; /* how long a failing call is tried again; 0 = 30 s */
-    int64_t stall_ms;    /* a connection without a byte for so long is broken; 0 = 20 s */
+    /* For tests. */
+    size_t part_bytes; /* of an upload in parts: the first parts; 0 = 8 MiB */
+    uint64_t copy_max; /* larger objects are copied in ranges; 0 = 5 GiB */
+    int64_t stall_ms;  /* a connection without a byte for so long is broken; 0 = 20 s */
 };
 
 struct blob_options {

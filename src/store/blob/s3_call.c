@@ -247,6 +247,7 @@ static enum status prepare(struct s3 *s, struct attempt *t, struct s3_request *r
     req->method = op->method;
     req->body = op->body;
     req->until_ms = t->until_ms;
+    req->may_think = op->may_think;
 out:
     s3_creds_clear(&creds);
     buf_release(&text);
@@ -364,10 +365,13 @@ static enum status run(struct s3 *s, struct s3_op *op, struct arena *a, struct s
                        struct s3_answer *out, struct err *err)
 {
     struct attempt t = { .op = op, .a = a };
+    int64_t patience_ms = op->patience_ms ? op->patience_ms : s->patience_ms;
+    int64_t again_until_ms =
+        0; /* counts from the first failure: work that is long may still fail once */
     unsigned repeats = 0, hops = 0;
     enum status st;
 
-    t.until_ms = clock_mono_ms() + (op->patience_ms ? op->patience_ms : s->patience_ms);
+    t.until_ms = clock_mono_ms() + patience_ms;
     st = payload_of(s, &t, err);
     while (!st) {
         struct s3_request req = { .method = op->method };
@@ -399,7 +403,9 @@ static enum status run(struct s3 *s, struct s3_op *op, struct arena *a, struct s
             }
             break;
         case V_AGAIN:
-            if (s3_pause(s, repeats, out->retry_after * 1000, t.until_ms)) {
+            again_until_ms = again_until_ms ? again_until_ms
+                                            : clock_mono_ms() + MIN_OF(patience_ms, s->patience_ms);
+            if (s3_pause(s, repeats, out->retry_after * 1000, MIN_OF(again_until_ms, t.until_ms))) {
                 LOG_DEBUG("s3", "%s: again after %d %.*s%s", op->what, out->status, STR_ARG(code),
                           st ? err->message : "");
                 repeats++;

@@ -18,7 +18,7 @@ struct s3_channel {
     struct s3_answer *answer; /* while its head comes */
     struct buf in;            /* what has come and is not read */
     size_t in_at;             /* read of it */
-    bool stream, is_paused, is_done, head_done, is_over;
+    bool stream, is_paused, is_done, head_done, is_over, may_think;
     CURLcode result;
     int64_t moved_ms; /* when a byte went either way */
     int64_t until_ms;
@@ -276,6 +276,9 @@ static enum status set_up(struct s3_channel *c, const struct s3_request *req, st
     curl.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl.easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L); /* finds a peer that vanished while it thinks */
+    curl.easy_setopt(h, CURLOPT_TCP_KEEPIDLE, 20L);
+    curl.easy_setopt(h, CURLOPT_TCP_KEEPINTVL, 10L);
     curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     curl.easy_setopt(h, CURLOPT_BUFFERSIZE, 128L * 1024);
     curl.easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
@@ -329,7 +332,7 @@ static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
     moved(c);
     while (!c->is_done) {
         int running = 0, left = 0;
-        int64_t now;
+        int64_t now, end;
         CURLMsg *m;
 
         if (c->is_paused) {
@@ -349,16 +352,13 @@ static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
             break;
         }
         now = clock_mono_ms();
-        if (now - c->moved_ms >= stall || now >= c->until_ms) {
+        end = c->may_think ? c->until_ms : MIN_OF(c->moved_ms + stall, c->until_ms);
+        if (now >= end) {
             c->is_over = true;
             return no_answer(now >= c->until_ms ? "it took too long" : "the connection stalls",
                              err);
         }
-        curl.multi_poll(
-            c->multi, NULL, 0,
-            (int)MAX_OF(MIN_OF(MIN_OF(c->moved_ms + stall, c->until_ms) - now, (int64_t)POLL_MS),
-                        (int64_t)1),
-            NULL);
+        curl.multi_poll(c->multi, NULL, 0, (int)MIN_OF(end - now, (int64_t)POLL_MS), NULL);
     }
     return c->is_done && c->result != CURLE_OK ? broken(c, err) : OK;
 }
@@ -380,6 +380,7 @@ static enum status begin(struct s3_http *h, const struct s3_request *req, bool s
     c->is_paused = c->is_done = c->head_done = c->is_over = false;
     c->result = CURLE_OK;
     c->until_ms = req->until_ms;
+    c->may_think = req->may_think;
     c->answer = answer;
     st = set_up(c, req, err);
     if (!st && curl.multi_add_handle(c->multi, c->easy) != CURLM_OK) {

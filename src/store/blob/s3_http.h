@@ -34,6 +34,7 @@ struct s3_request {
     size_t fields_n;
     struct str body;  /* p NULL = none */
     int64_t until_ms; /* monotonic: given up then */
+    bool may_think;   /* the answer may take long to begin: only until_ms ends the wait */
 };
 
 struct s3_answer {

@@ -7,7 +7,7 @@
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
  * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
  * it. So a content key is written whole or not at all, and what a crash leaves lies under staging, listed by the service: removed
- * at the next start of the same instance, or after a day. Instance: a random name in the state folder of the server. Start: drawn
+ * by a look now and then of whoever staged it, at the next start of the same instance, or after a day. Instance: a random name in the state folder of the server. Start: drawn
  * anew at each opening, so that leftovers are told from what is at work.
  * One call to the service is signed, sent, and tried again with jitter until its patience is over (s3_call.c); nothing above it
  * tries again.
@@ -43,6 +43,13 @@ struct s3_doomed {
     char key[S3_KEY_MAX], id[S3_UPLOAD_ID_MAX];
 };
 
+/* An upload in parts that is at work here; what is staged under our name and is none of these is a leftover. */
+struct s3_live {
+    struct s3_live *next;
+    char key[S3_KEY_MAX];
+    char id[S3_UPLOAD_ID_MAX]; /* "" = not known yet */
+};
+
 struct s3 {
     struct arena *arena; /* of the texts below */
     char *location;
@@ -59,6 +66,7 @@ struct s3 {
     bool has_creds,
         is_loading; /* is_loading: somebody fetches new ones while the old ones are good */
     struct s3_doomed *doomed;
+    struct s3_live *live;
     /* set once */
     struct exec_event *closing;
     struct exec_actor *keeper;
@@ -84,8 +92,10 @@ struct s3_op {
     const char *payload; /* SHA-256 of the body in hex, if known */
     const char
         *root; /* element that a 200 must bring: S3 sends errors with 200 where the work is long */
-    int64_t patience_ms; /* 0 = that of the store */
-    const char *what;    /* for messages: "put an object" */
+    int64_t
+        patience_ms; /* for the whole call; 0 = that of the store, which also limits how long it is tried again */
+    bool may_think;   /* the service works before it answers */
+    const char *what; /* for messages: "put an object" */
 };
 
 /* OK for 2xx; ST_NOT_FOUND for 404; otherwise ST_UNAVAILABLE (or ST_NOMEM, ST_DENIED), after it was tried often enough. */

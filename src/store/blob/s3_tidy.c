@@ -75,18 +75,30 @@ struct tidy {
     size_t left;
 };
 
-/* Whether something can be nobody's work any more: ours of an earlier start, or a day old. */
-static bool is_leftover(const struct s3 *s, struct str key, int64_t since_ms)
+/* Staged by this start: is the upload still at work? id p NULL: whatever its id. */
+static bool is_live(struct s3 *s, struct str key, struct str id)
 {
-    char own[S3_KEY_MAX], now[S3_KEY_MAX];
+    bool live = false;
+
+    lock_take(&s->lock);
+    for (const struct s3_live *l = s->live; l && !live; l = l->next) {
+        live = str_eq(key, str_cstr(l->key)) && (!id.p || !l->id[0] || str_eq(id, str_cstr(l->id)));
+    }
+    lock_give(&s->lock);
+    return live;
+}
+
+/* Whether something can be nobody's work any more: ours, but none that is at work, or a day old. */
+static bool is_leftover(struct s3 *s, struct str key, struct str id, int64_t since_ms)
+{
+    char own[S3_KEY_MAX];
+    struct str start = str_cstr(s->start);
 
     snprintf(own, sizeof(own), "%sstaging/%s.", s->prefix, s->instance);
-    snprintf(now, sizeof(now), "%s%s.", own, s->start);
-    if (str_starts(key, str_cstr(now))) {
-        return false;
+    if (!str_starts(key, str_cstr(own))) {
+        return since_ms > 0 && clock_wall_ms() - since_ms > S3_LEFTOVER_MS;
     }
-    return str_starts(key, str_cstr(own)) ||
-           (since_ms > 0 && clock_wall_ms() - since_ms > S3_LEFTOVER_MS);
+    return !str_starts(str_sub(key, strlen(own), key.n), start) || !is_live(s, key, id);
 }
 
 static enum status tidy_upload(struct tidy *t, struct str item, struct err *err)
@@ -97,7 +109,7 @@ static enum status tidy_upload(struct tidy *t, struct str item, struct err *err)
     if (!key.p || !id.p) {
         return err_nomem(err);
     }
-    if (!id.n || !is_leftover(t->s, key, s3_xml_time(s3_xml_find(item, "Initiated")))) {
+    if (!id.n || !is_leftover(t->s, key, id, s3_xml_time(s3_xml_find(item, "Initiated")))) {
         t->left++;
         return OK;
     }
@@ -115,7 +127,8 @@ static enum status tidy_staged(struct tidy *t, struct str item, struct err *err)
     if (!key.p) {
         return err_nomem(err);
     }
-    if (!is_leftover(t->s, key, s3_xml_time(s3_xml_find(item, "LastModified")))) {
+    if (!is_leftover(t->s, key, (struct str){ NULL, 0 },
+                     s3_xml_time(s3_xml_find(item, "LastModified")))) {
         t->left++;
         return OK;
     }

@@ -22,10 +22,10 @@ struct s3_writer {
     struct s3 *s;
     char *p; /* the part that fills */
     size_t n, cap;
-    unsigned parts;            /* sent; 0: not begun */
-    char id[S3_UPLOAD_ID_MAX]; /* of the upload */
-    struct buf list;           /* XML of the parts */
-    char staging[S3_KEY_MAX];
+    unsigned parts; /* sent; 0: not begun */
+    struct s3_live
+        live; /* staging key and id of the upload; the lock of s guards the list and the id */
+    struct buf list; /* XML of the parts */
 };
 
 static size_t part_size(const struct s3_writer *w)
@@ -38,8 +38,24 @@ static size_t part_size(const struct s3_writer *w)
     return n;
 }
 
+static void enlist(struct s3_writer *w)
+{
+    lock_take(&w->s->lock);
+    w->live.next = w->s->live;
+    w->s->live = &w->live;
+    lock_give(&w->s->lock);
+}
+
 static void free_writer(struct s3_writer *w)
 {
+    lock_take(&w->s->lock);
+    for (struct s3_live **at = &w->s->live; *at; at = &(*at)->next) {
+        if (*at == &w->live) {
+            *at = w->live.next;
+            break;
+        }
+    }
+    lock_give(&w->s->lock);
     /* Relaxed: a sum. */
     atomic_fetch_sub_explicit(&w->s->buffered, w->cap, memory_order_relaxed);
     mem_free(w->p);
@@ -126,24 +142,27 @@ static void put_part(struct buf *list, unsigned number, struct str etag)
 static enum status send_part(struct s3_writer *w, struct arena *a, struct err *err)
 {
     struct s3_op op = { .method = "PUT",
-                        .key = str_cstr(w->staging),
+                        .key = str_cstr(w->live.key),
                         .body = str_of(w->p, w->n),
                         .patience_ms = MAX_OF((int64_t)PART_MS, w->s->patience_ms),
                         .what = "send a part of an upload" };
     struct s3_answer an;
-    char number[16];
+    char number[16], id[S3_UPLOAD_ID_MAX] = "";
     enum status st = OK;
 
-    if (w->s->patience_ms < S3_PATIENCE_MS) {
-        op.patience_ms = w->s->patience_ms; /* a test is in a hurry */
-    }
     if (!w->parts) {
         uint64_t n = atomic_fetch_add_explicit(&w->s->staging_n, 1, memory_order_relaxed);
 
-        snprintf(w->staging, sizeof(w->staging), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
+        snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
                  w->s->instance, w->s->start, n);
-        op.key = str_cstr(w->staging);
-        st = create(w, a, w->staging, w->id, err);
+        op.key = str_cstr(w->live.key);
+        enlist(w);
+        st = create(w, a, w->live.key, id, err);
+        if (!st) {
+            lock_take(&w->s->lock);
+            memcpy(w->live.id, id, sizeof(id));
+            lock_give(&w->s->lock);
+        }
         FAILPOINT("blob.s3.upload.created");
     }
     if (!st && w->parts == PARTS_MAX) {
@@ -154,7 +173,7 @@ static enum status send_part(struct s3_writer *w, struct arena *a, struct err *e
     }
     snprintf(number, sizeof(number), "%u", ++w->parts);
     s3_add_query(&op, S("partNumber"), str_cstr(number));
-    s3_add_query(&op, S("uploadId"), str_cstr(w->id));
+    s3_add_query(&op, S("uploadId"), str_cstr(w->live.id));
     st = s3_call(w->s, &op, a, &an, err);
     if (!st && !an.etag[0]) {
         st = err_set(err, ST_UNAVAILABLE, "cannot send a part of an upload: S3 names no ETag");
@@ -244,7 +263,8 @@ static enum status complete(struct s3_writer *w, struct arena *a, const char *ke
     st = buf_status(&xml, "list of parts", err);
     if (!st) {
         op.body = buf_str(&xml);
-        op.patience_ms = w->s->patience_ms * 4;
+        op.patience_ms = COPY_MS;
+        op.may_think = true;
         s3_add_query(&op, S("uploadId"), str_cstr(id));
         st = s3_call(w->s, &op, a, &an, err);
     }
@@ -266,7 +286,7 @@ static struct str copy_source(const struct s3_writer *w, struct arena *a)
     buf_put_u8(&text, '/');
     s3_encode(&text, str_cstr(w->s->bucket), false);
     buf_put_u8(&text, '/');
-    s3_encode(&text, str_cstr(w->staging), true);
+    s3_encode(&text, str_cstr(w->live.key), true);
     out = text.failed ? (struct str){ NULL, 0 } : arena_str(a, buf_str(&text));
     buf_release(&text);
     return out;
@@ -288,7 +308,8 @@ static enum status copy_ranges(struct s3_writer *w, struct arena *a, struct str 
         struct s3_op op = { .method = "PUT",
                             .key = str_cstr(key),
                             .root = "CopyPartResult",
-                            .patience_ms = w->s->patience_ms * 10,
+                            .patience_ms = COPY_MS,
+                            .may_think = true,
                             .what = "copy a part" };
         char number[16], range[64];
         struct s3_answer an;
@@ -322,7 +343,8 @@ static enum status copy(struct s3_writer *w, struct arena *a, const char *key, u
     struct s3_op op = { .method = "PUT",
                         .key = str_cstr(key),
                         .root = "CopyObjectResult",
-                        .patience_ms = w->s->patience_ms * 10,
+                        .patience_ms = COPY_MS,
+                        .may_think = true,
                         .what = "put an object in its place" };
     struct s3_answer an;
     struct str from = copy_source(w, a);
@@ -340,7 +362,7 @@ static enum status copy(struct s3_writer *w, struct arena *a, const char *key, u
 static void forget_staging(struct s3_writer *w, struct arena *a)
 {
     struct s3_op op = { .method = "DELETE",
-                        .key = str_cstr(w->staging),
+                        .key = str_cstr(w->live.key),
                         .patience_ms = TIDY_MS,
                         .what = "delete what was staged" };
     struct s3_answer an;
@@ -361,19 +383,19 @@ static enum status finish_parts(struct s3_writer *w, struct arena *a, const stru
 
     /* The same bytes again: nothing has to be put together. */
     if (s3_stat(w->s, sha256, gen, &there, &ignored) == OK && there == size) {
-        s3_doom(w->s, w->staging, w->id);
+        s3_doom(w->s, w->live.key, w->live.id);
         return OK;
     }
     st = w->n ? send_part(w, a, err) : OK;
     if (st) {
-        s3_doom(w->s, w->staging, w->id);
+        s3_doom(w->s, w->live.key, w->live.id);
         return st;
     }
     FAILPOINT("blob.s3.complete.before");
-    st = complete(w, a, w->staging, w->id, &w->list, size, err);
+    st = complete(w, a, w->live.key, w->live.id, &w->list, size, err);
     FAILPOINT("blob.s3.complete.after");
     if (st) {
-        s3_doom(w->s, w->staging, w->id);
+        s3_doom(w->s, w->live.key, w->live.id);
         return st;
     }
     st = copy(w, a, key, size, err);
@@ -410,8 +432,8 @@ void s3_write_abort(void *writer)
 {
     struct s3_writer *w = writer;
 
-    if (w->id[0]) {
-        s3_doom(w->s, w->staging, w->id);
+    if (w->live.id[0]) {
+        s3_doom(w->s, w->live.key, w->live.id);
     }
     free_writer(w);
 }
