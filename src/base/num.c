@@ -42,24 +42,50 @@ const char num_two_digits[201] =
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
+/* Decimal digits of v; 1 for 0. */
+static size_t digits_of(uint64_t v)
+{
+    static const uint64_t powers[20] = { 0,
+                                         10,
+                                         100,
+                                         1000,
+                                         10000,
+                                         100000,
+                                         1000000,
+                                         10000000,
+                                         100000000,
+                                         1000000000,
+                                         10000000000,
+                                         100000000000,
+                                         1000000000000,
+                                         10000000000000,
+                                         100000000000000,
+                                         1000000000000000,
+                                         10000000000000000,
+                                         100000000000000000,
+                                         1000000000000000000,
+                                         10000000000000000000u };
+    /* 1233/4096 is log10(2), a little less; v >= powers[1] and so on decides the rest */
+    size_t n = (size_t)((64 - __builtin_clzll(v | 1)) * 1233 >> 12);
+
+    return n + (v >= powers[n]);
+}
+
 static size_t put_u64(uint64_t v, char *out)
 {
-    char text[20];
-    size_t at = sizeof(text);
+    size_t n = digits_of(v), at = n;
 
     while (v >= 100) {
         at -= 2;
-        memcpy(text + at, num_two_digits + v % 100 * 2, 2);
+        memcpy(out + at, num_two_digits + v % 100 * 2, 2);
         v /= 100;
     }
     if (v >= 10) {
-        at -= 2;
-        memcpy(text + at, num_two_digits + v * 2, 2);
+        memcpy(out, num_two_digits + v * 2, 2);
     } else {
-        text[--at] = (char)('0' + v);
+        out[0] = (char)('0' + v);
     }
-    memcpy(out, text + at, sizeof(text) - at);
-    return sizeof(text) - at;
+    return n;
 }
 
 size_t num_print_u64(uint64_t v, char out[NUM_I64_MAX])

@@ -83,15 +83,6 @@ static struct shortest shortest_of(uint64_t c, int32_t q)
     return (struct shortest){ nearer < 0 || (nearer == 0 && !(s & 1)) ? s : s + 1, k };
 }
 
-static size_t put_uint(uint64_t v, char *out)
-{
-    char text[NUM_I64_MAX];
-    size_t n = num_print_u64(v, text);
-
-    memcpy(out, text, n);
-    return n;
-}
-
 static size_t put_exponent(int32_t e, char *out)
 {
     uint32_t u = (uint32_t)(e < 0 ? -e : e);
@@ -106,16 +97,23 @@ static size_t put_exponent(int32_t e, char *out)
     return n + 2;
 }
 
-/* n digits with the point behind the first `before` of them (before may be negative or beyond n). */
-static size_t put_plain(const char *digits, size_t n, int32_t before, char *out)
+/* n digits with the point behind the first `before` of them (before may be -3 and more, and beyond n). What lies behind the n
+ * digits is copied too where a copy of fixed size is faster: out has room for it. */
+static size_t put_plain(const char digits[NUM_I64_MAX], size_t n, int32_t before, char *out)
 {
     size_t at;
 
     if (before <= 0) {
         memcpy(out, "0.0000", 6);
         at = 2 + (size_t)-before;
-        memcpy(out + at, digits, n);
+        memcpy(out + at, digits, NUM_I64_MAX);
         return at + n;
+    }
+    if (before == 1 && n > 1) {
+        out[0] = digits[0];
+        out[1] = '.';
+        memcpy(out + 2, digits + 1, NUM_I64_MAX - 1);
+        return n + 1;
     }
     at = (size_t)before;
     if (n <= at) {
@@ -132,7 +130,7 @@ static size_t put_plain(const char *digits, size_t n, int32_t before, char *out)
 
 static size_t put_shortest(struct shortest d, char *out)
 {
-    char digits[NUM_I64_MAX];
+    char digits[NUM_I64_MAX] = { 0 };
     size_t n, at;
     int32_t sci;
 
@@ -182,7 +180,7 @@ size_t num_print_double(double v, char out[NUM_DOUBLE_MAX])
     }
     /* Integers below 2^49: their digits are the shortest. */
     if (exp >= DBL_BIAS && exp < DBL_BIAS + 49 && m << (exp - DBL_BIAS + 12) == 0) {
-        n += put_uint((m | DBL_HIDDEN) >> (DBL_FRACTION_BITS + DBL_BIAS - exp), out + n);
+        n += num_print_u64((m | DBL_HIDDEN) >> (DBL_FRACTION_BITS + DBL_BIAS - exp), out + n);
         memcpy(out + n, ".0", 2);
         return n + 2;
     }
