@@ -21,6 +21,8 @@ void buf_clear(struct buf *b)
     b->failed = OK;
 }
 
+enum { HUGE_FROM = 8 << 20 }; /* answers of many megabytes are written from end to end */
+
 bool buf_reserve(struct buf *b, size_t n)
 {
     size_t need, cap;
@@ -38,14 +40,15 @@ bool buf_reserve(struct buf *b, size_t n)
     }
     need = b->n + n;
     cap = b->cap ? b->cap : 256;
-    while (cap < need) {
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-    }
-    cap = MIN_OF(cap, b->max);
+    cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    cap = MIN_OF(MAX_OF(cap, need), b->max);
     p = mem_realloc(b->p, cap);
     if (!p) {
         b->failed = ST_NOMEM;
         return false;
+    }
+    if (cap >= HUGE_FROM) {
+        mem_huge(p, cap);
     }
     b->p = p;
     b->cap = cap;

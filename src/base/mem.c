@@ -1,8 +1,12 @@
 /* base/mem.c - malloc behind a countdown that tests can arm. */
 #include "base/mem.h"
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20, KEEP_MAX = 4 << 20 };
 
 /* Relaxed order throughout: the counters guard nothing but themselves. */
 static _Atomic bool
@@ -68,6 +72,20 @@ void *mem_realloc(void *p, size_t n)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_start(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, KEEP_MAX);
+}
+
+void mem_huge(void *p, size_t n)
+{
+    size_t skip = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+
+    if (n > skip + HUGE_PAGE) {
+        (void)madvise((char *)p + skip, (n - skip) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    }
 }
 
 char *mem_strdup(const char *c)

@@ -14,6 +14,12 @@ void *mem_zalloc(size_t n, size_t size);
 void *mem_realloc(void *p, size_t n);
 void mem_free(void *p); /* NULL-safe */
 char *mem_strdup(const char *c);
+/* Asks for huge pages below n bytes that will be written from end to end: in pages of 4 KiB a third of the time of a large
+ * answer goes into faults. The system may refuse. */
+void mem_huge(void *p, size_t n);
+/* At the start of a program: allocations of many megabytes go back to the system when they are freed. Without this the C
+ * library learns to keep up to 32 MB of them in the heap of each thread. */
+void mem_start(void);
 
 /* Fault injection, for tests: the n-th call from now (1 = the next) and all after it until mem_fail_never() return
  * NULL; `once` fails only that call. */

@@ -1,4 +1,5 @@
 /* server/main.c - the program: the tables of commands, and nothing else. */
+#include "base/mem.h"
 #include "server/commands.h"
 #include <sys/stat.h>
 
@@ -8,5 +9,6 @@ int main(int argc, char **argv)
 
     /* Records, tokens and backups are their owner's, whoever else has an account on the machine. */
     umask(0077);
+    mem_start();
     return cli_main(argc, argv, tables, ARRAY_N(tables));
 }
