@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "gen/sql/queries.h"
+#include "store/series/batch.h"
 #include "store/sql/sql.h"
 
 enum { TOKENS_MAX = 100000, TOKEN_READ_MAX = 4096 };
@@ -14,7 +15,9 @@ struct known {
     struct principal principal;
     struct str name;
     struct known *retired_next;
-    char text[]; /* name, then principal */
+    bool stored;   /* it came from the store */
+    uint64_t seen; /* number of the last load that found it there */
+    char text[];   /* name, then principal */
 };
 
 struct access {
@@ -23,6 +26,7 @@ struct access {
     struct rwlock lock;
     struct str_map by_digest; /* key: the digest's bytes */
     struct str_map by_name;
+    uint64_t loads;        /* number of the last access_load() */
     struct known *retired; /* removed ones: principals stay valid for requests in flight */
 };
 
@@ -220,6 +224,32 @@ bool token_new(char text[TOKEN_TEXT_MAX], struct digest *sha256)
     return sha256_of(text, n, sha256);
 }
 
+/* Marks a token as one of the store; false when it is not known as it is there. */
+static bool mark_stored(struct access *a, struct str name, const struct digest *d)
+{
+    struct known *k;
+    bool same;
+
+    rwlock_write(&a->lock);
+    k = str_map_get(&a->by_name, name);
+    same = k && memcmp(k->sha256.b, d->b, sizeof(d->b)) == 0;
+    if (same) {
+        k->stored = true;
+        k->seen = a->loads;
+    }
+    rwlock_give(&a->lock);
+    return same;
+}
+
+/* Other servers read the tokens again. */
+static enum status put_notice(struct group *g, struct err *err)
+{
+    uint32_t ordinal;
+
+    batch_record(group_batch(g));
+    return batch_record_end(group_batch(g), BATCH_TOKENS, 0, &ordinal, err);
+}
+
 static enum status add_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct token_add *t = WRITE_OP_OF(op, struct token_add);
@@ -231,7 +261,7 @@ static enum status add_validate(struct write_op *op, struct group *g, struct err
     if (!st && !added) {
         return err_field(err, ST_EXISTS, "name", "token %.*s exists already", STR_ARG(t->name));
     }
-    return st;
+    return st ? st : put_notice(g, err);
 }
 
 static void add_apply(struct write_op *op)
@@ -241,6 +271,7 @@ static void add_apply(struct write_op *op)
     /* When memory is out the token works from the next start on. */
     if (t->access) {
         IGNORE_STATUS(access_add(t->access, t->name, &t->sha256, t->principal, NULL));
+        (void)mark_stored(t->access, t->name, &t->sha256);
     }
 }
 
@@ -262,7 +293,7 @@ static enum status remove_validate(struct write_op *op, struct group *g, struct 
     if (!st && n == 0) {
         return err_field(err, ST_NOT_FOUND, "name", "token %.*s not found", STR_ARG(t->name));
     }
-    return st;
+    return st ? st : put_notice(g, err);
 }
 
 static void remove_apply(struct write_op *op)
@@ -283,6 +314,25 @@ void token_remove_init(struct token_remove *t, struct access *access, struct are
     *t = (struct token_remove){ .op = { .kind = &remove_kind, .arena = a }, .access = access };
 }
 
+/* Those that were in the store once and are not any more. */
+static void retire_missing(struct access *a)
+{
+    struct known *k;
+    struct str key;
+    void *value;
+    bool again = true;
+
+    rwlock_write(&a->lock);
+    while (again) {
+        again = false;
+        for (size_t at = 0; !again && str_map_next(&a->by_name, &at, &key, &value);) {
+            k = value;
+            again = k->stored && k->seen != a->loads && retire(a, k->name);
+        }
+    }
+    rwlock_give(&a->lock);
+}
+
 enum status access_load(struct access *a, struct view *v, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
@@ -290,6 +340,9 @@ enum status access_load(struct access *a, struct view *v, struct err *err)
     struct digest d;
     enum status st = q_token_all_open(v->conn, &stmt, err);
 
+    rwlock_write(&a->lock);
+    a->loads++;
+    rwlock_give(&a->lock);
     while (!st && (st = q_token_all_next(stmt, &row, err)) == OK) {
         if (row.sha256.n != sizeof(d.b)) {
             st = err_set(err, ST_CORRUPT, "token %.*s has a digest of the wrong length",
@@ -297,9 +350,12 @@ enum status access_load(struct access *a, struct view *v, struct err *err)
             break;
         }
         memcpy(d.b, row.sha256.p, sizeof(d.b));
+        if (mark_stored(a, row.name, &d)) continue;
         st = access_add(a, row.name, &d, row.principal, err);
+        if (!st) (void)mark_stored(a, row.name, &d);
     }
     sql_close(stmt);
+    if (st == ST_END) retire_missing(a);
     return st == ST_END ? OK : st;
 }
 

@@ -62,7 +62,7 @@ enum status access_add(struct access *a, struct str name, const struct digest *s
                        struct str principal, struct err *err);
 /* False if the name is unknown. */
 bool access_remove(struct access *a, struct str name);
-/* Adds the tokens of the store. */
+/* Makes the tokens of the store known, and those unknown that came from it and are gone. One call at a time. */
 enum status access_load(struct access *a, struct view *v, struct err *err);
 
 /* The caller behind a token; p NULL (no credentials) gives the anonymous principal. ST_UNAUTHENTICATED for a token that is not

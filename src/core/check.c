@@ -172,6 +172,7 @@ static bool record_is_sound(const struct batch_reader *b, struct batch_record *r
     case BATCH_LIFECYCLE:
     case BATCH_EXPERIMENT_LIFECYCLE: return batch_get_lifecycle(rec, &lifecycle, &ms);
     case BATCH_RUN_CREATED:
+    case BATCH_TOKENS:
     case BATCH_LINKS: return true;
     }
     return false;
@@ -180,7 +181,7 @@ static bool record_is_sound(const struct batch_reader *b, struct batch_record *r
 static bool names_a_run(const struct batch_record *rec)
 {
     return rec->kind != BATCH_OWNER_POINTS && rec->kind != BATCH_EXPERIMENT_LIFECYCLE &&
-           rec->kind != BATCH_LINKS;
+           rec->kind != BATCH_TOKENS && rec->kind != BATCH_LINKS;
 }
 
 static enum status check_record(struct check *c, const struct batch_reader *b,

@@ -25,6 +25,9 @@ struct core_all {
     struct sql_conn *conns[READERS_MAX];
     unsigned conns_n;
     char *artifact_root;
+    struct lock watch_lock; /* guards the next two */
+    void (*tokens_changed)(void *ctx);
+    void *tokens_ctx;
 };
 
 #define ALL_OF(c) CONTAINER_OF((c), struct core_all, core)
@@ -53,9 +56,24 @@ void core_view(struct core *core, struct arena *a, struct view *v)
     *v = (struct view){ core, ALL_OF(core)->conns[0], a };
 }
 
-static void others_wrote(void *ctx)
+void core_watch_tokens(struct core *core, void (*fn)(void *ctx), void *ctx)
 {
-    experiments_forget((struct core *)ctx);
+    struct core_all *all = ALL_OF(core);
+
+    lock_take(&all->watch_lock);
+    all->tokens_changed = fn;
+    all->tokens_ctx = ctx;
+    lock_give(&all->watch_lock);
+}
+
+static void others_wrote(void *ctx, bool tokens)
+{
+    struct core_all *all = ALL_OF((struct core *)ctx);
+
+    experiments_forget(&all->core);
+    lock_take(&all->watch_lock);
+    if (tokens && all->tokens_changed) all->tokens_changed(all->tokens_ctx);
+    lock_give(&all->watch_lock);
 }
 
 static enum status open_seq(struct core *c, const struct core_options *opt, struct err *err)
@@ -127,8 +145,10 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
         return err_nomem(err);
     }
     c = &all->core;
+    lock_init(&all->watch_lock, LOCK_RANK_HEADS);
     all->artifact_root = (char *)mem_alloc(opt->artifact_root.n + 1);
     if (!all->artifact_root) {
+        lock_release(&all->watch_lock);
         mem_free(all);
         return err_nomem(err);
     }
@@ -175,6 +195,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     experiments_free(core->experiments);
     fragments_free(core->fragments);
     sql_close_db(core->db);
+    lock_release(&all->watch_lock);
     mem_free(all->artifact_root);
     mem_free(all);
 }

@@ -49,6 +49,10 @@ static inline bool view_keep(struct view *v, struct str *s)
     return true;
 }
 
+/* fn(ctx) is called when another server changed the tokens of the store, on a thread that must not wait: it hands over. NULL: not any
+ * more, and no call is under way when this returns. */
+void core_watch_tokens(struct core *core, void (*fn)(void *ctx), void *ctx);
+
 /* A read on its way to a pool thread: run(job, view) is called there with that thread's connection and `arena`. */
 struct read_job {
     struct exec_job job;

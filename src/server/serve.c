@@ -17,11 +17,12 @@
 #include "store/blob/blob.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
+enum { RELOAD_ARENA_MAX = 64 << 20, TOKEN_FILE_MAX = 4096, PATH_BYTES = 4096 };
 
 struct serving {
     const struct serve_options *o;
@@ -33,6 +34,10 @@ struct serving {
     struct http_hooks hooks;
     struct router *router;
     struct http_server *http;
+    /* Reading the tokens again when another server changed them. */
+    struct read_job reload;
+    struct arena *reload_arena;
+    _Atomic bool reloading, reload_again;
 };
 
 static bool is_loopback(const char *listen)
@@ -86,6 +91,8 @@ static enum status add_file_token(struct serving *s, struct err *err)
     return access_add(s->access, S("file"), &d, S("admin"), err);
 }
 
+static void tokens_changed(void *ctx);
+
 struct first_token {
     struct read_job job;
     struct serving *serving;
@@ -105,6 +112,37 @@ static void load_tokens(struct read_job *job, struct view *v)
     f->st = f->st ? f->st : access_load(f->serving->access, v, &f->err);
     f->st = f->st ? f->st : token_list(v, &rows, &f->known_n, &f->err);
     exec_event_set(f->ready);
+}
+
+static void reload_tokens(struct read_job *job, struct view *v)
+{
+    struct serving *s = CONTAINER_OF(job, struct serving, reload);
+    struct err err = ERR_INIT;
+    enum status st;
+
+    do {
+        atomic_store(&s->reload_again, false);
+        arena_reset(s->reload_arena);
+        st = access_load(s->access, v, &err);
+    } while (!st && atomic_load(&s->reload_again));
+    if (st) LOG_ERROR("server", "tokens of other servers could not be read: %s", err.message);
+    atomic_store(&s->reloading, false);
+    if (!st && atomic_load(&s->reload_again)) tokens_changed(s); /* it came in between */
+}
+
+static void tokens_changed(void *ctx)
+{
+    struct serving *s = ctx;
+
+    atomic_store(&s->reload_again, true);
+    if (atomic_exchange(&s->reloading, true)) {
+        return; /* the one under way does it */
+    }
+    s->reload = (struct read_job){ .run = reload_tokens, .arena = s->reload_arena };
+    if (core_read_submit(s->core, &s->reload)) {
+        LOG_ERROR("server", "tokens of other servers could not be read: too many reads wait");
+        atomic_store(&s->reloading, false);
+    }
 }
 
 /* The tokens of the store; when tokens are needed and there are none, one is made and printed, this once. */
@@ -172,7 +210,15 @@ static enum status open_store(struct serving *s, struct err *err)
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
-    return st ? st : load_store_tokens(s, err);
+    if (!st) {
+        s->reload_arena = arena_new(RELOAD_ARENA_MAX);
+        st = s->reload_arena ? load_store_tokens(s, err) : err_nomem(err);
+    }
+    if (!st) {
+        core_watch_tokens(s->core, tokens_changed, s);
+        tokens_changed(s); /* what came while they were read */
+    }
+    return st;
 }
 
 /* A taken port names its owner. */
@@ -355,9 +401,11 @@ static void close_all(struct serving *s)
     }
     router_free(s->router);
     blobs = s->core ? s->core->blobs : NULL;
+    if (s->core) core_watch_tokens(s->core, NULL, NULL);
     core_close(s->core);
     blob_close(blobs);
     access_free(s->access);
+    arena_free(s->reload_arena);
     arena_free(s->arena);
 }
 

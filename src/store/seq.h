@@ -93,8 +93,9 @@ struct seq_options {
         alone_ms; /* 0 = 3 times that: how long a server that is alone may rely on the last one */
     /* Reads do not look at the log; the sequencer does so every 15 ms instead, while there are others. */
     bool stale_ok;
-    /* Other servers have written, perhaps anything: caches of rows are stale. On the sequencer's thread; may be NULL. */
-    void (*changed)(void *ctx);
+    /* Other servers have written, perhaps anything: caches of rows are stale; tokens: also those of the store's tokens. On the
+     * sequencer's thread; may be NULL. */
+    void (*changed)(void *ctx, bool tokens);
     void *changed_ctx;
 };
 /* Replays the log into heads and series, then starts the actor. On failure the writer is disconnected as well. */

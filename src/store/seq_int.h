@@ -53,6 +53,7 @@ struct peers {
     bool owner;    /* this server drains */
     bool snapshot; /* a replay reads one moment, while others write: it cannot drain */
     bool failing;  /* said so already */
+    bool tokens;   /* a row that was played says that they changed */
     int64_t me;    /* its number in the list */
     int64_t newest, unseen_ms;
     int64_t beat_at_ms, retry_ms; /* monotonic */

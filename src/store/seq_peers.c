@@ -421,7 +421,7 @@ static enum status rebuild(struct seq *s, struct err *err)
     mkeys_clear(s->mkeys);
     s->log_bytes = 0;
     s->log_since_ms = -1;
-    if (s->opt.changed) s->opt.changed(s->opt.changed_ctx);
+    if (s->opt.changed) s->opt.changed(s->opt.changed_ctx, true);
     st = replay(s, true, err);
     if (!st) {
         p->lost = false;

@@ -262,6 +262,7 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     switch (rec->kind) {
     case BATCH_OWNER_POINTS: return play_points(r, rec, NULL, err);
     case BATCH_EXPERIMENT_LIFECYCLE: return play_lifecycle(r, rec, NULL, err);
+    case BATCH_TOKENS: r->s->peers.tokens = true; return OK;
     case BATCH_RUN_CREATED:
     case BATCH_LINKS:
         heads_touch(r->s->heads, rec->owner); /* their rows came with the group */
@@ -483,7 +484,8 @@ enum status seq_catch_up(struct seq *s, struct err *err)
     if (played > 0) {
         s->peers.refresh = true;
         atomic_fetch_add_explicit(&s->peers.foreign, played, memory_order_relaxed);
-        if (s->opt.changed) s->opt.changed(s->opt.changed_ctx);
+        if (s->opt.changed) s->opt.changed(s->opt.changed_ctx, s->peers.tokens);
+        s->peers.tokens = false;
     }
     return st;
 }

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 import cairn
@@ -470,3 +471,35 @@ def test_promoted_standby_without_the_last_commits(tmp_path):
         if standby:
             standby.pg.stop()
         primary.stop()
+
+
+def test_tokens_of_one_server_count_on_the_other(servers, uri):
+    """A token made through one server opens the other, and one that was taken away opens neither."""
+    a, b = servers.add("--auth", "token"), servers.add("--auth", "token")
+
+    def token(server, *words):
+        argv = [str(server.binary), "server", "token", *words, "--data", str(server.data), "--store", uri]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+    def opens(server, text):
+        answer = requests.get(server.url + "/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=30,
+                              headers={"Authorization": f"Bearer {text}"})
+        assert answer.status_code in (200, 401), answer.text
+        return answer.status_code == 200
+
+    made = token(a, "add", "one")
+    assert made.returncode == 0, made.stderr
+    text = next(word for word in (made.stdout + made.stderr).split() if word.startswith("cairn_t_"))
+    assert opens(a, text)
+    wait_until(lambda: opens(b, text))
+    gone = token(b, "rm", "one")
+    assert gone.returncode == 0, gone.stderr
+    assert not opens(b, text)
+    wait_until(lambda: not opens(a, text))
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
