@@ -1,7 +1,9 @@
-/* server/cmd_store.c - cairn server token add|ls|rm, check, backup. */
+/* server/cmd_store.c - cairn server token add|ls|rm, check, backup, compact. */
 #include "api/native/native.h"
+#include "base/clock.h"
 #include "cli/render.h"
 #include "codec/json.h"
+#include "core/compaction.h"
 #include "server/commands_int.h"
 #include "server/local.h"
 #include "store/sql/sql.h"
@@ -280,5 +282,80 @@ int command_backup(struct cli *cli)
         }
     }
     buf_release(&body);
+    return finish(cli, st, &err);
+}
+
+/* ---- compact ----------------------------------------------------------------------------------------------------------- */
+
+enum { LOOK_EVERY_MS = 100, SAY_EVERY_MS = 2000 };
+
+static enum status compact_here(void *ctx, struct view *v, struct buf *out, struct err *err)
+{
+    struct cairn_v1_compact_answer answer = { .has = 0 };
+    enum status st = compaction_start(v->core, true, err);
+
+    (void)ctx;
+    if (!st) {
+        native_compaction(v, &answer);
+        msg_encode_json(out, &cairn_v1_compact_answer_desc, &answer, 0);
+    }
+    return st;
+}
+
+static bool is_running(const struct jv *answer)
+{
+    const struct jv *running = jv_get(answer, "running");
+
+    return running && running->is_true;
+}
+
+/* Asks the server until it is done; says now and then how far it is. */
+static enum status wait_for_it(struct cli *cli, struct jv **answer, struct err *err)
+{
+    struct local_call look = { .method = "GET", .path = API "/compact", .here = compact_here };
+    int64_t said = clock_mono_ms();
+    enum status st = OK;
+
+    while (!st && is_running(*answer)) {
+        if (clock_mono_ms() - said >= SAY_EVERY_MS) {
+            said = clock_mono_ms();
+            cli_note(cli, "%lld runs looked at, %lld points moved so far",
+                     (long long)jv_i64(*answer, "owners", 0),
+                     (long long)jv_i64(*answer, "points", 0));
+        }
+        usleep(LOOK_EVERY_MS * 1000);
+        st = local_run(cli, &look, answer, err);
+    }
+    return st;
+}
+
+int command_compact(struct cli *cli)
+{
+    static const struct column columns[] = {
+        { "owners", "RUNS", COLUMN_RIGHT },   { "merges", "MERGES", COLUMN_RIGHT },
+        { "points", "POINTS", COLUMN_RIGHT }, { "chunks", "CHUNKS", COLUMN_RIGHT },
+        { "failed", "FAILED", COLUMN_RIGHT },
+    };
+    struct local_call call = {
+        .method = "POST", .path = API "/compact", .body = S("{}"), .here = compact_here
+    };
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st = render_begin(&r, cli, columns, ARRAY_N(columns), true, &err);
+
+    st = st ? st : local_run(cli, &call, &answer, &err);
+    st = st ? st : wait_for_it(cli, &answer, &err);
+    st = st ? st
+            : render_row(&r,
+                         (const struct cell[]){ cell_number(jv_text(answer, "owners")),
+                                                cell_number(jv_text(answer, "merges")),
+                                                cell_number(jv_text(answer, "points")),
+                                                cell_number(jv_text(answer, "chunks")),
+                                                cell_number(jv_text(answer, "failed")) },
+                         &err);
+    if (!st) {
+        render_end(&r);
+    }
     return finish(cli, st, &err);
 }

@@ -64,6 +64,16 @@ static const struct cli_command rows[] = {
       STORE_OPTIONS,
       .run = command_backup },
     { .noun = "server",
+      .verb = "compact",
+      .summary = "Bring all metric points into their final form, and wait for it",
+      .detail =
+          "Points are moved to compact storage in the background anyway, as far as it is worth it while more may come. This does\n"
+          "all of it now: before a backup is made, or figures are taken. Asks the server that has the store open, which goes on\n"
+          "serving, or opens it.",
+      EXAMPLES("cairn server compact --data ~/cairn"),
+      STORE_OPTIONS,
+      .run = command_compact },
+    { .noun = "server",
       .verb = "token add",
       .args = "NAME [PRINCIPAL]",
       .args_min = 1,

@@ -4,6 +4,7 @@
 #include "core/backup.h"
 #include "core/check.h"
 #include "core/check_bytes.h"
+#include "core/compaction.h"
 #include "core/store_info.h"
 
 #define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
@@ -316,6 +317,51 @@ static enum status backup(struct call *c, struct view *v, struct err *err)
     return st ? st : native_backup(v, in->path, c->out, err);
 }
 
+/* ---- compaction ------------------------------------------------------------------------------------------------------- */
+
+void native_compaction(struct view *v, struct cairn_v1_compact_answer *out)
+{
+    struct compaction c;
+
+    compaction_look(v->core, &c);
+    *out = (struct cairn_v1_compact_answer){
+        .has = CAIRN_V1_COMPACT_ANSWER_HAS_RUNNING | CAIRN_V1_COMPACT_ANSWER_HAS_OWNERS |
+               CAIRN_V1_COMPACT_ANSWER_HAS_MERGES | CAIRN_V1_COMPACT_ANSWER_HAS_POINTS |
+               CAIRN_V1_COMPACT_ANSWER_HAS_CHUNKS | CAIRN_V1_COMPACT_ANSWER_HAS_FAILED |
+               CAIRN_V1_COMPACT_ANSWER_HAS_CPU_MS,
+        .running = c.running,
+        .owners = c.owners,
+        .merges = c.merges,
+        .points = c.points,
+        .chunks = c.chunks,
+        .failed = c.failed,
+        .cpu_ms = c.cpu_ms,
+    };
+}
+
+static enum status start_compaction(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_compact_answer), err);
+    st = st ? st : compaction_start(v->core, false, err);
+    if (!st) {
+        native_compaction(v, c->out);
+    }
+    return st;
+}
+
+static enum status look_at_compaction(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_compact_answer), err);
+    if (!st) {
+        native_compaction(v, c->out);
+    }
+    return st;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
 
 static const struct route rows[] = {
@@ -333,6 +379,10 @@ static const struct route rows[] = {
           ACTION_SERVER_ADMIN, READ(check)),
     ROUTE(HTTP_POST, "/api/cairn/v1/backup", &cairn_v1_backup_desc, &cairn_v1_backup_answer_desc,
           RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(backup)),
+    ROUTE(HTTP_POST, "/api/cairn/v1/compact", &cairn_v1_empty_desc, &cairn_v1_compact_answer_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_compaction)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/compact", NULL, &cairn_v1_compact_answer_desc, RESOURCE_SERVER,
+          ACTION_SERVER_ADMIN, READ(look_at_compaction)),
 };
 static const struct route metrics_rows[] = {
     ROUTE(HTTP_GET, "/metrics", NULL, NULL, RESOURCE_SERVER, ACTION_SERVER_READ, DIRECT(metrics)),

@@ -265,3 +265,24 @@ const struct msg_desc cairn_v1_chart_answer_desc = {
     .name = "cairn.v1.ChartAnswer", .fields = cairn_v1_chart_answer_fields,
     .size = sizeof(struct cairn_v1_chart_answer), .field_n = 2,
 };
+
+static const struct msg_field cairn_v1_compact_answer_fields[] = {
+    { .name = S_INIT("running"), .json = S_INIT("running"), .label = "running", .number = 1, .bit = 0,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_compact_answer, running), .size = sizeof(bool) },
+    { .name = S_INIT("owners"), .json = S_INIT("owners"), .label = "owners", .number = 2, .bit = 1,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, owners), .size = sizeof(int64_t) },
+    { .name = S_INIT("merges"), .json = S_INIT("merges"), .label = "merges", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, merges), .size = sizeof(int64_t) },
+    { .name = S_INIT("points"), .json = S_INIT("points"), .label = "points", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, points), .size = sizeof(int64_t) },
+    { .name = S_INIT("chunks"), .json = S_INIT("chunks"), .label = "chunks", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, chunks), .size = sizeof(int64_t) },
+    { .name = S_INIT("failed"), .json = S_INIT("failed"), .label = "failed", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, failed), .size = sizeof(int64_t) },
+    { .name = S_INIT("cpu_ms"), .json = S_INIT("cpuMs"), .label = "cpu_ms", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_compact_answer, cpu_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_compact_answer_desc = {
+    .name = "cairn.v1.CompactAnswer", .fields = cairn_v1_compact_answer_fields,
+    .size = sizeof(struct cairn_v1_compact_answer), .field_n = 7,
+};

@@ -259,4 +259,31 @@ struct cairn_v1_chart_answer {
 #define CAIRN_V1_CHART_ANSWER_HAS_MISSING_RUNS (1ull << 1)
 extern const struct msg_desc cairn_v1_chart_answer_desc;
 
+/* What the background work on metric points has done since the server started. */
+struct cairn_v1_compact_answer {
+    uint64_t has;
+    /* A compaction that was asked for is not done yet. */
+    bool running;
+    /* Runs and model series that the last one has looked at. */
+    int64_t owners;
+    /* Merges of packs that are committed. */
+    int64_t merges;
+    /* Points they have moved. */
+    int64_t points;
+    /* Chunks they have written. */
+    int64_t chunks;
+    /* Merges that failed; most are tried again. */
+    int64_t failed;
+    /* Processor time. */
+    int64_t cpu_ms;
+};
+#define CAIRN_V1_COMPACT_ANSWER_HAS_RUNNING (1ull << 0)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_OWNERS (1ull << 1)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_MERGES (1ull << 2)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_POINTS (1ull << 3)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_CHUNKS (1ull << 4)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_FAILED (1ull << 5)
+#define CAIRN_V1_COMPACT_ANSWER_HAS_CPU_MS (1ull << 6)
+extern const struct msg_desc cairn_v1_compact_answer_desc;
+
 #endif
