@@ -86,6 +86,8 @@ SQL_RULE(check_model_experiment)
 SQL_RULE(check_series_model)
 SQL_RULE(check_pack_owner)
 SQL_RULE(check_chunk_owner)
+SQL_RULE(check_chunk_body)
+SQL_RULE(check_chunk_id)
 SQL_RULE(check_pack_folded)
 SQL_RULE(check_drain)
 SQL_RULE(check_counter)
@@ -113,6 +115,8 @@ static const struct {
     { CHECK_MODEL, rule_check_series_model },
     { CHECK_PACK_OWNER, rule_check_pack_owner },
     { CHECK_CHUNK_OWNER, rule_check_chunk_owner },
+    { CHECK_CHUNK, rule_check_chunk_body },
+    { CHECK_CHUNK, rule_check_chunk_id },
     { CHECK_HEAD_FOLDED, rule_check_pack_folded },
     { CHECK_PACK_DRAIN, rule_check_drain },
     { CHECK_COUNTER, rule_check_counter },

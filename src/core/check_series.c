@@ -143,9 +143,14 @@ static enum status chunk_points(struct arena *a, const struct q_check_chunk_rows
                               .smax = row->smax,
                               .tmax = row->tmax,
                               .vfirst = value_of(row->vfirst, row->vfirst_null),
-                              .vlast = value_of(row->vlast, row->vlast_null) };
+                              .vlast = value_of(row->vlast, row->vlast_null),
+                              .id = row->id };
     chunk_head_loaded(h);
     st = chunk_head_check(h, row->owner, (uint32_t)row->key, err);
+    if (!st && !row->body.p) {
+        st = err_set(err, ST_CORRUPT, "chunk %lld.%lld of owner %lld has no body", (long long)h->t0,
+                     (long long)h->c, (long long)row->owner);
+    }
     if (st) return st;
     *out = (struct point *)arena_alloc(a, (size_t)h->n * sizeof(**out));
     return *out ? chunk_decode(a, row->body, row->owner, (uint32_t)row->key, h, *out, duplicates,

@@ -8,7 +8,7 @@
 #include "core/metric_interval.h"
 #include "gen/sql/queries.h"
 #include "store/mkeys.h"
-#include "store/series/chunk.h"
+#include "store/series/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -89,11 +89,7 @@ static void insert_chunk(struct corefix *f, struct sql_conn *w, int64_t owner, u
 
     chunker_init(&ck);
     T_ST(chunk_encode(&ck, owner, key, &h, p, n, 0, &body, &f->err), OK);
-    T_ST_ERR(q_chunk_insert(w, owner, key, h.lvl, h.t0, h.c, h.t1, h.s0, h.s1, h.n, h.nnan, h.flags,
-                            chunk_value(&h.vmin), h.smin, h.tmin, chunk_value(&h.vmax), h.smax,
-                            h.tmax, chunk_value(&h.vsum), chunk_value(&h.vfirst),
-                            chunk_value(&h.vlast), buf_str(&body), &f->err),
-             OK, &f->err);
+    T_ST_ERR(series_chunk_insert(w, owner, key, &h, buf_str(&body), &f->err), OK, &f->err);
     buf_release(&body);
     chunker_release(&ck);
 }

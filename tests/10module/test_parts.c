@@ -86,11 +86,7 @@ static void insert_chunk(struct world *x, uint32_t key, const struct point *p, s
 
     T_ST(chunk_encode(&x->chunker, OWNER, key, &h, p, n, 0, &body, &x->err), OK);
     T_ST_ERR(sql_begin(x->w, &x->err), OK, &x->err);
-    T_ST_ERR(q_chunk_insert(x->w, OWNER, key, h.lvl, h.t0, h.c, h.t1, h.s0, h.s1, h.n, h.nnan,
-                            h.flags, chunk_value(&h.vmin), h.smin, h.tmin, chunk_value(&h.vmax),
-                            h.smax, h.tmax, chunk_value(&h.vsum), chunk_value(&h.vfirst),
-                            chunk_value(&h.vlast), buf_str(&body), &x->err),
-             OK, &x->err);
+    T_ST_ERR(series_chunk_insert(x->w, OWNER, key, &h, buf_str(&body), &x->err), OK, &x->err);
     T_ST_ERR(sql_commit(x->w, &x->err), OK, &x->err);
     buf_release(&body);
 }

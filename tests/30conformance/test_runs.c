@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 static const char *store_dir;
+static size_t chunk_points; /* 0: drawn */
 
 static struct core *store_open(int64_t head_bytes)
 {
@@ -21,7 +22,7 @@ static struct core *store_open(int64_t head_bytes)
     struct core *core = NULL;
 
     opt.head_bytes = (size_t)head_bytes;
-    opt.compact.chunk_points = 1 + t_rand_below(20);
+    opt.compact.chunk_points = chunk_points ? chunk_points : 1 + t_rand_below(20);
     opt.compact.packs = 1 + t_rand_below(4);
     T_ST_ERR(core_open(&core, &opt, &err), OK, &err);
     return core;
@@ -245,6 +246,13 @@ SQL_TEST(check_finds_damage)
         { CHECK_HEAD_FOLDED, "UPDATE runhead SET ver = 0" },
         { CHECK_PACK, "UPDATE pack SET n = n + 1" },
         { CHECK_PACK_OWNER, "UPDATE pack SET owner = 999999" },
+        { CHECK_CHUNK, "UPDATE chunk SET vmax = 77" },
+        { CHECK_CHUNK, "UPDATE chunk SET n = 1000000000000" },
+        { CHECK_CHUNK, "UPDATE chunk_body SET body = (SELECT body FROM runhead)" },
+        { CHECK_CHUNK, "DELETE FROM chunk_body" },
+        { CHECK_CHUNK, "DELETE FROM chunk" },
+        { CHECK_HEAD_PACKS, "DELETE FROM chunk" },
+        { CHECK_CHUNK_OWNER, "UPDATE chunk SET owner = 999999" },
         { CHECK_HEAD, "DELETE FROM mkey" },
         { CHECK_RUN_NODE, "DELETE FROM node WHERE type_id = 2" },
         { CHECK_IDENT, "DELETE FROM node WHERE type_id = 2" },
@@ -266,9 +274,15 @@ SQL_TEST(check_finds_damage)
     struct str run;
 
     store_dir = location;
+    chunk_points = 2;
     core = store_open(0);
     run = new_run(core, a, "x");
-    log_one(core, a, run, "loss", 1.5, 100, 0);
+    for (int64_t i = 0; i < 3; i++) {
+        log_one(core, a, run, "loss", 1.5 + (double)i, 100 + i, i);
+    }
+    T_ST_ERR(seq_drain(core->seq, &err), OK, &err);
+    compact_all(core->compact);
+    T_OK(compact_wait(core->compact, -1));
     core_close(core);
     db = sqltest_open(location);
     w = sqltest_connect(db, SQL_WRITER);

@@ -139,6 +139,22 @@ enum status q_check_chunk_owner_open(struct sql_conn *q_conn, struct sql_stmt **
 enum status q_check_chunk_owner_next(struct sql_stmt *q_stmt, struct q_check_chunk_owner_row *q_row,
                                      struct err *q_err) ATTR_CHECK;
 
+struct q_check_chunk_body_row {
+    struct str what;
+};
+enum status q_check_chunk_body_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    struct err *q_err) ATTR_CHECK;
+enum status q_check_chunk_body_next(struct sql_stmt *q_stmt, struct q_check_chunk_body_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_check_chunk_id_row {
+    struct str what;
+};
+enum status q_check_chunk_id_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  struct err *q_err) ATTR_CHECK;
+enum status q_check_chunk_id_next(struct sql_stmt *q_stmt, struct q_check_chunk_id_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
 struct q_check_pack_folded_row {
     struct str what;
 };
@@ -250,7 +266,8 @@ struct q_check_chunk_rows_row {
     bool vfirst_null;
     double vlast;
     bool vlast_null;
-    struct str body;
+    int64_t id;
+    struct str body; /* p is NULL when it has no value */
 };
 enum status q_check_chunk_rows_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
                                     int64_t owner, int64_t key, int64_t lvl, int64_t t0, int64_t c,

@@ -486,6 +486,64 @@ enum status q_check_chunk_owner_next(struct sql_stmt *q_stmt, struct q_check_chu
     return OK;
 }
 
+static const unsigned char check_chunk_body_out[] = { SQL_TEXT };
+static const char *const check_chunk_body_names[] = { "what" };
+static const struct sql_query query_check_chunk_body = {
+    .name = "check_chunk_body", .cached = true, .kind = SQL_MANY,
+    .in_n = 0, .out_n = 1,
+    .out = check_chunk_body_out, .out_names = check_chunk_body_names,
+    .text = { "SELECT 'body ' || CAST(b.id AS text) || ' of no chunk' FROM chunk_body b "
+              "WHERE b.id NOT IN (SELECT c.id FROM chunk c) LIMIT 100",
+              "SELECT 'body ' || CAST(b.id AS text) || ' of no chunk' FROM chunk_body b "
+              "WHERE b.id NOT IN (SELECT c.id FROM chunk c) LIMIT 100" },
+};
+
+enum status q_check_chunk_body_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    struct err *q_err)
+{
+    return sql_rows(q_conn, &query_check_chunk_body, NULL, q_stmt, q_err);
+}
+
+enum status q_check_chunk_body_next(struct sql_stmt *q_stmt, struct q_check_chunk_body_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->what = q_out[0].s;
+    return OK;
+}
+
+static const unsigned char check_chunk_id_out[] = { SQL_TEXT };
+static const char *const check_chunk_id_names[] = { "what" };
+static const struct sql_query query_check_chunk_id = {
+    .name = "check_chunk_id", .cached = true, .kind = SQL_MANY,
+    .in_n = 0, .out_n = 1,
+    .out = check_chunk_id_out, .out_names = check_chunk_id_names,
+    .text = { "SELECT 'chunks share body ' || CAST(id AS text) FROM chunk GROUP BY id HAVING "
+              "COUNT(*) > 1 LIMIT 100",
+              "SELECT 'chunks share body ' || CAST(id AS text) FROM chunk GROUP BY id HAVING "
+              "COUNT(*) > 1 LIMIT 100" },
+};
+
+enum status q_check_chunk_id_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  struct err *q_err)
+{
+    return sql_rows(q_conn, &query_check_chunk_id, NULL, q_stmt, q_err);
+}
+
+enum status q_check_chunk_id_next(struct sql_stmt *q_stmt, struct q_check_chunk_id_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->what = q_out[0].s;
+    return OK;
+}
+
 static const unsigned char check_pack_folded_out[] = { SQL_TEXT };
 static const char *const check_pack_folded_names[] = { "what" };
 static const struct sql_query query_check_pack_folded = {
@@ -764,21 +822,21 @@ enum status q_check_pack_rows_next(struct sql_stmt *q_stmt, struct q_check_pack_
 }
 
 static const unsigned char check_chunk_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const unsigned char check_chunk_rows_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_BLOB };
-static const char *const check_chunk_rows_names[] = { "owner", "key", "lvl", "t0", "c", "t1", "s0", "s1", "n", "nnan", "flags", "vmin", "smin", "tmin", "vmax", "smax", "tmax", "vsum", "vfirst", "vlast", "body" };
+static const unsigned char check_chunk_rows_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_INT, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_INT, SQL_BLOB | SQL_MAYBE };
+static const char *const check_chunk_rows_names[] = { "owner", "key", "lvl", "t0", "c", "t1", "s0", "s1", "n", "nnan", "flags", "vmin", "smin", "tmin", "vmax", "smax", "tmax", "vsum", "vfirst", "vlast", "id", "body" };
 static const struct sql_query query_check_chunk_rows = {
     .name = "check_chunk_rows", .cached = true, .kind = SQL_MANY,
-    .in_n = 7, .out_n = 21,
+    .in_n = 7, .out_n = 22,
     .in = check_chunk_rows_in,
     .out = check_chunk_rows_out, .out_names = check_chunk_rows_names,
     .text = { "SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, "
-              "vmax, smax, tmax, vsum, vfirst, vlast, body FROM chunk WHERE (owner, key, "
-              "lvl, t0, c) > (?1, ?2, ?3, ?4, ?5) AND owner <= ?6 ORDER BY owner, key, lvl, "
-              "t0, c LIMIT ?7",
+              "vmax, smax, tmax, vsum, vfirst, vlast, chunk.id, body FROM chunk LEFT JOIN "
+              "chunk_body ON chunk_body.id = chunk.id WHERE (owner, key, lvl, t0, c) > (?1, "
+              "?2, ?3, ?4, ?5) AND owner <= ?6 ORDER BY owner, key, lvl, t0, c LIMIT ?7",
               "SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, "
-              "vmax, smax, tmax, vsum, vfirst, vlast, body FROM chunk WHERE (owner, key, "
-              "lvl, t0, c) > ($1, $2, $3, $4, $5) AND owner <= $6 ORDER BY owner, key, lvl, "
-              "t0, c LIMIT $7" },
+              "vmax, smax, tmax, vsum, vfirst, vlast, chunk.id, body FROM chunk LEFT JOIN "
+              "chunk_body ON chunk_body.id = chunk.id WHERE (owner, key, lvl, t0, c) > ($1, "
+              "$2, $3, $4, $5) AND owner <= $6 ORDER BY owner, key, lvl, t0, c LIMIT $7" },
 };
 
 enum status q_check_chunk_rows_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -801,7 +859,7 @@ enum status q_check_chunk_rows_open(struct sql_conn *q_conn, struct sql_stmt **q
 enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chunk_rows_row *q_row,
                                     struct err *q_err)
 {
-    struct sql_value q_out[21];
+    struct sql_value q_out[22];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -830,7 +888,8 @@ enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chun
     q_row->vfirst_null = q_out[18].null;
     q_row->vlast = q_out[19].d;
     q_row->vlast_null = q_out[19].null;
-    q_row->body = q_out[20].s;
+    q_row->id = q_out[20].i;
+    q_row->body = q_out[21].s;
     return OK;
 }
 
@@ -877,6 +936,8 @@ static const struct sql_query *const area_check[] = {
     &query_check_series_model,
     &query_check_pack_owner,
     &query_check_chunk_owner,
+    &query_check_chunk_body,
+    &query_check_chunk_id,
     &query_check_pack_folded,
     &query_check_drain,
     &query_check_counter,

@@ -7,12 +7,15 @@
 struct sql_conn;
 struct sql_stmt;
 
+enum status q_chunk_body_insert(struct sql_conn *q_conn, struct str body,
+                                struct err *q_err) ATTR_CHECK;
+
 enum status q_chunk_insert(struct sql_conn *q_conn, int64_t owner, int64_t key, int64_t lvl,
                            int64_t t0, int64_t c, int64_t t1, int64_t s0, int64_t s1, int64_t n,
                            int64_t nnan, int64_t flags, const double *vmin, int64_t smin,
                            int64_t tmin, const double *vmax, int64_t smax, int64_t tmax,
                            const double *vsum, const double *vfirst, const double *vlast,
-                           struct str body, struct err *q_err) ATTR_CHECK;
+                           struct err *q_err) ATTR_CHECK;
 
 struct q_chunk_heads_row {
     int64_t t0;
@@ -37,6 +40,7 @@ struct q_chunk_heads_row {
     bool vfirst_null;
     double vlast;
     bool vlast_null;
+    int64_t id;
 };
 enum status q_chunk_heads_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
                                int64_t key, int64_t lvl, int64_t from_ms, int64_t to_ms,
@@ -47,20 +51,8 @@ enum status q_chunk_heads_next(struct sql_stmt *q_stmt, struct q_chunk_heads_row
 struct q_chunk_body_row {
     struct str body;
 };
-enum status q_chunk_body(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner, int64_t key,
-                         int64_t lvl, int64_t t0, int64_t c, struct q_chunk_body_row *q_row,
-                         struct err *q_err) ATTR_CHECK;
-
-struct q_chunk_bodies_row {
-    int64_t t0;
-    int64_t c;
-    struct str body;
-};
-enum status q_chunk_bodies_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
-                                int64_t key, int64_t lvl, int64_t t0, int64_t c, int64_t max,
-                                struct err *q_err) ATTR_CHECK;
-enum status q_chunk_bodies_next(struct sql_stmt *q_stmt, struct q_chunk_bodies_row *q_row,
-                                struct err *q_err) ATTR_CHECK;
+enum status q_chunk_body(struct sql_conn *q_conn, struct arena *q_arena, int64_t id,
+                         struct q_chunk_body_row *q_row, struct err *q_err) ATTR_CHECK;
 
 struct q_chunk_next_key_row {
     int64_t key;
@@ -72,6 +64,9 @@ enum status q_chunk_next_key(struct sql_conn *q_conn, struct arena *q_arena, int
 
 enum status q_chunk_delete(struct sql_conn *q_conn, int64_t owner, int64_t key, int64_t lvl,
                            int64_t t0, int64_t c, int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+enum status q_chunk_body_delete(struct sql_conn *q_conn, int64_t id, int64_t *q_n,
+                                struct err *q_err) ATTR_CHECK;
 
 enum status q_pack_delete_list(struct sql_conn *q_conn, int64_t owner, const int64_t *w0s,
                                size_t w0s_n, int64_t *q_n, struct err *q_err) ATTR_CHECK;

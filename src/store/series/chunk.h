@@ -1,5 +1,6 @@
-/* store/series/chunk.h - chunk rows: a long stretch of one series, as columns behind a summary.
- * The columns of the row are the summary and its only copy: who wants a chart reads them and leaves the body alone.
+/* store/series/chunk.h - chunks: a long stretch of one series, as columns behind a summary.
+ * The columns of the row are the summary and its only copy: who wants a chart reads them and leaves the body alone, which lies
+ * in a table of its own (chunk.id = chunk_body.id).
  *
  * body:
  *   0 u8 version   1 u8 flags (1 NaN list)   2 u8 value mode   3 u8 exponent   4 u32 n   8 u32 raw length   12 u32 crc32c over the
@@ -40,6 +41,7 @@ struct chunk_head {
     int64_t smin, tmin, smax,
         tmax; /* step and time of the first point that has vmin, vmax; 0 without one */
     double vfirst, vlast;
+    int64_t id; /* of the body; not part of the summary */
 };
 
 /* Sums up n > 0 points in order; c and lvl are the caller's. */

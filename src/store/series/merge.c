@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "gen/sql/queries.h"
+#include "store/series/parts.h"
 #include "store/series/series_int.h"
 #include "store/sql/sql.h"
 
@@ -460,9 +461,9 @@ static enum status rewrite(struct merger *m, struct sql_conn *conn, const struct
         if (!g) {
             return err_nomem(err);
         }
-        *g = (struct merge_gone){ m->key, h->t0, h->c };
+        *g = (struct merge_gone){ m->key, h->t0, h->c, h->id };
         arena_reset(m->scratch);
-        st = q_chunk_body(conn, m->scratch, m->plan.owner, m->key, h->lvl, h->t0, h->c, &row, err);
+        st = q_chunk_body(conn, m->scratch, h->id, &row, err);
         if (st == ST_NOT_FOUND) {
             return err_set(err, ST_CONFLICT, "a chunk went while it was merged");
         }
@@ -671,6 +672,7 @@ static enum status take_away(const struct merge_plan *p, struct sql_conn *w, str
     for (size_t i = 0; i < p->gone_n && !st; i++) {
         st = q_chunk_delete(w, p->owner, p->gone[i].key, CHUNK_LVL_EXACT, p->gone[i].t0,
                             p->gone[i].c, &changed, err);
+        if (!st && changed == 1) st = q_chunk_body_delete(w, p->gone[i].id, &changed, err);
         if (!st && changed != 1) {
             return err_set(err, ST_CONFLICT, "a chunk went while it was merged");
         }
@@ -685,13 +687,9 @@ enum status merge_write(const struct merge_plan *p, struct sql_conn *w, struct e
     FAILPOINT("series.merge.deleted");
     for (size_t i = 0; i < p->chunks_n && !st; i++) {
         const struct merge_chunk *c = &p->chunks[i];
-        const struct chunk_head *h = &c->head;
 
-        st = q_chunk_insert(w, p->owner, c->key, h->lvl, h->t0, h->c, h->t1, h->s0, h->s1, h->n,
-                            h->nnan, h->flags, chunk_value(&h->vmin), h->smin, h->tmin,
-                            chunk_value(&h->vmax), h->smax, h->tmax, chunk_value(&h->vsum),
-                            chunk_value(&h->vfirst), chunk_value(&h->vlast),
-                            str_of(p->bodies.p + c->at, c->n), err);
+        st = series_chunk_insert(w, p->owner, c->key, &c->head, str_of(p->bodies.p + c->at, c->n),
+                                 err);
         FAILPOINT("series.merge.chunk");
     }
     if (!st && p->rest.p) {

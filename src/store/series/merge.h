@@ -31,7 +31,7 @@ enum merge_mode {
 
 struct merge_gone {
     uint32_t key;
-    int64_t t0, c;
+    int64_t t0, c, id;
 };
 struct merge_chunk {
     uint32_t key;

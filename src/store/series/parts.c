@@ -257,7 +257,8 @@ struct chunk_head series_chunk_head(const struct q_chunk_heads_row *row)
                             .smax = row->smax,
                             .tmax = row->tmax,
                             .vfirst = value_of(row->vfirst, row->vfirst_null),
-                            .vlast = value_of(row->vlast, row->vlast_null) };
+                            .vlast = value_of(row->vlast, row->vlast_null),
+                            .id = row->id };
 
     chunk_head_loaded(&h);
     return h;
@@ -287,6 +288,18 @@ static enum status read_heads(struct parts *p, struct parts_key *k, const struct
     }
     sql_close(q);
     return st == ST_END ? OK : st;
+}
+
+enum status series_chunk_insert(struct sql_conn *w, int64_t owner, uint32_t key,
+                                const struct chunk_head *h, struct str body, struct err *err)
+{
+    enum status st = q_chunk_body_insert(w, body, err);
+
+    if (st) return st;
+    return q_chunk_insert(w, owner, key, h->lvl, h->t0, h->c, h->t1, h->s0, h->s1, h->n, h->nnan,
+                          h->flags, chunk_value(&h->vmin), h->smin, h->tmin, chunk_value(&h->vmax),
+                          h->smax, h->tmax, chunk_value(&h->vsum), chunk_value(&h->vfirst),
+                          chunk_value(&h->vlast), err);
 }
 
 /* First loose point that is not before p. */
@@ -418,7 +431,7 @@ enum status parts_chunk(struct parts *p, const struct parts_key *k, size_t i, st
     enum status st;
 
     arena_reset(p->scratch);
-    st = q_chunk_body(p->conn, p->scratch, p->owner, k->key, h->lvl, h->t0, h->c, &row, err);
+    st = q_chunk_body(p->conn, p->scratch, h->id, &row, err);
     if (st == ST_NOT_FOUND) {
         return err_set(err, ST_CORRUPT, "chunk %lld.%lld of owner %lld, key %u has gone",
                        (long long)h->t0, (long long)h->c, (long long)p->owner, k->key);

@@ -85,4 +85,9 @@ enum status parts_cursor_next(struct parts_cursor *c, struct point *out, size_t 
 /* How many points there are, duplicates between parts counted each time. */
 size_t parts_key_n(const struct parts_key *k);
 
+/* Writes a chunk, in a transaction of the writer. */
+enum status series_chunk_insert(struct sql_conn *w, int64_t owner, uint32_t key,
+                                const struct chunk_head *h, struct str body,
+                                struct err *err) ATTR_CHECK;
+
 #endif

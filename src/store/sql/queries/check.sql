@@ -84,6 +84,15 @@ SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c
 WHERE NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner)
   AND NOT EXISTS (SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100;
 
+-- name: check_chunk_body :many
+-- out: what text
+SELECT 'body ' || CAST(b.id AS text) || ' of no chunk' FROM chunk_body b
+WHERE b.id NOT IN (SELECT c.id FROM chunk c) LIMIT 100;
+
+-- name: check_chunk_id :many
+-- out: what text
+SELECT 'chunks share body ' || CAST(id AS text) FROM chunk GROUP BY id HAVING COUNT(*) > 1 LIMIT 100;
+
 -- name: check_pack_folded :many
 -- out: what text
 SELECT DISTINCT 'runhead ' || h.rid FROM pack p JOIN runhead h ON h.run = p.owner
@@ -128,9 +137,9 @@ SELECT owner, w0, n, body FROM pack WHERE (owner, w0) > ($1, $2) ORDER BY owner,
 
 -- name: check_chunk_rows :many
 -- in: owner int, key int, lvl int, t0 int, c int, last int, max int
--- out: owner int, key int, lvl int, t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?, body blob
-SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, vmax, smax, tmax, vsum, vfirst, vlast, body
-FROM chunk WHERE (owner, key, lvl, t0, c) > ($1, $2, $3, $4, $5) AND owner <= $6 ORDER BY owner, key, lvl, t0, c LIMIT $7;
+-- out: owner int, key int, lvl int, t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?, id int, body blob?
+SELECT owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, vmax, smax, tmax, vsum, vfirst, vlast, chunk.id, body
+FROM chunk LEFT JOIN chunk_body ON chunk_body.id = chunk.id WHERE (owner, key, lvl, t0, c) > ($1, $2, $3, $4, $5) AND owner <= $6 ORDER BY owner, key, lvl, t0, c LIMIT $7;
 
 -- name: check_rid :one
 -- in: run int

@@ -1,26 +1,27 @@
 -- series.sql - chunks, and what moving points from packs to chunks needs.
 
+-- name: chunk_body_insert :exec
+-- in: body blob
+INSERT INTO chunk_body (id, body) SELECT COALESCE(MAX(id), 0) + 1, $1 FROM chunk_body;
+
+-- The columns of the body that was inserted last, in the same transaction.
 -- name: chunk_insert :exec
--- in: owner int, key int, lvl int, t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?, body blob
+-- in: owner int, key int, lvl int, t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?
 INSERT INTO chunk (owner, key, lvl, t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, vmax, smax, tmax, vsum, vfirst,
-                   vlast, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
+                   vlast, id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        (SELECT MAX(id) FROM chunk_body));
 
 -- name: chunk_heads :many
 -- in: owner int, key int, lvl int, from_ms int, to_ms int
--- out: t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?
-SELECT t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, vmax, smax, tmax, vsum, vfirst, vlast
+-- out: t0 int, c int, t1 int, s0 int, s1 int, n int, nnan int, flags int, vmin real?, smin int, tmin int, vmax real?, smax int, tmax int, vsum real?, vfirst real?, vlast real?, id int
+SELECT t0, c, t1, s0, s1, n, nnan, flags, vmin, smin, tmin, vmax, smax, tmax, vsum, vfirst, vlast, id
 FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND t1 >= $4 AND t0 <= $5 ORDER BY t0, c;
 
 -- name: chunk_body :one
--- in: owner int, key int, lvl int, t0 int, c int
+-- in: id int
 -- out: body blob
-SELECT body FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND t0 = $4 AND c = $5;
-
--- name: chunk_bodies :many
--- in: owner int, key int, lvl int, t0 int, c int, max int
--- out: t0 int, c int, body blob
-SELECT t0, c, body FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND (t0, c) >= ($4, $5) ORDER BY t0, c LIMIT $6;
+SELECT body FROM chunk_body WHERE id = $1;
 
 -- name: chunk_next_key :one
 -- in: owner int, key int
@@ -30,6 +31,10 @@ SELECT MIN(key) FROM chunk WHERE owner = $1 AND key > $2;
 -- name: chunk_delete :execrows
 -- in: owner int, key int, lvl int, t0 int, c int
 DELETE FROM chunk WHERE owner = $1 AND key = $2 AND lvl = $3 AND t0 = $4 AND c = $5;
+
+-- name: chunk_body_delete :execrows
+-- in: id int
+DELETE FROM chunk_body WHERE id = $1;
 
 -- name: pack_delete_list :execrows
 -- in: owner int, w0s int[]
