@@ -16,6 +16,14 @@ int run_ls(struct cli *cli);
 int run_show(struct cli *cli);
 int experiment_ls(struct cli *cli);
 
+struct chart_flags {
+    const char *x;
+    const char *const *with;
+    const char *from, *to;
+    int64_t width, height, buckets;
+};
+int run_chart(struct cli *cli);
+
 struct context_flags {
     const char *token_file;
     const char *server;

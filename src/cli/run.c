@@ -1,4 +1,5 @@
 /* cli/run.c - cairn run ls, cairn run show, cairn experiment ls. */
+#include "cli/run.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "cli/api.h"
@@ -441,8 +442,7 @@ static bool is_hex(const char *text)
 }
 
 /* By id, then by name, then by the beginning of an id. */
-static enum status find_run(struct cli *cli, const char *name, const struct jv **out,
-                            struct err *err)
+enum status cli_run_find(struct cli *cli, const char *name, const struct jv **out, struct err *err)
 {
     struct ls_flags f = { .filter = quoted(cli->arena, "attributes.run_name =", name, "") };
     struct candidates c = { .a = cli->arena };
@@ -551,7 +551,7 @@ int run_show(struct cli *cli)
     bool text = (cli->format == CLI_TABLE || cli->format == CLI_WIDE) && !cli->fields;
     enum status st = text ? OK : run_table_begin(&t, cli, true, &err);
 
-    st = st ? st : find_run(cli, cli->args[0], &run, &err);
+    st = st ? st : cli_run_find(cli, cli->args[0], &run, &err);
     if (!st && text) {
         st = print_run(run, &err);
     } else if (!st) {

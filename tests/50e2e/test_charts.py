@@ -7,6 +7,8 @@ import struct
 import pytest
 from mlflow.entities import Metric
 
+from command import Cli
+
 pytestmark = pytest.mark.cairn_only
 
 PATH = "/api/cairn/v1/charts"
@@ -233,3 +235,65 @@ def test_a_long_history_in_one_answer(rest, client, run):
     assert page["metrics"] == rows[:110000]
     params = {"run_id": run, "metric_key": "m \u00e9", "max_results": 110000, "page_token": page["next_page_token"]}
     assert rest.get(path, params=params).json() == {"metrics": rows[110000:]}
+
+
+# ---- the command ----
+
+CURVE = "\u2800", "\u28ff"
+
+
+class TestCommand:
+    @pytest.fixture
+    def cli(self, server, tmp_path):
+        return Cli(tmp_path, server.url)
+
+    @pytest.fixture
+    def two(self, client, exp, curve, uniq):
+        """A second run with a gap of NaN, both with names."""
+        client.update_run(curve, name=f"first-{uniq}")
+        other = client.create_run(exp, run_name=f"second-{uniq}").info.run_id
+        client.log_batch(other, metrics=[Metric("loss", math.nan if 400 <= i < 500 else i / 10, i, i) for i in range(0, 1000, 2)])
+        return f"first-{uniq}", f"second-{uniq}"
+
+    def test_a_picture(self, cli, two):
+        out = cli.run("run", "chart", two[0], "loss")
+        lines = out.splitlines()
+        assert lines[0] == "loss by step" and max(map(len, lines)) <= 80
+        assert len(lines) == 1 + 15 + 2 + 1
+        assert any(CURVE[0] < c <= CURVE[1] for c in out) and "\x1b" not in out
+        assert lines[-1].split(None, 1)[1] == f"{two[0]}  last 0.001 at step 999  min 0.001  max 99  1000 points"
+        spike = [line for line in lines[1:16] if any(CURVE[0] < c <= CURVE[1] for c in line[40:65])]
+        assert len(spike) >= 14, "the spike at 777 reaches from the bottom to the top"
+
+    def test_several_runs(self, cli, two):
+        out = cli.run("run", "chart", two[0], "loss", "none", "--with", two[1], "--x", "relative", "--width", 60)
+        assert "  a " + two[0] in out and "  b " + two[1] in out and "no points" in out
+        assert "50 NaN or infinite" in out and "\u00d7" in out
+        assert max(map(len, out.split("  a ")[0].splitlines())) <= 60
+        colors = cli.run("run", "chart", two[0], "loss", "--with", two[1], "--color", "always")
+        assert "\x1b[36m" in colors and "\x1b[33m" in colors
+        assert "\x1b[36m" in cli.on_terminal("run", "chart", two[0], "loss", "--with", two[1])
+
+    def test_other_axes_and_characters(self, cli, two):
+        assert "by epoch" in cli.run("run", "chart", two[0], "loss", "--x", "epoch", "--from", 2, "--to", "5.5")
+        assert "(UTC)" in cli.run("run", "chart", two[0], "loss", "--x", "time", "--height", 5)
+        out = cli.run("run", "chart", two[0], env={"LC_ALL": "C"})
+        assert out.isascii() and "loss by step" in out and "epoch by step" in out
+
+    def test_numbers(self, cli, two, rest):
+        told = cli.json("run", "chart", two[0], "loss", "epoch", "--buckets", 7)
+        assert [s["metric"] for s in told["series"]] == ["loss", "epoch"] and len(told["series"][0]["n"]) == 7
+        lines = cli.run("run", "chart", two[0], "loss", "epoch", "--buckets", 7, "-o", "jsonl").splitlines()
+        assert [json.loads(line) for line in lines] == told["series"]
+
+    def test_errors(self, cli, two, client, exp):
+        cli.run("run", "chart", two[0], "nothing", rc=3)
+        assert "no points of nothing" in cli.err and "cairn run show" in cli.err
+        cli.run("run", "chart", two[0], "loss", "--from", 5000, rc=3)
+        assert "in that range" in cli.err
+        cli.run("run", "chart", client.create_run(exp).info.run_id, rc=3)
+        assert "has no metrics" in cli.err
+        cli.run("run", "chart", "nobody-of-that-name", "loss", rc=3)
+        cli.run("run", "chart", two[0], "loss", "--from", "0.5", rc=2)
+        cli.run("run", "chart", two[0], "loss", "-o", "csv", rc=2)
+        cli.run("run", "chart", rc=2)
