@@ -21,8 +21,8 @@
  * --out FILE           write the ids of new runs, in the order of their numbers
  * --answer FILE        write the last answer
  *
- * Prints one line of JSON: requests, seconds, rate, latencies (microseconds), failures, own CPU time, and how many requests
- * each client did ("each"). A request that fails with 429 or 5xx is sent again. SIGTERM stops early ("cut": true).
+ * Prints one line of JSON: requests, seconds, rate, latencies (microseconds; waited_s is their sum), failures, own CPU time,
+ * and how many requests each client did ("each"). A request that fails with 429 or 5xx is sent again. SIGTERM stops early ("cut": true).
  *
  *     bench_load expect-series KIND RUN KEY STEPS      what a series must contain
  *     bench_load expect-search RUNS LOSS MODEL LIMIT   which runs of the search store must be found
@@ -48,7 +48,7 @@ enum { SUB_BITS = 7, HIST_MAX = 64 << SUB_BITS, EVENTS_MAX = 256, BUSY_MS = 5 };
 static struct load load;
 static struct client clients[CLIENTS_MAX];
 static uint64_t hist[HIST_MAX]; /* latencies: 128 steps to each power of two */
-static int64_t longest_ns, end_ns;
+static int64_t longest_ns, waited_ns, end_ns;
 static int active;
 static volatile sig_atomic_t stopped;
 
@@ -112,6 +112,7 @@ static void hist_add(int64_t ns)
 
     hist[((uint64_t)bits << SUB_BITS) + (v >> bits)]++;
     if (ns > longest_ns) longest_ns = ns;
+    waited_ns += ns;
 }
 
 static double hist_us(double share)
@@ -366,13 +367,14 @@ int main(int argc, char **argv)
     run();
     seconds = (double)(now_ns() - from) / 1e9;
     cpu = cpu_seconds() - cpu;
-    printf(
-        "{\"work\":\"%s\",\"clients\":%d,\"requests\":%" PRId64 ",\"seconds\":%.6f,\"rate\":%.3f,"
-        "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"bad\":%" PRId64 ",\"retried\":%" PRId64
-        ",\"bytes_out\":%" PRId64 ",\"bytes_in\":%" PRId64 ",\"cpu_s\":%.3f,\"cut\":%s",
-        load.work, load.clients, load.done, seconds, (double)load.done / seconds, hist_us(0.5),
-        hist_us(0.99), (double)longest_ns / 1000.0, load.bad, load.retried, load.bytes_out,
-        load.bytes_in, cpu, stopped ? "true" : "false");
+    printf("{\"work\":\"%s\",\"clients\":%d,\"requests\":%" PRId64
+           ",\"seconds\":%.6f,\"rate\":%.3f,"
+           "\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"bad\":%" PRId64
+           ",\"retried\":%" PRId64 ",\"bytes_out\":%" PRId64 ",\"bytes_in\":%" PRId64
+           ",\"waited_s\":%.6f,\"cpu_s\":%.3f,\"cut\":%s",
+           load.work, load.clients, load.done, seconds, (double)load.done / seconds, hist_us(0.5),
+           hist_us(0.99), (double)longest_ns / 1000.0, load.bad, load.retried, load.bytes_out,
+           load.bytes_in, (double)waited_ns / 1e9, cpu, stopped ? "true" : "false");
     work_end(&load);
     printf(",\"each\":[");
     for (int i = 0; i < load.clients; i++) {

@@ -88,10 +88,10 @@ def history(server, run, points, page=0, pages=0):
         if abs(total - part["sum"]) > 1e-9 * part["sum"] or not ordered:
             raise Failed(f"{server.name}: sum {total}, not {part['sum']}, or not in order")
         scale = points / (page * pages)
-        result["seconds"] *= scale
         result["extrapolated"] = scale
     else:
         result, scale = same_series(server, run, want, page), 1
+    result["read_s"] = result["waited_s"] * scale  # without the time in which the generator sums up
     result["cpu_s_all"] = (result["cpu_us"] + result["db_cpu_us"]) * result["requests"] / 1e6 * scale
     return result
 
@@ -160,7 +160,7 @@ class Charts:
 
     @staticmethod
     def _set(result, scale):
-        result["set_s"] = result["seconds"] * scale
+        result["set_s"] = result["waited_s"] * scale
         result["cpu_s_all"] = (result["cpu_us"] + result["db_cpu_us"]) * result["requests"] / 1e6 * scale
         result["answer_mb"] = result["bytes_in"] / 1e6 * scale
         result.pop("answer", None)
