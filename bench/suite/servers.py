@@ -184,7 +184,7 @@ class Cairn(Server):
         command = [self.program, "server", "compact"]
         if subprocess.run(command + ["--help"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             return False  # a program without compaction
-        done = subprocess.run(command + ["--wait", "--data", self.folder / "store"] + (["--store", self.store] if self.store else []),
+        done = subprocess.run(command + ["--data", self.folder / "store"] + (["--store", self.store] if self.store else []),
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
         if done.returncode:
             raise Failed(f"cairn server compact: {done.stdout.strip()}")
