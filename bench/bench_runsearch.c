@@ -176,16 +176,14 @@ static int search(struct core *core, const char *name, const char *filter, const
                              .page = { .max = page } };
     struct arena *a = arena_new(512 << 20);
     struct err err = ERR_INIT;
-    struct run_view *runs;
-    size_t n = 0;
-    struct str token;
+    struct run_found found = { .n = 0 };
     struct view v;
 
     for (int i = 0; i < ROUNDS; i++) {
         arena_reset(a);
         core_view(core, a, &v);
         took[i] = clock_mono_ns();
-        if (run_search(&v, &in, &runs, &n, &token, &err)) {
+        if (run_find(&v, &in, &found, &err)) {
             fprintf(stderr, "bench_runsearch: %s\n", err.message);
             return 1;
         }
@@ -193,7 +191,7 @@ static int search(struct core *core, const char *name, const char *filter, const
         if (i == 0) printf("%-8s first %9.3f ms  ", name, (double)took[0] / 1e6);
     }
     qsort(took, ROUNDS, sizeof(*took), ns_cmp);
-    printf("p50 %9.3f ms  runs %zu\n", (double)took[ROUNDS / 2] / 1e6, n);
+    printf("p50 %9.3f ms  runs %zu\n", (double)took[ROUNDS / 2] / 1e6, found.n);
     arena_free(a);
     return 0;
 }

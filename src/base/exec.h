@@ -68,6 +68,7 @@ struct mpsc_node *mpsc_take_all(struct mpsc *q);
 /* ---- locks ------------------------------------------------------------------------------------------------------------ */
 
 enum lock_rank {
+    LOCK_RANK_FOLD = 5, /* of one experiment's columns: held while pool threads read what changed */
     LOCK_RANK_HEADS = 10,
     LOCK_RANK_SERIES = 20,
     LOCK_RANK_BLOB = 30,

@@ -2,11 +2,13 @@
 #include "core/core_open.h"
 
 #include "base/mem.h"
+#include "core/columns.h"
 #include "core/experiment.h"
 #include "core/fragments.h"
 #include "store/compact.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
+#include "store/runcols/runcols.h"
 #include "store/series/series.h"
 
 enum {
@@ -16,7 +18,8 @@ enum {
     TAIL_BYTES = 32 << 20,
     HEAD_BYTES = 64 << 20,
     KEY_BYTES = 32 << 20,
-    FRAGMENT_BYTES = 16 << 20
+    FRAGMENT_BYTES = 16 << 20,
+    COLUMNS_END_MS = 2000
 };
 
 struct core_all {
@@ -97,6 +100,10 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
         st = mkeys_open(&c->mkeys, so.writer, opt->key_bytes ? opt->key_bytes : KEY_BYTES, err);
     if (!st)
         st = heads_open(&c->heads, c->mkeys, opt->head_bytes ? opt->head_bytes : HEAD_BYTES, err);
+    if (!st) {
+        runcols_set_heads(c->columns, c->heads);
+        heads_set_columns(c->heads, c->columns);
+    }
     if (!st) st = series_open(&c->series, opt->tail_bytes ? opt->tail_bytes : TAIL_BYTES, err);
     if (st) {
         sql_disconnect(so.writer);
@@ -158,6 +165,12 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
     if (!st) st = compact_new(&c->compact, &opt->compact, err);
+    if (!st) {
+        st = columns_open(c,
+                          &(struct columns_options){ opt->column_bytes, opt->column_save_ms,
+                                                     opt->column_save_bytes },
+                          err);
+    }
     if (!st) st = open_seq(c, opt, err);
     if (!st) {
         st = fragments_new(&c->fragments, c->heads,
@@ -182,13 +195,18 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
         return;
     }
     all = ALL_OF(core);
+    columns_stop(core);
     exec_pool_free(all->pool);
+    if (end_seq == seq_close && all->conns_n > 0) {
+        columns_save_all(core, COLUMNS_END_MS);
+    }
     for (unsigned i = 0; i < all->conns_n; i++) {
         sql_disconnect(all->conns[i]);
     }
     compact_stop(core->compact);
     end_seq(core->seq);
     compact_free(core->compact);
+    columns_close(core);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

@@ -19,6 +19,8 @@ struct mkeys;
 struct blob_store;
 struct experiments;
 struct fragments;
+struct runcols;
+struct column_saver;
 
 struct core {
     struct sql_db *db;
@@ -30,6 +32,8 @@ struct core {
     struct blob_store *blobs;
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
+    struct runcols *columns;         /* search columns of the experiments */
+    struct column_saver *column_saver;
     struct str artifact_root; /* where experiments without an own location put their artifacts */
 };
 

@@ -18,6 +18,9 @@ struct core_options {
     size_t head_bytes;        /* runs in memory; 0 = 64 MiB */
     size_t key_bytes;         /* names in memory; 0 = 32 MiB */
     size_t fragment_bytes;    /* encoded runs in memory; 0 = 16 MiB */
+    size_t column_bytes;      /* search columns in memory; 0 = a quarter of the machine's */
+    int64_t column_save_ms;   /* between two times of storing them; 0 = 30,000 */
+    size_t column_save_bytes; /* of one write of them; 0 = 4 MiB */
     int64_t drain_age_ms;     /* these as in struct seq_options */
     size_t drain_bytes;
     int64_t head_age_ms;

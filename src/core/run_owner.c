@@ -3,6 +3,7 @@
 #include "core/run_int.h"
 
 #include "gen/sql/queries.h"
+#include "store/runcols/runcols.h"
 
 /* ---- heads --------------------------------------------------------------------------------------------------------------- */
 
@@ -180,6 +181,7 @@ static void runs_lifecycle_apply(void *ctx)
     }
     heads_unlock(l->heads);
     heads_touch_all(l->heads);
+    runcols_lifecycle(heads_columns(l->heads), l->experiment, (int)l->to);
 }
 
 /* The rows are changed here; heads in memory with the commit. A dirty head carries the change when it is written. */
@@ -198,6 +200,7 @@ enum status group_experiment_runs_lifecycle(struct group *g, int64_t experiment,
     }
     st = q_run_lifecycle_by_exp(group_conn(g), experiment, to,
                                 to == LIFECYCLE_DELETED ? &now : NULL, err);
+    if (!st) st = runcols_lifecycle_write(group_conn(g), experiment, (int)to, group_drain(g), err);
     if (st) return st;
     batch_record(b);
     buf_put_u8(&b->payload, (unsigned char)to);

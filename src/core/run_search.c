@@ -1,13 +1,10 @@
 /* core/run_search.c - runs as rows of the search driver.
  * Texts and numbers come straight from the run at hand. What is not in it is read lazily: datasets
  * once per run that needs them, the experiments' goals once per search. */
-#include "core/run_search.h"
 #include "base/buf.h"
 #include "core/dataset.h"
-#include "core/experiment.h"
+#include "core/run_search_int.h"
 #include "core/search/driver.h"
-
-#include <stdlib.h>
 
 enum { DATASETS_MEMORY_MAX = 64 << 20 };
 
@@ -17,9 +14,8 @@ struct row {
     struct view datasets_view; /* with an arena of its own, emptied for each run */
     struct search_dataset *datasets;
     size_t datasets_n;
-    bool has_datasets;              /* of this run */
-    struct experiment *experiments; /* by id, if goals are asked for */
-    size_t experiments_n;
+    bool has_datasets;      /* of this run */
+    struct run_goals goals; /* if they are asked for */
 };
 
 /* ---- attributes, params, tags, metrics ------------------------------------------------------- */
@@ -96,70 +92,15 @@ static bool row_metric(void *row, const struct search_key *key, enum search_aggr
 
 /* ---- goals ----------------------------------------------------------------------------------- */
 
-static enum search_goal goal_of(const struct str *tag)
-{
-    return tag ? search_goal_parse(*tag) : GOAL_NONE;
-}
-
-static int experiment_order(const void *a, const void *b)
-{
-    int64_t x = ((const struct experiment *)a)->id, y = ((const struct experiment *)b)->id;
-
-    return (x > y) - (x < y);
-}
-
-static const struct str *experiment_tag(const struct row *r, int64_t id, struct str name)
-{
-    struct experiment key = { .id = id };
-    const struct experiment *x = r->experiments_n ? bsearch(&key, r->experiments, r->experiments_n,
-                                                            sizeof(key), experiment_order)
-                                                  : NULL;
-
-    for (size_t i = 0; x && i < x->tags_n; i++) {
-        if (str_eq(x->tags[i].key, name)) {
-            return &x->tags[i].value;
-        }
-    }
-    return NULL;
-}
-
 static enum search_goal row_goal(void *row, const struct search_key *key)
 {
-    static const char prefix[] = "cairn.goal.";
     const struct row *r = row;
     char name[GOAL_TAG_MAX];
-    struct str tag = { name, sizeof(prefix) - 1 + key->name.n };
-    enum search_goal goal;
+    struct str tag = run_goal_tag(key->name, name);
+    const struct str *own = tag.p ? run_view_tag(r->run, tag) : NULL;
+    enum search_goal goal = own ? search_goal_parse(*own) : GOAL_NONE;
 
-    if (tag.n > sizeof(name)) {
-        return GOAL_NONE;
-    }
-    memcpy(name, prefix, sizeof(prefix) - 1);
-    memcpy(name + sizeof(prefix) - 1, key->name.p, key->name.n);
-    goal = goal_of(run_view_tag(r->run, tag));
-    return goal != GOAL_NONE ? goal : goal_of(experiment_tag(r, r->run->experiment, tag));
-}
-
-/* The experiments of the search, whose tags may say directions. */
-static enum status read_experiments(struct row *r, struct view *v, const struct run_search *in,
-                                    struct err *err)
-{
-    r->experiments = ARENA_ARRAY(v->arena, struct experiment, in->n + 1);
-    if (!r->experiments) return err_nomem(err);
-    for (size_t i = 0; i < in->n; i++) {
-        struct err missing = ERR_INIT;
-        enum status st =
-            experiment_get(v, in->experiments[i], &r->experiments[r->experiments_n], &missing);
-
-        if (st == OK) {
-            r->experiments_n++;
-        } else if (st != ST_NOT_FOUND) {
-            if (err) *err = missing;
-            return st;
-        }
-    }
-    qsort(r->experiments, r->experiments_n, sizeof(*r->experiments), experiment_order);
-    return OK;
+    return goal != GOAL_NONE ? goal : run_goals_of(&r->goals, r->run->experiment, key->name);
 }
 
 /* ---- datasets -------------------------------------------------------------------------------- */
@@ -215,37 +156,6 @@ static enum status offer_run(void *ctx, const struct run_view *run, struct err *
     return searcher_offer(r->searcher, &run_row_ops, r, (uint64_t)run->uid, err);
 }
 
-static int id_order(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Puts the experiments in order, each once, so that the scope is equal for equal sets of them. */
-static enum status write_scope(struct run_search *in, struct arena *a, struct str *out,
-                               struct err *err)
-{
-    int64_t *ids = ARENA_ARRAY(a, int64_t, in->n + 1);
-    size_t kept = 0;
-
-    if (!ids) return err_nomem(err);
-    if (in->n) {
-        memcpy(ids, in->experiments, in->n * sizeof(*ids));
-        qsort(ids, in->n, sizeof(*ids), id_order);
-    }
-    for (size_t i = 0; i < in->n; i++) {
-        if (kept == 0 || ids[kept - 1] != ids[i]) {
-            ids[kept++] = ids[i];
-        }
-    }
-    ids[kept] = (int64_t)in->view_type;
-    in->experiments = ids;
-    in->n = kept;
-    *out = str_of(ids, (kept + 1) * sizeof(*ids));
-    return OK;
-}
-
 static enum status search(struct row *r, struct view *v, struct run_search *in, uint64_t **uids,
                           size_t *n, struct str *next_token, struct err *err)
 {
@@ -254,7 +164,7 @@ static enum status search(struct row *r, struct view *v, struct run_search *in, 
                                       .order_by = in->order_by,
                                       .order_by_n = in->order_by_n,
                                       .page = in->page };
-    enum status st = write_scope(in, v->arena, &request.scope, err);
+    enum status st = run_search_scope(in, v->arena, &request.scope, err);
 
     if (st) return st;
     st = searcher_new(&r->searcher, &request, v->arena, err);
@@ -265,7 +175,7 @@ static enum status search(struct row *r, struct view *v, struct run_search *in, 
         if (!r->datasets_view.arena) return err_nomem(err);
     }
     if (searcher_has_best(r->searcher)) {
-        st = read_experiments(r, v, in, err);
+        st = run_goals_read(&r->goals, v, in->experiments, in->n, err);
         if (st) return st;
     }
     st = run_each(v, in->experiments, in->n, in->view_type, offer_run, r, err);

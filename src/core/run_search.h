@@ -1,6 +1,7 @@
-/* core/run_search.h - finding runs: filter, order, pages.
- * Every run of the experiments is offered to the search driver (core/search/driver.h); only the
- * page's runs are then read whole. The language is described in core/search/filter.h.
+/* core/run_search.h - finding runs: filter, order, pages. The language is described in core/search/filter.h.
+ *
+ * run_find() searches in columns; run_search() and run_search_rows() offer every run of the experiments to the search driver
+ * (core/search/driver.h), one by one: the plain form, which answers the same and is what tests compare with.
  *
  * best(metrics.k) needs a direction: the tag cairn.goal.k = min or max of the run, else of its
  * experiment; a run that has the metric but no direction fails the search with ST_INVALID and what
@@ -20,7 +21,18 @@ struct run_search {
     const struct str *order_by;
     size_t order_by_n;
     struct page page;
+    bool count; /* run_find(): found.total is asked for, which makes the search look at all runs */
 };
+
+struct run_found {
+    int64_t *uids; /* in order; a run may have gone since */
+    size_t n;
+    struct str next_token; /* p is NULL when this is the last page */
+    uint64_t total;        /* runs that match, on all pages; with run_search.count */
+};
+/* One page of a search, through the columns of the experiments (store/runcols/runcols.h). */
+enum status run_find(struct view *v, const struct run_search *in, struct run_found *out,
+                     struct err *err);
 
 /* Which runs are on the page, in order; token as below. Looks at every run of the experiments, one by one. */
 enum status run_search_rows(struct view *v, const struct run_search *in, int64_t **uids, size_t *n,

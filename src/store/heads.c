@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "gen/sql/queries.h"
+#include "store/runcols/runcols.h"
 #include "store/series/body.h"
 
 #include <stdatomic.h>
@@ -49,6 +50,16 @@ void heads_close(struct heads *hs)
     mem_free(hs);
 }
 
+void heads_set_columns(struct heads *hs, struct runcols *columns)
+{
+    hs->columns = columns;
+}
+
+struct runcols *heads_columns(const struct heads *hs)
+{
+    return hs->columns;
+}
+
 struct mkeys *heads_mkeys(struct heads *hs)
 {
     return hs->mkeys;
@@ -83,6 +94,22 @@ const struct head *heads_visible_uid(const struct heads *hs, int64_t uid)
     const struct head *h = (const struct head *)int_map_get(&hs->by_uid, (uint64_t)uid);
 
     return h && !h->pending ? h : NULL;
+}
+
+size_t heads_uids_of(const struct heads *hs, int64_t exp, int64_t *out, size_t room)
+{
+    size_t at = 0, n = 0;
+    uint64_t uid;
+    void *value;
+
+    while (int_map_next(&hs->by_uid, &at, &uid, &value)) {
+        const struct head *h = (const struct head *)value;
+
+        if (h->exp != exp || h->pending) continue;
+        if (n < room) out[n] = h->uid;
+        n++;
+    }
+    return n;
 }
 
 uint64_t heads_evictions(const struct heads *hs)
@@ -518,6 +545,7 @@ void heads_created(struct heads *hs, struct head *h)
     rwlock_give(&hs->lock);
     list_add(list_of(hs, h), h);
     heads_touch(hs, h->uid);
+    runcols_touch(hs->columns, h->exp, h->uid, &h->touched);
 }
 
 void heads_remove(struct heads *hs, struct head *h)
@@ -539,6 +567,7 @@ void heads_dirty(struct heads *hs, struct head *h, bool attrs, int64_t drain)
     if (!attrs) h->packed = 0;
     list_add(list_of(hs, h), h);
     heads_touch(hs, h->uid);
+    runcols_touch(hs->columns, h->exp, h->uid, &h->touched);
 }
 
 struct head *heads_first_dirty(struct heads *hs)
@@ -676,6 +705,7 @@ void heads_clear(struct heads *hs)
     }
     atomic_fetch_add_explicit(&hs->evictions, 1, memory_order_release);
     heads_touch_all(hs);
+    runcols_reset(hs->columns);
 }
 
 struct head *heads_next_of(struct heads *hs, int64_t exp, size_t *at)

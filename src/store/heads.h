@@ -16,6 +16,7 @@
 #include "store/mkeys.h"
 
 struct sql_conn;
+struct runcols;
 struct heads;
 
 struct head_metric {
@@ -55,6 +56,7 @@ struct head {
     int64_t dirty_since; /* packs after this drain are not in the row */
     int64_t packed; /* drain of another server that packed its newest points; 0 = none did yet */
     int64_t written_ms; /* monotonic time of the last write of the row */
+    uint64_t touched;   /* mark of store/runcols */
     uint64_t loaded_by; /* number of the group that loaded it */
     size_t bytes;
     struct head *prev, *next; /* in the list of dirty or of clean heads */
@@ -62,6 +64,9 @@ struct head {
 
 enum status heads_open(struct heads **out, struct mkeys *mkeys, size_t max_bytes, struct err *err);
 void heads_close(struct heads *hs); /* NULL-safe */
+/* The search columns that are told of every change; NULL = none. Before the first head is made. */
+void heads_set_columns(struct heads *hs, struct runcols *columns);
+struct runcols *heads_columns(const struct heads *hs);
 
 /* ---- reading, any thread ------------------------------------------------------------------------------------------------- */
 
@@ -70,6 +75,8 @@ void heads_unlock(struct heads *hs);
 /* Under the lock; NULL when the run is not in memory. */
 const struct head *heads_visible(const struct heads *hs, struct str rid);
 const struct head *heads_visible_uid(const struct heads *hs, int64_t uid);
+/* The number of visible heads of an experiment; the first `room` of their uids are written to out. Under the lock. */
+size_t heads_uids_of(const struct heads *hs, int64_t exp, int64_t *out, size_t room);
 /* Rises whenever heads are dropped from memory. */
 uint64_t heads_evictions(const struct heads *hs);
 /* Rises with every change of the run that readers can see (many runs share a number, so others may raise it too). What is

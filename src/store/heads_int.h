@@ -24,6 +24,7 @@ struct heads {
     _Atomic uint64_t changes_all;
     /* The sequencer's. */
     struct mkeys *mkeys;
+    struct runcols *columns;
     struct head_list dirty, clean; /* clean: longest unused first */
     size_t max_bytes;
     uint64_t group_no;

@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "gen/sql/queries.h"
 #include "store/compact.h"
+#include "store/runcols/runcols.h"
 #include "store/series/chunk.h"
 #include "store/sql/sql.h"
 
@@ -83,6 +84,7 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
     heads_done(s, drain, s->drain_force, s->drain_now);
     series_drained(s->series);
     s->drain = drain;
+    runcols_drained(heads_columns(s->heads), drain);
     s->folded = folded;
     s->mark = s->last_seq;
     s->log_bytes = 0;

@@ -7,6 +7,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "gen/sql/queries.h"
+#include "store/runcols/runcols.h"
 #include "store/sql/sql.h"
 
 enum { PART = 0, PAGE = 16, REPLAY_ARENA_MAX = 512 << 20 };
@@ -250,8 +251,27 @@ static enum status play_lifecycle(struct replay *r, struct batch_record *rec, st
         }
     }
     heads_unlock(r->s->heads);
-    if (!only) heads_touch_all(r->s->heads);
+    if (!only) {
+        heads_touch_all(r->s->heads);
+        runcols_lifecycle(heads_columns(r->s->heads), rec->owner, lifecycle);
+    }
     return OK;
+}
+
+/* The row came with the group. A start has no columns yet; later they have to learn of it. */
+static enum status play_created(struct replay *r, const struct batch_record *rec, struct err *err)
+{
+    struct runcols *columns = heads_columns(r->s->heads);
+    struct head *h;
+    enum status st;
+
+    heads_touch(r->s->heads, rec->owner);
+    if (runcols_are_empty(columns)) {
+        return OK;
+    }
+    st = heads_load_uid(r->s->heads, r->s->writer, rec->owner, &h, err);
+    if (!st) runcols_touch(columns, h->exp, h->uid, &h->touched);
+    return st == ST_NOT_FOUND ? OK : st; /* gone since */
 }
 
 static enum status play_record(struct replay *r, struct batch_record *rec, struct err *err)
@@ -263,7 +283,7 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     case BATCH_OWNER_POINTS: return play_points(r, rec, NULL, err);
     case BATCH_EXPERIMENT_LIFECYCLE: return play_lifecycle(r, rec, NULL, err);
     case BATCH_TOKENS: r->s->peers.tokens = true; return OK;
-    case BATCH_RUN_CREATED:
+    case BATCH_RUN_CREATED: return play_created(r, rec, err);
     case BATCH_LINKS:
         heads_touch(r->s->heads, rec->owner); /* their rows came with the group */
         return OK;
@@ -372,6 +392,7 @@ enum status seq_replay(struct seq *s, struct err *err)
     s->epoch = part.epoch;
     s->mark = part.mark;
     s->drain = part.drain;
+    runcols_drained(heads_columns(s->heads), part.drain);
     s->folded = part.folded;
     s->last_uid = uid.uid;
     s->last_seq = part.mark;

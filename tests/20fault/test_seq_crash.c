@@ -4,6 +4,8 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "core/columns.h"
+
 #include "base/exec.h"
 #include "base/failpoint.h"
 #include "base/mem.h"
@@ -112,6 +114,12 @@ static void child(const char *location, uint64_t seed, const char *spec, struct 
         size_t n = round_size(&r);
 
         round_of_child(m, core, n, p);
+        if (i % 3 == 2) { /* columns of what is there, stored */
+            struct err err = ERR_INIT;
+
+            model_search(m, core);
+            T_ST_ERR(columns_flush(core, &err), OK, &err);
+        }
         if (i % 5 == 4) (void)exec_event_wait(never, 20); /* time to be idle */
         if (i % 4 == 3) {
             IGNORE_STATUS(seq_drain(core->seq, NULL)); /* packs to merge */
@@ -205,7 +213,7 @@ static const char *const points[] = {
     "seq.trim.before_commit",  "seq.trim.after_commit",   "seq.checkpoint.truncated",
     "seq.checkpoint.passive",  "compact.planned",         "compact.validate",
     "compact.validated",       "series.merge.deleted",    "series.merge.chunk",
-    "series.merge.pack"
+    "series.merge.pack",       "runcols.save.claimed",    "runcols.save.cell"
 };
 
 static void crash_everywhere(const char *(*location)(void), bool postgres)

@@ -176,6 +176,7 @@ class Recorder:
     def read(self):
         run = call(self.port, "GET", "runs/get", {"run_id": self.run_id})["run"]
         data, info = run["data"], run["info"]
+        self._search(run)
         state = {"params": {p["key"]: p["value"] for p in data.get("params", [])},
                  "tags": {t["key"]: t["value"] for t in data.get("tags", []) if not t["key"].startswith("mlflow.")},
                  "metrics": {m["key"]: self._history(m) for m in data.get("metrics", [])},
@@ -183,6 +184,19 @@ class Recorder:
                  "inputs": sorted((d["dataset"]["digest"] for d in run.get("inputs", {}).get("dataset_inputs", [])),
                                   key=lambda d: int(d[1:]))}
         return state
+
+    def _search(self, run):
+        """A search by what the run has finds it as it is, and one by what it has not does not."""
+        data = run["data"]
+        terms = [f"metrics.`{m['key']}` = {m['value']!r}" for m in data.get("metrics", [])[:3]]
+        terms += [f"{kind}.`{p['key']}` = '{p['value']}'" for kind in ("params", "tags") for p in data.get(kind, [])[-2:]]
+        terms.append(f"status = '{run['info']['status']}'")
+        query = {"experiment_ids": [self.experiment_id], "filter": " and ".join(terms)}
+        found = [r for r in call(self.port, "POST", "runs/search", query).get("runs", []) if r["info"]["run_id"] == self.run_id]
+        assert len(found) == 1, f"not found by {query['filter']}"
+        assert found[0]["data"] == data, f"found with other values by {query['filter']}"
+        query["filter"] += " and params.nothing = 'x'"
+        assert not call(self.port, "POST", "runs/search", query).get("runs"), query["filter"]
 
     def _history(self, latest):
         points, token = [], ""

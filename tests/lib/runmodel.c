@@ -1,5 +1,6 @@
 /* tests/lib/runmodel.c - see runmodel.h. */
 #include "runmodel.h"
+#include "searchcheck.h"
 
 #include "base/exec.h"
 #include "base/mem.h"
@@ -20,7 +21,8 @@ enum {
     POINTS_PER_OP = 40,
     PAIRS_PER_OP = 4,
     OPS_MAX = 4096,
-    OWNER = 3000000
+    OWNER = 3000000,
+    SEARCHES = 6 /* of each check */
 };
 
 static const char *const key_names[KEYS] = {
@@ -103,6 +105,7 @@ struct model {
     size_t drawn_n;
     struct model_op **ops;
     size_t ops_n, names_n;
+    uint64_t checks;
     uint64_t pages; /* draws page sizes, apart from the choices of operations */
 };
 
@@ -818,6 +821,12 @@ void model_check(struct model *m, struct core *core)
     }
     buf_release(&want);
     buf_release(&got);
+    model_search(m, core);
+}
+
+void model_search(struct model *m, struct core *core)
+{
+    search_check(core, m->exp_id, ARRAY_N(m->exp_id), ++m->checks, SEARCHES);
 }
 
 static void check_failed(void *ctx, enum check_rule rule, struct str what)

@@ -40,8 +40,10 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
 /* Draws, submits and checks n operations, some in one group; T_ checks inside. Waits with exec events. */
 void model_round(struct model *m, struct core *core, size_t n);
 bool model_agrees(struct model *m, struct core *core);
-/* T_ check that store and reference agree. */
+/* T_ check that store and reference agree, and that searches answer the same through columns and row by row. */
 void model_check(struct model *m, struct core *core);
+/* The latter alone. */
+void model_search(struct model *m, struct core *core);
 /* T_ check that core_check() finds nothing. */
 void model_check_rows(struct core *core);
 

@@ -675,9 +675,8 @@ static enum status search(struct call *c, struct view *v, struct err *err)
                             .order_by_n = in->order_by_n,
                             .view_type = (enum view_type)in->run_view_type,
                             .page = { 0, in->page_token } };
-    struct str token;
-    int64_t *ids, *uids;
-    size_t n;
+    struct run_found found;
+    int64_t *ids;
     enum status st;
 
     if (in->max_results < 0) {
@@ -690,21 +689,21 @@ static enum status search(struct call *c, struct view *v, struct err *err)
     st = mlflow_experiment_ids(c->arena, in->experiment_ids, in->experiment_ids_n, &ids, err);
     q.experiments = ids;
     q.n = in->experiment_ids_n;
-    st = st ? st : run_search_rows(v, &q, &uids, &n, &token, err);
+    st = st ? st : run_find(v, &q, &found, err);
     if (st) {
         return st;
     }
     c->raw_type = "application/json";
     buf_put_lit(&c->raw, "{");
-    if (n) {
+    if (found.n) {
         buf_put_lit(&c->raw, "\"runs\":[");
-        st = mlflow_append_runs(v, uids, n, &c->raw, err);
+        st = mlflow_append_runs(v, found.uids, found.n, &c->raw, err);
         buf_put_lit(&c->raw, "]");
     }
-    if (token.n) {
-        buf_put_str(&c->raw, n ? S(",") : S(""));
+    if (found.next_token.n) {
+        buf_put_str(&c->raw, found.n ? S(",") : S(""));
         buf_put_lit(&c->raw, "\"next_page_token\":");
-        json_put_str(&c->raw, token, false);
+        json_put_str(&c->raw, found.next_token, false);
     }
     buf_put_lit(&c->raw, "}");
     return st ? st : buf_status(&c->raw, "list of runs", err);

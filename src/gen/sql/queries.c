@@ -12,6 +12,7 @@
 #include "gen/sql/peer.inc.h"
 #include "gen/sql/registry.inc.h"
 #include "gen/sql/run.inc.h"
+#include "gen/sql/runcols.inc.h"
 #include "gen/sql/series.inc.h"
 #include "gen/sql/token.inc.h"
 
@@ -26,6 +27,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_peer, ARRAY_N(area_peer) },
     { area_registry, ARRAY_N(area_registry) },
     { area_run, ARRAY_N(area_run) },
+    { area_runcols, ARRAY_N(area_runcols) },
     { area_series, ARRAY_N(area_series) },
     { area_token, ARRAY_N(area_token) },
 };

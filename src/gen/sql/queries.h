@@ -15,6 +15,7 @@
 #include "gen/sql/peer.h"
 #include "gen/sql/registry.h"
 #include "gen/sql/run.h"
+#include "gen/sql/runcols.h"
 #include "gen/sql/series.h"
 #include "gen/sql/token.h"
 

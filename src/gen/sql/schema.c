@@ -885,6 +885,56 @@ const struct sql_migration sql_migrations[] = {
         "FROM chunk_before;\n"
         "DROP TABLE chunk_before;\n",
     } },
+    { .version = 7, .name = "columns", .text = {
+        "CREATE TABLE colkey (\n"
+        "    exp INTEGER NOT NULL,\n"
+        "    kind INTEGER NOT NULL,\n"
+        "    id INTEGER NOT NULL,\n"
+        "    ver INTEGER NOT NULL,\n"
+        "    gen INTEGER NOT NULL,\n"
+        "    fill INTEGER,\n"
+        "    PRIMARY KEY (exp, kind, id)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "CREATE TABLE colseg (\n"
+        "    exp INTEGER NOT NULL,\n"
+        "    kind INTEGER NOT NULL,\n"
+        "    id INTEGER NOT NULL,\n"
+        "    seg INTEGER NOT NULL,\n"
+        "    nrows INTEGER NOT NULL,\n"
+        "    npresent INTEGER NOT NULL,\n"
+        "    nnan INTEGER NOT NULL,\n"
+        "    vmin INTEGER NOT NULL,\n"
+        "    vmax INTEGER NOT NULL,\n"
+        "    body BLOB NOT NULL,\n"
+        "    PRIMARY KEY (exp, kind, id, seg)\n"
+        ") STRICT;\n"
+        "CREATE INDEX runhead_ver ON runhead (exp, ver, run);\n",
+        "CREATE TABLE colkey (\n"
+        "    exp bigint NOT NULL,\n"
+        "    kind bigint NOT NULL,\n"
+        "    id bigint NOT NULL,\n"
+        "    ver bigint NOT NULL,\n"
+        "    gen bigint NOT NULL,\n"
+        "    fill bigint,\n"
+        "    PRIMARY KEY (exp, kind, id)\n"
+        ");\n"
+        "CREATE TABLE colseg (\n"
+        "    exp bigint NOT NULL,\n"
+        "    kind bigint NOT NULL,\n"
+        "    id bigint NOT NULL,\n"
+        "    seg bigint NOT NULL,\n"
+        "    nrows bigint NOT NULL,\n"
+        "    npresent bigint NOT NULL,\n"
+        "    nnan bigint NOT NULL,\n"
+        "    vmin bigint NOT NULL,\n"
+        "    vmax bigint NOT NULL,\n"
+        "    body bytea NOT NULL,\n"
+        "    PRIMARY KEY (exp, kind, id, seg)\n"
+        ");\n"
+        "ALTER TABLE colseg ALTER COLUMN body SET STORAGE EXTERNAL;\n"
+        "CREATE INDEX runhead_ver ON runhead (exp, ver, run);\n"
+        "ALTER TABLE colseg ALTER COLUMN body SET STORAGE EXTERNAL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 6;
+const unsigned sql_migrations_n = 7;
 /* clang-format on */
