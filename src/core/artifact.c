@@ -402,6 +402,66 @@ enum status artifact_work_submit(struct core *core, struct exec_job *job)
     return exec_pool_submit(blob_pool(core->blobs), job);
 }
 
+/* ---- direct -------------------------------------------------------------------------------------------------------------------- */
+
+bool artifact_direct_is_on(const struct core *core)
+{
+    return blob_has_direct(core->blobs);
+}
+
+enum status artifact_direct_begin(struct core *core, struct arena *a, unsigned parts,
+                                  struct str *id, struct str *urls, struct err *err)
+{
+    return blob_direct_begin(core->blobs, a, parts, id, urls, err);
+}
+
+enum status artifact_direct_end(struct core *core, struct arena *a, struct str id,
+                                const struct artifact_part *parts, size_t n,
+                                struct artifact_upload *u, struct err *err)
+{
+    struct blob_part *list = ARENA_ARRAY(a, struct blob_part, n);
+
+    if (!list) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i] = (struct blob_part){ parts[i].number, parts[i].etag };
+    }
+    *u = (struct artifact_upload){ .core = core, .arena = a, .in_blob = true };
+    return blob_direct_end(core->blobs, id, list, n, &u->sha256, &u->size, err);
+}
+
+enum status artifact_direct_abort(struct core *core, struct str id, struct err *err)
+{
+    return blob_direct_abort(core->blobs, id, err);
+}
+
+enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
+                                struct str *url, struct err *err)
+{
+    struct blob_writer *w;
+    struct digest sha256;
+    uint64_t size;
+    enum status st;
+
+    if (!b->is_remote) {
+        st = blob_write_begin(core->blobs, &w, err);
+        if (st) {
+            return st;
+        }
+        st = blob_write(w, b->inline_bytes.p, b->inline_bytes.n, err);
+        if (st) {
+            blob_write_abort(w);
+            return st;
+        }
+        st = blob_write_end(w, &sha256, &size, err);
+        if (st) {
+            return st;
+        }
+    }
+    return blob_direct_get(core->blobs, a, &b->sha256, b->is_remote ? b->gen : 0, url, err);
+}
+
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
 
 static enum status is_a_file(struct str path, struct err *err)

@@ -88,6 +88,25 @@ void artifact_upload_abort(struct artifact_upload *u);
 /* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
 enum status artifact_work_submit(struct core *core, struct exec_job *job) ATTR_CHECK;
 
+/* ---- direct: clients that send and get bytes without us; every call may wait for a network, and runs where artifact_read() does */
+
+struct artifact_part {
+    unsigned number;
+    struct str etag;
+};
+bool artifact_direct_is_on(const struct core *core);
+/* URLs for `parts` parts. The id ends or aborts it. */
+enum status artifact_direct_begin(struct core *core, struct arena *a, unsigned parts,
+                                  struct str *id, struct str *urls, struct err *err);
+/* The parts are in their place: *u is as after artifact_upload_end(). */
+enum status artifact_direct_end(struct core *core, struct arena *a, struct str id,
+                                const struct artifact_part *parts, size_t n,
+                                struct artifact_upload *u, struct err *err);
+enum status artifact_direct_abort(struct core *core, struct str id, struct err *err);
+/* A URL of what artifact_open() found; what lies in a row is put where it has one first. */
+enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
+                                struct str *url, struct err *err);
+
 /* Names uploaded bytes. */
 struct artifact_put {
     struct write_op op;

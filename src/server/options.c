@@ -229,6 +229,15 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "s3.patience",
       AT(s3_patience_ms),
       .doc = "how long a call that fails is tried again before its client is answered 503" },
+    { .name = "s3-direct",
+      .type = OPT_BOOL,
+      .def = "false",
+      ENV("S3_DIRECT"),
+      .key = "s3.direct",
+      AT(s3_direct),
+      .doc =
+          "clients send and get large files straight from the S3 service, with URLs good for 15 minutes; they must reach "
+          "its address" },
 
     { .name = "http-loops",
       .type = OPT_COUNT,
@@ -776,6 +785,7 @@ static void fill_rest(const struct server_options *o, struct serve_options *out)
         .sts = o->s3_sts,
         .ca_file = o->s3_ca_file,
         .patience_ms = o->s3_patience_ms,
+        .direct = o->s3_direct,
         .addressing = o->s3_addressing[0] == 'p'   ? BLOB_S3_PATH
                       : o->s3_addressing[0] == 'v' ? BLOB_S3_VIRTUAL
                                                    : BLOB_S3_AUTO,

@@ -22,6 +22,7 @@ struct server_options {
     int64_t drain_ms, grace_ms;
     const char *s3_endpoint, *s3_region, *s3_addressing, *s3_profile, *s3_sts, *s3_ca_file;
     int64_t s3_patience_ms;
+    bool s3_direct;
     /* net */
     int64_t loops, line_max, head_max, field_max, body_max, stream_max, bodies_max, request_max,
         conn_max, head_ms, body_ms, write_ms, idle_ms, linger_ms;
@@ -37,7 +38,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 66 };
+enum { SERVER_ROWS_N = 67 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

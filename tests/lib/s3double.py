@@ -195,6 +195,8 @@ class Handler(BaseHTTPRequestHandler):
             return "sts"
         if m == "GET" and not self.name:
             return "list_uploads" if "uploads" in q else "list"
+        if m == "GET" and "uploadId" in q:
+            return "list_parts"
         if m == "POST":
             return "create" if "uploads" in q else "complete"
         if m == "PUT" and not self.name:
@@ -377,6 +379,10 @@ class Handler(BaseHTTPRequestHandler):
         etag = f'"{hashlib.md5(data).hexdigest()}"'
         self.upload()["parts"][number] = (etag, data)
         return 200, b"", {"etag": etag}
+
+    def op_list_parts(self):
+        self.upload()
+        return 200, b"<ListPartsResult></ListPartsResult>", {}
 
     def source(self):
         bucket, name = urllib.parse.unquote(self.headers["x-amz-copy-source"]).lstrip("/").split("/", 1)

@@ -351,8 +351,7 @@ static enum status get_model_artifact(struct call *c, struct view *v, struct err
 
 /* ---- the proxy ------------------------------------------------------------------------------------------------------------------ */
 
-/* ST_END after answering that the proxy is off. */
-static enum status proxy_is_on(struct call *c)
+enum status mlflow_proxy_is_on(struct call *c)
 {
     if (c->api->serve_artifacts) {
         return OK;
@@ -372,7 +371,7 @@ static enum status proxy_is_on(struct call *c)
 static enum status proxy_get(struct call *c, struct view *v, struct err *err)
 {
     struct artifact_place place;
-    enum status st = proxy_is_on(c);
+    enum status st = mlflow_proxy_is_on(c);
 
     st = st ? st : artifact_proxy_place(v, call_capture(c, "path"), &place, err);
     return st ? st : send_place(c, v, &place, err);
@@ -387,7 +386,7 @@ static enum status proxy_list(struct call *c, struct view *v, struct err *err)
     struct artifact_info *infos;
     size_t n;
     bool more;
-    enum status st = proxy_is_on(c);
+    enum status st = mlflow_proxy_is_on(c);
 
     if (!st && !out) {
         return err_nomem(err);
@@ -401,14 +400,6 @@ static enum status proxy_list(struct call *c, struct view *v, struct err *err)
     out->files_n = n;
     c->out = out;
     return out->files ? OK : err_nomem(err);
-}
-
-static enum status no_multipart(struct call *c, struct err *err)
-{
-    (void)c;
-    return err_set(
-        err, ST_NOT_IMPLEMENTED,
-        "Multipart upload is not supported for the current artifact repository: send the file with one PUT");
 }
 
 static enum status no_presigned(struct call *c, struct err *err)
@@ -583,7 +574,7 @@ static void proxy_put(struct call *c)
 {
     struct put_call *p = ARENA_NEW(c->arena, struct put_call);
 
-    if (proxy_is_on(c)) {
+    if (mlflow_proxy_is_on(c)) {
         return;
     }
     if (!p) {
@@ -676,7 +667,7 @@ static void proxy_delete(struct call *c)
 {
     struct delete_call *d = ARENA_NEW(c->arena, struct delete_call);
 
-    if (proxy_is_on(c)) {
+    if (mlflow_proxy_is_on(c)) {
         return;
     }
     if (!d) {
@@ -722,13 +713,5 @@ const struct route mlflow_artifact_routes[] = {
                ACTION_ARTIFACT_WRITE, STREAM(proxy_put), HTTP_BODY_STREAM, 0),
     ROUTE(HTTP_DELETE, PROXY "artifacts/{path*}", NULL, NULL, RESOURCE_ARTIFACT,
           ACTION_ARTIFACT_DELETE, STREAM(proxy_delete)),
-    ROUTE(HTTP_POST, PROXY "mpu/create/{path*}", NULL, NULL, RESOURCE_ARTIFACT,
-          ACTION_ARTIFACT_WRITE, DIRECT(no_multipart)),
-    ROUTE(HTTP_POST, PROXY "mpu/complete/{path*}", NULL, NULL, RESOURCE_ARTIFACT,
-          ACTION_ARTIFACT_WRITE, DIRECT(no_multipart)),
-    ROUTE(HTTP_POST, PROXY "mpu/abort/{path*}", NULL, NULL, RESOURCE_ARTIFACT,
-          ACTION_ARTIFACT_WRITE, DIRECT(no_multipart)),
-    ROUTE(HTTP_GET, PROXY "presigned/{path*}", NULL, NULL, RESOURCE_ARTIFACT, ACTION_ARTIFACT_READ,
-          DIRECT(no_presigned)),
 };
 const size_t mlflow_artifact_routes_n = ARRAY_N(mlflow_artifact_routes);

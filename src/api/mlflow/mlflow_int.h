@@ -51,6 +51,13 @@ enum status mlflow_put_model(struct arena *a, const struct logged_model *m,
                              struct mlflow_logged_model *out, struct err *err);
 struct str mlflow_id_text(struct arena *a, int64_t id);
 
+/* ---- artifacts.c, artifact_direct.c ------------------------------------------------------------------------------------ */
+
+/* ST_END after answering that the proxy is off. */
+enum status mlflow_proxy_is_on(struct call *c);
+extern const struct route mlflow_direct_routes[];
+extern const size_t mlflow_direct_routes_n;
+
 /* ---- requests -------------------------------------------------------------------------------------------------------- */
 
 /* Tags and params of a request as pairs; an absent value is "". NULL when memory is out (n > 0). */

@@ -1,6 +1,7 @@
 /* api/mlflow/tongue.c - how MLflow's bodies are read and its errors look, the server's own routes, and the whole table. */
 #include "api/mlflow/mlflow_int.h"
 #include "codec/json.h"
+#include "core/artifact.h"
 
 /* ---- errors ----------------------------------------------------------------------------------------------------------------- */
 
@@ -173,6 +174,10 @@ static enum status server_info(struct call *c, struct err *err)
     json_w_object(&w);
     json_w_key(&w, S("store_type"));
     json_w_cstr(&w, "SqlStore");
+    json_w_key(&w, S("multipart_uploads_enabled"));
+    json_w_bool(&w, c->api->serve_artifacts && artifact_direct_is_on(c->core));
+    json_w_key(&w, S("multipart_downloads_enabled"));
+    json_w_bool(&w, c->api->serve_artifacts && artifact_direct_is_on(c->core));
     json_w_key(&w, S("workspaces_enabled"));
     json_w_bool(&w, false);
     json_w_key(&w, S("cairn_version"));
@@ -205,6 +210,7 @@ enum status mlflow_routes(struct router *r, const char *prefix, struct err *err)
         { mlflow_model_routes, mlflow_model_routes_n },
         { mlflow_registry_routes, mlflow_registry_routes_n },
         { mlflow_artifact_routes, mlflow_artifact_routes_n },
+        { mlflow_direct_routes, mlflow_direct_routes_n },
     };
     enum status st = OK;
 

@@ -313,6 +313,41 @@ enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, vo
     return s->ops->list(s->backend, shard, fn, ctx, err);
 }
 
+/* ---- direct --------------------------------------------------------------------------------------------------------------------- */
+
+bool blob_has_direct(const struct blob_store *s)
+{
+    return s->ops->has_direct && s->ops->has_direct(s->backend);
+}
+
+enum status blob_direct_begin(struct blob_store *s, struct arena *a, unsigned parts, struct str *id,
+                              struct str *urls, struct err *err)
+{
+    if (!parts || parts > BLOB_DIRECT_PARTS) {
+        return err_set(err, ST_INVALID, "an upload has 1 to %d parts", BLOB_DIRECT_PARTS);
+    }
+    return blob_as_io(s->ops->direct_begin(s->backend, a, parts, id, urls, err), err);
+}
+
+enum status blob_direct_end(struct blob_store *s, struct str id, const struct blob_part *parts,
+                            size_t n, struct digest *sha256, uint64_t *size, struct err *err)
+{
+    return s->ops->direct_end(s->backend, id, parts, n, sha256, size, err);
+}
+
+enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *err)
+{
+    return s->ops->direct_abort(s->backend, id, err);
+}
+
+enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct digest *sha256,
+                            int64_t gen, struct str *url, struct err *err)
+{
+    return s->ops->direct_get(s->backend, a, sha256, gen, url, err);
+}
+
+/* ---- leftovers -------------------------------------------------------------------------------------------------------------------- */
+
 enum status blob_tidy(struct blob_store *s, size_t *left, struct err *err)
 {
     *left = 0;

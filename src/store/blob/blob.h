@@ -15,6 +15,7 @@
 #ifndef CAIRN_STORE_BLOB_BLOB_H
 #define CAIRN_STORE_BLOB_BLOB_H
 
+#include "base/arena.h"
 #include "base/exec.h"
 #include "base/hash.h"
 
@@ -35,6 +36,7 @@ struct blob_s3_options {
         BLOB_S3_VIRTUAL
     } addressing;        /* auto: path style with an endpoint */
     int64_t patience_ms; /* how long a failing call is tried again; 0 = 30 s */
+    bool direct;         /* clients may send and get bytes themselves, see blob_has_direct() */
     /* For tests. */
     size_t part_bytes; /* of an upload in parts: the first parts; 0 = 8 MiB */
     uint64_t copy_max; /* larger objects are copied in ranges; 0 = 5 GiB */
@@ -116,6 +118,28 @@ enum { BLOB_SHARDS = 256 };
  * What is written or deleted meanwhile may be seen or not. */
 enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,
                       struct err *err);
+
+/* ---- direct: clients that send and get bytes straight from the backend, with URLs that are good for BLOB_DIRECT_S seconds ------- */
+
+enum { BLOB_DIRECT_S = 900, BLOB_DIRECT_PARTS = 10000, BLOB_DIRECT_ID_MAX = 1200 };
+bool blob_has_direct(const struct blob_store *s);
+/* An upload in 1 .. BLOB_DIRECT_PARTS parts: a URL for each (a PUT with the bytes as its body answers with an ETag). What is never
+ * finished is removed after a day. Results lie in the arena. Not where blob_has_direct() is false. */
+enum status blob_direct_begin(struct blob_store *s, struct arena *a, unsigned parts, struct str *id,
+                              struct str *urls, struct err *err);
+struct blob_part {
+    unsigned number; /* from 1, rising */
+    struct str etag;
+};
+/* The parts become one object, which is read back and hashed, and then put in its place of generation 0: durable, as after
+ * blob_write_end(). ST_INVALID when the id or the parts are not those of an upload that is open. */
+enum status blob_direct_end(struct blob_store *s, struct str id, const struct blob_part *parts,
+                            size_t n, struct digest *sha256, uint64_t *size, struct err *err);
+/* Unknown uploads are fine. */
+enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *err);
+/* A URL whose GET, with or without a range, answers with the bytes. */
+enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct digest *sha256,
+                            int64_t gen, struct str *url, struct err *err);
 
 /* Removes what uploads that broke off left behind, as far as it cannot be somebody's at work: own leftovers of before the store was
  * opened, and others' after a day. *left: unfinished uploads that are still there afterwards. */

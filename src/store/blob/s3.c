@@ -150,6 +150,7 @@ static enum status set_options(struct s3 *s, const struct blob_s3_options *o, st
     s->copy_max = o->copy_max ? o->copy_max : (uint64_t)5 << 30;
     s->patience_ms = o->patience_ms ? o->patience_ms : S3_PATIENCE_MS;
     s->http.stall_ms = o->stall_ms;
+    s->direct = o->direct;
     return st;
 }
 
@@ -440,7 +441,7 @@ static enum status ask(struct s3_reader *r, struct err *err)
     return st;
 }
 
-static void s3_read_end(void *reader)
+void s3_read_end(void *reader)
 {
     struct s3_reader *r = reader;
 
@@ -448,27 +449,27 @@ static void s3_read_end(void *reader)
     mem_free(r);
 }
 
-static enum status s3_read_begin(void *b, const struct digest *sha256, int64_t gen, uint64_t size,
-                                 uint64_t from, uint64_t n, void **out, struct err *err)
+enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
+                        void **out, struct err *err)
 {
     struct s3_reader *r = mem_zalloc(1, sizeof(*r));
-    uint64_t got;
+    struct s3_answer an;
     enum status st;
 
     *out = NULL;
     if (!r) {
         return err_nomem(err);
     }
-    r->s = b;
+    r->s = s;
     r->at = from;
     r->end = from + n;
     r->size = size;
-    s3_object_key(b, sha256, gen, r->key);
+    snprintf(r->key, sizeof(r->key), "%s", key);
     if (n) {
         st = ask(r, err);
     } else {
-        st = s3_stat(b, sha256, gen, &got, err);
-        st = st || got == size ? st : another_size(err);
+        st = simple(s, "HEAD", key, "look at an object", 0, &an, err);
+        st = st || (an.length >= 0 && (uint64_t)an.length == size) ? st : another_size(err);
     }
     if (st) {
         s3_read_end(r);
@@ -478,8 +479,22 @@ static enum status s3_read_begin(void *b, const struct digest *sha256, int64_t g
     return OK;
 }
 
+static enum status s3_read_begin(void *b, const struct digest *sha256, int64_t gen, uint64_t size,
+                                 uint64_t from, uint64_t n, void **out, struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    s3_object_key(b, sha256, gen, key);
+    return s3_read_key(b, key, size, from, n, out, err);
+}
+
+static bool s3_has_direct(const void *b)
+{
+    return ((const struct s3 *)b)->direct;
+}
+
 /* A connection that breaks is opened again for what is left. */
-static enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *err)
+enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *err)
 {
     struct s3_reader *r = reader;
     enum status st = OK;
@@ -524,5 +539,10 @@ const struct blob_ops blob_s3_ops = {
     .stat = s3_stat,
     .remove = s3_remove,
     .list = s3_list,
+    .has_direct = s3_has_direct,
+    .direct_begin = s3_direct_begin,
+    .direct_end = s3_direct_end,
+    .direct_abort = s3_direct_abort,
+    .direct_get = s3_direct_get,
     .tidy = s3_tidy,
 };

@@ -255,6 +255,51 @@ out:
     return st;
 }
 
+enum status s3_url(struct s3 *s, const char *method, const char *key, const struct s3_pair *query,
+                   size_t query_n, int64_t expires_s, struct arena *a, struct str *url,
+                   struct err *err)
+{
+    struct attempt none = { .op = NULL };
+    char region[S3_REGION_MAX], host[S3_HOST_MAX * 2];
+    struct buf text = BUF_INIT(URL_MAX * 2);
+    struct s3_pair pairs[S3_PAIRS_MAX], headers[1];
+    struct s3_signed sig = { .method = method,
+                             .query = pairs,
+                             .query_n = query_n,
+                             .headers = headers,
+                             .headers_n = 1,
+                             .region = region,
+                             .service = "s3",
+                             .when_ms = clock_wall_ms() };
+    struct s3_creds creds;
+    enum status st = current(s, &creds, region, err);
+
+    if (st) {
+        return st;
+    }
+    host_of(s, &none, region, host);
+    headers[0] = (struct s3_pair){ S("host"), str_cstr(host) };
+    if (query_n) {
+        memcpy(pairs, query, sizeof(*query) * query_n);
+    }
+    sig.path = s->is_virtual ? arena_printf(a, "%s/%s", s->base, key)
+                             : arena_printf(a, "%s/%s/%s", s->base, s->bucket, key);
+    if (!sig.path.p) {
+        st = err_nomem(err);
+        goto out;
+    }
+    buf_printf(&text, "%s://%s", s->is_https ? "https" : "http", host);
+    s3_encode(&text, sig.path, true);
+    buf_put_u8(&text, '?');
+    st = s3_presign(&sig, &creds, expires_s, &text, err);
+    *url = arena_str(a, buf_str(&text));
+    st = st || url->p ? st : err_nomem(err);
+out:
+    s3_creds_clear(&creds);
+    buf_release(&text);
+    return st;
+}
+
 /* ---- judging an answer ------------------------------------------------------------------------------------------------------------ */
 
 enum verdict { V_OK, V_MISSING, V_AGAIN, V_ELSEWHERE, V_RENEW, V_FAIL };

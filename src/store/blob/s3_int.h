@@ -3,6 +3,7 @@
  *     PREFIX/FORMAT                              "cairn-blobs 1"
  *     PREFIX/objects/ab/abcdef...-0              whole objects, by their SHA-256
  *     PREFIX/staging/<instance>.<start>.<n>      an upload whose digest is not known yet
+ *     PREFIX/staging/client.<random>             likewise, sent by a client itself (s3_direct.c)
  *
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
  * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
@@ -54,7 +55,7 @@ struct s3 {
     struct arena *arena; /* of the texts below */
     char *location;
     char bucket[S3_BUCKET_MAX], prefix[S3_PREFIX_MAX]; /* "" or "a/b/" */
-    bool is_https, is_virtual, is_aws;
+    bool is_https, is_virtual, is_aws, direct;
     char host[S3_HOST_MAX]; /* with port; of AWS: by region */
     char base[S3_HOST_MAX]; /* path of the endpoint, without a slash at the end */
     const char *profile;
@@ -104,6 +105,10 @@ enum status s3_call(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_a
 /* The same for an answer that is read in pieces. */
 enum status s3_stream(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_channel **channel,
                       struct s3_answer *out, struct err *err);
+/* A URL that others may use for expires_s seconds. */
+enum status s3_url(struct s3 *s, const char *method, const char *key, const struct s3_pair *query,
+                   size_t query_n, int64_t expires_s, struct arena *a, struct str *url,
+                   struct err *err);
 /* Waits before the n-th repetition (from 0); false when the store is closing or it would be after until_ms. */
 bool s3_pause(struct s3 *s, unsigned n, int64_t at_least_ms, int64_t until_ms);
 void s3_add_query(struct s3_op *op, struct str name, struct str value);
@@ -119,6 +124,31 @@ enum status s3_write(void *w, const void *p, size_t n, struct err *err);
 enum status s3_write_finish(void *w, const struct digest *sha256, int64_t gen, uint64_t size,
                             struct err *err);
 void s3_write_abort(void *w);
+
+/* Begins an upload in parts to a key; id has S3_UPLOAD_ID_MAX bytes. */
+enum status s3_create(struct s3 *s, struct arena *a, const char *key, char *id, struct err *err);
+/* An entry of the list of parts. */
+void s3_put_part(struct buf *list, unsigned number, struct str etag);
+/* The parts become one object. ST_NOT_FOUND when there is no such upload and no object either. size UINT64_MAX: not known. */
+enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const char *id,
+                        const struct buf *list, uint64_t size, struct err *err);
+/* A staged object is copied to its place, looked at there, and no longer staged. */
+enum status s3_place(struct s3 *s, struct arena *a, const char *staging,
+                     const struct digest *sha256, int64_t gen, uint64_t size, struct err *err);
+/* Reads a key; s3_read() and s3_read_end() go on. */
+enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
+                        void **out, struct err *err);
+enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *err);
+void s3_read_end(void *reader);
+
+/* s3_direct.c: slots of blob_ops */
+enum status s3_direct_begin(void *b, struct arena *a, unsigned parts, struct str *id,
+                            struct str *urls, struct err *err);
+enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts, size_t n,
+                          struct digest *sha256, uint64_t *size, struct err *err);
+enum status s3_direct_abort(void *b, struct str id, struct err *err);
+enum status s3_direct_get(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
+                          struct str *url, struct err *err);
 
 /* s3_tidy.c */
 enum status s3_tidy(void *b, size_t *left, struct err *err);

@@ -1,0 +1,268 @@
+/* api/mlflow/artifact_direct.c - the proxy's uploads in parts and downloads that clients make straight from the store of the bytes,
+ * where it can give them URLs. Elsewhere the answer is the 501 that clients take for "send it through the proxy". */
+#include "api/mlflow/mlflow_int.h"
+#include "core/artifact.h"
+#include "core/names.h"
+#include "store/seq.h"
+
+struct direct_call {
+    struct call *call;
+    struct exec_job work; /* waits for the store of the bytes */
+    struct artifact_bytes bytes;
+    struct artifact_upload upload;
+    struct artifact_put put;
+    enum status st;
+    struct err err;
+};
+
+static enum status no_multipart(struct err *err)
+{
+    return err_set(
+        err, ST_NOT_IMPLEMENTED,
+        "Multipart upload is not supported for the current artifact repository: send the file with one PUT");
+}
+
+static void finish(struct http_req *req, void *ctx)
+{
+    struct direct_call *d = ctx;
+
+    (void)req;
+    if (d->st) {
+        call_error(d->call, d->st, &d->err);
+    } else {
+        call_answer(d->call);
+    }
+}
+
+static void hand_back(struct direct_call *d)
+{
+    http_req_post(d->call->req, finish, d);
+}
+
+/* From a read: the rest runs where waiting is allowed. */
+static enum status go_on(struct call *c, struct direct_call *d,
+                         void (*run)(struct exec_job *job, unsigned worker), struct err *err)
+{
+    d->call = c;
+    d->work.run = run;
+    return artifact_work_submit(c->core, &d->work)
+               ? err_set(err, ST_UNAVAILABLE, "too many transfers are waiting; try again")
+               : ST_END;
+}
+
+/* The file that the URL's folder and the name of the client's file make. */
+static enum status place_of(struct call *c, struct view *v, struct str local,
+                            struct artifact_place *out, struct err *err)
+{
+    struct str dir = call_capture(c, "path"), path;
+    size_t at = local.n;
+
+    while (at && local.p[at - 1] != '/' && local.p[at - 1] != '\\') {
+        at--;
+    }
+    local = str_sub(local, at, local.n);
+    if (!local.n) {
+        return err_field(err, ST_INVALID, "path", "Invalid path");
+    }
+    path = arena_printf(c->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(local));
+    return path.p ? artifact_proxy_place(v, path, out, err) : err_nomem(err);
+}
+
+/* ---- creating -------------------------------------------------------------------------------------------------------------------- */
+
+static void create_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    struct call *c = d->call;
+    const struct mlflow_create_multipart_upload *in = c->in;
+    struct mlflow_create_multipart_upload_response *out =
+        ARENA_NEW(c->arena, struct mlflow_create_multipart_upload_response);
+    size_t n = (in->has & MLFLOW_CREATE_MULTIPART_UPLOAD_HAS_NUM_PARTS) ? (size_t)in->num_parts : 1;
+    struct str id, *urls = ARENA_ARRAY(c->arena, struct str, n);
+
+    (void)worker;
+    if (out) {
+        out->credentials = ARENA_ARRAY(c->arena, struct mlflow_multipart_upload_credential, n);
+    }
+    d->st = out && urls && out->credentials
+                ? artifact_direct_begin(c->core, c->arena, (unsigned)n, &id, urls, &d->err)
+                : err_nomem(&d->err);
+    if (!d->st) {
+        MSG_SET(out, MLFLOW_CREATE_MULTIPART_UPLOAD_RESPONSE_HAS_UPLOAD_ID, upload_id, id);
+        out->has |= MLFLOW_CREATE_MULTIPART_UPLOAD_RESPONSE_HAS_CREDENTIALS;
+        out->credentials_n = n;
+        for (size_t i = 0; i < n; i++) {
+            struct mlflow_multipart_upload_credential *one = &out->credentials[i];
+
+            MSG_SET(one, MLFLOW_MULTIPART_UPLOAD_CREDENTIAL_HAS_URL, url, urls[i]);
+            MSG_SET(one, MLFLOW_MULTIPART_UPLOAD_CREDENTIAL_HAS_PART_NUMBER, part_number,
+                    (int64_t)i + 1);
+        }
+        c->out = out;
+    }
+    hand_back(d);
+}
+
+static enum status begin(struct call *c, struct direct_call **out, struct err *err)
+{
+    enum status st = mlflow_proxy_is_on(c);
+
+    if (!st && !artifact_direct_is_on(c->core)) {
+        st = no_multipart(err);
+    }
+    if (!st) {
+        *out = ARENA_NEW(c->arena, struct direct_call);
+        st = *out ? OK : err_nomem(err);
+    }
+    return st;
+}
+
+static enum status create(struct call *c, struct view *v, struct err *err)
+{
+    const struct mlflow_create_multipart_upload *in = c->in;
+    struct artifact_place place;
+    struct direct_call *d;
+    enum status st = begin(c, &d, err);
+
+    st = st ? st : place_of(c, v, in->path, &place, err);
+    return st ? st : go_on(c, d, create_work, err);
+}
+
+/* ---- completing ------------------------------------------------------------------------------------------------------------------- */
+
+static void put_done(struct write_op *op)
+{
+    struct direct_call *d = op->user;
+
+    d->st = op->st;
+    d->err = op->err;
+    hand_back(d);
+}
+
+static void complete_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    struct call *c = d->call;
+    const struct mlflow_complete_multipart_upload *in = c->in;
+    struct artifact_part *parts = ARENA_ARRAY(c->arena, struct artifact_part, in->parts_n);
+
+    (void)worker;
+    for (size_t i = 0; parts && i < in->parts_n; i++) {
+        int64_t number = in->parts[i].part_number;
+
+        parts[i].number = number > 0 && number <= UINT16_MAX ? (unsigned)number : 0;
+        parts[i].etag = in->parts[i].etag;
+    }
+    d->st = parts ? artifact_direct_end(c->core, c->arena, in->upload_id, parts, in->parts_n,
+                                        &d->upload, &d->err)
+                  : err_nomem(&d->err);
+    if (!d->st) {
+        d->put.upload = &d->upload;
+        d->put.op.done = put_done;
+        d->put.op.user = d;
+        d->put.op.bytes = 1024;
+        if (seq_submit(c->core->seq, &d->put.op) == OK) {
+            return; /* the call belongs to the sequencer now */
+        }
+        d->st = err_set(&d->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
+    }
+    hand_back(d);
+}
+
+static enum status complete(struct call *c, struct view *v, struct err *err)
+{
+    const struct mlflow_complete_multipart_upload *in = c->in;
+    struct direct_call *d;
+    enum status st = begin(c, &d, err);
+
+    if (st) {
+        return st;
+    }
+    artifact_put_init(&d->put, c->core, c->arena);
+    st = place_of(c, v, in->path, &d->put.place, err);
+    return st ? st : go_on(c, d, complete_work, err);
+}
+
+/* ---- giving up -------------------------------------------------------------------------------------------------------------------- */
+
+static void abort_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    const struct mlflow_abort_multipart_upload *in = d->call->in;
+
+    (void)worker;
+    d->st = artifact_direct_abort(d->call->core, in->upload_id, &d->err);
+    hand_back(d);
+}
+
+static enum status give_up(struct call *c, struct view *v, struct err *err)
+{
+    const struct mlflow_abort_multipart_upload *in = c->in;
+    struct artifact_place place;
+    struct direct_call *d;
+    enum status st = begin(c, &d, err);
+
+    st = st ? st : place_of(c, v, in->path, &place, err);
+    return st ? st : go_on(c, d, abort_work, err);
+}
+
+/* ---- downloads -------------------------------------------------------------------------------------------------------------------- */
+
+static void get_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    struct call *c = d->call;
+    struct mlflow_get_presigned_download_url_response *out =
+        ARENA_NEW(c->arena, struct mlflow_get_presigned_download_url_response);
+    struct str url;
+
+    (void)worker;
+    d->st =
+        out ? artifact_direct_get(c->core, c->arena, &d->bytes, &url, &d->err) : err_nomem(&d->err);
+    if (!d->st) {
+        MSG_SET(out, MLFLOW_GET_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_URL, url, url);
+        MSG_SET(out, MLFLOW_GET_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_FILE_SIZE, file_size,
+                d->bytes.size);
+        c->out = out;
+    }
+    hand_back(d);
+}
+
+static enum status presigned(struct call *c, struct view *v, struct err *err)
+{
+    struct artifact_place place;
+    struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
+    enum status st = mlflow_proxy_is_on(c);
+
+    if (st) {
+        return st;
+    }
+    if (!artifact_direct_is_on(c->core)) {
+        return err_set(
+            err, ST_NOT_IMPLEMENTED,
+            "Presigned URLs are not supported for the current artifact repository: get the file through the artifact "
+            "proxy");
+    }
+    if (!d) {
+        return err_nomem(err);
+    }
+    st = artifact_proxy_place(v, call_capture(c, "path"), &place, err);
+    st = st ? st : artifact_open(v, &place, &d->bytes, err);
+    return st ? st : go_on(c, d, get_work, err);
+}
+
+#define PROXY "/api/2.0/mlflow-artifacts/"
+
+const struct route mlflow_direct_routes[] = {
+    ROUTE(HTTP_POST, PROXY "mpu/create/{path*}", &mlflow_create_multipart_upload_desc,
+          &mlflow_create_multipart_upload_response_desc, RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE,
+          READ(create)),
+    ROUTE(HTTP_POST, PROXY "mpu/complete/{path*}", &mlflow_complete_multipart_upload_desc, NULL,
+          RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE, READ(complete)),
+    ROUTE(HTTP_POST, PROXY "mpu/abort/{path*}", &mlflow_abort_multipart_upload_desc, NULL,
+          RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE, READ(give_up)),
+    ROUTE(HTTP_GET, PROXY "presigned/{path*}", NULL,
+          &mlflow_get_presigned_download_url_response_desc, RESOURCE_ARTIFACT, ACTION_ARTIFACT_READ,
+          READ(presigned)),
+};
+const size_t mlflow_direct_routes_n = ARRAY_N(mlflow_direct_routes);
