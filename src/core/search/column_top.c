@@ -124,6 +124,7 @@ struct top {
     const struct order_clause *clause; /* the first */
     uint32_t want;                     /* its column; COLUMN_NONE: bounds are not known */
     struct visit *visits;
+    size_t visits_cap;
 };
 
 static int visit_order(const void *a, const void *b)
@@ -138,15 +139,20 @@ static enum status plan_visits(struct top *t, struct err *err)
 {
     const struct column_table *table = t->reader->source->table;
 
-    t->visits = ARENA_ARRAY(t->searcher->arena, struct visit, table->segments_n + 1);
-    if (!t->visits) return err_nomem(err);
+    if (table->segments_n > t->visits_cap) {
+        t->visits = ARENA_ARRAY(t->searcher->arena, struct visit, table->segments_n);
+        t->visits_cap = t->visits ? table->segments_n : 0;
+        if (!t->visits) return err_nomem(err);
+    }
     for (uint32_t i = 0; i < table->segments_n; i++) {
-        t->visits[i].segment = i;
+        t->visits[i] = (struct visit){ .segment = i };
         if (t->want != COLUMN_NONE) {
             t->visits[i].first = zone_first(t->clause, &column_table_cell(table, i, t->want)->zone);
         }
     }
-    qsort(t->visits, table->segments_n, sizeof(*t->visits), visit_order);
+    if (table->segments_n) {
+        qsort(t->visits, table->segments_n, sizeof(*t->visits), visit_order);
+    }
     return OK;
 }
 
@@ -373,11 +379,14 @@ static enum status visit(struct top *t, const struct visit *v, bool *done, struc
 enum status searcher_offer_columns(struct searcher *s, const struct column_plan *p,
                                    struct column_source *src, struct err *err)
 {
-    struct top *t = ARENA_NEW(s->arena, struct top);
     struct column_reader *r = ARENA_NEW(s->arena, struct column_reader);
+    struct top *t = s->top;
     bool done = false;
     enum status st;
 
+    if (!t) {
+        t = s->top = ARENA_NEW(s->arena, struct top);
+    }
     if (!t || !r) return err_nomem(err);
     *r = (struct column_reader){ s, p, src };
     t->reader = r;

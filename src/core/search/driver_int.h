@@ -8,6 +8,7 @@
 #include "core/search/token.h"
 
 struct column_reader;
+struct top;
 
 /* Where a row's unread values are; reader NULL: there are none. */
 struct row_ref {
@@ -43,6 +44,7 @@ struct searcher {
     int64_t start_ms;
     enum status failed; /* a value could not be read while rows were compared */
     struct err failed_err;
+    struct top *top; /* scratch of column_top.c */
 };
 
 /* ST_INVALID when the search takes too long. */
