@@ -3,7 +3,7 @@
 #include "core/columns.h"
 #include "core/dataset.h"
 #include "core/run_search_int.h"
-#include "core/search/column_eval.h"
+#include "core/search/column_values.h"
 #include "store/mkeys.h"
 #include "store/runcols/runcols.h"
 
@@ -12,8 +12,9 @@ enum { DATASETS_MEMORY_MAX = 64 << 20, PICK_MEMORY_MAX = 512 << 20 };
 struct find {
     struct view *v;
     struct run_search in;
-    struct searcher *searcher;
-    struct column_plan *plan;
+    struct searcher *searcher; /* of a page; or NULL, and */
+    struct values *values;     /* of the values of a key */
+    const struct column_plan *plan;
     struct column_key *keys; /* of plan->wants */
     struct run_goals goals;
     struct view datasets_view; /* with an arena of its own, emptied for each run */
@@ -166,7 +167,8 @@ static enum status offer_newer(struct find *f, const int64_t *uids, size_t n, st
             !view_type_has(f->in.view_type, (enum lifecycle)f->row[COLUMN_WANT_LIFECYCLE].i)) {
             continue;
         }
-        st = searcher_offer(f->searcher, &row_ops, f, (uint64_t)uids[i], err);
+        st = f->values ? values_offer(f->values, &row_ops, f, err)
+                       : searcher_offer(f->searcher, &row_ops, f, (uint64_t)uids[i], err);
     }
     return st;
 }
@@ -200,7 +202,11 @@ static enum status one_experiment(struct find *f, int64_t experiment, struct err
                                         .goal = experiment_goal,
                                         .datasets = experiment_datasets,
                                         .ctx = p };
-    if (!st) st = searcher_offer_columns(f->searcher, f->plan, &p->source, err);
+    if (!st && f->values) {
+        st = values_offer_columns(f->values, &p->source, err);
+    } else if (!st) {
+        st = searcher_offer_columns(f->searcher, f->plan, &p->source, err);
+    }
     for (size_t at = 0; at < q->newer_n && !st; at += RUN_PICK_ROWS) {
         st = offer_newer(f, q->newer + at, MIN_OF(q->newer_n - at, (size_t)RUN_PICK_ROWS), err);
     }
@@ -225,21 +231,13 @@ static enum status find_keys(struct find *f, struct err *err)
     return st;
 }
 
-static enum status prepare(struct find *f, struct err *err)
+/* Once f->plan is there. */
+static enum status prepare(struct find *f, bool has_best, struct err *err)
 {
-    struct search_request request = { .entity = SEARCH_RUNS,
-                                      .filter = f->in.filter,
-                                      .order_by = f->in.order_by,
-                                      .order_by_n = f->in.order_by_n,
-                                      .page = f->in.page,
-                                      .count_all = f->in.count };
     struct arena *a = f->v->arena;
-    enum status st = run_search_scope(&f->in, a, &request.scope, err);
+    enum status st = find_keys(f, err);
 
-    if (!st) st = searcher_new(&f->searcher, &request, a, err);
-    if (!st) st = column_plan_new(&f->plan, f->searcher, a, err);
-    if (!st) st = find_keys(f, err);
-    if (!st && searcher_has_best(f->searcher)) {
+    if (!st && has_best) {
         st = run_goals_read(&f->goals, f->v, f->in.experiments, f->in.n, err);
     }
     if (st) return st;
@@ -254,17 +252,53 @@ static enum status prepare(struct find *f, struct err *err)
                : err_nomem(err);
 }
 
+static enum status prepare_page(struct find *f, struct err *err)
+{
+    struct search_request request = { .entity = SEARCH_RUNS,
+                                      .filter = f->in.filter,
+                                      .order_by = f->in.order_by,
+                                      .order_by_n = f->in.order_by_n,
+                                      .page = f->in.page,
+                                      .count_all = f->in.count };
+    struct column_plan *plan = NULL;
+    enum status st = run_search_scope(&f->in, f->v->arena, &request.scope, err);
+
+    if (!st) st = searcher_new(&f->searcher, &request, f->v->arena, err);
+    if (!st) st = column_plan_new(&plan, f->searcher, f->v->arena, err);
+    f->plan = plan;
+    return st ? st : prepare(f, searcher_has_best(f->searcher), err);
+}
+
+/* All experiments; then the arena of the view holds what they gave. */
+static enum status each_experiment(struct find *f, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; i < f->in.n && !st; i++) {
+        st = one_experiment(f, f->in.experiments[i], err);
+    }
+    return st;
+}
+
+static void release(struct find *f)
+{
+    for (size_t i = 0; i < f->parts_n; i++) {
+        runcols_end(&f->parts[i].query);
+    }
+    arena_free(f->texts);
+    arena_free(f->scratch);
+    arena_free(f->datasets_view.arena);
+}
+
 enum status run_find(struct view *v, const struct run_search *in, struct run_found *out,
                      struct err *err)
 {
     struct find f = { .v = v, .in = *in };
     uint64_t *handles = NULL;
-    enum status st = prepare(&f, err);
+    enum status st = prepare_page(&f, err);
 
     *out = (struct run_found){ .n = 0 };
-    for (size_t i = 0; i < f.in.n && !st; i++) {
-        st = one_experiment(&f, f.in.experiments[i], err);
-    }
+    if (!st) st = each_experiment(&f, err);
     if (!st) st = searcher_end(f.searcher, &handles, &out->n, &out->next_token, err);
     if (!st) {
         out->total = searcher_total(f.searcher);
@@ -274,12 +308,27 @@ enum status run_find(struct view *v, const struct run_search *in, struct run_fou
     for (size_t i = 0; i < out->n && !st; i++) {
         out->uids[i] = (int64_t)handles[i];
     }
-    for (size_t i = 0; i < f.parts_n; i++) {
-        runcols_end(&f.parts[i].query);
+    release(&f);
+    if (!st) columns_save_soon(v->core);
+    return st;
+}
+
+enum status run_values(struct view *v, const struct run_search *in, struct str key, size_t max,
+                       struct values_result *out, struct err *err)
+{
+    struct find f = { .v = v, .in = *in };
+    struct str ignored;
+    enum status st = run_search_scope(&f.in, v->arena, &ignored, err);
+
+    *out = (struct values_result){ .n = 0 };
+    if (!st) st = values_new(&f.values, f.in.filter, key, max, v->arena, err);
+    if (!st) {
+        f.plan = values_plan(f.values);
+        st = prepare(&f, values_has_best(f.values), err);
     }
-    arena_free(f.texts);
-    arena_free(f.scratch);
-    arena_free(f.datasets_view.arena);
+    if (!st) st = each_experiment(&f, err);
+    if (!st) st = values_end(f.values, out, err);
+    release(&f);
     if (!st) columns_save_soon(v->core);
     return st;
 }

@@ -34,6 +34,12 @@ struct run_found {
 enum status run_find(struct view *v, const struct run_search *in, struct run_found *out,
                      struct err *err);
 
+struct values_result;
+/* The values of a key among the runs that in->filter finds, in columns too; in->order_by and page are
+ * not used. key, max and *out: see core/search/column_values.h. */
+enum status run_values(struct view *v, const struct run_search *in, struct str key, size_t max,
+                       struct values_result *out, struct err *err);
+
 /* Which runs are on the page, in order; token as below. Looks at every run of the experiments, one by one. */
 enum status run_search_rows(struct view *v, const struct run_search *in, int64_t **uids, size_t *n,
                             struct str *next_token, struct err *err);

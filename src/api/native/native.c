@@ -396,6 +396,9 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         st = router_add(r, native_chart_routes, native_chart_routes_n, NULL, 0, prefix, err);
     }
     if (!st) {
+        st = router_add(r, native_run_routes, native_run_routes_n, NULL, 0, prefix, err);
+    }
+    if (!st) {
         st = router_add(r, native_registry_routes, native_registry_routes_n, NULL, 0, prefix, err);
     }
     if (!st && with_metrics) {

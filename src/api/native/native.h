@@ -10,11 +10,13 @@
 #include "gen/native/native.h"
 
 extern const struct tongue native_tongue;
-/* The routes of registry.c and of chart.c. */
+/* The routes of registry.c, chart.c and runs.c. */
 extern const struct route native_registry_routes[];
 extern const size_t native_registry_routes_n;
 extern const struct route native_chart_routes[];
 extern const size_t native_chart_routes_n;
+extern const struct route native_run_routes[];
+extern const size_t native_run_routes_n;
 
 /* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
 enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);

@@ -44,8 +44,8 @@ enum status values_new(struct values **out, struct str filter, struct str key, s
     if (st) return st;
     v->key = &v->searcher->order->clauses[0].key;
     if (v->searcher->order->clauses[0].desc || v->key->agg == AGG_BEST) {
-        return err_set(err, ST_INVALID, "'%.*s' is not a key whose values can be counted",
-                       STR_ARG(key));
+        return err_field(err, ST_INVALID, "key", "the values of '%.*s' cannot be counted",
+                         STR_ARG(key));
     }
     v->sum.type = v->key->type;
     v->searcher->order->n = 1;

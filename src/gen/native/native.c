@@ -286,3 +286,69 @@ const struct msg_desc cairn_v1_compact_answer_desc = {
     .name = "cairn.v1.CompactAnswer", .fields = cairn_v1_compact_answer_fields,
     .size = sizeof(struct cairn_v1_compact_answer), .field_n = 7,
 };
+
+static const struct msg_field cairn_v1_run_values_query_fields[] = {
+    { .name = S_INIT("experiment_ids"), .json = S_INIT("experimentIds"), .label = "experiment_ids", .number = 1,
+      .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,
+      .off = offsetof(struct cairn_v1_run_values_query, experiment_ids),
+      .off_n = offsetof(struct cairn_v1_run_values_query, experiment_ids_n), .size = sizeof(struct str),
+      .max_len = 32, .max_items = 1000 },
+    { .name = S_INIT("filter"), .json = S_INIT("filter"), .label = "filter", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_run_values_query, filter), .size = sizeof(struct str),
+      .max_len = 65536 },
+    { .name = S_INIT("key"), .json = S_INIT("key"), .label = "key", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_run_values_query, key), .size = sizeof(struct str),
+      .max_len = 1024 },
+    { .name = S_INIT("view"), .json = S_INIT("view"), .label = "view", .number = 4, .bit = 3, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_run_values_query, view), .size = sizeof(struct str), .max_len = 16 },
+    { .name = S_INIT("max_values"), .json = S_INIT("maxValues"), .label = "max_values", .number = 5, .bit = 4,
+      .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
+      .off = offsetof(struct cairn_v1_run_values_query, max_values), .size = sizeof(int32_t), .min = 0,
+      .max = 10000, .def = 100 },
+};
+const struct msg_desc cairn_v1_run_values_query_desc = {
+    .name = "cairn.v1.RunValuesQuery", .fields = cairn_v1_run_values_query_fields,
+    .size = sizeof(struct cairn_v1_run_values_query), .field_n = 5,
+    .required = CAIRN_V1_RUN_VALUES_QUERY_HAS_EXPERIMENT_IDS | CAIRN_V1_RUN_VALUES_QUERY_HAS_KEY,
+    .has_def = true,
+};
+
+static const struct msg_field cairn_v1_run_value_fields[] = {
+    { .name = S_INIT("value"), .json = S_INIT("value"), .label = "value", .number = 1, .bit = 0,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_run_value, value), .size = sizeof(struct str) },
+    { .name = S_INIT("runs"), .json = S_INIT("runs"), .label = "runs", .number = 2, .bit = 1, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_run_value, runs), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_run_value_desc = {
+    .name = "cairn.v1.RunValue", .fields = cairn_v1_run_value_fields, .size = sizeof(struct cairn_v1_run_value),
+    .field_n = 2,
+};
+
+static const struct msg_field cairn_v1_run_values_answer_fields[] = {
+    { .name = S_INIT("runs"), .json = S_INIT("runs"), .label = "runs", .number = 1, .bit = 0, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_run_values_answer, runs), .size = sizeof(int64_t) },
+    { .name = S_INIT("missing"), .json = S_INIT("missing"), .label = "missing", .number = 2, .bit = 1,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_values_answer, missing), .size = sizeof(int64_t) },
+    { .name = S_INIT("values"), .json = S_INIT("values"), .label = "values", .number = 3, .bit = 2,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_run_values_answer, values),
+      .off_n = offsetof(struct cairn_v1_run_values_answer, values_n), .size = sizeof(struct cairn_v1_run_value),
+      .msg = &cairn_v1_run_value_desc },
+    { .name = S_INIT("distinct"), .json = S_INIT("distinct"), .label = "distinct", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_values_answer, distinct), .size = sizeof(int64_t) },
+    { .name = S_INIT("others"), .json = S_INIT("others"), .label = "others", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_values_answer, others), .size = sizeof(int64_t) },
+    { .name = S_INIT("min"), .json = S_INIT("min"), .label = "min", .number = 6, .bit = 5, .type = MSG_T_DOUBLE,
+      .off = offsetof(struct cairn_v1_run_values_answer, min), .size = sizeof(double) },
+    { .name = S_INIT("max"), .json = S_INIT("max"), .label = "max", .number = 7, .bit = 6, .type = MSG_T_DOUBLE,
+      .off = offsetof(struct cairn_v1_run_values_answer, max), .size = sizeof(double) },
+    { .name = S_INIT("nan"), .json = S_INIT("nan"), .label = "nan", .number = 8, .bit = 7, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_run_values_answer, nan), .size = sizeof(int64_t) },
+    { .name = S_INIT("min_ms"), .json = S_INIT("minMs"), .label = "min_ms", .number = 9, .bit = 8,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_values_answer, min_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("max_ms"), .json = S_INIT("maxMs"), .label = "max_ms", .number = 10, .bit = 9,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_values_answer, max_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_run_values_answer_desc = {
+    .name = "cairn.v1.RunValuesAnswer", .fields = cairn_v1_run_values_answer_fields,
+    .size = sizeof(struct cairn_v1_run_values_answer), .field_n = 10,
+};

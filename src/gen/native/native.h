@@ -286,4 +286,69 @@ struct cairn_v1_compact_answer {
 #define CAIRN_V1_COMPACT_ANSWER_HAS_CPU_MS (1ull << 6)
 extern const struct msg_desc cairn_v1_compact_answer_desc;
 
+/* POST /api/cairn/v1/runs/values: what values a key has among the runs that a filter finds, with counts. */
+struct cairn_v1_run_values_query {
+    uint64_t has;
+    struct str *experiment_ids;
+    size_t experiment_ids_n;
+    /* As in a search of runs; without it, all runs. */
+    struct str filter;
+    /* As in an order of runs: "params.model", "tags.team", "status", "metrics.loss", "start_time"; not best(). */
+    struct str key;
+    /* "active" (the default), "deleted" or "all". */
+    struct str view;
+    /* The most frequent ones. */
+    int32_t max_values;
+};
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_EXPERIMENT_IDS (1ull << 0)
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_FILTER (1ull << 1)
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_KEY (1ull << 2)
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_VIEW (1ull << 3)
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_MAX_VALUES (1ull << 4)
+extern const struct msg_desc cairn_v1_run_values_query_desc;
+
+struct cairn_v1_run_value {
+    uint64_t has;
+    struct str value;
+    /* How many runs have it. */
+    int64_t runs;
+};
+#define CAIRN_V1_RUN_VALUE_HAS_VALUE (1ull << 0)
+#define CAIRN_V1_RUN_VALUE_HAS_RUNS (1ull << 1)
+extern const struct msg_desc cairn_v1_run_value_desc;
+
+struct cairn_v1_run_values_answer {
+    uint64_t has;
+    /* That the filter finds. */
+    int64_t runs;
+    /* Of them, those without the key. */
+    int64_t missing;
+    /* Texts: the most frequent first, equally frequent ones in the order of their bytes. */
+    struct cairn_v1_run_value *values;
+    size_t values_n;
+    /* Texts: how many different ones there are. */
+    int64_t distinct;
+    /* Texts: runs whose value was left out of all that, beyond 1,000,000 different ones or 64 MiB of them. */
+    int64_t others;
+    /* Metrics: smallest and largest value, NaN apart; not there when there is no other. */
+    double min;
+    double max;
+    /* Metrics: runs whose value is NaN. */
+    int64_t nan;
+    /* Times: first and last. */
+    int64_t min_ms;
+    int64_t max_ms;
+};
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_RUNS (1ull << 0)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MISSING (1ull << 1)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_VALUES (1ull << 2)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_DISTINCT (1ull << 3)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_OTHERS (1ull << 4)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MIN (1ull << 5)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MAX (1ull << 6)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_NAN (1ull << 7)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MIN_MS (1ull << 8)
+#define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MAX_MS (1ull << 9)
+extern const struct msg_desc cairn_v1_run_values_answer_desc;
+
 #endif
