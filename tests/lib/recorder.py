@@ -50,7 +50,7 @@ def call(port, method, path, body=None):
 
 class Recorder:
     """State: {"params", "tags", "metrics": {key: [(step, timestamp, value)]}, "status", "stage", "files": {path: crc},
-    "inputs": [digest]}."""
+    "inputs": [digest], "model": None or {"versions": {number: stage}, "aliases": {alias: number}}}."""
 
     def __init__(self, port, experiment_id, seed):
         self.port = port
@@ -70,7 +70,8 @@ class Recorder:
         self.run_id = run["info"]["run_id"]
         uri = run["info"]["artifact_uri"]
         self.files_base = "/api/2.0/mlflow-artifacts/artifacts" + urllib.parse.urlparse(uri).path
-        self.state = {"params": {}, "tags": {}, "metrics": {}, "status": "RUNNING", "stage": "active", "files": {}, "inputs": []}
+        self.state = {"params": {}, "tags": {}, "metrics": {}, "status": "RUNNING", "stage": "active", "files": {}, "inputs": [],
+                      "model": None}
 
     def step(self):
         """One write of a random kind. Lost and Refused leave self.after set; it is cleared by an answer of success."""
@@ -80,6 +81,9 @@ class Recorder:
             kinds.append(self.delete_tag)
         if self.state["files"]:
             kinds.append(self.delete_file)
+        kinds.append(self.new_version if self.state["model"] else self.register)
+        if self.state["model"] and self.state["model"]["versions"]:
+            kinds.append(self.random.choice([self.set_alias, self.set_stage, self.delete_version]))
         kinds.append(self.finish if self.state["status"] == "RUNNING" else self.resume)
         self.n += 1
         after = copy.deepcopy(self.state)
@@ -163,6 +167,48 @@ class Recorder:
             assert status in (200, 204), f"DELETE {path}: {status} {answer[:300]!r}"
         return send
 
+    # The registered model of the run. The newest version is never deleted, so the next number is known.
+
+    def _registry(self, method, path, **body):
+        return lambda: call(self.port, method, path, dict(body, name=self.run_id))
+
+    def register(self, state):
+        state["model"] = {"versions": {}, "aliases": {}}
+        return self._registry("POST", "registered-models/create", description="d")
+
+    def new_version(self, state):
+        number = 1 + max(map(int, state["model"]["versions"]), default=0)
+        state["model"]["versions"][str(number)] = "None"
+        send = self._registry("POST", "model-versions/create", source=f"runs:/{self.run_id}/m{self.n}", run_id=self.run_id)
+
+        def checked():
+            got = send()["model_version"]["version"]
+            assert got == str(number), f"version {got} instead of {number}"
+        return checked
+
+    def set_alias(self, state):
+        version, alias = self.random.choice(sorted(state["model"]["versions"])), self.random.choice(["prod", "next"])
+        state["model"]["aliases"][alias] = version
+        return self._registry("POST", "registered-models/alias", alias=alias, version=version)
+
+    def set_stage(self, state):
+        version = self.random.choice(sorted(state["model"]["versions"]))
+        for other, stage in state["model"]["versions"].items():
+            if stage == "Production" and other != version:
+                state["model"]["versions"][other] = "Archived"
+        state["model"]["versions"][version] = "Production"
+        return self._registry("POST", "model-versions/transition-stage", version=version, stage="Production",
+                              archive_existing_versions=True)
+
+    def delete_version(self, state):
+        older = sorted(state["model"]["versions"], key=int)[:-1]
+        if not older:
+            return self.set_stage(state)
+        version = self.random.choice(older)
+        del state["model"]["versions"][version]
+        state["model"]["aliases"] = {a: v for a, v in state["model"]["aliases"].items() if v != version}
+        return self._registry("DELETE", "model-versions/delete", version=version)
+
     def finish(self, state):
         state["status"] = "FINISHED"
         return self._call("runs/update", status="FINISHED", end_time=2)
@@ -181,6 +227,7 @@ class Recorder:
                  "tags": {t["key"]: t["value"] for t in data.get("tags", []) if not t["key"].startswith("mlflow.")},
                  "metrics": {m["key"]: self._history(m) for m in data.get("metrics", [])},
                  "status": info["status"], "stage": info["lifecycle_stage"], "files": self._files(""),
+                 "model": self._model(),
                  "inputs": sorted((d["dataset"]["digest"] for d in run.get("inputs", {}).get("dataset_inputs", [])),
                                   key=lambda d: int(d[1:]))}
         return state
@@ -197,6 +244,16 @@ class Recorder:
         assert found[0]["data"] == data, f"found with other values by {query['filter']}"
         query["filter"] += " and params.nothing = 'x'"
         assert not call(self.port, "POST", "runs/search", query).get("runs"), query["filter"]
+
+    def _model(self):
+        status, data = request(self.port, "GET", "/api/2.0/mlflow/registered-models/get?name=" + self.run_id)
+        if status == 404:
+            return None
+        assert status == 200, f"registered-models/get: {status} {data[:300]!r}"
+        model = json.loads(data)["registered_model"]
+        found = call(self.port, "GET", "model-versions/search", {"filter": f"name = '{self.run_id}'"}).get("model_versions", [])
+        return {"versions": {v["version"]: v["current_stage"] for v in found},
+                "aliases": {a["alias"]: a["version"] for a in model.get("aliases", [])}}
 
     def _history(self, latest):
         points, token = [], ""
