@@ -117,17 +117,17 @@ def arguments():
     parser.add_argument("--tiny", dest="mode", action="store_const", const="tiny", help="seconds, cairn alone: does everything still work")
     parser.add_argument("--only", default="", help="workloads, like W2,W3; without it all")
     parser.add_argument("--engine", default="sqlite,postgres", help="sqlite, postgres or both")
-    parser.add_argument("--peers", default="mlflow,fasttrackml", help="whom to compare with; none is cairn alone")
+    parser.add_argument("--peers", help="whom to compare with: mlflow,fasttrackml (the default) or none; --tiny has none by itself")
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which nothing new is begun")
     parser.add_argument("--json", help="write all figures there")
     parser.add_argument("--markdown", help="write the tables there as well")
     parser.add_argument("--publish", action="store_true",
                         help="write docs/benchmarks/DATE.json and DATE.md, and the table of README.md")
     args = parser.parse_args()
+    if args.peers is None:
+        args.peers = "none" if args.mode == "tiny" else "mlflow,fasttrackml"
     for name in ("only", "engine", "peers"):
         setattr(args, name, [w for w in getattr(args, name).split(",") if w and w != "none"])
-    if args.mode == "tiny":
-        args.peers = []
     unknown = set(args.engine) - {"sqlite", "postgres"} | set(args.peers) - {"mlflow", "fasttrackml"}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")

@@ -201,7 +201,7 @@ class Mlflow(Server):
         self.settings["workers"] = workers
 
     def argv(self):
-        store = self.store or f"sqlite:///{self.folder}/mlflow.db"
+        store = (self.store or f"sqlite:///{self.folder}/mlflow.db").replace("postgresql:", "postgresql+psycopg2:")
         return [self.python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port, "--workers", self.workers,
                 "--backend-store-uri", store, "--artifacts-destination", self.folder / "artifacts"]
 
