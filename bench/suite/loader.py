@@ -48,7 +48,7 @@ def measure(server, work, limit_s=60, quickack=True, **options):
     result["db_cpu_us"] = (after[1] - before[1]) / n * 1e6
     result["p50_ms"], result["p99_ms"], result["max_ms"] = (result.pop(f"{k}_us") / 1000 for k in ("p50", "p99", "max"))
     if result["bad"]:
-        result["message"] = errors.read_text(errors="replace")[-300:]
+        result["message"] = errors.read_text(errors="replace")[:300]
     return result
 
 
