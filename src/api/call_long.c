@@ -36,7 +36,8 @@ static void make_next(struct read_job *job, struct view *v)
     enum status st;
 
     log_thread_request(l->call->req->id);
-    st = make(l, v, &err);
+    if (job->st) err = job->err;
+    st = job->st ? job->st : make(l, v, &err);
     if (st) {
         LOG_WARN("api", "an answer was cut: %s", err.message);
         http_give(l->call->req, S(""), HTTP_GIVE_ABORT);

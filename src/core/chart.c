@@ -39,6 +39,11 @@ static enum status check_counts(const struct chart_query *q, struct err *err)
         return err_field(err, ST_INVALID, "buckets", "a chart has 1 to %d buckets",
                          (int)CHART_BUCKETS_MAX);
     }
+    if (q->metrics_n * q->buckets > CHART_RUN_CELLS_MAX) {
+        return err_field(err, ST_INVALID, "buckets",
+                         "%zu metrics of %zu buckets are more than %d buckets of a run",
+                         q->metrics_n, q->buckets, (int)CHART_RUN_CELLS_MAX);
+    }
     if (q->run_ids_n * q->metrics_n * q->buckets > CHART_CELLS_MAX) {
         return err_field(err, ST_INVALID, "buckets",
                          "%zu series of %zu buckets are more than %d buckets in all",

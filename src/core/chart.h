@@ -29,7 +29,8 @@ enum {
     CHART_METRICS_MAX = 200,
     CHART_SERIES_MAX = 10000,
     CHART_BUCKETS_MAX = 8192,
-    CHART_CELLS_MAX = 4000000, /* series times buckets */
+    CHART_CELLS_MAX = 4000000,    /* series times buckets */
+    CHART_RUN_CELLS_MAX = 200000, /* of these, of one run */
     CHART_JOIN_MAX = 4000000,
     CHART_DECODE_MAX = 1000000000, /* points read for one query */
 };

@@ -607,6 +607,7 @@ TEST(limits_name_their_field)
     REFUSED("buckets", q.buckets = 0);
     REFUSED("buckets", q.buckets = CHART_BUCKETS_MAX + 1);
     REFUSED("buckets", q.run_ids_n = 1000; q.buckets = 401);
+    REFUSED("buckets", q.run_ids_n = 1; q.metrics_n = 200; q.buckets = 1001);
     REFUSED("x", q.axis = (enum chart_axis)9);
     REFUSED("x_metric", q.axis = CHART_METRIC);
     REFUSED("to", q.has_from = q.has_to = true; q.from = 1);

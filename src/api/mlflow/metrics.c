@@ -11,7 +11,8 @@ enum {
     HISTORY_PIECE = 100000, /* rows of a long answer that are held at once */
     BULK_ROWS_MAX = 25000,
     BULK_RUNS_MAX = 100,
-    INTERVAL_MAX = 2500
+    INTERVAL_MAX = 2500,
+    ROW_BYTES = 88 /* of a row beside its key and its run, mostly */
 };
 
 /* ---- page tokens: the last point of the page, 24 bytes in base64url ------------------------------------------------------- */
@@ -306,6 +307,8 @@ static enum status interval(struct call *c, struct view *v, struct err *err)
 
     st = st ? st : metric_interval(v, &q, &rows, &n, err);
     if (st) return st;
+    /* Room for all of it at once: growing would copy it several times. What is too much is found below. */
+    if (n) (void)buf_reserve(&c->raw, n * (in->metric_key.n + rows[0].run_id.n + ROW_BYTES));
     buf_put_cstr(&c->raw, n ? "{\"metrics\":[" : "{");
     for (size_t i = 0; i < n && !st; i++) {
         if (i == 0 || rows[i].run_id.p != rows[i - 1].run_id.p) {

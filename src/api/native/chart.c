@@ -1,8 +1,10 @@
 /* api/native/chart.c - POST /api/cairn/v1/charts: many curves in one answer, as JSON or as arrays for a browser.
- * A run is read, written and forgotten before the next; the answer leaves piece by piece. docs/api/charts.md has both forms. */
+ * A few runs are read at once, written and forgotten before the next; the answer leaves piece by piece. docs/api/charts.md has
+ * both forms. */
 #include "core/chart.h"
 #include "api/native/native.h"
 #include "codec/json.h"
+#include "core/fan.h"
 
 #include <math.h>
 
@@ -34,13 +36,24 @@ enum { BINARY_VERSION = 1, FLAG_MISSING = 1, FLAG_SNAPPED = 2 };
 struct chart_call {
     struct long_answer answer;
     struct chart_query q;
-    struct chart chart;
+    int64_t decoded; /* points read so far */
     unsigned columns;
     bool binary, begun;
-    size_t run, series; /* next */
-    bool *missing;      /* by run */
-    struct buf *out;
+    size_t run;    /* the next */
+    bool *missing; /* by run */
+    struct part *parts;
+    size_t parts_n; /* runs that are read at once */
 };
+
+/* The series of one run. */
+struct part {
+    const struct chart_call *c;
+    struct chart chart;
+    size_t run, series;
+    bool missing;
+    struct buf out;
+};
+enum { PARTS_MAX = 8, PART_MAX = 128 << 20 };
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------------------- */
 
@@ -62,34 +75,35 @@ static bool is_x(unsigned column)
     return column < COL_MEAN && column % 2 == 0;
 }
 
-static void put_json_cell(const struct chart_call *c, const struct chart_bucket *b, unsigned column)
+static void put_json_cell(const struct chart_call *c, struct buf *out, const struct chart_bucket *b,
+                          unsigned column)
 {
     const struct chart_mark *m = column < COL_MEAN ? mark_of(b, column) : NULL;
 
     if (column >= COL_DOUBLES) {
-        json_put_i64(c->out, column == COL_N ? b->n : b->odd_n);
+        json_put_i64(out, column == COL_N ? b->n : b->odd_n);
     } else if (column == COL_MEAN && b->n > b->odd_n) {
-        json_put_double(c->out, b->mean, JSON_NAN_STRING);
+        json_put_double(out, b->mean, JSON_NAN_STRING);
     } else if (!m) {
-        buf_put_lit(c->out, "null");
+        buf_put_lit(out, "null");
     } else if (!is_x(column)) {
-        json_put_double(c->out, m->p.value, JSON_NAN_STRING);
+        json_put_double(out, m->p.value, JSON_NAN_STRING);
     } else if (metric_axis(c)) {
-        json_put_double(c->out, m->x.d, JSON_NAN_STRING);
+        json_put_double(out, m->x.d, JSON_NAN_STRING);
     } else {
-        json_put_i64(c->out, m->x.i);
+        json_put_i64(out, m->x.i);
     }
 }
 
-static void put_json(struct chart_call *c, struct str run_id, size_t metric,
-                     const struct chart_series *s)
+static void put_json(struct part *p, size_t metric, const struct chart_series *s)
 {
-    struct json_writer w = JSON_WRITER_INIT(c->out);
+    const struct chart_call *c = p->c;
+    struct json_writer w = JSON_WRITER_INIT(&p->out);
 
-    if (c->series > 0) buf_put_u8(c->out, ',');
+    if (p->series > 0) buf_put_u8(&p->out, ',');
     json_w_object(&w);
     json_w_key(&w, S("run_id"));
-    json_w_str(&w, run_id);
+    json_w_str(&w, c->q.run_ids[p->run]);
     json_w_key(&w, S("metric"));
     json_w_str(&w, c->q.metrics[metric]);
     json_w_key(&w, S("points"));
@@ -109,38 +123,38 @@ static void put_json(struct chart_call *c, struct str run_id, size_t metric,
         json_w_key(&w, column_names[col]);
         json_w_array(&w);
         for (size_t i = 0; i < s->n; i++) {
-            if (i > 0) buf_put_u8(c->out, ',');
-            put_json_cell(c, &s->b[i], col);
+            if (i > 0) buf_put_u8(&p->out, ',');
+            put_json_cell(c, &p->out, &s->b[i], col);
         }
         json_w_array_end(&w);
     }
     json_w_object_end(&w);
 }
 
-static void json_end(struct chart_call *c)
+static void json_end(const struct chart_call *c, struct buf *out)
 {
-    struct json_writer w = JSON_WRITER_INIT(c->out);
+    struct json_writer w = JSON_WRITER_INIT(out);
 
-    buf_put_lit(c->out, "],\"missing_runs\":");
+    buf_put_lit(out, "],\"missing_runs\":");
     json_w_array(&w);
     for (size_t i = 0; i < c->q.run_ids_n; i++) {
         if (c->missing[i]) json_w_str(&w, c->q.run_ids[i]);
     }
     json_w_array_end(&w);
-    buf_put_u8(c->out, '}');
+    buf_put_u8(out, '}');
 }
 
 /* ---- arrays ----------------------------------------------------------------------------------------------------------------- */
 
-static void binary_begin(struct chart_call *c)
+static void binary_begin(const struct chart_call *c, struct buf *out)
 {
-    buf_put_lit(c->out, "cairncht");
-    buf_put_u32(c->out, BINARY_VERSION);
-    buf_put_u32(c->out, (uint32_t)c->q.run_ids_n);
-    buf_put_u32(c->out, (uint32_t)c->q.metrics_n);
-    buf_put_u32(c->out, c->columns);
-    buf_put_u32(c->out, (uint32_t)c->q.axis);
-    buf_put_u32(c->out, 0);
+    buf_put_lit(out, "cairncht");
+    buf_put_u32(out, BINARY_VERSION);
+    buf_put_u32(out, (uint32_t)c->q.run_ids_n);
+    buf_put_u32(out, (uint32_t)c->q.metrics_n);
+    buf_put_u32(out, c->columns);
+    buf_put_u32(out, (uint32_t)c->q.axis);
+    buf_put_u32(out, 0);
 }
 
 static void put_f64(struct buf *b, double v)
@@ -192,24 +206,25 @@ static char *put_column(const struct chart_call *c, const struct chart_series *s
     return s->n % 2 ? put_le32(at, 0) : at;
 }
 
-static void put_binary(struct chart_call *c, size_t run, size_t metric,
-                       const struct chart_series *s)
+static void put_binary(struct part *p, size_t metric, const struct chart_series *s)
 {
+    const struct chart_call *c = p->c;
+    struct buf *out = &p->out;
     char *at;
 
-    buf_put_u32(c->out, (uint32_t)run);
-    buf_put_u32(c->out, (uint32_t)metric);
-    buf_put_u32(c->out, (uint32_t)s->n);
-    buf_put_u32(c->out, (c->missing[run] ? FLAG_MISSING : 0) | (s->snapped ? FLAG_SNAPPED : 0));
-    put_f64(c->out, (double)s->points);
-    put_f64(c->out, (double)s->unjoined);
-    put_f64(c->out, c->q.axis == CHART_RELATIVE ? (double)s->origin_ms : 0);
-    if (!buf_reserve(c->out, (s->n + 1) * COL_ALL * sizeof(double))) return;
-    at = c->out->p + c->out->n;
+    buf_put_u32(out, (uint32_t)p->run);
+    buf_put_u32(out, (uint32_t)metric);
+    buf_put_u32(out, (uint32_t)s->n);
+    buf_put_u32(out, (p->missing ? FLAG_MISSING : 0) | (s->snapped ? FLAG_SNAPPED : 0));
+    put_f64(out, (double)s->points);
+    put_f64(out, (double)s->unjoined);
+    put_f64(out, c->q.axis == CHART_RELATIVE ? (double)s->origin_ms : 0);
+    if (!buf_reserve(out, (s->n + 1) * COL_ALL * sizeof(double))) return;
+    at = out->p + out->n;
     for (unsigned col = 0; col < COL_ALL; col++) {
         if (c->columns & 1u << col) at = put_column(c, s, col, at);
     }
-    c->out->n = (size_t)(at - c->out->p);
+    out->n = (size_t)(at - out->p);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------------------- */
@@ -217,29 +232,60 @@ static void put_binary(struct chart_call *c, size_t run, size_t metric,
 static enum status put_series(void *ctx, size_t metric, const struct chart_series *s,
                               struct err *err)
 {
-    struct chart_call *c = ctx;
+    struct part *p = ctx;
 
     (void)err;
-    if (c->binary) {
-        put_binary(c, c->run, metric, s);
+    if (p->c->binary) {
+        put_binary(p, metric, s);
     } else {
-        put_json(c, c->q.run_ids[c->run], metric, s);
+        put_json(p, metric, s);
     }
-    c->series++;
+    p->series++;
     return OK;
 }
 
-static enum status put_run(struct chart_call *c, struct view *v, struct err *err)
+/* One run, on any pool thread. */
+static enum status put_run(void *ctx, size_t i, struct view *v, struct err *err)
 {
     static const struct chart_series none;
+    struct part *p = &((struct chart_call *)ctx)->parts[i];
     bool known;
-    enum status st = chart_run(&c->chart, v, c->run, &known, put_series, c, err);
+    enum status st = chart_run(&p->chart, v, p->run, &known, put_series, p, err);
 
-    if (st || known) return st;
-    c->missing[c->run] = true;
-    for (size_t m = 0; m < c->q.metrics_n && !st; m++) {
-        st = put_series(c, m, &none, err);
+    if (st) return st;
+    p->missing = !known;
+    for (size_t m = 0; !known && m < p->c->q.metrics_n; m++) {
+        st = put_series(p, m, &none, err);
     }
+    return buf_status(&p->out, "chart", err);
+}
+
+/* The next runs, at once, and their series in order. */
+static enum status put_runs(struct chart_call *c, struct view *v, struct buf *out, struct err *err)
+{
+    size_t n = MIN_OF(c->parts_n, c->q.run_ids_n - c->run);
+    int64_t before = c->decoded;
+    enum status st;
+
+    for (size_t i = 0; i < n; i++) {
+        struct part *p = &c->parts[i];
+
+        p->c = c;
+        p->chart = (struct chart){ .q = &c->q, .decoded = before };
+        p->run = c->run + i;
+        p->series = 0;
+        buf_clear(&p->out);
+    }
+    st = fan_out(v, n, put_run, c, err);
+    for (size_t i = 0; i < n && !st; i++) {
+        struct part *p = &c->parts[i];
+
+        if (!c->binary && p->run > 0) buf_put_u8(out, ',');
+        buf_put_str(out, buf_str(&p->out));
+        c->missing[p->run] = p->missing;
+        c->decoded += p->chart.decoded - before;
+    }
+    c->run += n;
     return st;
 }
 
@@ -249,18 +295,39 @@ static enum status more(struct long_answer *l, struct view *v, struct buf *out, 
     struct chart_call *c = CONTAINER_OF(l, struct chart_call, answer);
     enum status st = OK;
 
-    c->out = out;
-    if (!c->begun && c->binary) binary_begin(c);
+    if (!c->begun && c->binary) binary_begin(c, out);
     if (!c->begun && !c->binary) buf_put_lit(out, "{\"series\":[");
     c->begun = true;
     while (!st && c->run < c->q.run_ids_n && out->n < LONG_PIECE_BYTES) {
         st = http_is_gone(l->call->req) ? err_set(err, ST_CANCELLED, "the client is gone")
-                                        : put_run(c, v, err);
-        c->run++;
+                                        : put_runs(c, v, out, err);
     }
     *last = c->run == c->q.run_ids_n;
-    if (!st && *last && !c->binary) json_end(c);
+    if (!st && *last && !c->binary) json_end(c, out);
     return st;
+}
+
+static void parts_free(void *ctx)
+{
+    struct chart_call *c = ctx;
+
+    for (size_t i = 0; i < c->parts_n; i++) {
+        buf_release(&c->parts[i].out);
+    }
+}
+
+static enum status make_parts(struct chart_call *c, struct arena *a, struct err *err)
+{
+    size_t cells = c->q.metrics_n * c->q.buckets;
+
+    c->parts_n = MIN_OF(MAX_OF(CHART_RUN_CELLS_MAX / cells, (size_t)1), (size_t)PARTS_MAX);
+    c->parts = ARENA_ARRAY(a, struct part, c->parts_n);
+    c->missing = ARENA_ARRAY(a, bool, c->q.run_ids_n);
+    if (!c->parts || !c->missing || !arena_cleanup(a, parts_free, c)) return err_nomem(err);
+    for (size_t i = 0; i < c->parts_n; i++) {
+        buf_init(&c->parts[i].out, PART_MAX);
+    }
+    return OK;
 }
 
 /* ---- the question ----------------------------------------------------------------------------------------------------------- */
@@ -353,9 +420,8 @@ static enum status charts(struct call *call, struct view *v, struct err *err)
     st = st ? st : range_of(in, &c->q, err);
     st = st ? st : chart_check(&c->q, err);
     if (st) return st;
-    c->chart.q = &c->q;
-    c->missing = ARENA_ARRAY(call->arena, bool, in->run_ids_n);
-    if (!c->missing) return err_nomem(err);
+    st = make_parts(c, call->arena, err);
+    if (st) return st;
     c->binary = http_header_has(call->req, S("accept"), S(BINARY_TYPE));
     c->answer.more = more;
     c->answer.type = c->binary ? BINARY_TYPE : "application/json";

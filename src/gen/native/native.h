@@ -156,7 +156,7 @@ struct cairn_v1_chart_query {
     struct str x;
     /* Instead of x: another metric of the same run, joined by step. */
     struct str x_metric;
-    /* How many, along the axis; series times buckets are at most 4,000,000. */
+    /* How many, along the axis; metrics times buckets are at most 200,000, series times buckets at most 4,000,000. */
     int32_t buckets;
     /* First and last x that count, both inside; without one, the end of each series. */
     int64_t from;
