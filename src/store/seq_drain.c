@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "gen/sql/queries.h"
 #include "store/compact.h"
 #include "store/runcols/runcols.h"
@@ -92,9 +93,81 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
     atomic_fetch_add_explicit(&s->drains, 1, memory_order_relaxed);
 }
 
+/* On PostgreSQL the log lies in tables that are emptied whole. */
+static bool on_tables(const struct seq *s)
+{
+    return sql_conn_engine(s->writer) == SQL_POSTGRES;
+}
+
+/* The last row of a table of the log that may go: covered, and played by all. 0: none. *slot: which. */
+static enum status find_table(struct seq *s, int64_t after, int64_t *slot, int64_t *last,
+                              struct err *err)
+{
+    struct q_log_tables_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = q_log_tables_open(s->writer, &q, PART, s->peers.me, err);
+
+    *last = 0;
+    while (!st && *last == 0 && (st = q_log_tables_next(q, &row, err)) == OK) {
+        if (row.slot > after && row.last > 0 && row.last <= MIN_OF(s->mark, row.played)) {
+            *last = row.last;
+            *slot = row.slot;
+        }
+    }
+    sql_close(q);
+    return st == ST_END ? OK : st;
+}
+
+/* Empties one table. Who reads it for long (a dump, say) is not waited for: it stays until the next drain. */
+static enum status empty_table(struct seq *s, int64_t slot, int64_t last, struct err *err)
+{
+    static enum status (*const lock[])(struct sql_conn *,
+                                       struct err *) = { q_log_lock_0, q_log_lock_1, q_log_lock_2,
+                                                         q_log_lock_3 };
+    static enum status (*const clear[])(struct sql_conn *,
+                                        struct err *) = { q_log_clear_0, q_log_clear_1,
+                                                          q_log_clear_2, q_log_clear_3 };
+    struct q_turn_take_row now;
+    int64_t again_slot = -1, again = 0;
+    enum status st = sql_begin(s->writer, err);
+
+    /* Under the turn no row comes in, and nobody changes which table is filled. */
+    if (!st) st = q_turn_take(s->writer, NULL, PART, &now, err);
+    if (!st && now.fence != s->fence) st = err_set(err, ST_UNAVAILABLE, "another server drains");
+    if (!st) st = q_lock_shortly(s->writer, err);
+    if (!st) st = lock[slot](s->writer, err);
+    if (!st) st = find_table(s, slot - 1, &again_slot, &again, err);
+    if (!st && again_slot == slot && again == last) st = clear[slot](s->writer, err);
+    FAILPOINT("seq.trim.before_commit");
+    if (!st) st = sql_commit(s->writer, err);
+    FAILPOINT("seq.trim.after_commit");
+    if (st) sql_rollback(s->writer);
+    return st;
+}
+
+static enum status empty_tables(struct seq *s, struct err *err)
+{
+    struct err busy = ERR_INIT;
+    int64_t slot = -1, last;
+    enum status st;
+
+    do {
+        st = find_table(s, slot, &slot, &last, err);
+        if (!st && last > 0 && empty_table(s, slot, last, &busy)) {
+            LOG_DEBUG("store", "a part of the log stays for now: %s", busy.message);
+        }
+    } while (!st && last > 0);
+    return st;
+}
+
 static enum status delete_covered(struct seq *s, struct err *err)
 {
-    enum status st = sql_begin(s->writer, err);
+    enum status st;
+
+    if (on_tables(s)) {
+        return empty_tables(s, err);
+    }
+    st = sql_begin(s->writer, err);
 
     if (!st) st = q_batch_drop_covered(s->writer, s->mark, err);
     FAILPOINT("seq.trim.before_commit");
@@ -124,6 +197,7 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
         st = q_part_advance(s->writer, PART, s->drain, s->last_seq, drain, folded, s->fence,
                             MAX_OF(s->last_seq, s->replay_tip), &changed, err);
     }
+    if (!st && changed == 1 && on_tables(s)) st = q_log_rotate(s->writer, PART, s->fence, err);
     if (!st && changed != 1) {
         seq_suspect(s);
         st = s->peers.on

@@ -404,6 +404,7 @@ static enum status rebuild(struct seq *s, struct err *err)
 {
     struct peers *p = &s->peers;
     int64_t until = clock_mono_ms() + READERS_WAIT_MS;
+    struct q_server_beat_row row;
     enum status st;
 
     not_alone(s);
@@ -422,7 +423,9 @@ static enum status rebuild(struct seq *s, struct err *err)
     s->log_bytes = 0;
     s->log_since_ms = -1;
     if (s->opt.changed) s->opt.changed(s->opt.changed_ctx, true);
-    st = replay(s, true, err);
+    /* From here on the others keep every row: emptying a table of the log is seen by older snapshots too. */
+    st = q_server_beat(s->writer, NULL, p->me, 0, s->opt.lease_ms, PART, 0, &row, err);
+    if (!st) st = replay(s, true, err);
     if (!st) {
         p->lost = false;
         p->beat_at_ms = 0;

@@ -34,6 +34,37 @@ enum status q_batch_tag(struct sql_conn *q_conn, struct arena *q_arena, int64_t 
 enum status q_batch_drop_covered(struct sql_conn *q_conn, int64_t mark,
                                  struct err *q_err) ATTR_CHECK;
 
+enum status q_log_rotate(struct sql_conn *q_conn, int64_t part, int64_t fence,
+                         struct err *q_err) ATTR_CHECK;
+
+struct q_log_tables_row {
+    int64_t slot;
+    int64_t last;
+    int64_t played;
+};
+enum status q_log_tables_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t part,
+                              int64_t me, struct err *q_err) ATTR_CHECK;
+enum status q_log_tables_next(struct sql_stmt *q_stmt, struct q_log_tables_row *q_row,
+                              struct err *q_err) ATTR_CHECK;
+
+enum status q_lock_shortly(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_lock_0(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_lock_1(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_lock_2(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_lock_3(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_clear_0(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_clear_1(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_clear_2(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
+enum status q_log_clear_3(struct sql_conn *q_conn, struct err *q_err) ATTR_CHECK;
+
 struct q_part_get_row {
     int64_t mark;
     int64_t drain;

@@ -8,9 +8,9 @@ static const struct sql_query query_batch_insert = {
     .text = { "INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag) SELECT ?1, "
               "?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 >= 0",
               "WITH last AS (UPDATE part SET tip = $1, tag = $8 WHERE part = $3 AND tip = $1 "
-              "- 1 AND tag = $7 AND fence = $9 RETURNING tip) INSERT INTO batch (seq, epoch, "
-              "part, n, body, drain, prev, tag) VALUES ((SELECT tip FROM last), $2, $3, $4, "
-              "$5, $6, $7, $8)" },
+              "- 1 AND tag = $7 AND fence = $9 RETURNING tip, slot) INSERT INTO batch (seq, "
+              "epoch, part, n, body, drain, prev, tag, slot) VALUES ((SELECT tip FROM last), "
+              "$2, $3, $4, $5, $6, $7, $8, (SELECT slot FROM last))" },
 };
 
 enum status q_batch_insert(struct sql_conn *q_conn, int64_t seq, int64_t epoch, int64_t part,
@@ -106,7 +106,7 @@ static const struct sql_query query_batch_drop_covered = {
     .in_n = 1, .out_n = 0,
     .in = batch_drop_covered_in,
     .text = { "DELETE FROM batch WHERE seq <= ?1",
-              "DELETE FROM batch WHERE seq <= LEAST($1, (SELECT MIN(pos) FROM server))" },
+              "DELETE FROM batch WHERE seq <= $1" },
 };
 
 enum status q_batch_drop_covered(struct sql_conn *q_conn, int64_t mark, struct err *q_err)
@@ -116,6 +116,173 @@ enum status q_batch_drop_covered(struct sql_conn *q_conn, int64_t mark, struct e
     };
 
     return sql_exec(q_conn, &query_batch_drop_covered, q_in, NULL, q_err);
+}
+
+static const unsigned char log_rotate_in[] = { SQL_INT, SQL_INT };
+static const struct sql_query query_log_rotate = {
+    .name = "log_rotate", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = log_rotate_in,
+    .text = { "UPDATE part SET slot = 0 WHERE part = ?1 AND fence = ?2",
+              "UPDATE part SET slot = (slot + 1) % 4 WHERE part = $1 AND fence = $2 AND NOT "
+              "EXISTS (SELECT 1 FROM batch b WHERE b.slot = (part.slot + 1) % 4)" },
+};
+
+enum status q_log_rotate(struct sql_conn *q_conn, int64_t part, int64_t fence, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = part },
+        { .i = fence },
+    };
+
+    return sql_exec(q_conn, &query_log_rotate, q_in, NULL, q_err);
+}
+
+static const unsigned char log_tables_in[] = { SQL_INT, SQL_INT };
+static const unsigned char log_tables_out[] = { SQL_INT, SQL_INT, SQL_INT };
+static const char *const log_tables_names[] = { "slot", "last", "played" };
+static const struct sql_query query_log_tables = {
+    .name = "log_tables", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = log_tables_in,
+    .out = log_tables_out, .out_names = log_tables_names,
+    .text = { "SELECT slot, 0, 0 FROM part WHERE part = ?1 AND owner = ?2",
+              "SELECT CAST(s.slot AS bigint), COALESCE((SELECT MAX(b.seq) FROM batch b WHERE "
+              "b.slot = s.slot), 0), COALESCE((SELECT MIN(pos) FROM server WHERE id <> $2), "
+              "9223372036854775807) FROM generate_series(0, 3) AS s (slot) JOIN part p ON "
+              "p.part = $1 AND p.slot <> s.slot" },
+};
+
+enum status q_log_tables_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t part,
+                              int64_t me, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = part },
+        { .i = me },
+    };
+
+    return sql_rows(q_conn, &query_log_tables, q_in, q_stmt, q_err);
+}
+
+enum status q_log_tables_next(struct sql_stmt *q_stmt, struct q_log_tables_row *q_row,
+                              struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->slot = q_out[0].i;
+    q_row->last = q_out[1].i;
+    q_row->played = q_out[2].i;
+    return OK;
+}
+
+static const struct sql_query query_lock_shortly = {
+    .name = "lock_shortly", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "SET LOCAL lock_timeout = 50" },
+};
+
+enum status q_lock_shortly(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_lock_shortly, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_lock_0 = {
+    .name = "log_lock_0", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "LOCK TABLE batch_0 IN ACCESS EXCLUSIVE MODE" },
+};
+
+enum status q_log_lock_0(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_lock_0, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_lock_1 = {
+    .name = "log_lock_1", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "LOCK TABLE batch_1 IN ACCESS EXCLUSIVE MODE" },
+};
+
+enum status q_log_lock_1(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_lock_1, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_lock_2 = {
+    .name = "log_lock_2", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "LOCK TABLE batch_2 IN ACCESS EXCLUSIVE MODE" },
+};
+
+enum status q_log_lock_2(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_lock_2, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_lock_3 = {
+    .name = "log_lock_3", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "LOCK TABLE batch_3 IN ACCESS EXCLUSIVE MODE" },
+};
+
+enum status q_log_lock_3(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_lock_3, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_clear_0 = {
+    .name = "log_clear_0", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "TRUNCATE batch_0" },
+};
+
+enum status q_log_clear_0(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_clear_0, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_clear_1 = {
+    .name = "log_clear_1", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "TRUNCATE batch_1" },
+};
+
+enum status q_log_clear_1(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_clear_1, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_clear_2 = {
+    .name = "log_clear_2", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "TRUNCATE batch_2" },
+};
+
+enum status q_log_clear_2(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_clear_2, NULL, NULL, q_err);
+}
+
+static const struct sql_query query_log_clear_3 = {
+    .name = "log_clear_3", .cached = true, .kind = SQL_EXEC,
+    .in_n = 0, .out_n = 0,
+    .text = { "DELETE FROM batch WHERE seq < 0",
+              "TRUNCATE batch_3" },
+};
+
+enum status q_log_clear_3(struct sql_conn *q_conn, struct err *q_err)
+{
+    return sql_exec(q_conn, &query_log_clear_3, NULL, NULL, q_err);
 }
 
 static const unsigned char part_get_in[] = { SQL_INT };
@@ -453,6 +620,17 @@ static const struct sql_query *const area_batch[] = {
     &query_batch_after,
     &query_batch_tag,
     &query_batch_drop_covered,
+    &query_log_rotate,
+    &query_log_tables,
+    &query_lock_shortly,
+    &query_log_lock_0,
+    &query_log_lock_1,
+    &query_log_lock_2,
+    &query_log_lock_3,
+    &query_log_clear_0,
+    &query_log_clear_1,
+    &query_log_clear_2,
+    &query_log_clear_3,
     &query_part_get,
     &query_part_advance,
     &query_pack_insert,

@@ -935,6 +935,32 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX runhead_ver ON runhead (exp, ver, run);\n"
         "ALTER TABLE colseg ALTER COLUMN body SET STORAGE EXTERNAL;\n",
     } },
+    { .version = 8, .name = "log_slots", .text = {
+        "ALTER TABLE part ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;\n",
+        "ALTER TABLE part ADD COLUMN slot bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE batch RENAME TO batch_before;\n"
+        "CREATE TABLE batch (\n"
+        "    seq bigint NOT NULL,\n"
+        "    x xid8 NOT NULL DEFAULT pg_current_xact_id(),\n"
+        "    epoch bigint NOT NULL DEFAULT 0,\n"
+        "    part bigint NOT NULL,\n"
+        "    n bigint NOT NULL,\n"
+        "    body bytea NOT NULL,\n"
+        "    drain bigint NOT NULL DEFAULT 0,\n"
+        "    prev bigint NOT NULL DEFAULT 0,\n"
+        "    tag bigint NOT NULL DEFAULT 0,\n"
+        "    slot bigint NOT NULL DEFAULT 0,\n"
+        "    CONSTRAINT batch_seq PRIMARY KEY (seq, slot)\n"
+        ") PARTITION BY LIST (slot);\n"
+        "ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL;\n"
+        "CREATE TABLE batch_0 PARTITION OF batch FOR VALUES IN (0);\n"
+        "CREATE TABLE batch_1 PARTITION OF batch FOR VALUES IN (1);\n"
+        "CREATE TABLE batch_2 PARTITION OF batch FOR VALUES IN (2);\n"
+        "CREATE TABLE batch_3 PARTITION OF batch FOR VALUES IN (3);\n"
+        "INSERT INTO batch (seq, x, epoch, part, n, body, drain, prev, tag)\n"
+        "SELECT seq, x, epoch, part, n, body, drain, prev, tag FROM batch_before;\n"
+        "DROP TABLE batch_before;\n",
+    } },
 };
-const unsigned sql_migrations_n = 7;
+const unsigned sql_migrations_n = 8;
 /* clang-format on */

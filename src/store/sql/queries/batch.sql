@@ -1,7 +1,7 @@
 -- batch.sql - the log, packs, the watermark, key names and counters: what the sequencer and the series live on.
 
 -- One row of the log. On PostgreSQL it goes in only behind the row that the writer knows as the last, and under the fence
--- that it knows: otherwise seq is NULL, which fails the transaction (ST_INVALID).
+-- that it knows: otherwise its numbers are NULL, which fails the transaction (ST_INVALID).
 
 -- name: batch_insert :exec
 -- in: seq int, epoch int, part int, n int, body blob, drain int, prev int, tag int, fence int
@@ -10,9 +10,9 @@ INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $9 >= 0;
 -- engine: postgres
 WITH last AS (UPDATE part SET tip = $1, tag = $8
-              WHERE part = $3 AND tip = $1 - 1 AND tag = $7 AND fence = $9 RETURNING tip)
-INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag)
-VALUES ((SELECT tip FROM last), $2, $3, $4, $5, $6, $7, $8);
+              WHERE part = $3 AND tip = $1 - 1 AND tag = $7 AND fence = $9 RETURNING tip, slot)
+INSERT INTO batch (seq, epoch, part, n, body, drain, prev, tag, slot)
+VALUES ((SELECT tip FROM last), $2, $3, $4, $5, $6, $7, $8, (SELECT slot FROM last));
 
 -- name: batch_after :many
 -- in: seq int, max int
@@ -24,12 +24,91 @@ SELECT seq, epoch, part, n, drain, tag, body FROM batch WHERE seq > $1 ORDER BY 
 -- out: tag int
 SELECT tag FROM batch WHERE seq = $1;
 
+-- SQLite: rows that are covered.
+
 -- name: batch_drop_covered :exec
 -- in: mark int
--- engine: sqlite
 DELETE FROM batch WHERE seq <= $1;
+
+-- PostgreSQL: from now on the next table is filled, if it is empty.
+
+-- name: log_rotate :exec
+-- in: part int, fence int
+-- engine: sqlite
+UPDATE part SET slot = 0 WHERE part = $1 AND fence = $2;
 -- engine: postgres
-DELETE FROM batch WHERE seq <= LEAST($1, (SELECT MIN(pos) FROM server));
+UPDATE part SET slot = (slot + 1) % 4 WHERE part = $1 AND fence = $2
+  AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.slot = (part.slot + 1) % 4);
+
+-- PostgreSQL: the tables of the log that are not filled now, with their last row, and how far all other servers have played it.
+
+-- name: log_tables :many
+-- in: part int, me int
+-- out: slot int, last int, played int
+-- engine: sqlite
+SELECT slot, 0, 0 FROM part WHERE part = $1 AND owner = $2;
+-- engine: postgres
+SELECT CAST(s.slot AS bigint), COALESCE((SELECT MAX(b.seq) FROM batch b WHERE b.slot = s.slot), 0),
+       COALESCE((SELECT MIN(pos) FROM server WHERE id <> $2), 9223372036854775807)
+FROM generate_series(0, 3) AS s (slot) JOIN part p ON p.part = $1 AND p.slot <> s.slot;
+
+-- PostgreSQL: in this transaction, locks are waited for only shortly: whoever waits makes others wait.
+
+-- name: lock_shortly :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+SET LOCAL lock_timeout = 50;
+
+-- Emptying one of them; locked first, and looked at again.
+
+-- name: log_lock_0 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+LOCK TABLE batch_0 IN ACCESS EXCLUSIVE MODE;
+
+-- name: log_lock_1 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+LOCK TABLE batch_1 IN ACCESS EXCLUSIVE MODE;
+
+-- name: log_lock_2 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+LOCK TABLE batch_2 IN ACCESS EXCLUSIVE MODE;
+
+-- name: log_lock_3 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+LOCK TABLE batch_3 IN ACCESS EXCLUSIVE MODE;
+
+-- name: log_clear_0 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+TRUNCATE batch_0;
+
+-- name: log_clear_1 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+TRUNCATE batch_1;
+
+-- name: log_clear_2 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+TRUNCATE batch_2;
+
+-- name: log_clear_3 :exec
+-- engine: sqlite
+DELETE FROM batch WHERE seq < 0;
+-- engine: postgres
+TRUNCATE batch_3;
 
 -- name: part_get :one
 -- in: part int
