@@ -99,6 +99,15 @@ static bool on_tables(const struct seq *s)
     return sql_conn_engine(s->writer) == SQL_POSTGRES;
 }
 
+static enum status trim_commit(struct seq *s, enum status st, struct err *err)
+{
+    FAILPOINT("seq.trim.before_commit");
+    if (!st) st = sql_commit(s->writer, err);
+    FAILPOINT("seq.trim.after_commit");
+    if (st) sql_rollback(s->writer);
+    return st;
+}
+
 /* The last row of a table of the log that may go: covered, and played by all. 0: none. *slot: which. */
 static enum status find_table(struct seq *s, int64_t after, int64_t *slot, int64_t *last,
                               struct err *err)
@@ -138,11 +147,7 @@ static enum status empty_table(struct seq *s, int64_t slot, int64_t last, struct
     if (!st) st = lock[slot](s->writer, err);
     if (!st) st = find_table(s, slot - 1, &again_slot, &again, err);
     if (!st && again_slot == slot && again == last) st = clear[slot](s->writer, err);
-    FAILPOINT("seq.trim.before_commit");
-    if (!st) st = sql_commit(s->writer, err);
-    FAILPOINT("seq.trim.after_commit");
-    if (st) sql_rollback(s->writer);
-    return st;
+    return trim_commit(s, st, err);
 }
 
 static enum status empty_tables(struct seq *s, struct err *err)
@@ -170,11 +175,7 @@ static enum status delete_covered(struct seq *s, struct err *err)
     st = sql_begin(s->writer, err);
 
     if (!st) st = q_batch_drop_covered(s->writer, s->mark, err);
-    FAILPOINT("seq.trim.before_commit");
-    if (!st) st = sql_commit(s->writer, err);
-    FAILPOINT("seq.trim.after_commit");
-    if (st) sql_rollback(s->writer);
-    return st;
+    return trim_commit(s, st, err);
 }
 
 enum status seq_drain_now(struct seq *s, bool force, struct err *err)
