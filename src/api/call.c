@@ -4,7 +4,7 @@
 #include "codec/base64.h"
 #include "store/seq.h"
 
-enum { ANSWER_MAX = 1 << 30, ERROR_BODY_MAX = 64 * 1024, RETRY_AFTER_S = 2 };
+enum { ANSWER_MAX = 1 << 30, ERROR_BODY_MAX = 64 * 1024, RETRY_AFTER_S = 2, USED_TELL = 1 << 20 };
 
 struct str call_capture(const struct call *c, const char *name)
 {
@@ -451,6 +451,15 @@ static void done(void *ctx, struct http_req *req, int status, uint64_t body_byte
     int resource = req->route ? req->route->resource : RESOURCE_SERVER;
     unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 : 0;
     enum log_level level = class == 5 ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG;
+    size_t used = arena_bytes(req->arena) + req->body.n + (size_t)body_bytes;
+
+    struct api_turn *t = &api->turns[loop_index(req->loop)];
+
+    t->used += used;
+    if (t->used >= USED_TELL) {
+        if (api->used) api->used(api->used_ctx, t->used);
+        t->used = 0;
+    }
 
     if (resource >= 0 && resource < RESOURCE_N) {
         /* relaxed: readers want counts, not order */

@@ -65,6 +65,7 @@ struct endpoint {
 struct api_turn {
     struct loop_turn turn;
     struct seq *seq;
+    size_t used; /* memory of requests that ended, not told yet */
 };
 
 struct api {
@@ -75,6 +76,9 @@ struct api {
     void (*figures)(
         void *ctx, struct buf *out); /* Prometheus text of the whole process; NULL = route is off */
     void *figures_ctx;
+    /* Requests have ended that used that much memory together; NULL = nobody wants to know. Loop. */
+    void (*used)(void *ctx, size_t bytes);
+    void *used_ctx;
     struct str config;   /* JSON: what GET /api/cairn/v1/config answers */
     struct digest local; /* of the token of the data folder: who can read it is an operator */
     bool has_local;

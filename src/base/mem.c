@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20, KEEP_MAX = 4 << 20 };
+enum { HUGE_PAGE = 2 << 20, KEEP_MAX = 4 << 20, HEAPS_MAX = 4 };
 
 /* Relaxed order throughout: the counters guard nothing but themselves. */
 static _Atomic bool
@@ -77,6 +77,12 @@ void mem_free(void *p)
 void mem_start(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, KEEP_MAX);
+    (void)mallopt(M_ARENA_MAX, HEAPS_MAX);
+}
+
+void mem_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 void mem_huge(void *p, size_t n)

@@ -20,6 +20,8 @@ void mem_huge(void *p, size_t n);
 /* At the start of a program: allocations of many megabytes go back to the system when they are freed. Without this the C
  * library learns to keep up to 32 MB of them in the heap of each thread. */
 void mem_start(void);
+/* Gives all that is free back to the system. Takes milliseconds and holds up every thread that allocates: for quiet moments. */
+void mem_trim(void);
 
 /* Fault injection, for tests: the n-th call from now (1 = the next) and all after it until mem_fail_never() return
  * NULL; `once` fails only that call. */

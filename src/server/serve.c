@@ -14,6 +14,7 @@
 #include "net/server.h"
 #include "server/figures.h"
 #include "server/port_owner.h"
+#include "server/quiet.h"
 #include "store/blob/blob.h"
 #include <errno.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ struct serving {
     struct http_hooks hooks;
     struct router *router;
     struct http_server *http;
+    struct quiet *quiet;
     /* Reading the tokens again when another server changed them. */
     struct read_job reload;
     struct arena *reload_arena;
@@ -221,6 +223,11 @@ static enum status open_store(struct serving *s, struct err *err)
     return st;
 }
 
+static void memory_used(void *ctx, size_t bytes)
+{
+    quiet_later(ctx, bytes);
+}
+
 /* A taken port names its owner. */
 static void say_who_listens(const char *listen, struct err *err)
 {
@@ -326,7 +333,10 @@ static enum status listen_all(struct serving *s, struct err *err)
     s->api.figures_ctx = &s->figures;
     s->api.config = o->config;
     api_hooks(&s->hooks, &s->api);
-    st = router_new(&s->router, err);
+    st = quiet_new(&s->quiet, err);
+    s->api.used_ctx = s->quiet;
+    s->api.used = s->quiet ? memory_used : NULL;
+    st = st ? st : router_new(&s->router, err);
     st = st ? st : mlflow_routes(s->router, o->static_prefix, err);
     st = st ? st : native_routes(s->router, o->static_prefix, o->expose_metrics, err);
     st = st ? st : http_server_new(&s->http, &options, s->router, &s->hooks, err);
@@ -399,6 +409,7 @@ static void close_all(struct serving *s)
         }
         http_server_free(s->http);
     }
+    quiet_free(s->quiet);
     router_free(s->router);
     blobs = s->core ? s->core->blobs : NULL;
     if (s->core) core_watch_tokens(s->core, NULL, NULL);
