@@ -154,16 +154,17 @@ static void put(struct fresh *f, int i, char *id, char *filter, size_t filter_n)
     switch (kind_of(i)) {
     case 0:
         snprintf(body, sizeof(body),
-                 "{\"run_id\":\"%s\",\"key\":\"loss\",\"value\":%d,\"timestamp\":%d,\"step\":%d}", id, i,
-                 i, i);
+                 "{\"run_id\":\"%s\",\"key\":\"loss\",\"value\":%d,\"timestamp\":%d,\"step\":%d}",
+                 id, i, i, i);
         ask(&f->write, "POST /api/2.0/mlflow/runs/log-metric", body);
         snprintf(filter, filter_n, "metrics.loss = %d", i);
         break;
     case 1:
-        snprintf(body, sizeof(body),
-                 "{\"run_id\":\"%s\",\"metrics\":[{\"key\":\"loss\",\"value\":%d,\"timestamp\":%d,\"step\":%d}"
-                 ",{\"key\":\"acc\",\"value\":%d,\"timestamp\":%d,\"step\":%d}]}",
-                 id, i, i, i, i, i, i);
+        snprintf(
+            body, sizeof(body),
+            "{\"run_id\":\"%s\",\"metrics\":[{\"key\":\"loss\",\"value\":%d,\"timestamp\":%d,\"step\":%d}"
+            ",{\"key\":\"acc\",\"value\":%d,\"timestamp\":%d,\"step\":%d}]}",
+            id, i, i, i, i, i, i);
         ask(&f->write, "POST /api/2.0/mlflow/runs/log-batch", body);
         snprintf(filter, filter_n, "metrics.acc = %d", i);
         break;
@@ -195,8 +196,8 @@ static void look(struct fresh *f, int i, const char *id, const char *filter)
 
     switch (points ? i / 5 % 4 : i / 5 % 2) {
     case 0:
-        snprintf(body, sizeof(body), "{\"experiment_ids\":[\"0\"],\"filter\":\"%s\",\"max_results\":2}",
-                 filter);
+        snprintf(body, sizeof(body),
+                 "{\"experiment_ids\":[\"0\"],\"filter\":\"%s\",\"max_results\":2}", filter);
         ask(&f->read, "POST /api/2.0/mlflow/runs/search", body);
         has(&f->read, id);
         break;
@@ -211,9 +212,10 @@ static void look(struct fresh *f, int i, const char *id, const char *filter)
         has(&f->read, text);
         break;
     case 2:
-        snprintf(what, sizeof(what),
-                 "GET /api/2.0/mlflow/metrics/get-history?run_id=%s&metric_key=loss&max_results=25000",
-                 id);
+        snprintf(
+            what, sizeof(what),
+            "GET /api/2.0/mlflow/metrics/get-history?run_id=%s&metric_key=loss&max_results=25000",
+            id);
         ask(&f->read, what, "");
         snprintf(text, sizeof(text), "\"step\":%d", i);
         has(&f->read, text);
@@ -275,7 +277,8 @@ static int64_t calls_for(struct line *l, const char *id, int points, int *step)
         *step += 100;
         mem_fail_never(); /* counts from here */
         ask(l, "POST /api/2.0/mlflow/runs/log-batch", body);
-        least = MIN_OF(least, mem_call_n()); /* others of the process allocate too, but not always */
+        least =
+            MIN_OF(least, mem_call_n()); /* others of the process allocate too, but not always */
         T_INT(l->status, 200);
     }
     mem_free(body);

@@ -442,6 +442,75 @@ EACH(killed_at_every_point)
     mem_free(p);
 }
 
+/* Memory runs out at each allocation of a write and a read in turn, also inside of libcurl: it fails with a reason or succeeds, and
+ * the next one succeeds. */
+static enum status put_and_get(struct blob_store *s, const char *p, size_t n, struct digest *d,
+                               struct err *err)
+{
+    struct blob_reader *r = NULL;
+    struct blob_writer *w;
+    char got[4096];
+    uint64_t size;
+    size_t k = 0;
+    enum status st = blob_write_begin(s, &w, err);
+
+    if (st) return st;
+    st = blob_write(w, p, n, err);
+    if (st) {
+        blob_write_abort(w);
+        return st;
+    }
+    st = blob_write_end(w, d, &size, err);
+    st = st ? st : blob_reader_open(s, d, 0, n, 0, n, &r, err);
+    st = st ? st : blob_reader_next(r, got, sizeof(got), &k, err);
+    if (!st) T_MEM(got, p, k);
+    blob_reader_close(r);
+    return st;
+}
+
+static void each_allocation_fails(void)
+{
+    struct blob_store *s;
+    char text[1000];
+    int failed = 0;
+
+    memset(text, 'm', sizeof(text));
+    options.s3.patience_ms = 1000;
+    s = open_store();
+    (void)put(s, text, sizeof(text)); /* libraries are loaded now */
+    for (int n = 1; n < 5000; n++) {
+        struct err err = ERR_INIT;
+        struct digest d;
+        enum status st;
+        bool reached;
+
+        text[0] = (char)n;
+        text[1] = (char)(n >> 8);
+        mem_fail_after(n, true);
+        st = put_and_get(s, text, sizeof(text), &d, &err);
+        reached = mem_call_n() >= n;
+        mem_fail_never();
+        failed += st != OK;
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+        T_ST_ERR(put_and_get(s, text, sizeof(text), &d, &err), OK, &err);
+        if (!reached) break;
+    }
+    T_OK(failed > 0);
+    blob_close(s);
+}
+
+TEST(memory_runs_out_dir)
+{
+    use_dir();
+    each_allocation_fails();
+}
+
+TEST(memory_runs_out_s3_radosgw)
+{
+    use_s3("radosgw");
+    each_allocation_fails();
+}
+
 /* Two stores on one bucket: neither takes the other's uploads for leftovers. */
 static void two_at_once(void)
 {

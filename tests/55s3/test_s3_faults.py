@@ -10,11 +10,11 @@ import pytest
 
 import cairn
 import s3double
+from s3ask import PATH, ask
 
 pytestmark = pytest.mark.cairn_only
 
 MIB = 1 << 20
-PATH = "/api/2.0/mlflow-artifacts/artifacts/s3/"
 BIG = os.urandom(17 * MIB + 11)
 
 
@@ -23,15 +23,6 @@ def double():
     one = s3double.Double().start()
     yield one
     one.stop()
-
-
-def ask(server, method, path, body=None, **fields):
-    conn = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    conn.request(method, path, body=body, headers=fields)
-    answer = conn.getresponse()
-    data = answer.read()
-    conn.close()
-    return answer.status, data, answer
 
 
 def put_and_get(server, name, data):

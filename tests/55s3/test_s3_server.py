@@ -12,25 +12,16 @@ import pytest
 
 import cairn
 import s3servers
+from s3ask import PATH, ask
 
 pytestmark = pytest.mark.cairn_only
 
 MIB = 1 << 20
-PATH = "/api/2.0/mlflow-artifacts/artifacts/s3/"
 ROOM_KIB = 32 * 1024  # a part, the buffers of libcurl, and the library itself
 
 
 def piece(i):
     return hashlib.sha256(b"%d" % i).digest() * (MIB // 32)
-
-
-def ask(server, method, path, body=None, **fields):
-    conn = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    conn.request(method, path, body=body, headers=fields)
-    answer = conn.getresponse()
-    data = answer.read()
-    conn.close()
-    return answer.status, data, answer
 
 
 def keys(s3, prefix):
