@@ -39,7 +39,7 @@ static void read_run(struct exec_job *job, unsigned worker)
 {
     struct read_job *r = CONTAINER_OF(job, struct read_job, job);
     struct core *core = r->core;
-    struct view v = { core, ALL_OF(core)->conns[worker], r->arena };
+    struct view v = { core, ALL_OF(core)->conns[worker], r->arena, true };
     enum status st = seq_read_begin(core->seq, &r->err);
 
     r->st = st;
@@ -56,7 +56,7 @@ enum status core_read_submit(struct core *core, struct read_job *job)
 
 void core_view(struct core *core, struct arena *a, struct view *v)
 {
-    *v = (struct view){ core, ALL_OF(core)->conns[0], a };
+    *v = (struct view){ core, ALL_OF(core)->conns[0], a, false };
 }
 
 void core_watch_tokens(struct core *core, void (*fn)(void *ctx), void *ctx)

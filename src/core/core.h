@@ -41,6 +41,7 @@ struct view {
     struct core *core;
     struct sql_conn *conn;
     struct arena *arena;
+    bool pooled; /* of a pool thread: others may read meanwhile (core/fan.h) */
 };
 
 /* Makes *s a copy in the view's arena: what a statement gives is gone with its next row. False when memory is out. */

@@ -132,7 +132,7 @@ enum status fan_out(struct view *v, size_t n,
     f->failed = SIZE_MAX;
     f->fn = fn;
     f->ctx = ctx;
-    ask_helpers(f, v->core);
+    if (v->pooled) ask_helpers(f, v->core);
     work(f, v, false);
     lock_take(&f->lock);
     f->closed = true;

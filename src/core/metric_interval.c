@@ -9,6 +9,7 @@
 #include "core/metric_interval.h"
 
 #include "base/mem.h"
+#include "core/fan.h"
 #include "core/run_int.h"
 #include "store/mkeys.h"
 #include "store/series/pieces.h"
@@ -16,7 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROOM_MAX = 512 << 20 };
+enum { ROOM_MAX = 512 << 20, ROWS_FIRST = 64, BATCH = 16 };
 
 /* ---- stretches: pieces one behind the other -------------------------------------------------------------------------------- */
 
@@ -35,11 +36,8 @@ struct thinning {
     size_t pieces_n;
     struct stretch *s;
     size_t n, rows;
-    /* The answer. */
-    struct arena *a;
-    struct interval_row **out;
-    size_t *out_n, cap, from; /* from: first row of this run */
-    struct str run_id;
+    struct point *out; /* what stays */
+    size_t out_n, cap;
 };
 
 struct gathered {
@@ -171,11 +169,18 @@ static enum status find_stretches(struct thinning *t, struct err *err)
 /* Appends a row unless it was the last one. */
 static enum status put_row(struct thinning *t, const struct point *p, struct err *err)
 {
-    size_t n = *t->out_n;
+    size_t n = t->out_n;
 
-    if (n > t->from && point_cmp(&(*t->out)[n - 1].point, p) == 0) return OK;
-    if (!arena_grow(t->a, (void **)t->out, n, &t->cap, sizeof(**t->out))) return err_nomem(err);
-    (*t->out)[(*t->out_n)++] = (struct interval_row){ t->run_id, *p };
+    if (n > 0 && point_cmp(&t->out[n - 1], p) == 0) return OK;
+    if (n == t->cap) {
+        size_t cap = t->cap ? t->cap * 2 : ROWS_FIRST;
+        struct point *more = (struct point *)mem_realloc(t->out, cap * sizeof(*more));
+
+        if (!more) return err_nomem(err);
+        t->out = more;
+        t->cap = cap;
+    }
+    t->out[t->out_n++] = *p;
     return OK;
 }
 
@@ -280,14 +285,25 @@ static enum status put_thinned(struct thinning *t, struct err *err)
     return st;
 }
 
-static enum status one_run(struct view *v, struct thinning *t, uint32_t key, struct err *err)
+/* ---- runs ------------------------------------------------------------------------------------------------------------------ */
+
+/* Runs that are read at once. */
+struct batch {
+    const struct metric_interval *in;
+    uint32_t key;
+    size_t from;
+    struct thinning t[BATCH];
+};
+
+static enum status thin_run(struct thinning *t, struct view *v, struct str run_id, uint32_t key,
+                            struct err *err)
 {
     struct parts_want want = {
         .keys = &key, .keys_n = 1, .from_ms = INT64_MIN, .to_ms = INT64_MAX
     };
     struct parts parts;
     int64_t uid;
-    enum status st = run_uid(v, t->run_id, &uid, err);
+    enum status st = run_uid(v, run_id, &uid, err);
 
     if (st == ST_NOT_FOUND) {
         *err = (struct err)ERR_INIT;
@@ -297,8 +313,6 @@ static enum status one_run(struct view *v, struct thinning *t, uint32_t key, str
     if (st) return st;
     t->parts = &parts;
     t->key = &parts.keys[0];
-    t->from = *t->out_n;
-    t->n = t->rows = 0;
     st = pieces_of(t->key, t->room, &t->pieces, &t->pieces_n, err);
     if (!st) st = find_stretches(t, err);
     if (!st && t->n > 0) st = t->rows <= t->in->max ? put_all(t, err) : put_thinned(t, err);
@@ -306,23 +320,58 @@ static enum status one_run(struct view *v, struct thinning *t, uint32_t key, str
     return st;
 }
 
+/* On any pool thread. */
+static enum status one_run(void *ctx, size_t i, struct view *v, struct err *err)
+{
+    struct batch *b = ctx;
+    struct thinning *t = &b->t[i];
+    enum status st;
+
+    t->in = b->in;
+    t->room = arena_new(ROOM_MAX);
+    st = t->room ? thin_run(t, v, b->in->run_ids[b->from + i], b->key, err) : err_nomem(err);
+    arena_free(t->room);
+    return st;
+}
+
+static enum status one_batch(struct view *v, struct batch *b, struct interval_row **out, size_t *n,
+                             size_t *cap, struct err *err)
+{
+    size_t runs = MIN_OF((size_t)BATCH, b->in->run_ids_n - b->from);
+    enum status st = fan_out(v, runs, one_run, b, err);
+
+    for (size_t i = 0; i < runs; i++) {
+        struct thinning *t = &b->t[i];
+
+        for (size_t k = 0; k < t->out_n && !st; k++) {
+            if (arena_grow(v->arena, (void **)out, *n, cap, sizeof(**out))) {
+                (*out)[(*n)++] = (struct interval_row){ b->in->run_ids[b->from + i], t->out[k] };
+            } else {
+                st = err_nomem(err);
+            }
+        }
+        mem_free(t->out);
+        *t = (struct thinning){ .out = NULL };
+    }
+    b->from += runs;
+    return st;
+}
+
 enum status metric_interval(struct view *v, const struct metric_interval *in,
                             struct interval_row **out, size_t *n, struct err *err)
 {
-    struct thinning t = {
-        .in = in, .room = arena_new(ROOM_MAX), .a = v->arena, .out = out, .out_n = n
-    };
-    uint32_t key = 0;
-    enum status st =
-        t.room ? mkeys_find(v->core->mkeys, v->conn, in->key, &key, err) : err_nomem(err);
+    struct batch *b = (struct batch *)mem_zalloc(1, sizeof(*b));
+    size_t cap = 0;
+    enum status st = b ? OK : err_nomem(err);
 
     *out = NULL;
     *n = 0;
-    for (size_t i = 0; !st && key != 0 && i < in->run_ids_n; i++) {
-        t.run_id = in->run_ids[i];
-        st = one_run(v, &t, key, err);
-        arena_reset(t.room);
+    if (st) return st;
+    b->in = in;
+    st = mkeys_find(v->core->mkeys, v->conn, in->key, &b->key, err);
+    while (!st && b->key != 0 && b->from < in->run_ids_n) {
+        st = one_batch(v, b, out, n, &cap, err);
     }
-    arena_free(t.room);
+    mem_free(b);
     return st;
 }

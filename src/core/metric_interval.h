@@ -1,8 +1,8 @@
 /* core/metric_interval.h - one metric of many runs, thinned for a chart.
  * Each run is thinned by itself, so that its curve does not change with the company it is shown in: first and last row always
  * stay, the rows between them are cut into buckets of equal count, and of each bucket the rows with the smallest and the largest
- * value stay, so that no spike is lost. At most `max` rows per run come out; a run with fewer is returned whole. Runs are
- * read one after the other into room that is used again.
+ * value stay, so that no spike is lost. At most `max` rows per run come out; a run with fewer is returned whole. A few
+ * runs are read at once (core/fan.h), the others wait.
  * Thread rule: a pool thread. */
 #ifndef CAIRN_CORE_METRIC_INTERVAL_H
 #define CAIRN_CORE_METRIC_INTERVAL_H

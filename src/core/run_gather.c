@@ -242,9 +242,10 @@ static enum status read_rows(struct gather *g, struct missing *m, size_t n, stru
 
 static enum status again(struct gather *g, const struct missing *m, size_t n, struct err *err)
 {
-    struct view v = { g->v->core, g->v->conn, g->chunk };
+    struct view v = *g->v;
     enum status st = OK;
 
+    v.arena = g->chunk;
     for (size_t i = 0; i < n && !st; i++) {
         st = run_get_uid(&v, m[i].uid, &g->runs[m[i].at], err);
         g->has[m[i].at] = st == OK;

@@ -30,52 +30,83 @@ static enum status part(void *ctx, size_t i, struct view *v, struct err *err)
     return OK;
 }
 
-TEST(every_part_once)
-{
-    struct corefix f;
-
-    corefix_open(&f, t_tmpdir(), NULL);
-    for (size_t n = 0; n <= PARTS; n += 10) {
-        struct work w = { .bad = SIZE_MAX, .worse = SIZE_MAX };
-
-        T_ST_ERR(fan_out(&f.v, n, part, &w, &f.err), OK, &f.err);
-        for (size_t i = 0; i < PARTS; i++) {
-            T_INT(w.done[i], i < n);
-        }
-    }
-    corefix_close(&f);
-}
-
-TEST(the_first_failure_is_told)
-{
-    struct corefix f;
-
-    corefix_open(&f, t_tmpdir(), NULL);
-    for (int round = 0; round < 50; round++) {
-        struct work w = { .bad = 3, .worse = 4 };
-
-        f.err = (struct err)ERR_INIT;
-        T_ST(fan_out(&f.v, PARTS, part, &w, &f.err), ST_TOO_BIG);
-        T_OK(strcmp(f.err.message, "part 3") == 0 || w.done[3] == 0);
-        T_OK(w.done[PARTS - 1] == 0 || w.most > 1);
-    }
-    corefix_close(&f);
-}
-
 struct caller {
     struct read_job job;
     struct work w;
     struct exec_event *over;
     enum status st;
+    struct err err;
+    size_t n;
 };
 
 static void call(struct read_job *job, struct view *v)
 {
     struct caller *c = CONTAINER_OF(job, struct caller, job);
-    struct err err = ERR_INIT;
 
-    c->st = fan_out(v, PARTS, part, &c->w, &err);
+    c->st = fan_out(v, c->n, part, &c->w, &c->err);
     exec_event_set(c->over);
+}
+
+static void begin(struct corefix *f, struct caller *c, size_t n, size_t bad)
+{
+    c->w = (struct work){ .bad = bad, .worse = bad == SIZE_MAX ? bad : bad + 1 };
+    c->n = n;
+    c->over = exec_event_new();
+    c->job = (struct read_job){ .run = call, .arena = arena_new(8 << 20) };
+    T_OK(c->over && c->job.arena);
+    T_ST(core_read_submit(f->core, &c->job), OK);
+}
+
+static void end(struct caller *c)
+{
+    T_OK(exec_event_wait(c->over, 30000));
+    exec_event_free(c->over);
+}
+
+TEST(every_part_once)
+{
+    static struct caller c;
+    struct corefix f;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    for (size_t n = 0; n <= PARTS; n += 10) {
+        begin(&f, &c, n, SIZE_MAX);
+        end(&c);
+        T_ST_ERR(c.st, OK, &c.err);
+        for (size_t i = 0; i < PARTS; i++) {
+            T_INT(c.w.done[i], i < n);
+        }
+    }
+    corefix_close(&f);
+}
+
+/* A view that is not of a pool thread shares its connection with one: it does all by itself. */
+TEST(alone)
+{
+    struct work w = { .bad = SIZE_MAX, .worse = SIZE_MAX };
+    struct corefix f;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    T_ST_ERR(fan_out(&f.v, PARTS, part, &w, &f.err), OK, &f.err);
+    T_INT(w.most, 1);
+    T_INT(w.done[PARTS - 1], 1);
+    corefix_close(&f);
+}
+
+TEST(the_first_failure_is_told)
+{
+    static struct caller c;
+    struct corefix f;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    for (int round = 0; round < 50; round++) {
+        c.err = (struct err)ERR_INIT;
+        begin(&f, &c, PARTS, 3);
+        end(&c);
+        T_ST(c.st, ST_TOO_BIG);
+        T_OK(strcmp(c.err.message, "part 3") == 0 || c.w.done[3] == 0);
+    }
+    corefix_close(&f);
 }
 
 /* More callers than threads: each must come to its end though no helper may be free. */
@@ -86,22 +117,14 @@ TEST(callers_do_not_wait_for_helpers)
 
     corefix_open(&f, t_tmpdir(), NULL);
     for (size_t i = 0; i < CALLS; i++) {
-        callers[i].w = (struct work){ .bad = SIZE_MAX, .worse = SIZE_MAX };
-        callers[i].over = exec_event_new();
-        callers[i].job = (struct read_job){ .run = call, .arena = arena_new(8 << 20) };
-        T_OK(callers[i].over && callers[i].job.arena);
-        T_ST(core_read_submit(f.core, &callers[i].job), OK);
+        begin(&f, &callers[i], PARTS, SIZE_MAX);
     }
     for (size_t i = 0; i < CALLS; i++) {
-        T_OK(exec_event_wait(callers[i].over, 30000));
+        end(&callers[i]);
         T_ST(callers[i].st, OK);
         for (size_t k = 0; k < PARTS; k++) {
             T_INT(callers[i].w.done[k], 1);
         }
-        exec_event_free(callers[i].over);
     }
     corefix_close(&f);
-    for (size_t i = 0; i < CALLS; i++) {
-        arena_free(callers[i].job.arena);
-    }
 }

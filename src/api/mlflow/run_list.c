@@ -113,7 +113,8 @@ enum status mlflow_append_runs(struct view *v, const int64_t *uids, size_t n, st
         return err_nomem(err);
     }
     l->fragments = v->core->fragments;
-    l->scratch = (struct view){ v->core, v->conn, arena_new(SCRATCH_MAX) };
+    l->scratch = *v;
+    l->scratch.arena = arena_new(SCRATCH_MAX);
     l->bytes = (struct buf)BUF_INIT(RUN_BYTES_MAX);
     if (!l->scratch.arena) {
         return err_nomem(err);
