@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "gen/sql/queries.h"
 #include "store/process.h"
+#include "store/runcols/runcols.h"
 #include "store/sql/sql.h"
 
 #include <time.h>
@@ -427,6 +428,7 @@ static enum status rebuild(struct seq *s, struct err *err)
     st = q_server_beat(s->writer, NULL, p->me, 0, s->opt.lease_ms, PART, 0, &row, err);
     if (!st) st = replay(s, true, err);
     if (!st) {
+        runcols_drained(heads_columns(s->heads), s->drain); /* perhaps fewer than before */
         p->lost = false;
         p->beat_at_ms = 0;
         atomic_fetch_add_explicit(&p->rebuilt, 1, memory_order_relaxed);

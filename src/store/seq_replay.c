@@ -420,6 +420,7 @@ static void drained_elsewhere(struct seq *s, const struct q_batch_catch_up_row *
 {
     series_drained(s->series);
     heads_drained_elsewhere(s->heads, row->drain, row->folded);
+    runcols_drained(heads_columns(s->heads), row->drain);
     s->drain = row->drain;
     s->folded = row->folded;
     s->mark = row->mark;
