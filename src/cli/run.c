@@ -16,6 +16,7 @@ enum {
 };
 
 #define SEARCH_RUNS        "/api/2.0/mlflow/runs/search"
+#define LIST_RUNS          "/api/cairn/v1/runs/search"
 #define SEARCH_EXPERIMENTS "/api/2.0/mlflow/experiments/search"
 
 /* ---- pages ---------------------------------------------------------------------------------------------------------- */
@@ -25,6 +26,7 @@ struct paging {
     const char *path, *list; /* "runs" */
     const struct ls_flags *flags;
     struct str experiments; /* JSON array, p NULL = none */
+    struct str values;      /* LIST_RUNS: members of the request that say which values are wanted */
     int64_t left;           /* rows wanted; < 0 = all */
     enum status (*row)(void *ctx, const struct jv *v, struct err *err);
     void *ctx;
@@ -45,8 +47,14 @@ static void put_body(struct json_writer *w, const struct paging *p, struct str t
         json_w_key(w, S("filter"));
         json_w_cstr(w, p->flags->filter);
     }
-    json_w_key(w, p->experiments.p ? S("run_view_type") : S("view_type"));
-    json_w_cstr(w, p->flags->deleted ? "DELETED_ONLY" : "ACTIVE_ONLY");
+    if (p->values.p) {
+        json_w_raw(w, p->values);
+        json_w_key(w, S("view"));
+        json_w_cstr(w, p->flags->deleted ? "deleted" : "active");
+    } else {
+        json_w_key(w, p->experiments.p ? S("run_view_type") : S("view_type"));
+        json_w_cstr(w, p->flags->deleted ? "DELETED_ONLY" : "ACTIVE_ONLY");
+    }
     if (p->flags->sort) {
         json_w_key(w, S("order_by"));
         json_w_array(w);
@@ -335,7 +343,8 @@ static enum status run_row(void *ctx, const struct jv *v, struct err *err)
 {
     struct run_table *t = ctx;
     struct arena *a = t->r.cli->arena;
-    const struct jv *info = jv_get(v, "info"), *data = jv_get(v, "data");
+    const struct jv *in = jv_get(v, "info"), *info = in ? in : v,
+                    *data = in ? jv_get(v, "data") : v; /* a row of LIST_RUNS is flat */
     struct cell cells[RUN_COLUMNS_N + PICKED_MAX] = {
         cell_text(jv_text(info, "run_id")),          cell_text(jv_text(info, "run_name")),
         cell_text(jv_text(info, "status")),          cell_time(jv_i64(info, "start_time", 0)),
@@ -351,13 +360,48 @@ static enum status run_row(void *ctx, const struct jv *v, struct err *err)
     return render_row(&t->r, cells, err);
 }
 
+/* "metric_keys":["loss"],...: only what the picked columns show; without a choice all. */
+static enum status wanted_values(struct cli *cli, struct str *out, struct err *err)
+{
+    static const char *const lists[][3] = { { "metric_keys", "metrics", "metrics." },
+                                            { "param_keys", "params", "params." },
+                                            { "tag_keys", "tags", "tags." } };
+    struct buf b = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+    enum status st;
+
+    for (size_t i = 0; i < ARRAY_N(lists); i++) {
+        struct str rest = str_cstr(cli->fields), one;
+
+        json_w_key(&w, str_cstr(lists[i][0]));
+        json_w_array(&w);
+        if (!cli->fields) json_w_cstr(&w, "*");
+        while (cli->fields && str_split(&rest, ',', &one)) {
+            one = str_trim(one);
+            if (str_eq(one, str_cstr(lists[i][1]))) {
+                json_w_cstr(&w, "*");
+            } else if (str_starts(one, str_cstr(lists[i][2]))) {
+                json_w_str(&w, str_sub(one, strlen(lists[i][2]), one.n));
+            }
+        }
+        json_w_array_end(&w);
+    }
+    st = buf_status(&b, "search", err);
+    if (!st) {
+        *out = arena_str(cli->arena, buf_str(&b));
+        st = out->p ? OK : err_nomem(err);
+    }
+    buf_release(&b);
+    return st;
+}
+
 int run_ls(struct cli *cli)
 {
     const struct ls_flags *f = cli->options;
     struct run_table t = { .n = 0 };
     struct err err = ERR_INIT;
     struct paging p = { .cli = cli,
-                        .path = SEARCH_RUNS,
+                        .path = LIST_RUNS,
                         .list = "runs",
                         .flags = f,
                         .left = f->all ? -1 : f->limit,
@@ -365,6 +409,7 @@ int run_ls(struct cli *cli)
                         .ctx = &t };
     enum status st = run_table_begin(&t, cli, false, &err);
 
+    st = st ? st : wanted_values(cli, &p.values, &err);
     st = st ? st : experiment_ids(cli, f, &p.experiments, &err);
     st = st ? st : all_pages(&p, &err);
     if (st) {

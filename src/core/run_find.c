@@ -160,7 +160,7 @@ static enum status offer_newer(struct find *f, const int64_t *uids, size_t n, st
 
     arena_reset(f->texts);
     st = run_picks(f->v->core->heads, f->v->conn, uids, n, f->keys, f->plan->n, f->texts,
-                   f->scratch, f->picks, exists, err);
+                   f->scratch, f->picks, exists, NULL, err);
     for (size_t i = 0; i < n && !st; i++) {
         f->row = f->picks + i * f->plan->n;
         if (!exists[i] ||

@@ -305,10 +305,13 @@ static const struct msg_field cairn_v1_run_values_query_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_run_values_query, max_values), .size = sizeof(int32_t), .min = 0,
       .max = 10000, .def = 100 },
+    { .name = S_INIT("prefix"), .json = S_INIT("prefix"), .label = "prefix", .number = 6, .bit = 5,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_run_values_query, prefix), .size = sizeof(struct str),
+      .max_len = 256 },
 };
 const struct msg_desc cairn_v1_run_values_query_desc = {
     .name = "cairn.v1.RunValuesQuery", .fields = cairn_v1_run_values_query_fields,
-    .size = sizeof(struct cairn_v1_run_values_query), .field_n = 5,
+    .size = sizeof(struct cairn_v1_run_values_query), .field_n = 6,
     .required = CAIRN_V1_RUN_VALUES_QUERY_HAS_EXPERIMENT_IDS | CAIRN_V1_RUN_VALUES_QUERY_HAS_KEY,
     .has_def = true,
 };

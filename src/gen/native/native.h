@@ -299,12 +299,15 @@ struct cairn_v1_run_values_query {
     struct str view;
     /* The most frequent ones. */
     int32_t max_values;
+    /* Only runs whose value begins with it; for keys that are text. */
+    struct str prefix;
 };
 #define CAIRN_V1_RUN_VALUES_QUERY_HAS_EXPERIMENT_IDS (1ull << 0)
 #define CAIRN_V1_RUN_VALUES_QUERY_HAS_FILTER (1ull << 1)
 #define CAIRN_V1_RUN_VALUES_QUERY_HAS_KEY (1ull << 2)
 #define CAIRN_V1_RUN_VALUES_QUERY_HAS_VIEW (1ull << 3)
 #define CAIRN_V1_RUN_VALUES_QUERY_HAS_MAX_VALUES (1ull << 4)
+#define CAIRN_V1_RUN_VALUES_QUERY_HAS_PREFIX (1ull << 5)
 extern const struct msg_desc cairn_v1_run_values_query_desc;
 
 struct cairn_v1_run_value {

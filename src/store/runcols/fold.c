@@ -115,7 +115,7 @@ static enum status put_rows(struct folder *f, struct job *j, size_t from, size_t
     static const struct run_pick none = { .has = false };
     bool exists[RUN_PICK_ROWS];
     enum status st = run_picks(f->rc->heads, f->conn, j->uids + from, n, j->keys, j->keys_n,
-                               f->texts, f->scratch, f->picks, exists, err);
+                               f->texts, f->scratch, f->picks, exists, NULL, err);
 
     for (size_t i = 0; i < n && !st; i++) {
         uint32_t slot = j->slots ? j->slots[from + i] : (uint32_t)(from + i);

@@ -145,6 +145,7 @@ struct picks {
     struct arena *arena, *scratch;
     struct run_pick *out;
     bool *exists;
+    int64_t *experiments;
     bool has_body; /* some key lies in the bodies */
 };
 
@@ -175,6 +176,7 @@ static void copy_heads(struct picks *p, bool *done, char *at)
 
         if (!h) continue;
         done[i] = p->exists[i] = true;
+        if (p->experiments) p->experiments[i] = h->exp;
         for (size_t k = 0; k < p->keys_n; k++) {
             struct run_pick *o = &p->out[i * p->keys_n + k];
 
@@ -230,6 +232,7 @@ static enum status take_row(struct picks *p, const struct q_runs_by_uid_row *row
         }
     }
     p->exists[i] = st == OK;
+    if (p->experiments) p->experiments[i] = row->exp;
     return st;
 }
 
@@ -306,9 +309,12 @@ static bool any_in_memory(struct picks *p, const struct wanted *w, size_t n)
 
 enum status run_picks(struct heads *hs, struct sql_conn *conn, const int64_t *uids, size_t n,
                       const struct column_key *keys, size_t keys_n, struct arena *a,
-                      struct arena *scratch, struct run_pick *out, bool *exists, struct err *err)
+                      struct arena *scratch, struct run_pick *out, bool *exists,
+                      int64_t *experiments, struct err *err)
 {
-    struct picks p = { hs, conn, uids, n, keys, keys_n, a, scratch, out, exists, false };
+    struct picks p = {
+        hs, conn, uids, n, keys, keys_n, a, scratch, out, exists, experiments, false
+    };
     struct wanted wanted[RUN_PICK_ROWS];
     bool done[RUN_PICK_ROWS] = { false };
     enum status st;

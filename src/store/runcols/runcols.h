@@ -117,9 +117,10 @@ struct run_pick {
 };
 enum { RUN_PICK_ROWS = 256 };
 /* The values of n keys of up to RUN_PICK_ROWS runs, as they are now: from heads in memory, else from rows. out[run * keys_n + key];
- * exists[run] tells whether there is such a run. Texts live in the arena; scratch is reset. */
+ * exists[run] tells whether there is such a run, experiments[run] (may be NULL) where. Texts live in the arena; scratch is reset. */
 enum status run_picks(struct heads *hs, struct sql_conn *conn, const int64_t *uids, size_t n,
                       const struct column_key *keys, size_t keys_n, struct arena *a,
-                      struct arena *scratch, struct run_pick *out, bool *exists, struct err *err);
+                      struct arena *scratch, struct run_pick *out, bool *exists,
+                      int64_t *experiments, struct err *err);
 
 #endif
