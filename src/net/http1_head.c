@@ -294,7 +294,7 @@ static int parse_connection(struct http1_head *h, struct str v)
 /* What the framing depends on. */
 static int read_framing(struct http1_head *h, struct str authority, const char **why)
 {
-    unsigned hosts = 0;
+    unsigned hosts = 0, credentials = 0;
     bool closing = false;
     int bad = 0;
 
@@ -308,6 +308,8 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
             if (!authority_ok(v)) {
                 bad = refuse(why, 400, "the Host field is malformed");
             }
+        } else if (str_eq_lit(n, "authorization")) {
+            credentials++;
         } else if (str_eq_lit(n, "content-length")) {
             bad = parse_length(h, v, why);
         } else if (str_eq_lit(n, "transfer-encoding")) {
@@ -332,6 +334,9 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
     }
     if (hosts > 1 || (hosts == 0 && h->version == 11)) {
         return refuse(why, 400, "there must be exactly one Host field");
+    }
+    if (credentials > 1) {
+        return refuse(why, 400, "there must be at most one Authorization field");
     }
     if (h->chunked && h->has_length) {
         return refuse(why, 400, "Content-Length and Transfer-Encoding exclude each other");

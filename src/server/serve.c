@@ -188,16 +188,29 @@ static enum status load_store_tokens(struct serving *s, struct err *err)
 
 /* ---- wiring ------------------------------------------------------------------------------------------------------------------- */
 
+/* The i-th address with the port that the system chose; "" when there is none. */
+static void address_of(const struct serving *s, unsigned i, char *out, size_t n)
+{
+    const char *listen = i < s->o->listen_n ? s->o->listen[i] : "", *colon = strrchr(listen, ':');
+
+    if (!colon || str_starts(str_cstr(listen), S("unix:"))) {
+        snprintf(out, n, "%s", listen);
+    } else {
+        snprintf(out, n, "%.*s:%u", (int)(colon - listen), listen, http_server_port(s->http, i));
+    }
+}
+
 static enum status open_store(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
     struct core_options options = o->core;
     struct blob_options blobs;
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], owner[PATH_BYTES];
     enum status st;
 
+    address_of(s, 0, owner, sizeof(owner));
     options.sql = (struct sql_options){ .location = o->store ? o->store : o->data,
-                                        .owner = o->listen_n ? o->listen[0] : NULL,
+                                        .owner = owner[0] ? owner : NULL,
                                         .shared = true };
     options.artifact_root =
         str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
@@ -306,7 +319,9 @@ static const char *const *host_names(struct serving *s)
     return names;
 }
 
-static enum status listen_all(struct serving *s, struct err *err)
+/* Before anything is made or printed: an address that cannot be had ends the start here. Who connects from now on waits in the socket's
+ * queue. */
+static enum status bind_all(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
     struct http_server_options options;
@@ -326,8 +341,6 @@ static enum status listen_all(struct serving *s, struct err *err)
     options.tls.cert_file = o->tls_cert;
     options.tls.key_file = o->tls_key;
     s->figures = (struct figures){ .api = &s->api, .start_ms = clock_wall_ms() };
-    s->api.core = s->core;
-    s->api.access = s->access;
     s->api.serve_artifacts = o->serve_artifacts;
     s->api.figures = o->expose_metrics ? figures_put : NULL;
     s->api.figures_ctx = &s->figures;
@@ -348,7 +361,16 @@ static enum status listen_all(struct serving *s, struct err *err)
             err_ctx(err, "cannot listen on %s", o->listen[i]);
         }
     }
-    st = st ? st : listen_local(s, err);
+    return st;
+}
+
+/* With the store open: requests are answered from here on. */
+static enum status start(struct serving *s, struct err *err)
+{
+    enum status st = listen_local(s, err);
+
+    s->api.core = s->core;
+    s->api.access = s->access;
     return st ? st : http_server_start(s->http, err);
 }
 
@@ -445,12 +467,13 @@ int serve_run(const struct serve_options *o)
     sigaddset(&stop, SIGINT);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     s.arena = arena_new(16 << 20);
-    st = s.arena ? fs_mkdirs(o->data, &err) : err_nomem(&err);
-    if (st) {
-        err_ctx(&err, "data folder %s", o->data);
+    st = s.arena ? bind_all(&s, &err) : err_nomem(&err);
+    if (!st) {
+        st = fs_mkdirs(o->data, &err);
+        if (st) err_ctx(&err, "data folder %s", o->data);
     }
     st = st ? st : open_store(&s, &err);
-    st = st ? st : listen_all(&s, &err);
+    st = st ? st : start(&s, &err);
     st = st ? st : announce(&s, &err);
     if (!st) {
         while (sigwait(&stop, &sig) != 0) {

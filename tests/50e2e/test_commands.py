@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -358,7 +359,67 @@ def test_a_taken_port_names_its_owner(alone, start_server):
     one = start_server()
     alone.run("server", "--data", "other", "--listen", f"127.0.0.1:{one.port}", rc=1)
     assert f"process {one.pid} (" in alone.err
-    assert not (alone.folder / "other" / "server.token").exists()
+    assert not (alone.folder / "other").exists()
+
+
+def test_an_address_that_cannot_be_had_leaves_nothing_behind(alone):
+    alone.run("server", "--data", "other", "--listen", "192.0.2.1:0", "--auth", "token", rc=1)
+    assert "cannot listen on 192.0.2.1:0" in alone.err and "MLFLOW_TRACKING_TOKEN" not in alone.err
+    assert not (alone.folder / "other").exists()
+
+
+def test_a_second_server_says_where_the_first_is(alone, tmp_path):
+    one = cairn.CairnServer(tmp_path / "data").start()  # on a port that the system chose
+    try:
+        alone.run("server", "--data", one.data, "--listen", "127.0.0.1:0", rc=5)
+        assert f"pid {one.pid}, 127.0.0.1:{one.port}" in alone.err
+    finally:
+        one.stop()
+
+
+def test_a_database_that_is_down_is_waited_for_and_said(tmp_path):
+    from subprocess import PIPE, Popen
+
+    with Popen([cairn.find_binary(), "server", "--data", tmp_path / "data", "--listen", "127.0.0.1:0",
+                "--store", "postgresql://postgres@127.0.0.1:1/none"], stderr=PIPE, text=True) as server:
+        line = server.stderr.readline()  # at once
+        server.kill()
+    assert "port 1 failed" in line and "trying again for up to 10 s" in line
+
+
+def test_backup_of_postgres_is_restored(alone, request):
+    if "postgres" not in cairn.engines():
+        pytest.skip("without PostgreSQL")
+    pg = request.getfixturevalue("postgres")
+    store = pg.new_database()
+    one = cairn.CairnServer(alone.folder / "data", store=store).start()
+    run = post(one, "runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+    post(one, "runs/log-metric", {"run_id": run, "key": "m", "value": 0.75, "timestamp": 1})
+    body = os.urandom(200000)
+    path = f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/big"
+    assert requests.put(one.url + path, data=body, timeout=30).status_code == 200
+    assert one.stop() == 0
+    alone.run("server", "backup", "copy", "--data", "data", "--store", store)
+    line = next(x for x in alone.err.splitlines() if x.strip().startswith("pg_dump "))
+    argv = shlex.split(line)
+    subprocess.run([pg.bin / argv[0], *argv[1:]], check=True, timeout=120)
+    again = pg.new_database()
+    subprocess.run([pg.bin / "pg_restore", "--exit-on-error", "--no-owner", "-d", again, alone.folder / "copy" / "cairn.pgdump"],
+                   check=True, timeout=120)
+    alone.run("server", "check", "--data", "copy", "--store", again)
+    other = cairn.CairnServer(alone.folder / "copy", store=again).start()
+    try:
+        got = requests.get(f"{other.url}/api/2.0/mlflow/runs/get?run_id={run}", timeout=5).json()["run"]
+        assert got["data"]["metrics"][0]["value"] == 0.75
+        answer = requests.get(other.url + path, timeout=30)
+        assert answer.content == body
+        post(other, "runs/log-metric", {"run_id": run, "key": "m", "value": 1, "timestamp": 2})
+        for known, status in ((answer.headers["ETag"], 304), ('"x", W/' + answer.headers["ETag"], 304), ("*", 304), ('"x"', 200)):
+            again = requests.get(other.url + path, headers={"If-None-Match": known}, timeout=30)
+            assert again.status_code == status and again.headers["ETag"] == answer.headers["ETag"]
+            assert again.content == (b"" if status == 304 else body)
+    finally:
+        other.stop()
 
 
 def test_start_time(alone):

@@ -597,6 +597,7 @@ enum status pg_connect(struct pg_conn *c, int64_t wait_ms, struct err *err)
     int64_t lock_ms = c->former_pid ? wait_ms : MIN_OF(wait_ms, OPEN_LOCK_WAIT_MS);
     const struct pg_db *db = CONTAINER_OF(c->base.db, struct pg_db, base);
     int64_t deadline = clock_mono_ms() + wait_ms, lock_deadline = -1, pause = RETRY_MIN_MS;
+    bool said = false;
     enum status st;
 
     while (true) {
@@ -613,6 +614,11 @@ enum status pg_connect(struct pg_conn *c, int64_t wait_ms, struct err *err)
         if (!st && lock_deadline < 0) lock_deadline = now + lock_ms;
         if (!st && now >= lock_deadline) return refuse_second(c, err);
         if (st && (!again || now >= deadline)) return st;
+        if (st && db->opening && !said) {
+            said = true;
+            LOG_WARN("postgres", "%s: trying again for up to %d s",
+                     err ? err->message : "no connection", (int)((deadline - now + 999) / 1000));
+        }
         pause_ms(
             MIN_OF(pause / 2 + (int64_t)rand_below((uint64_t)pause), MAX_OF(1, deadline - now)));
         pause = MIN_OF(pause * 2, RETRY_MAX_MS);
