@@ -4,6 +4,7 @@
  * change runs. Usage: bench_columns [runs in thousands] */
 #include "base/mem.h"
 #include "core/search/column_eval.h"
+#include "store/series/body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,7 +192,11 @@ static void measure_one(const char *what, const struct column_want *w, unsigned 
     struct column *c = build(w, 0), *changed;
     struct column_key key = { w->kind, w->attr };
     char text[64][40];
-    int64_t start = cpu_ns(), built, patched;
+    struct column_place place = { 0, 0, { w->kind, 1 } };
+    struct buf body = BUF_INIT(COLUMN_BODY_MAX);
+    struct zip zip = { NULL };
+    size_t stored;
+    int64_t start = cpu_ns(), built, patched, encoded, decoded;
 
     for (int i = 0; i < 50; i++) {
         struct column *again = build(w, 0);
@@ -209,9 +214,29 @@ static void measure_one(const char *what, const struct column_want *w, unsigned 
         column_unref(changed);
     }
     patched = cpu_ns() - start;
-    printf("%7zu bytes, %5.1f a run  built in %6.1f us, %u changed in %6.1f us  %s\n",
-           column_bytes(c), (double)column_bytes(c) / rows[0], (double)built / 50e3, changes,
-           (double)patched / 200e3, what);
+    start = cpu_ns();
+    for (int i = 0; i < 200; i++) {
+        struct buf again = BUF_INIT(COLUMN_BODY_MAX);
+
+        CHECK(column_encode(&zip, c, &place, &again, &err) == OK);
+        buf_release(&again);
+    }
+    encoded = cpu_ns() - start;
+    CHECK(column_encode(&zip, c, &place, &body, &err) == OK);
+    start = cpu_ns();
+    for (int i = 0; i < 200; i++) {
+        CHECK(column_decode(&changed, buf_str(&body), &place, &err) == OK);
+        column_unref(changed);
+    }
+    decoded = cpu_ns() - start;
+    stored = body.n;
+    zip_release(&zip);
+    buf_release(&body);
+    printf(
+        "%-10s %7zu bytes, %5.1f a run, built in %6.1f us, %u changed in %6.1f us, stored as %zu "
+        "bytes, written in %5.1f us, read in %5.1f us\n",
+        what, column_bytes(c), (double)column_bytes(c) / rows[0], (double)built / 50e3, changes,
+        (double)patched / 200e3, stored, (double)encoded / 200e3, (double)decoded / 200e3);
     column_unref(c);
 }
 

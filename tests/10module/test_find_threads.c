@@ -203,7 +203,8 @@ static void counter_run(struct read_job *job, struct view *v)
     arena_reset(v->arena);
     count_once(me, v);
     me->rounds++;
-    if (atomic_load(&me->w->stop) || atomic_load(&me->w->wrong) || core_read_submit(me->w->core, &me->job)) {
+    if (atomic_load(&me->w->stop) || atomic_load(&me->w->wrong) ||
+        core_read_submit(me->w->core, &me->job)) {
         exec_event_set(me->done);
     }
 }
