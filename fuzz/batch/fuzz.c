@@ -37,6 +37,7 @@ static void read_record(const struct batch_reader *b, struct batch_record *rec)
     case BATCH_EXPERIMENT_LIFECYCLE: (void)batch_get_lifecycle(rec, &lifecycle, &ms); break;
     case BATCH_RUN_CREATED:
     case BATCH_TOKENS:
+    case BATCH_RUN_PURGED:
     case BATCH_LINKS: break;
     }
 }

@@ -301,7 +301,9 @@ static enum status decode(struct call *c, struct err *err)
     const struct tongue *t = c->endpoint->tongue;
     const struct msg_desc *in = c->req->route->in;
     struct msg_ctx ctx = { .arena = c->arena, .flags = t->decode_flags };
-    bool query = (c->req->method == HTTP_GET || c->req->method == HTTP_HEAD) && c->req->query.n > 0;
+    bool get = c->req->method == HTTP_GET || c->req->method == HTTP_HEAD;
+    bool query = (get && c->req->query.n > 0) ||
+                 (t->delete_query && c->req->method == HTTP_DELETE && c->req->body.n == 0);
     enum status st = query ? OK : check_type(t, c->req, err);
 
     if (st || !in) {

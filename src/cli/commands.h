@@ -14,6 +14,10 @@ struct ls_flags {
 };
 int run_ls(struct cli *cli);
 int run_show(struct cli *cli);
+struct rm_flags {
+    bool hard;
+};
+int run_rm(struct cli *cli);
 int experiment_ls(struct cli *cli);
 
 struct chart_flags {

@@ -1,4 +1,4 @@
-/* cli/run.c - cairn run ls, cairn run show, cairn experiment ls. */
+/* cli/run.c - cairn run ls, cairn run show, cairn run rm, cairn experiment ls. */
 #include "cli/run.h"
 #include "base/clock.h"
 #include "base/num.h"
@@ -604,4 +604,28 @@ int run_show(struct cli *cli)
         if (!st) render_end(&t.r);
     }
     return st ? cli_fail(cli, st, &err) : CLI_DONE;
+}
+
+/* Deleted runs are found by their whole id only. */
+int run_rm(struct cli *cli)
+{
+    const struct rm_flags *f = cli->options;
+    const struct jv *run = NULL;
+    struct jv *answer = NULL;
+    struct err err = ERR_INIT;
+    enum status st = cli_run_find(cli, cli->args[0], &run, &err);
+    struct str id = st ? S("") : jv_text(jv_get(run, "info"), "run_id");
+    struct str escaped = api_escape(cli->arena, id);
+    const char *path = arena_printf(cli->arena, "/api/cairn/v1/runs/%.*s%s", STR_ARG(escaped),
+                                    f->hard ? "?hard=true" : "")
+                           .p;
+
+    if (!st && (!path || !escaped.p)) st = err_nomem(&err);
+    st = st ? st : api_call(cli, "DELETE", path, (struct str){ NULL, 0 }, &answer, &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    cli_note(cli, f->hard ? "run %.*s is gone" : "run %.*s is deleted; it can be restored",
+             STR_ARG(id));
+    return CLI_DONE;
 }

@@ -249,6 +249,13 @@ static const struct opt_row login_rows[] = {
       .doc = "name of the context; without it made from the address" },
 };
 
+static const struct opt_row run_rm_rows[] = {
+    { .name = "hard",
+      .type = OPT_BOOL,
+      .off = offsetof(struct rm_flags, hard),
+      .doc = "for good: everything about it goes, and cannot be restored" },
+};
+
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 
 #define OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
@@ -275,6 +282,19 @@ static const struct cli_command rows[] = {
       .summary = "Show one run: its id, the beginning of it, or its name",
       EXAMPLES("cairn run show 4f2c", "cairn run show gifted-otter-12 -o json"),
       .run = run_show },
+    { .noun = "run",
+      .verb = "rm",
+      .args = "RUN",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Delete a run; with --hard for good",
+      .detail =
+          "Without --hard the run is marked as deleted, as MLflow does it, and can be restored. With --hard its points, params,\n"
+          "tags and list of artifacts go at once, also when it was marked before (then give the whole id). What models know of\n"
+          "their origin stays.",
+      OPTIONS(run_rm_rows, struct rm_flags),
+      EXAMPLES("cairn run rm gifted-otter-12", "cairn run rm 4f2c --hard"),
+      .run = run_rm },
     { .noun = "run",
       .verb = "chart",
       .args = "RUN [METRIC...]",

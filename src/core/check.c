@@ -177,6 +177,7 @@ static bool record_is_sound(const struct batch_reader *b, struct batch_record *r
     case BATCH_EXPERIMENT_LIFECYCLE: return batch_get_lifecycle(rec, &lifecycle, &ms);
     case BATCH_RUN_CREATED:
     case BATCH_TOKENS:
+    case BATCH_RUN_PURGED:
     case BATCH_LINKS: return true;
     }
     return false;
@@ -185,12 +186,13 @@ static bool record_is_sound(const struct batch_reader *b, struct batch_record *r
 static bool names_a_run(const struct batch_record *rec)
 {
     return rec->kind != BATCH_OWNER_POINTS && rec->kind != BATCH_EXPERIMENT_LIFECYCLE &&
-           rec->kind != BATCH_TOKENS && rec->kind != BATCH_LINKS;
+           rec->kind != BATCH_TOKENS && rec->kind != BATCH_LINKS && rec->kind != BATCH_RUN_PURGED;
 }
 
 static enum status check_record(struct check *c, const struct batch_reader *b,
                                 struct batch_record *rec, int64_t seq, struct err *err)
 {
+    struct q_tombstone_get_row gone;
     struct q_run_by_uid_row row;
     enum status st = OK;
 
@@ -201,6 +203,7 @@ static enum status check_record(struct check *c, const struct batch_reader *b,
     }
     if (names_a_run(rec)) {
         st = q_run_by_uid(c->conn, c->scratch, rec->owner, &row, err);
+        if (st == ST_NOT_FOUND) st = q_tombstone_get(c->conn, NULL, rec->owner, &gone, err);
         if (st == ST_NOT_FOUND) {
             check_finding(c, CHECK_BATCH,
                           arena_printf(c->scratch, "batch %lld: run %lld has no row",

@@ -5,6 +5,7 @@
 #include "core/columns.h"
 #include "core/experiment.h"
 #include "core/fragments.h"
+#include "core/run_purge.h"
 #include "store/compact.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
@@ -13,6 +14,7 @@
 
 enum {
     READERS = 4,
+    PURGE_ROWS = 4096,
     READERS_MAX = 64,
     READ_QUEUE = 4096,
     TAIL_BYTES = 32 << 20,
@@ -116,12 +118,14 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
     return seq_open(&c->seq, &so, err);
 }
 
-static enum status start_compact(struct core *c, struct err *err)
+static enum status start_compact(struct core *c, const struct core_options *opt, struct err *err)
 {
     struct sql_conn *conn = NULL;
     enum status st = sql_connect(&conn, c->db, SQL_READER, err);
 
-    return st ? st : compact_start(c->compact, c->seq, conn, err);
+    if (!st) st = compact_start(c->compact, c->seq, conn, err);
+    if (!st) st = sql_connect(&conn, c->db, SQL_READER, err);
+    return st ? st : purger_new(&c->purger, c, conn, opt->keep_deleted_ms, err);
 }
 
 static enum status open_readers(struct core_all *all, const struct core_options *opt,
@@ -161,6 +165,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     }
     if (opt->artifact_root.n > 0)
         memcpy(all->artifact_root, opt->artifact_root.p, opt->artifact_root.n);
+    c->purge_rows = opt->purge_rows ? opt->purge_rows : (int64_t)PURGE_ROWS;
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
@@ -178,7 +183,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     }
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
-    if (!st) st = start_compact(c, err);
+    if (!st) st = start_compact(c, opt, err);
     if (st) {
         core_close(c);
         return st;
@@ -204,9 +209,11 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
         sql_disconnect(all->conns[i]);
     }
     compact_stop(core->compact);
+    purger_stop(core->purger);
     end_seq(core->seq);
     compact_free(core->compact);
     columns_close(core);
+    purger_free(core->purger);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

@@ -15,6 +15,7 @@ struct seq;
 struct heads;
 struct series;
 struct compact;
+struct purger;
 struct mkeys;
 struct blob_store;
 struct experiments;
@@ -27,6 +28,8 @@ struct core {
     struct seq *seq;         /* the one writer */
     struct heads *heads;     /* runs in memory */
     struct series *series;   /* metric points in memory, packs */
+    int64_t purge_rows;      /* of chunks or artifacts, that one step of it deletes */
+    struct purger *purger;   /* finishes deleting runs for good */
     struct compact *compact; /* moves them on in the background */
     struct mkeys *mkeys;     /* metric, param and tag names */
     struct blob_store *blobs;

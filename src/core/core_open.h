@@ -30,6 +30,8 @@ struct core_options {
     int64_t lease_ms, beat_ms;
     bool stale_ok;
     struct compact_options compact;
+    int64_t purge_rows;      /* 0 = 4,096: some 50 ms */
+    int64_t keep_deleted_ms; /* runs deleted longer ago go for good; 0 = never */
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */

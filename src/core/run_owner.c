@@ -11,6 +11,9 @@ enum status run_head(struct group *g, struct str run_id, struct head **out, stru
 {
     enum status st = heads_load(group_heads(g), group_conn(g), run_id, out, err);
 
+    if (!st && group_pending(g, PENDING_PURGE, (*out)->uid, 0)) {
+        st = ST_NOT_FOUND;
+    }
     if (st == ST_NOT_FOUND) {
         return err_field(err, st, "run_id", "Run with id=%.*s not found", STR_ARG(run_id));
     }

@@ -462,6 +462,16 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.fragment_bytes",
       AT(fragment_bytes),
       .doc = "runs kept in memory as they were last shown in a list" },
+    { .name = "store-keep-deleted",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "0s",
+      .min = "0s",
+      .max = "3650d",
+      ENV("STORE_KEEP_DELETED"),
+      .key = "store.keep_deleted",
+      AT(keep_deleted_ms),
+      .doc = "runs that were deleted longer ago than this go for good; 0s = never" },
     { .name = "store-drain-age",
       .type = OPT_DURATION,
       .arg = "TIME",
@@ -754,6 +764,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.head_bytes = (size_t)o->head_bytes;
     out->core.key_bytes = (size_t)o->key_bytes;
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
+    out->core.keep_deleted_ms = o->keep_deleted_ms;
     out->core.drain_age_ms = o->drain_age_ms;
     out->core.drain_bytes = (size_t)o->drain_bytes;
     out->core.head_age_ms = o->head_age_ms;

@@ -554,6 +554,20 @@ void heads_remove(struct heads *hs, struct head *h)
     head_free(h);
 }
 
+void heads_purge(struct heads *hs, int64_t uid)
+{
+    struct head *h = (struct head *)int_map_get(&hs->by_uid, (uint64_t)uid);
+
+    if (h) {
+        runcols_touch(hs->columns, h->exp, uid, NULL);
+        head_take_out(hs, h);
+        /* Who finds it gone must not believe a row that it read before: it looked under the lock. */
+        atomic_fetch_add_explicit(&hs->evictions, 1, memory_order_release);
+        head_free(h);
+    }
+    heads_touch(hs, uid);
+}
+
 /* ---- drains and dropping ------------------------------------------------------------------------------------------------------ */
 
 void heads_dirty(struct heads *hs, struct head *h, bool attrs, int64_t drain)

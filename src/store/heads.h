@@ -138,6 +138,9 @@ void heads_touch_all(struct heads *hs);
 /* Every head of an experiment in memory: size_t at = 0; while ((h = heads_next_of(...))) ... */
 struct head *heads_next_of(struct heads *hs, int64_t exp, size_t *at);
 
+/* The run has been deleted for good, committed: it leaves memory if it is there. */
+void heads_purge(struct heads *hs, int64_t uid);
+
 /* ---- drains ------------------------------------------------------------------------------------------------------------------ */
 
 /* First dirty head; follow h->next. */

@@ -179,7 +179,8 @@ enum pending_kind {
     PENDING_LIFECYCLE = 1,
     PENDING_EXPERIMENT = 2,
     PENDING_PARAM = 3,
-    PENDING_TAG = 4
+    PENDING_TAG = 4,
+    PENDING_PURGE = 5 /* the run is being deleted for good */
 };
 const void *group_pending(struct group *g, enum pending_kind kind, int64_t a, int64_t b);
 enum status group_pending_put(struct group *g, enum pending_kind kind, int64_t a, int64_t b,

@@ -276,6 +276,7 @@ static enum status play_created(struct replay *r, const struct batch_record *rec
 
 static enum status play_record(struct replay *r, struct batch_record *rec, struct err *err)
 {
+    struct q_tombstone_get_row gone;
     struct head *h = NULL;
     enum status st;
 
@@ -283,6 +284,10 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     case BATCH_OWNER_POINTS: return play_points(r, rec, NULL, err);
     case BATCH_EXPERIMENT_LIFECYCLE: return play_lifecycle(r, rec, NULL, err);
     case BATCH_TOKENS: r->s->peers.tokens = true; return OK;
+    case BATCH_RUN_PURGED:
+        heads_purge(r->s->heads, rec->owner);
+        series_forget(r->s->series, rec->owner);
+        return OK;
     case BATCH_RUN_CREATED: return play_created(r, rec, err);
     case BATCH_LINKS:
         heads_touch(r->s->heads, rec->owner); /* their rows came with the group */
@@ -299,6 +304,8 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
         return OK; /* gone since */
     }
     if (st == ST_NOT_FOUND) {
+        st = q_tombstone_get(r->s->writer, NULL, rec->owner, &gone, err);
+        if (st != ST_NOT_FOUND) return st; /* deleted for good by a later record */
         return err_set(err, ST_CORRUPT, "batch %lld names run %lld, which has no row",
                        (long long)r->seq, (long long)rec->owner);
     }

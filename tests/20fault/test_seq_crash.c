@@ -46,6 +46,7 @@ static struct core *store_open(const char *location)
                                 .drain_bytes = 6000,
                                 .head_age_ms = 1,
                                 .wal_bytes = 60000,
+                                .purge_rows = 1,
                                 .compact = { .chunk_points = 4, .packs = 2 },
                                 .idle_ms = idle_ms };
     struct err err = ERR_INIT;
@@ -213,7 +214,9 @@ static const char *const points[] = {
     "seq.trim.before_commit",  "seq.trim.after_commit",   "seq.checkpoint.truncated",
     "seq.checkpoint.passive",  "compact.planned",         "compact.validate",
     "compact.validated",       "series.merge.deleted",    "series.merge.chunk",
-    "series.merge.pack",       "runcols.save.claimed",    "runcols.save.cell"
+    "series.merge.pack",       "runcols.save.claimed",    "runcols.save.cell",
+    "core.purge.named",        "core.purge.chunks",       "core.purge.packs",
+    "core.purge.step"
 };
 
 static void crash_everywhere(const char *(*location)(void), bool postgres)
@@ -227,7 +230,10 @@ static void crash_everywhere(const char *(*location)(void), bool postgres)
 
         if (postgres && strncmp(points[i], "seq.checkpoint", 14) == 0) continue;
         idle_ms = passive ? 100000 : 1;
-        for (int nth = 1 + (int)t_rand_below(3); nth > 0 && !died; nth--) {
+        int nth = 1 + (int)t_rand_below(3);
+
+        /* What is drawn may not come by a point at all: then another history is. */
+        for (int tries = 8; tries > 0 && !died; tries--, nth = nth > 1 ? nth - 1 : 1) {
             const char *where = location();
 
             set_up(where);

@@ -213,6 +213,7 @@ static enum status try_open(struct err *err)
                                 .head_age_ms = 1 + (int64_t)below(30000),
                                 .head_bytes = 1 + below(60000),
                                 .wal_bytes = 20000 + (int64_t)below(200000),
+                                .purge_rows = (int64_t)below(4),
                                 .compact = { .chunk_points = 1 + below(30),
                                              .packs = 1 + below(4) } };
 

@@ -23,6 +23,7 @@ static struct core *store_open(int64_t head_bytes)
 
     opt.head_bytes = (size_t)head_bytes;
     opt.compact.chunk_points = chunk_points ? chunk_points : 1 + t_rand_below(20);
+    opt.purge_rows = (int64_t)t_rand_below(4);
     opt.compact.packs = 1 + t_rand_below(4);
     T_ST_ERR(core_open(&core, &opt, &err), OK, &err);
     return core;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "core/check.h"
 #include "core/experiment.h"
+#include "core/run_purge.h"
 #include "tap.h"
 
 #include <inttypes.h>
@@ -36,7 +37,8 @@ enum op_kind {
     OP_UPDATE,
     OP_RUN_LIFECYCLE,
     OP_EXP_LIFECYCLE,
-    OP_OWNER
+    OP_OWNER,
+    OP_PURGE
 };
 
 struct ref_point {
@@ -71,6 +73,7 @@ struct model_op {
         struct run_tag_delete tag_delete;
         struct run_update update;
         struct run_lifecycle life;
+        struct run_purge purge;
         struct experiment_lifecycle exp_life;
         struct {
             struct write_op op;
@@ -284,7 +287,7 @@ struct model_op *model_draw(struct model *m)
     static const enum op_kind kinds[] = { OP_CREATE,        OP_LOG,    OP_LOG,
                                           OP_LOG,           OP_LOG,    OP_LOG,
                                           OP_TAG_DELETE,    OP_UPDATE, OP_RUN_LIFECYCLE,
-                                          OP_EXP_LIFECYCLE, OP_OWNER };
+                                          OP_EXP_LIFECYCLE, OP_OWNER,  OP_PURGE };
     struct model_op *op = (struct model_op *)mem_zalloc(1, sizeof(*op));
 
     T_OK(op && m->ops_n < OPS_MAX);
@@ -299,7 +302,8 @@ struct model_op *model_draw(struct model *m)
     op->exp = (int)below(m, 2);
     op->batch = below(m, 2) != 0;
     if (op->kind == OP_RUN_LIFECYCLE && below(m, 3) != 0) op->to = LIFECYCLE_ACTIVE;
-    if (op->kind == OP_EXP_LIFECYCLE && below(m, 3) != 0) op->kind = OP_LOG;
+    if ((op->kind == OP_EXP_LIFECYCLE || op->kind == OP_PURGE) && below(m, 3) != 0)
+        op->kind = OP_LOG;
     if (op->kind == OP_LOG || op->kind == OP_OWNER) {
         if (op->kind == OP_OWNER || below(m, 4) != 0) draw_points(m, op);
         if (below(m, 2)) draw_pairs(m, op->params, &op->params_n, 2);
@@ -318,7 +322,7 @@ struct model_op *model_draw(struct model *m)
 const char *model_op_name(const struct model_op *op)
 {
     static const char *const names[] = { "create",        "log",           "tag_delete", "update",
-                                         "run_lifecycle", "exp_lifecycle", "owner" };
+                                         "run_lifecycle", "exp_lifecycle", "owner",      "purge" };
 
     return names[op->kind];
 }
@@ -407,6 +411,11 @@ struct write_op *model_op_write(struct model_op *op, struct core *core, struct a
         op->w.exp_life.id = op->m->exp_id[op->exp];
         op->w.exp_life.to = op->to;
         return &op->w.exp_life.op;
+    case OP_PURGE:
+        run_purge_init(&op->w.purge, core, a);
+        op->w.purge.run_id = id;
+        op->w.purge.who = S("u");
+        return &op->w.purge.op;
     case OP_OWNER:
         op->w.owner.op = (struct write_op){ .kind = &owner_kind, .arena = a };
         points_of(op, &op->w.owner.points, a);
@@ -549,6 +558,13 @@ enum status model_apply(struct model *m, struct model_op *op)
         return OK;
     }
     r = find_run(m, op->run_id);
+    if (r && op->kind == OP_PURGE) {
+        mem_free(r->points);
+        memmove(r, r + 1, (size_t)(&m->runs[m->runs_n] - (r + 1)) * sizeof(*r));
+        m->runs_n--;
+        memset(&m->runs[m->runs_n], 0, sizeof(*r));
+        return OK;
+    }
     return r ? apply_to_run(r, op) : ST_NOT_FOUND;
 }
 

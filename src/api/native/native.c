@@ -5,6 +5,8 @@
 #include "core/check.h"
 #include "core/check_bytes.h"
 #include "core/compaction.h"
+#include "core/run.h"
+#include "core/run_purge.h"
 #include "core/store_info.h"
 
 #define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
@@ -38,9 +40,11 @@ static void error(struct http_req *req, enum status st, const struct err *err, s
     msg_encode_json(body, &cairn_v1_error_desc, &out, 0);
 }
 
-const struct tongue native_tongue = {
-    .name = "cairn", .json_type_required = true, .issue = issue, .error = error
-};
+const struct tongue native_tongue = { .name = "cairn",
+                                      .json_type_required = true,
+                                      .delete_query = true,
+                                      .issue = issue,
+                                      .error = error };
 
 /* An operator has a token, also where nobody else needs one: whoever can reach a loopback address must not be able to
  * make himself a token for later. */
@@ -317,6 +321,30 @@ static enum status backup(struct call *c, struct view *v, struct err *err)
     return st ? st : native_backup(v, in->path, c->out, err);
 }
 
+/* ---- runs --------------------------------------------------------------------------------------------------------------- */
+
+static enum status delete_run(struct call *c, struct write_op **op, struct err *err)
+{
+    const struct cairn_v1_run_delete *in = c->in;
+    struct run_lifecycle *l = in->hard ? NULL : ARENA_NEW(c->arena, struct run_lifecycle);
+    struct run_purge *p = in->hard ? ARENA_NEW(c->arena, struct run_purge) : NULL;
+
+    if (p) {
+        run_purge_init(p, c->core, c->arena);
+        p->run_id = call_capture(c, "run_id");
+        p->who = c->principal->name;
+        *op = &p->op;
+    } else if (l) {
+        run_lifecycle_init(l, c->core, c->arena);
+        l->run_id = call_capture(c, "run_id");
+        l->to = LIFECYCLE_DELETED;
+        *op = &l->op;
+    } else {
+        return err_nomem(err);
+    }
+    return OK;
+}
+
 /* ---- compaction ------------------------------------------------------------------------------------------------------- */
 
 void native_compaction(struct view *v, struct cairn_v1_compact_answer *out)
@@ -379,6 +407,8 @@ static const struct route rows[] = {
           ACTION_SERVER_ADMIN, READ(check)),
     ROUTE(HTTP_POST, "/api/cairn/v1/backup", &cairn_v1_backup_desc, &cairn_v1_backup_answer_desc,
           RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(backup)),
+    ROUTE(HTTP_DELETE, "/api/cairn/v1/runs/{run_id}", &cairn_v1_run_delete_desc, NULL, RESOURCE_RUN,
+          ACTION_RUN_DELETE, WRITE(delete_run)),
     ROUTE(HTTP_POST, "/api/cairn/v1/compact", &cairn_v1_empty_desc, &cairn_v1_compact_answer_desc,
           RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_compaction)),
     ROUTE(HTTP_GET, "/api/cairn/v1/compact", NULL, &cairn_v1_compact_answer_desc, RESOURCE_SERVER,

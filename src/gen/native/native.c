@@ -355,3 +355,12 @@ const struct msg_desc cairn_v1_run_values_answer_desc = {
     .name = "cairn.v1.RunValuesAnswer", .fields = cairn_v1_run_values_answer_fields,
     .size = sizeof(struct cairn_v1_run_values_answer), .field_n = 10,
 };
+
+static const struct msg_field cairn_v1_run_delete_fields[] = {
+    { .name = S_INIT("hard"), .json = S_INIT("hard"), .label = "hard", .number = 1, .bit = 0, .type = MSG_T_BOOL,
+      .off = offsetof(struct cairn_v1_run_delete, hard), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_run_delete_desc = {
+    .name = "cairn.v1.RunDelete", .fields = cairn_v1_run_delete_fields,
+    .size = sizeof(struct cairn_v1_run_delete), .field_n = 1,
+};

@@ -354,4 +354,13 @@ struct cairn_v1_run_values_answer {
 #define CAIRN_V1_RUN_VALUES_ANSWER_HAS_MAX_MS (1ull << 9)
 extern const struct msg_desc cairn_v1_run_values_answer_desc;
 
+struct cairn_v1_run_delete {
+    uint64_t has;
+    /* For good: points, params, tags and the list of artifacts go, the id is free again. Without it the run is deleted as MLflow does it,
+     * and can be restored. */
+    bool hard;
+};
+#define CAIRN_V1_RUN_DELETE_HAS_HARD (1ull << 0)
+extern const struct msg_desc cairn_v1_run_delete_desc;
+
 #endif

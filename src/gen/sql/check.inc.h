@@ -432,10 +432,12 @@ static const struct sql_query query_check_pack_owner = {
     .out = check_pack_owner_out, .out_names = check_pack_owner_names,
     .text = { "SELECT DISTINCT 'pack of owner ' || CAST(p.owner AS text) FROM pack p WHERE "
               "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = p.owner) AND NOT EXISTS "
-              "(SELECT 1 FROM model_series s WHERE s.uid = p.owner) LIMIT 100",
+              "(SELECT 1 FROM model_series s WHERE s.uid = p.owner) AND NOT EXISTS (SELECT 1 "
+              "FROM purge u WHERE u.owner = p.owner) LIMIT 100",
               "SELECT DISTINCT 'pack of owner ' || CAST(p.owner AS text) FROM pack p WHERE "
               "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = p.owner) AND NOT EXISTS "
-              "(SELECT 1 FROM model_series s WHERE s.uid = p.owner) LIMIT 100" },
+              "(SELECT 1 FROM model_series s WHERE s.uid = p.owner) AND NOT EXISTS (SELECT 1 "
+              "FROM purge u WHERE u.owner = p.owner) LIMIT 100" },
 };
 
 enum status q_check_pack_owner_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -463,10 +465,12 @@ static const struct sql_query query_check_chunk_owner = {
     .out = check_chunk_owner_out, .out_names = check_chunk_owner_names,
     .text = { "SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c WHERE "
               "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner) AND NOT EXISTS "
-              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100",
+              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) AND NOT EXISTS (SELECT 1 "
+              "FROM purge u WHERE u.owner = c.owner) LIMIT 100",
               "SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c WHERE "
               "NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner) AND NOT EXISTS "
-              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100" },
+              "(SELECT 1 FROM model_series s WHERE s.uid = c.owner) AND NOT EXISTS (SELECT 1 "
+              "FROM purge u WHERE u.owner = c.owner) LIMIT 100" },
 };
 
 enum status q_check_chunk_owner_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

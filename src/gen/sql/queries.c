@@ -10,6 +10,7 @@
 #include "gen/sql/graph.inc.h"
 #include "gen/sql/logged_model.inc.h"
 #include "gen/sql/peer.inc.h"
+#include "gen/sql/purge.inc.h"
 #include "gen/sql/registry.inc.h"
 #include "gen/sql/run.inc.h"
 #include "gen/sql/runcols.inc.h"
@@ -25,6 +26,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_graph, ARRAY_N(area_graph) },
     { area_logged_model, ARRAY_N(area_logged_model) },
     { area_peer, ARRAY_N(area_peer) },
+    { area_purge, ARRAY_N(area_purge) },
     { area_registry, ARRAY_N(area_registry) },
     { area_run, ARRAY_N(area_run) },
     { area_runcols, ARRAY_N(area_runcols) },

@@ -961,6 +961,16 @@ const struct sql_migration sql_migrations[] = {
         "SELECT seq, x, epoch, part, n, body, drain, prev, tag FROM batch_before;\n"
         "DROP TABLE batch_before;\n",
     } },
+    { .version = 9, .name = "purge", .text = {
+        "CREATE TABLE purge (\n"
+        "    owner INTEGER NOT NULL PRIMARY KEY,\n"
+        "    root INTEGER NOT NULL\n"
+        ") STRICT;\n",
+        "CREATE TABLE purge (\n"
+        "    owner bigint NOT NULL PRIMARY KEY,\n"
+        "    root bigint NOT NULL\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 8;
+const unsigned sql_migrations_n = 9;
 /* clang-format on */

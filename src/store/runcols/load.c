@@ -99,12 +99,49 @@ static enum status rows_are_newer(struct folder *f, int64_t ver, struct err *err
     return st;
 }
 
+/* Runs that were deleted for good have no row that could be newer: whatever still has a slot here is folded. */
+static enum status gone_are_newer(struct folder *f, struct err *err)
+{
+    struct expcols *e = f->e;
+    struct key_cols *uids = key_find(e, (struct column_key){ COLUMN_ATTR, COLUMN_UID });
+    struct q_run_gone_row row = { .uid = INT64_MIN };
+    uint32_t segment, slot;
+    size_t rows;
+    enum status st = OK;
+
+    do {
+        struct sql_stmt *q = NULL;
+
+        rows = 0;
+        st = q_run_gone_open(f->conn, &q, row.uid, SINCE_PAGE, err);
+        while (!st && (st = q_run_gone_next(q, &row, err)) == OK) {
+            int64_t *p, uid;
+
+            rows++;
+            if (!slot_of(e, row.uid, &segment, &slot)) continue;
+            if (uids && uids->cells[segment].column &&
+                !column_integer(uids->cells[segment].column, slot, &uid))
+                continue; /* known already */
+            p = vec_add(&e->newer);
+            if (!p)
+                st = err_nomem(err);
+            else
+                *p = row.uid;
+        }
+        sql_close(q);
+        if (st == ST_END) st = OK;
+    } while (!st && rows == SINCE_PAGE);
+    if (!st && !newer_add(e, NULL, 0)) st = err_nomem(err);
+    return st;
+}
+
 enum status find_lost(struct folder *f, struct err *err)
 {
     enum status st = heads_are_newer(f, err);
 
     atomic_fetch_add_explicit(&f->rc->lost, 1, memory_order_relaxed);
-    return st ? st : rows_are_newer(f, f->e->complete, err);
+    if (!st) st = rows_are_newer(f, f->e->complete, err);
+    return st ? st : gone_are_newer(f, err);
 }
 
 /* ---- what is stored ------------------------------------------------------------------------------------------------------------------- */
@@ -306,9 +343,15 @@ static enum status take_uids(struct folder *f, uint32_t segment, uint32_t rows,
         return st;
     }
     for (uint32_t i = 0; i < rows; i++) {
-        int64_t uid = before; /* a run that has gone */
+        int64_t uid;
 
-        if (column_integer(column, i, &uid) && uid <= before) x->bad = true;
+        if (!column_integer(column, i, &uid)) {
+            uid =
+                before +
+                1; /* a run that has gone: its number was not below, and no two slots have the same */
+        } else if (uid <= before) {
+            x->bad = true;
+        }
         s->uids[i] = before = uid;
     }
     s->rows = rows;
@@ -357,6 +400,7 @@ enum status load_index(struct folder *f, struct err *err)
     }
     if (!st) st = heads_are_newer(f, err);
     if (!st) st = rows_are_newer(f, ver, err);
+    if (!st) st = gone_are_newer(f, err);
     e->loaded = st == OK;
     return st;
 }

@@ -283,7 +283,7 @@ enum status batch_next(struct batch_reader *b, struct batch_record *rec, struct 
     owner = rd_varint(&b->r);
     n = rd_varint(&b->r);
     payload = rd_bytes(&b->r, n);
-    if (b->r.bad || owner > INT64_MAX || kind < BATCH_POINTS || kind > BATCH_TOKENS) {
+    if (b->r.bad || owner > INT64_MAX || kind < BATCH_POINTS || kind > BATCH_RUN_PURGED) {
         return err_set(err, ST_CORRUPT, "batch: record %u is damaged", b->ordinal);
     }
     b->left--;

@@ -33,6 +33,8 @@ enum batch_kind {
     BATCH_OWNER_POINTS = 9,          /* of an owner without a head */
     BATCH_EXPERIMENT_LIFECYCLE = 10, /* owner = experiment id */
     BATCH_TOKENS = 11,               /* the store's tokens changed: a notice, owner 0, no payload */
+    BATCH_RUN_PURGED =
+        12, /* deleted for good: no payload; earlier records name a run without a row */
 };
 enum batch_attributes { BATCH_ATTR_STATUS = 1, BATCH_ATTR_END = 2, BATCH_ATTR_NAME = 4 };
 

@@ -43,6 +43,9 @@ size_t series_owner_points(const struct series *s, int64_t owner);
 /* The packs are committed: lets all tails go. Nothing may be reserved. */
 void series_drained(struct series *s);
 
+/* The owner is deleted for good: its tail goes. Nothing may be reserved in it. */
+void series_forget(struct series *s, int64_t owner);
+
 /* ---- reading -------------------------------------------------------------------------------------------------------------- */
 
 /* Points of one key in order, from after `after` (NULL: the first), at most max; *more when there are others. */

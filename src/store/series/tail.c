@@ -247,3 +247,23 @@ void series_drained(struct series *s)
     s->bytes = s->points = 0;
     s->oldest_ms = -1;
 }
+
+void series_forget(struct series *s, int64_t owner)
+{
+    struct tail *t;
+
+    rwlock_write(&s->lock);
+    t = (struct tail *)int_map_remove(&s->owners, (uint64_t)owner);
+    if (t) {
+        s->points -= t->n;
+        s->bytes -= sizeof(*t);
+        for (const struct tail_block *b = t->first; b; b = b->next) {
+            s->bytes -= sizeof(*b) + b->cap * sizeof(b->p[0]);
+        }
+    }
+    rwlock_give(&s->lock);
+    if (t) {
+        CHECK(t->reserved == 0);
+        tail_free(t);
+    }
+}

@@ -76,13 +76,15 @@ WHERE m.uid IS NULL LIMIT 100;
 -- out: what text
 SELECT DISTINCT 'pack of owner ' || CAST(p.owner AS text) FROM pack p
 WHERE NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = p.owner)
-  AND NOT EXISTS (SELECT 1 FROM model_series s WHERE s.uid = p.owner) LIMIT 100;
+  AND NOT EXISTS (SELECT 1 FROM model_series s WHERE s.uid = p.owner)
+  AND NOT EXISTS (SELECT 1 FROM purge u WHERE u.owner = p.owner) LIMIT 100;
 
 -- name: check_chunk_owner :many
 -- out: what text
 SELECT DISTINCT 'chunk of owner ' || CAST(c.owner AS text) FROM chunk c
 WHERE NOT EXISTS (SELECT 1 FROM runhead h WHERE h.run = c.owner)
-  AND NOT EXISTS (SELECT 1 FROM model_series s WHERE s.uid = c.owner) LIMIT 100;
+  AND NOT EXISTS (SELECT 1 FROM model_series s WHERE s.uid = c.owner)
+  AND NOT EXISTS (SELECT 1 FROM purge u WHERE u.owner = c.owner) LIMIT 100;
 
 -- name: check_chunk_body :many
 -- out: what text
