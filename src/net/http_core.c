@@ -10,6 +10,7 @@
 
 enum {
     BODY_IN_ARENA = 16 * 1024,
+    RESERVE_MAX = 256 * 1024,
     BODY_SMALL = 4096 /* these are not held back: what they become counts elsewhere */
 };
 
@@ -91,12 +92,14 @@ static uint64_t held_max(const struct http_server *s)
     return s->opt.limits.held_max ? s->opt.limits.held_max : s->opt.limits.bodies_max / 4;
 }
 
-/* Sets aside room for the body as long as it says it is. A lone request is always let in. */
+/* Sets aside room for the body it announces, up to a limit: who announces much and sends little holds up nobody. A lone request is
+ * always let in. */
 static bool reserve(struct http_priv *p)
 {
     struct http_server *s = p->worker->server;
-    uint64_t n =
-        p->req.content_length == UINT64_MAX ? (uint64_t)HTTP_PIECE_BYTES : p->req.content_length;
+    uint64_t n = p->req.content_length == UINT64_MAX
+                     ? (uint64_t)HTTP_PIECE_BYTES
+                     : MIN_OF(p->req.content_length, (uint64_t)RESERVE_MAX);
     uint64_t held;
 
     if (n <= BODY_SMALL) {

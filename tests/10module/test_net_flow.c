@@ -199,17 +199,17 @@ TEST(test_net_backpressure_upload)
     nf_stop(&f);
 }
 
-enum { HELD_BODY = 600 * 1024 };
+enum { HELD_BODY = 200 * 1024, HELD_MAX = 300 * 1024 };
 
 static void little_room(struct http_server_options *o)
 {
-    o->limits.held_max = 1 << 20;
+    o->limits.held_max = HELD_MAX;
 }
 
 static void little_room_short_times(struct http_server_options *o)
 {
     short_times(o);
-    o->limits.held_max = 1 << 20;
+    o->limits.held_max = HELD_MAX;
 }
 
 static pid_t post_slow(struct nf *f, int *fd)

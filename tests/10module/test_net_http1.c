@@ -610,6 +610,7 @@ TEST(test_net_request_reading)
 static void few_bodies(struct http_server_options *o)
 {
     o->limits.bodies_max = 100000;
+    o->limits.held_max = 1 << 20; /* nobody waits: the hard cap is what is tested */
 }
 
 TEST(test_net_bodies_cap)
