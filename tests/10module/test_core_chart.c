@@ -4,6 +4,7 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "base/mem.h"
 #include "core/chart.h"
 #include "core/metric_interval.h"
 #include "gen/sql/queries.h"
@@ -637,5 +638,54 @@ TEST(the_arena_of_the_request_is_left_alone)
     before = arena_bytes(f.v.arena);
     T_ST_ERR(chart_run(&c, &f.v, 0, &known, no_series, &called, &f.err), OK, &f.err);
     T_OK(known && called == 1 && arena_bytes(f.v.arena) == before);
+    corefix_close(&f);
+}
+
+/* Any one allocation fails: the read says so, and works afterwards. */
+TEST(out_of_memory)
+{
+    struct str metrics[] = { S("a"), S("b") };
+    struct chart_query q = { .metrics = metrics, .run_ids_n = 1, .metrics_n = 2, .buckets = 50 };
+    struct metric_interval in = { .run_ids_n = 1,
+                                  .key = metrics[0],
+                                  .first_step = INT64_MIN,
+                                  .last_step = INT64_MAX,
+                                  .max = 40 };
+    struct shape s = { .step = 0 };
+    struct corefix f;
+    struct str run;
+    bool failed = true;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    run = corefix_new_run(&f, 0);
+    q.run_ids = in.run_ids = &run;
+    q.x_metric = names[2];
+    log_some(&f, run, &s, 500);
+    T_ST_ERR(seq_drain(f.core->seq, &f.err), OK, &f.err);
+    chunk_some(&f, run, &s, 500);
+    log_some(&f, run, &s, 100);
+    for (int64_t n = 1; failed; n++) {
+        struct chart c = { .q = &q };
+        struct interval_row *rows;
+        enum status st[3];
+        size_t rows_n;
+        bool known;
+        int called = 0;
+
+        mem_fail_after(n, true);
+        q.axis = CHART_METRIC;
+        st[0] = chart_run(&c, &f.v, 0, &known, no_series, &called, &f.err);
+        mem_fail_after(n, true);
+        q.axis = CHART_RELATIVE;
+        st[1] = chart_run(&c, &f.v, 0, &known, no_series, &called, &f.err);
+        mem_fail_after(n, true);
+        st[2] = metric_interval(&f.v, &in, &rows, &rows_n, &f.err);
+        failed = st[0] || st[1] || st[2];
+        for (size_t i = 0; i < 3; i++) {
+            T_OK(st[i] == OK || st[i] == ST_NOMEM || st[i] == ST_UNAVAILABLE);
+        }
+        T_OK(n < 5000);
+        mem_fail_never();
+    }
     corefix_close(&f);
 }
