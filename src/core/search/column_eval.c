@@ -272,16 +272,20 @@ static enum status test_codes(struct column_eval *e, const struct column_term *t
     return st;
 }
 
-/* IN: the codes of the list. */
+/* IN: the codes of the list. Both are sorted: a short list is looked up, a long one merged. */
 static void list_codes(struct column_eval *e, const struct search_test *test,
                        const struct column *c)
 {
-    uint32_t n = column_codes_n(c);
+    uint32_t n = column_codes_n(c), code = 0;
+    size_t steps = 32U - (uint32_t)__builtin_clz(n | 1); /* of one look-up */
+    bool merge = test->list_n * steps > test->list_n + n;
 
     memset(e->set, 0, n);
-    for (size_t i = 0; i < test->list_n; i++) {
-        uint32_t code = column_code_at_least(c, test->texts[i]);
-
+    for (size_t i = 0; i < test->list_n && code < n; i++) {
+        if (!merge) code = column_code_at_least(c, test->texts[i]);
+        while (code < n && merge && str_cmp(column_code_text(c, code), test->texts[i]) < 0) {
+            code++;
+        }
         if (code < n && str_eq(column_code_text(c, code), test->texts[i])) e->set[code] = 1;
     }
 }
@@ -321,7 +325,7 @@ static enum status test_texts(struct column_eval *e, const struct column_term *t
             take_away(bits, has);
         }
     } else {
-        if (test->cmp == CMP_IN && test->list_n < column_codes_n(c)) {
+        if (test->cmp == CMP_IN && test->list_n < 4 * (size_t)column_codes_n(c)) {
             list_codes(e, test, c);
         } else {
             st = test_codes(e, t, c, mask);
