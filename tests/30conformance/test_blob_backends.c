@@ -17,6 +17,7 @@ enum { PART = 5 << 20, BIG = 2 * PART + 12345 };
 static char location[512], endpoint[256];
 static const char *state_dir;
 static struct blob_options options;
+static bool is_chaos; /* the service fails now and then */
 
 static void use_dir(void)
 {
@@ -32,6 +33,7 @@ static void use_s3(const char *name)
     if (!at) T_SKIP("CAIRN_TEST_S3 names no such server");
     at += strlen(name) + 1;
     snprintf(endpoint, sizeof(endpoint), "%.*s", (int)strcspn(at, " "), at);
+    is_chaos = strcmp(name, "double") == 0;
     id_hex32(id);
     snprintf(location, sizeof(location), "s3://cairn/conformance/%s", id);
     state_dir = t_tmpdir();
@@ -383,7 +385,8 @@ EACH(copied_in_ranges)
     s = open_store();
     d = put(s, p, BIG);
     check_range(s, &d, p, BIG, 0, BIG);
-    T_UINT(left_over(s), 0);
+    /* An upload to a content key whose creation was answered to nobody may be another server's: it goes by age. */
+    if (!is_chaos) T_UINT(left_over(s), 0);
     mem_free(p);
     blob_close(s);
 }
