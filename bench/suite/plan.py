@@ -300,10 +300,11 @@ def record_loaded(bench, engine, everybody):
     if not bench.wants("W11"):
         return
     sizes = bench.sizes
-    row = bench.row("W11", "memory after these workloads", engine, (("rss_mb", " MB RSS", "less"), ("pss_mb", " MB PSS", "less")),
+    stored = f"{plural(sizes['store'][engine][-1], 'run')} stored" if bench.wants("W5") else "all these workloads"
+    row = bench.row("W11", f"memory, {stored}", engine, (("rss_mb", " MB RSS", "less"), ("pss_mb", " MB PSS", "less")),
                     "<= 60 MB + index")
     bench.rounds(row, everybody, wide.footprint, rounds=1)
-    row = bench.row("W11", "start with all that is stored, clean stop before", engine, (("start_ms", " ms", "less"),), "<= 50 ms",
+    row = bench.row("W11", f"start, {stored}, clean stop before", engine, (("start_ms", " ms", "less"),), "<= 50 ms",
                     lambda r: r.value("cairn") <= 50)
     bench.rounds(row, everybody[:1], wide.starts, sizes, rounds=sizes["starts"])
     if sizes["peers_restart"]:
