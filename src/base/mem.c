@@ -78,7 +78,8 @@ void mem_start(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, KEEP_MAX);
     (void)mallopt(M_ARENA_MAX, HEAPS_MAX);
-    (void)mallopt(M_TRIM_THRESHOLD, 2 * KEEP_MAX); /* or each free near the top moves the end of the heap */
+    (void)mallopt(M_TRIM_THRESHOLD,
+                  2 * KEEP_MAX); /* or each free near the top moves the end of the heap */
     (void)mallopt(M_TOP_PAD, KEEP_MAX / 8);
 }
 

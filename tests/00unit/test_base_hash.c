@@ -140,9 +140,10 @@ TEST(sha256_out_of_memory)
     struct digest d, want;
 
     T_OK(hash_setup());
+    sha256_free(sha256_new()); /* OpenSSL sets itself up with the first one */
     T_OK(sha256_of("abc", 3, &want));
     mem_fail_after(1, false);
-    T_OK(!sha256_of("abc", 3, &d));
+    T_OK(sha256_of("abc", 3, &d) && digest_eq(&d, &want)); /* needs none */
     for (int64_t n = 1; !s; n++) {
         T_OK(n < 20);
         mem_fail_after(n, true);
