@@ -331,12 +331,17 @@ TEST(a_command_and_servers_keep_out_of_each_others_way)
     struct sql_options alone = { .location = uri }, shared = { .location = uri, .shared = true };
     struct core *s = server_open(uri, &none);
     struct err err = ERR_INIT;
-    struct sql_db *db;
+    struct sql_db *db, *other;
 
     T_ST(sql_open(&db, &alone, &err), ST_CONFLICT);
     core_close(s);
     T_ST_ERR(sql_open(&db, &alone, &err), OK, &err);
-    T_ST(sql_open(&db, &shared, &err), ST_CONFLICT);
+    T_ST(sql_open(&other, &shared, &err), ST_CONFLICT);
+    sql_close_db(db);
+    T_ST_ERR(sql_open(&db, &shared, &err), OK, &err);
+    T_ST_ERR(sql_open(&other, &shared, &err), OK, &err);
+    sql_close_db(other);
+    sql_close_db(db);
 }
 
 /* ---- param conflicts, names, runs of the other server --------------------------------------------------------------------------- */

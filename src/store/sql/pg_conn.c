@@ -82,7 +82,7 @@ static const struct {
     { "53100", ST_UNAVAILABLE, false, false, "no space left for the store" },
     { "53", ST_UNAVAILABLE, false, false, "the database is out of resources" },
     { "40", ST_UNAVAILABLE, false, false, "the store is locked by another operation" },
-    { "55P03", ST_UNAVAILABLE, false, false, "the store is locked by another operation" },
+    { "55P03", ST_UNAVAILABLE, false, true, "the store is locked by another operation" },
     { "57014", ST_UNAVAILABLE, false, false, "the database took too long" },
     { "57", ST_UNAVAILABLE, true, false, "the database is not reachable" },
     { "08", ST_UNAVAILABLE, true, false, "the database is not reachable" },
