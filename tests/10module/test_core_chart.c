@@ -501,7 +501,7 @@ static void thin_randomly(struct corefix *f, struct str run)
         if (p[i].step >= q.first_step && p[i].step <= q.last_step) p[kept++] = p[i];
     }
     n = kept;
-    qsort(p, n, sizeof(*p), by_step);
+    if (n > 0) qsort(p, n, sizeof(*p), by_step);
     T_ST_ERR(metric_interval(&f->v, &q, &rows, &got, &f->err), OK, &f->err);
     T_OK(got <= q.max && (n > q.max || got == n));
     if (n == 0) return;

@@ -61,6 +61,7 @@ static void end(struct caller *c)
 {
     T_OK(exec_event_wait(c->over, 30000));
     exec_event_free(c->over);
+    arena_free(c->job.arena);
 }
 
 TEST(every_part_once)
