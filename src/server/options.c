@@ -472,6 +472,16 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.keep_deleted",
       AT(keep_deleted_ms),
       .doc = "runs that were deleted longer ago than this go for good; 0s = never" },
+    { .name = "store-column-bytes",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "0",
+      .min = "0",
+      .max = "1T",
+      ENV("STORE_COLUMN_BYTES"),
+      .key = "store.column_bytes",
+      AT(column_bytes),
+      .doc = "search columns kept in memory; 0 is a quarter of the machine's memory" },
     { .name = "store-drain-age",
       .type = OPT_DURATION,
       .arg = "TIME",
@@ -765,6 +775,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.key_bytes = (size_t)o->key_bytes;
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.keep_deleted_ms = o->keep_deleted_ms;
+    out->core.column_bytes = (size_t)o->column_bytes;
     out->core.drain_age_ms = o->drain_age_ms;
     out->core.drain_bytes = (size_t)o->drain_bytes;
     out->core.head_age_ms = o->head_age_ms;

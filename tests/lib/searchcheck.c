@@ -286,7 +286,7 @@ static void one(struct gen *g, struct core *core, const int64_t *experiments, si
     for (size_t k = g->runs_n ? below(g, ORDERS) : 0; in.order_by_n < k;) {
         orders[in.order_by_n++] = order(g);
     }
-    search_compare(core, &in, 1 + below(g, g->seen > 100 ? 500 : 8));
+    search_compare(core, &in, g->seen > 100 ? g->seen / 2 + below(g, g->seen) : 1 + below(g, 8));
 }
 
 void search_check(struct core *core, const int64_t *experiments, size_t experiments_n,
