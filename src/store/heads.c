@@ -559,11 +559,13 @@ void heads_purge(struct heads *hs, int64_t uid)
     struct head *h = (struct head *)int_map_get(&hs->by_uid, (uint64_t)uid);
 
     if (h) {
-        runcols_touch(hs->columns, h->exp, uid, NULL);
+        int64_t exp = h->exp;
+
         head_take_out(hs, h);
         /* Who finds it gone must not believe a row that it read before: it looked under the lock. */
         atomic_fetch_add_explicit(&hs->evictions, 1, memory_order_release);
         head_free(h);
+        runcols_touch(hs->columns, exp, uid, NULL); /* a search that takes it finds no head */
     }
     heads_touch(hs, uid);
 }

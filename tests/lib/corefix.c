@@ -59,6 +59,15 @@ void corefix_reopen(struct corefix *f)
     open_core(f);
 }
 
+void corefix_crash(struct corefix *f)
+{
+    struct blob_store *blobs = f->core->blobs;
+
+    core_abandon(f->core);
+    blob_close(blobs);
+    open_core(f);
+}
+
 void corefix_fresh(struct corefix *f)
 {
     arena_reset(f->a);

@@ -27,6 +27,8 @@ void corefix_open_with(struct corefix *f, const char *location, const struct cor
 void corefix_close(struct corefix *f);
 /* Closes and opens again. */
 void corefix_reopen(struct corefix *f);
+/* Opens again as after a kill. */
+void corefix_crash(struct corefix *f);
 /* Drops all texts. */
 void corefix_fresh(struct corefix *f);
 
