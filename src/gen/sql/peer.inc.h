@@ -40,10 +40,10 @@ static const struct sql_query query_batch_catch_up = {
     .out = batch_catch_up_out, .out_names = batch_catch_up_names,
     .text = { "SELECT p.tip, p.tag, p.mark, p.drain, p.folded, b.seq, b.epoch, b.part, b.n, "
               "b.drain, b.prev, b.tag, b.body FROM part p LEFT JOIN batch b ON b.seq > ?2 "
-              "WHERE p.part = ?1 ORDER BY b.seq LIMIT ?3",
+              "AND b.seq <= ?2 + ?3 WHERE p.part = ?1 ORDER BY b.seq",
               "SELECT p.tip, p.tag, p.mark, p.drain, p.folded, b.seq, b.epoch, b.part, b.n, "
               "b.drain, b.prev, b.tag, b.body FROM part p LEFT JOIN batch b ON b.seq > $2 "
-              "WHERE p.part = $1 ORDER BY b.seq LIMIT $3" },
+              "AND b.seq <= $2 + $3 WHERE p.part = $1 ORDER BY b.seq" },
 };
 
 enum status q_batch_catch_up_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t part,

@@ -11,13 +11,14 @@ SELECT tip, tag, drain, fence, owner FROM part WHERE part = $1;
 -- engine: postgres
 SELECT tip, tag, drain, fence, owner FROM part WHERE part = $1 FOR UPDATE;
 
--- What the log holds behind a row, and how far it is covered, in one snapshot. A row without seq: nothing new.
+-- What the log holds behind a row, the next few rows, and how far it is covered, in one snapshot. A row without seq: nothing
+-- there. Numbers have no gaps.
 
 -- name: batch_catch_up :many
 -- in: part int, after int, max int
 -- out: tip int, tip_tag int, mark int, drain int, folded int, seq int?, epoch int?, part int?, n int?, row_drain int?, prev int?, tag int?, body blob?
 SELECT p.tip, p.tag, p.mark, p.drain, p.folded, b.seq, b.epoch, b.part, b.n, b.drain, b.prev, b.tag, b.body
-FROM part p LEFT JOIN batch b ON b.seq > $2 WHERE p.part = $1 ORDER BY b.seq LIMIT $3;
+FROM part p LEFT JOIN batch b ON b.seq > $2 AND b.seq <= $2 + $3 WHERE p.part = $1 ORDER BY b.seq;
 
 -- name: part_own :one
 -- in: part int, owner int
