@@ -75,24 +75,42 @@ static bool is_x(unsigned column)
     return column < COL_MEAN && column % 2 == 0;
 }
 
-static void put_json_cell(const struct chart_call *c, struct buf *out, const struct chart_bucket *b,
-                          unsigned column)
+static char *put_text(char *at, struct str s)
+{
+    memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+
+static char *put_number(char *at, double v)
+{
+    if (isfinite(v)) return at + num_print_double(v, at);
+    return put_text(at, isnan(v) ? S("\"NaN\"") : v > 0 ? S("\"Infinity\"") : S("\"-Infinity\""));
+}
+
+/* There is room for NUM_DOUBLE_MAX bytes. */
+static char *put_json_cell(const struct chart_call *c, char *at, const struct chart_bucket *b,
+                           unsigned column)
 {
     const struct chart_mark *m = column < COL_MEAN ? mark_of(b, column) : NULL;
 
-    if (column >= COL_DOUBLES) {
-        json_put_i64(out, column == COL_N ? b->n : b->odd_n);
-    } else if (column == COL_MEAN && b->n > b->odd_n) {
-        json_put_double(out, b->mean, JSON_NAN_STRING);
-    } else if (!m) {
-        buf_put_lit(out, "null");
-    } else if (!is_x(column)) {
-        json_put_double(out, m->p.value, JSON_NAN_STRING);
-    } else if (metric_axis(c)) {
-        json_put_double(out, m->x.d, JSON_NAN_STRING);
-    } else {
-        json_put_i64(out, m->x.i);
+    if (column >= COL_DOUBLES) return at + num_print_i64(column == COL_N ? b->n : b->odd_n, at);
+    if (column == COL_MEAN && b->n > b->odd_n) return put_number(at, b->mean);
+    if (!m) return put_text(at, S("null"));
+    if (!is_x(column)) return put_number(at, m->p.value);
+    return metric_axis(c) ? put_number(at, m->x.d) : at + num_print_i64(m->x.i, at);
+}
+
+static void put_json_column(struct part *p, const struct chart_series *s, unsigned column)
+{
+    char *at;
+
+    if (!buf_reserve(&p->out, s->n * (NUM_DOUBLE_MAX + 1) + 1)) return;
+    at = p->out.p + p->out.n;
+    for (size_t i = 0; i < s->n; i++) {
+        if (i > 0) *at++ = ',';
+        at = put_json_cell(p->c, at, &s->b[i], column);
     }
+    p->out.n = (size_t)(at - p->out.p);
 }
 
 static void put_json(struct part *p, size_t metric, const struct chart_series *s)
@@ -122,10 +140,7 @@ static void put_json(struct part *p, size_t metric, const struct chart_series *s
         if (!(c->columns & 1u << col)) continue;
         json_w_key(&w, column_names[col]);
         json_w_array(&w);
-        for (size_t i = 0; i < s->n; i++) {
-            if (i > 0) buf_put_u8(&p->out, ',');
-            put_json_cell(c, &p->out, &s->b[i], col);
-        }
+        put_json_column(p, s, col);
         json_w_array_end(&w);
     }
     json_w_object_end(&w);
