@@ -376,18 +376,18 @@ bool compact_wait(struct compact *c, int64_t timeout_ms)
 {
     struct waiter w = { .event = exec_event_new(),
                         .target = atomic_load_explicit(&c->all_asked, memory_order_acquire) };
-    bool stopping;
+    bool ready;
 
     if (!w.event) {
         return false;
     }
     lock_take(&c->lock);
-    stopping = c->stopping;
     w.done = w.target <= atomic_load_explicit(&c->all_done, memory_order_acquire);
+    ready = w.done || c->stopping;
     w.next = c->waiters;
     c->waiters = &w;
     lock_give(&c->lock);
-    if (!w.done && !stopping) (void)exec_event_wait(w.event, timeout_ms);
+    if (!ready) (void)exec_event_wait(w.event, timeout_ms);
     lock_take(&c->lock);
     for (struct waiter **at = &c->waiters; *at; at = &(*at)->next) {
         if (*at == &w) {
