@@ -12,6 +12,7 @@
 
 static const char *store_dir;
 static size_t chunk_points; /* 0: drawn */
+static int64_t keep_deleted_ms;
 
 static struct core *store_open(int64_t head_bytes)
 {
@@ -23,6 +24,7 @@ static struct core *store_open(int64_t head_bytes)
 
     opt.head_bytes = (size_t)head_bytes;
     opt.compact.chunk_points = chunk_points ? chunk_points : 1 + t_rand_below(20);
+    opt.keep_deleted_ms = keep_deleted_ms;
     opt.purge_rows = (int64_t)t_rand_below(4);
     opt.compact.packs = 1 + t_rand_below(4);
     T_ST_ERR(core_open(&core, &opt, &err), OK, &err);
@@ -173,6 +175,45 @@ SQL_TEST(deleted_runs)
     T_ST(seq_run(core->seq, &l.op, &err), ST_NOT_FOUND);
     T_CSTR(err.message, "Run with id=nobody not found");
     core_close(core);
+    arena_free(a);
+}
+
+/* A run that was deleted longer ago than such runs are kept goes for good; one that is not deleted stays. */
+SQL_TEST(deleted_runs_are_kept_for_a_time)
+{
+    struct arena *a = arena_new(64 << 20);
+    struct exec_event *never = exec_event_new();
+    struct err err = ERR_INIT;
+    struct run_lifecycle l;
+    struct core *core;
+    struct run_view r;
+    struct view v;
+    struct str gone, kept;
+    enum status st = OK;
+
+    store_dir = location;
+    core = store_open(0);
+    gone = new_run(core, a, "x");
+    kept = new_run(core, a, "y");
+    log_one(core, a, gone, "loss", 1.5, 100, 0);
+    run_lifecycle_init(&l, core, a);
+    l.run_id = gone;
+    l.to = LIFECYCLE_DELETED;
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    core_close(core);
+    (void)exec_event_wait(never, 3); /* longer than it is kept */
+    keep_deleted_ms = 1;
+    core = store_open(0);
+    core_view(core, a, &v);
+    while (st == OK) {
+        st = run_get(&v, gone, &r, &err);
+        (void)exec_event_wait(never, 1);
+    }
+    T_ST(st, ST_NOT_FOUND);
+    T_ST_ERR(run_get(&v, kept, &r, &err), OK, &err);
+    model_check_rows(core);
+    core_close(core);
+    exec_event_free(never);
     arena_free(a);
 }
 
