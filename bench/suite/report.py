@@ -144,7 +144,7 @@ SUMMARY = [
     ("W5", "a page of 1000 runs", "a page of 1000 runs, all values"),
     ("W6", "pages of", "read a whole metric, in pages"),
     ("W7", "10 metrics of 100 runs", "charts of ten metrics of 100 runs"),
-    ("W11", "start, empty store", "start"),
+    ("W11", "first start", "first start"),
     ("W11", "idle memory", "memory, idle"),
 ]
 

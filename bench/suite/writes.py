@@ -54,7 +54,7 @@ def create(server, sizes):
     experiment = server.experiment(Names.new())
     out = Path(server.folder) / "created"
     result = loader.measure(server, "create", experiment=experiment, clients=16, requests=sizes["create_runs"],
-                            seconds=sizes["seconds"] * 2, out=out)
+                            seconds=sizes["seconds"], out=out)
     ids = out.read_text().split()
     same(server, "distinct ids", len(set(ids)), result["requests"])
     same(server, "runs found", run_count(server, experiment), result["requests"])
