@@ -200,13 +200,11 @@ static const struct sql_query query_runs_with_links = {
     .in_n = 1, .out_n = 1,
     .in = runs_with_links_in,
     .out = runs_with_links_out, .out_names = runs_with_links_names,
-    .text = { "SELECT DISTINCT run FROM ( SELECT dst AS run FROM edge WHERE dst IN (SELECT "
-              "value FROM json_each(?1)) AND role = 3 UNION ALL SELECT src AS run FROM edge "
-              "WHERE src IN (SELECT value FROM json_each(?1)) AND role = 4) AS linked ORDER "
-              "BY run",
-              "SELECT DISTINCT run FROM ( SELECT dst AS run FROM edge WHERE dst = ANY ($1) "
-              "AND role = 3 UNION ALL SELECT src AS run FROM edge WHERE src = ANY ($1) AND "
-              "role = 4) AS linked ORDER BY run" },
+    .text = { "SELECT dst FROM edge WHERE dst IN (SELECT value FROM json_each(?1)) AND role "
+              "= 3 UNION SELECT src FROM edge WHERE src IN (SELECT value FROM json_each(?1)) "
+              "AND role = 4 ORDER BY 1",
+              "SELECT dst FROM edge WHERE dst = ANY ($1) AND role = 3 UNION SELECT src FROM "
+              "edge WHERE src = ANY ($1) AND role = 4 ORDER BY 1" },
 };
 
 enum status q_runs_with_links_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

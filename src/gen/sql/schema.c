@@ -971,6 +971,10 @@ const struct sql_migration sql_migrations[] = {
         "    root bigint NOT NULL\n"
         ");\n",
     } },
+    { .version = 10, .name = "deleted_runs", .text = {
+        "CREATE INDEX runhead_deleted ON runhead (deleted_ms) WHERE deleted_ms IS NOT NULL;\n",
+        "CREATE INDEX runhead_deleted ON runhead (deleted_ms) WHERE deleted_ms IS NOT NULL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 9;
+const unsigned sql_migrations_n = 10;
 /* clang-format on */

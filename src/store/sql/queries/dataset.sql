@@ -36,6 +36,5 @@ WHERE x.id = $1 ORDER BY n.name, n.digest, t.value LIMIT $2;
 -- name: runs_with_links :many
 -- in: runs int[]
 -- out: run int
-SELECT DISTINCT run FROM (
-    SELECT dst AS run FROM edge WHERE dst {in:$1} AND role = 3
-    UNION ALL SELECT src AS run FROM edge WHERE src {in:$1} AND role = 4) AS linked ORDER BY run;
+SELECT dst FROM edge WHERE dst {in:$1} AND role = 3
+UNION SELECT src FROM edge WHERE src {in:$1} AND role = 4 ORDER BY 1;
