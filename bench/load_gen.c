@@ -10,7 +10,7 @@
 
 #include "load.h"
 
-enum { NOISE_BITS = 40, COSINE_STEPS = 100000 };
+enum { NOISE_BITS = 53, COSINE_STEPS = 100000 };
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -29,7 +29,7 @@ static uint64_t draw(uint64_t what, int64_t run, int key, int64_t step)
     return mix(mix(mix(what) ^ (uint64_t)run) + ((uint64_t)key << 48) + (uint64_t)step);
 }
 
-/* Above 0, below 1, with 40 bits: exact in gen_print(). */
+/* Above 0, below 1, with all bits a double has. */
 static double unit(uint64_t h)
 {
     double u = (double)(h >> (64 - NOISE_BITS)) / (double)(1ULL << NOISE_BITS);
@@ -72,8 +72,8 @@ double gen_value(enum kind kind, int64_t run, int key, int64_t step)
         return (double)(float)u;
     case KIND_ACCURACY: return (double)accuracy(run, key, step) / 10000.0;
     case KIND_COSINE:
-        u = cos(3.14159265358979323846 * (double)(step % COSINE_STEPS) / (double)COSINE_STEPS);
-        return 1e-5 + 5e-4 * (1.0 + u);
+        u = (double)((step + run * 977) % COSINE_STEPS) / (double)COSINE_STEPS;
+        return 1e-5 + (5e-4 + 1e-5 * key) * (1.0 + cos(3.14159265358979323846 * u));
     case KIND_CONSTANT: return 0.0003;
     case KIND_NOISE:
     case KIND_MIXED:
