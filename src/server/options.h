@@ -28,7 +28,8 @@ struct server_options {
         conn_max, head_ms, body_ms, write_ms, idle_ms, linger_ms;
     /* store */
     int64_t readers, read_queue, write_queue, write_bytes, tail_bytes, head_bytes, key_bytes,
-        fragment_bytes, column_bytes, keep_deleted_ms, drain_age_ms, drain_bytes, head_age_ms, lease_ms;
+        fragment_bytes, column_bytes, keep_deleted_ms, drain_age_ms, drain_bytes, head_age_ms,
+        lease_ms;
     bool stale_ok;
     /* `mlflow server` */
     const char *ml_host, *ml_store_uri, *ml_registry_uri, *ml_artifacts_destination, *ml_prometheus;
