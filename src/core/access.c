@@ -122,7 +122,7 @@ static bool retire(struct access *a, struct str name)
 enum status access_add(struct access *a, struct str name, const struct digest *sha256,
                        struct str principal, struct err *err)
 {
-    struct known *k = mem_alloc(sizeof(*k) + name.n + principal.n);
+    struct known *k = mem_zalloc(1, sizeof(*k) + name.n + principal.n);
     enum status st = OK;
 
     if (!k) {
