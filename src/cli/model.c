@@ -111,6 +111,12 @@ static enum status split_name(struct cli *cli, const char *text, const char **na
     if (!cut || (slash && num_parse_i64(str_cstr(slash + 1), &number))) {
         return OK;
     }
+    if (at &&
+        get(cli, MODELS "get", (const char *const[]){ "name", text, NULL }, &answer, err) == OK) {
+        *name = text; /* the name itself has an @ */
+        *version = NULL;
+        return OK;
+    }
     if (at || strcmp(cut + 1, "latest") == 0) {
         st = get(cli, MODELS "alias",
                  (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
@@ -353,7 +359,7 @@ static enum status show_versions(struct cli *cli, const char *name, struct err *
     st = st ? st
             : get(cli, VERSIONS "search",
                   (const char *const[]){ "filter", filter.p, "order_by", "version_number DESC",
-                                         "max_results", "1000", NULL },
+                                         "max_results", "200000", NULL },
                   &found, err);
     st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), false, err);
     for (const struct jv *v = jv_items(found, "model_versions"); !st && v; v = v->next) {
@@ -461,7 +467,7 @@ static int model_register(struct cli *cli)
     enum status st =
         send(cli, "POST", MODELS "create", (const char *const[]){ "name", name, NULL }, NULL, &err);
 
-    if (st == ST_EXISTS) {
+    if (st == ST_EXISTS && !strstr(err.message, "already taken by a prompt")) {
         st = OK;
     }
     st = st ? st : create_version(cli, name, cli->args[1], &answer, &err);

@@ -189,6 +189,22 @@ static enum status artifacts_of_model(struct resolve *r, struct str *uri, struct
     return st;
 }
 
+static bool has_control(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A component without the parameters that may follow it. */
+static struct str without_params(struct str part)
+{
+    return str_sub(part, 0, MIN_OF(str_find_byte(part, ';', 0), part.n));
+}
+
 /* An absolute path, equal to its own normal form, without ".." or NUL in any encoding. */
 static enum status check_absolute(struct resolve *r, struct err *err)
 {
@@ -202,16 +218,16 @@ static enum status check_absolute(struct resolve *r, struct err *err)
     if (!uri_split(r->v->arena, plain, &u)) {
         return err_nomem(err);
     }
-    if (str_find_byte(plain, '\0', 0) != SIZE_MAX || !str_starts(u.path, S("/"))) {
+    if (has_control(plain) || !str_starts(u.path, S("/"))) {
         return bad_path(r, err);
     }
     for (rest = plain; str_split(&rest, '/', &part);) {
-        if (str_eq_lit(part, "..")) {
+        if (str_eq_lit(without_params(part), "..")) {
             return bad_path(r, err);
         }
     }
     for (rest = u.path; str_split(&rest, '/', &part);) {
-        if (str_eq_lit(part, ".")) {
+        if (str_eq_lit(without_params(part), ".")) {
             return bad_path(r, err);
         }
     }
@@ -225,12 +241,14 @@ static bool local_within(struct arena *a, struct str source, struct str root)
     struct str path, base;
     bool endless;
 
-    if (!uri_split(a, source, &s) || !uri_split(a, root, &r) || !is_local(&r)) {
+    if (!uri_split(a, source, &s) || !uri_split(a, root, &r) || !is_local(&r) ||
+        (s.authority.n && !str_eq_lit(s.authority, "localhost") &&
+         !str_eq_lit(s.authority, "127.0.0.1"))) {
         return false;
     }
     path = decode_all(a, s.path, &endless);
     base = decode_all(a, r.path, &endless);
-    if (!path.p || !base.p || str_find_byte(path, '\0', 0) != SIZE_MAX) {
+    if (!path.p || !base.p || has_control(path)) {
         return false;
     }
     path = name_normpath(a, path);
@@ -239,14 +257,33 @@ static bool local_within(struct arena *a, struct str source, struct str root)
            (path.n == base.n || path.p[base.n] == '/');
 }
 
+/* A path of an artifact proxy: its route among the components, decoded, the empty ones left out. */
 static bool is_proxied(struct arena *a, const struct uri_parts *u)
 {
+    static const struct str route[] = { S_INIT("2.0"), S_INIT("mlflow-artifacts"),
+                                        S_INIT("artifacts") };
+    struct str rest = u->path, part;
+    size_t at = 0;
     bool endless;
-    struct str path = decode_all(a, u->path, &endless);
 
-    return str_eq_lit(u->scheme, "mlflow-artifacts") ||
-           ((str_eq_lit(u->scheme, "http") || str_eq_lit(u->scheme, "https")) && path.p &&
-            str_find(path, S("/api/2.0/mlflow-artifacts/artifacts")) != SIZE_MAX);
+    if (!str_eq_lit(u->scheme, "http") && !str_eq_lit(u->scheme, "https")) {
+        return str_eq_lit(u->scheme, "mlflow-artifacts");
+    }
+    while (next_part(&rest, &part)) {
+        part = decode_all(a, part, &endless);
+        if (!part.p) {
+            return true; /* no memory: taken for one, so that it is checked */
+        }
+        if (str_eq_lit(part, "api") || str_eq_lit(part, "ajax-api")) {
+            at = 1;
+        } else {
+            at = at && str_eq(part, route[at - 1]) ? at + 1 : 0;
+        }
+        if (at == ARRAY_N(route) + 1) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum status check_contained(struct resolve *r, bool by_model, struct err *err)
@@ -377,7 +414,8 @@ static enum status resolve_copy(struct resolve *r, struct str name, struct str s
         struct q_logged_model_get_row m;
         struct err ignored = ERR_INIT;
 
-        if (q_logged_model_get(r->v->conn, r->v->arena, mv.model_id, &m, &ignored) == OK) {
+        if (q_logged_model_get(r->v->conn, r->v->arena, mv.model_id, &m, &ignored) == OK &&
+            !m.lifecycle) {
             r->out->model_uid = m.uid;
         }
     }
@@ -434,6 +472,7 @@ enum status model_source_resolve(struct view *v, struct group *g, struct str sou
                                   .run_id = run_id.p ? run_id : S(""),
                                   .model_id = model_id.n ? model_id : (struct str){ NULL, 0 } };
     if (prompt) {
+        out->model_id = (struct str){ NULL, 0 };
         if (str_eq_lit(source, "dummy-source") || str_eq_lit(source, "prompt-template")) {
             return OK;
         }
@@ -441,6 +480,9 @@ enum status model_source_resolve(struct view *v, struct group *g, struct str sou
             err, ST_INVALID, "source",
             "Invalid prompt source: '%.*s'. Prompt sources must use an MLflow placeholder.",
             STR_ARG(source));
+    }
+    if (has_control(source) || str_trim(source).n != source.n) {
+        return bad_path(&r, err); /* other readers of URIs drop such characters */
     }
     if (!uri_split(v->arena, source, &r.parts)) {
         return err_nomem(err);

@@ -30,7 +30,8 @@ enum {
     REGISTRY_ALIAS_MAX = 255,
     REGISTRY_TAG_VALUE_MAX = 100000,
     REGISTRY_TEXT_MAX = 100000, /* descriptions, links */
-    REGISTRY_SOURCE_MAX = 2048
+    REGISTRY_SOURCE_MAX = 2048,
+    REGISTRY_EVENT_VALUE_MAX = 4096 /* bytes of a value that the history shows */
 };
 #define PROMPT_TAG S("mlflow.prompt.is_prompt")
 
@@ -77,6 +78,9 @@ enum status registered_model_get(struct view *v, struct str name, struct registe
 /* "Model Version (name=X, version=N) not found"; deleted ones are not found. */
 enum status model_version_get(struct view *v, struct str name, int64_t version,
                               struct model_version *out, struct err *err);
+/* The same where the model is known. */
+enum status registry_version(struct view *v, int64_t model, struct str name, int64_t version,
+                             struct model_version *out, struct err *err);
 /* "latest" (any case): the highest version that is not deleted. "Registered model alias X not found." is ST_INVALID, as clients
  * expect. */
 enum status model_version_by_alias(struct view *v, struct str name, struct str alias,
@@ -120,7 +124,7 @@ struct registry_event {
     struct str who;
     int64_t at_ms;
 };
-/* Newest first, at most max. */
+/* Newest first, at most max. A name that no model has now means the last model that had it and was deleted. */
 enum status registry_history(struct view *v, struct str name, size_t max,
                              struct registry_event **out, size_t *n, struct err *err);
 /* Which version an alias named at a time; 0 = none. */

@@ -1,4 +1,5 @@
 /* core/registry_read.c - reading registered models and versions, and their history. */
+#include "base/utf8.h"
 #include "core/node.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
@@ -83,20 +84,24 @@ static enum status read_aliases(struct view *v, struct registered_model *m, stru
     return st == ST_END ? OK : st;
 }
 
-static enum status take_aliases(struct view *v, const struct registered_model *m,
-                                struct model_version *out, struct err *err)
+static enum status aliases_of_version(struct view *v, int64_t model, struct model_version *out,
+                                      struct err *err)
 {
-    out->aliases_n = 0;
-    out->aliases = ARENA_ARRAY(v->arena, struct str, m->aliases_n);
-    if (!out->aliases) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < m->aliases_n; i++) {
-        if (m->aliases[i].version == out->version) {
-            out->aliases[out->aliases_n++] = m->aliases[i].alias;
+    struct sql_stmt *stmt = NULL;
+    struct q_model_alias_of_version_row row;
+    size_t cap = 0;
+    enum status st = q_model_alias_of_version_open(v->conn, &stmt, model, out->version, err);
+
+    while (!st && (st = q_model_alias_of_version_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.alias) || !arena_grow(v->arena, (void **)&out->aliases,
+                                                     out->aliases_n, &cap, sizeof(*out->aliases))) {
+            st = err_nomem(err);
+            break;
         }
+        out->aliases[out->aliases_n++] = row.alias;
     }
-    return OK;
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
 }
 
 static enum status read_row(struct view *v, struct str name, struct registered_model *out,
@@ -129,23 +134,22 @@ static enum status version_not_found(struct str name, int64_t version, struct er
                      version);
 }
 
-/* A version of a model whose row and aliases are read. */
-static enum status read_version(struct view *v, const struct registered_model *m, int64_t version,
-                                struct model_version *out, struct err *err)
+enum status registry_version(struct view *v, int64_t model, struct str name, int64_t version,
+                             struct model_version *out, struct err *err)
 {
     struct q_model_version_get_row row;
-    enum status st = q_model_version_get(v->conn, v->arena, m->uid, version, &row, err);
+    enum status st = q_model_version_get(v->conn, v->arena, model, version, &row, err);
 
     *out = (struct model_version){ 0 };
     if (st == ST_NOT_FOUND || (!st && row.stage == STAGE_DELETED)) {
-        return version_not_found(m->name, version, err);
+        return version_not_found(name, version, err);
     }
     if (st) {
         return st;
     }
     *out = (struct model_version){ .uid = row.uid,
                                    .version = row.version,
-                                   .name = m->name,
+                                   .name = name,
                                    .stage = (enum model_stage)row.stage,
                                    .description = row.description,
                                    .source = row.source,
@@ -157,7 +161,7 @@ static enum status read_version(struct view *v, const struct registered_model *m
                                    .create_ms = row.create_ms,
                                    .update_ms = row.update_ms };
     st = read_tags(v, row.uid, &out->tags, &out->tags_n, err);
-    return st ? st : take_aliases(v, m, out, err);
+    return st ? st : aliases_of_version(v, model, out, err);
 }
 
 /* The newest version numbers of each stage, the stage with the oldest version first. */
@@ -180,7 +184,7 @@ static enum status read_latest(struct view *v, struct registered_model *m, struc
         return err_nomem(err);
     }
     for (size_t i = 0; !st && i < n; i++) {
-        st = read_version(v, m, numbers[i], &m->latest[i], err);
+        st = registry_version(v, m->uid, m->name, numbers[i], &m->latest[i], err);
         m->latest_n += !st;
     }
     return st;
@@ -199,23 +203,21 @@ enum status registered_model_get(struct view *v, struct str name, struct registe
 enum status model_version_get(struct view *v, struct str name, int64_t version,
                               struct model_version *out, struct err *err)
 {
-    struct registered_model m;
-    enum status st = read_row(v, name, &m, err);
+    struct q_registered_model_uid_row m;
+    enum status st = q_registered_model_uid(v->conn, v->arena, name, &m, err);
 
-    if (st == ST_NOT_FOUND) {
-        return version_not_found(name, version, err);
-    }
-    st = st ? st : read_aliases(v, &m, err);
-    return st ? st : read_version(v, &m, version, out, err);
+    return st == ST_NOT_FOUND ? version_not_found(name, version, err)
+           : st               ? st
+                              : registry_version(v, m.uid, name, version, out, err);
 }
 
 enum status model_version_by_alias(struct view *v, struct str name, struct str alias,
                                    struct model_version *out, struct err *err)
 {
+    struct q_model_alias_get_row row;
     struct registered_model m;
     enum status st = read_row(v, name, &m, err);
 
-    st = st ? st : read_aliases(v, &m, err);
     if (st) {
         return st;
     }
@@ -231,10 +233,9 @@ enum status model_version_by_alias(struct view *v, struct str name, struct str a
                    : err_field(err, ST_NOT_FOUND, "alias",
                                "Latest version not found for model %.*s.", STR_ARG(name));
     }
-    for (size_t i = 0; i < m.aliases_n; i++) {
-        if (str_eq(m.aliases[i].alias, alias)) {
-            return read_version(v, &m, m.aliases[i].version, out, err);
-        }
+    st = q_model_alias_get(v->conn, v->arena, m.uid, alias, &row, err);
+    if (st != ST_NOT_FOUND) {
+        return st ? st : registry_version(v, m.uid, m.name, row.version, out, err);
     }
     return err_field(err, ST_INVALID, "alias", "Registered model alias %.*s not found.",
                      STR_ARG(alias));
@@ -258,19 +259,43 @@ enum status model_versions_latest(struct view *v, struct str name, unsigned stag
 
 /* ---- history ------------------------------------------------------------------------------------------------------------ */
 
+/* The model of that name, or the latest that was deleted; *gone_ms: when, INT64_MAX while it lives. */
+static enum status find_past(struct view *v, struct str name, int64_t *uid, int64_t *gone_ms,
+                             struct err *err)
+{
+    struct q_registered_model_uid_row now;
+    struct q_registered_model_gone_row gone;
+    enum status st = q_registered_model_uid(v->conn, v->arena, name, &now, err);
+
+    *gone_ms = INT64_MAX;
+    if (st != ST_NOT_FOUND) {
+        *uid = st ? 0 : now.uid;
+        return st;
+    }
+    st = q_registered_model_gone(v->conn, v->arena, name, &gone, err);
+    if (st == ST_NOT_FOUND) {
+        return err_field(err, st, "name", "Registered Model with name=%.*s not found",
+                         STR_ARG(name));
+    }
+    *uid = st ? 0 : gone.uid;
+    *gone_ms = st ? 0 : gone.seen_ms;
+    return st;
+}
+
 enum status registry_history(struct view *v, struct str name, size_t max,
                              struct registry_event **out, size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_registry_log_of_model_row row;
-    struct registered_model m;
+    int64_t uid, gone_ms;
     size_t cap = 0;
-    enum status st = read_row(v, name, &m, err);
+    enum status st = find_past(v, name, &uid, &gone_ms, err);
 
     *out = NULL;
     *n = 0;
-    st = st ? st : q_registry_log_of_model_open(v->conn, &stmt, m.uid, (int64_t)max, err);
+    st = st ? st : q_registry_log_of_model_open(v->conn, &stmt, uid, (int64_t)max, err);
     while (!st && (st = q_registry_log_of_model_next(stmt, &row, err)) == OK) {
+        row.value = utf8_prefix(row.value, REGISTRY_EVENT_VALUE_MAX);
         if (!view_keep(v, &row.key) || !view_keep(v, &row.value) || !view_keep(v, &row.who) ||
             !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
             st = err_nomem(err);
@@ -291,21 +316,20 @@ enum status registry_alias_at(struct view *v, struct str name, struct str alias,
                               int64_t *version, struct str *who, int64_t *since_ms, struct err *err)
 {
     struct q_registry_log_at_row row = { 0 };
-    struct registered_model m;
-    enum status st = read_row(v, name, &m, err);
+    int64_t uid, gone_ms;
+    enum status st = find_past(v, name, &uid, &gone_ms, err);
 
     *version = 0;
     *since_ms = 0;
     *who = S("");
-    st = st ? st
-            : q_registry_log_at(v->conn, v->arena, m.uid, REGISTRY_ALIAS, alias, at_ms, &row, err);
-    if (st == ST_NOT_FOUND && m.uid) {
-        return OK;
+    if (st || (gone_ms != INT64_MAX && at_ms >= gone_ms)) {
+        return st;
     }
+    st = q_registry_log_at(v->conn, v->arena, uid, REGISTRY_ALIAS, alias, at_ms, &row, err);
     if (!st && row.value.p) {
         *version = row.version;
         *who = row.who;
         *since_ms = row.seen_ms;
     }
-    return st;
+    return st == ST_NOT_FOUND ? OK : st;
 }

@@ -19,8 +19,10 @@ struct row {
 static bool row_tag(struct row *r, const struct search_key *key, struct str *out)
 {
     struct q_prop_text_row tag;
-    enum status st =
-        q_prop_text(r->v->conn, r->scratch, r->uid, PROP_TAG, key->name, &tag, &r->err);
+    enum status st;
+
+    arena_reset(r->scratch); /* a value is looked at in one test only */
+    st = q_prop_text(r->v->conn, r->scratch, r->uid, PROP_TAG, key->name, &tag, &r->err);
 
     if (st == OK) {
         *out = tag.value;
@@ -195,7 +197,7 @@ enum status registered_model_search(struct view *v, const struct registry_search
 struct found {
     struct {
         struct str name;
-        int64_t version;
+        int64_t model, version;
     } * p;
     size_t n, cap;
     bool prompts;
@@ -205,11 +207,11 @@ struct found {
 #define OFFER_VERSION(m)                                                                           \
     ((((m).prompt != 0 || (m).model_prompt != 0) != f->prompts)                                    \
          ? OK                                                                                      \
-         : offer_version(s, r, f, (m).uid, (m).name, (m).version, (m).run_id, (m).source,          \
-                         (m).create_ms, (m).update_ms, err))
+         : offer_version(s, r, f, (m).model, (m).uid, (m).name, (m).version, (m).run_id,           \
+                         (m).source, (m).create_ms, (m).update_ms, err))
 
-static enum status offer_version(struct searcher *s, struct row *r, struct found *f, int64_t uid,
-                                 struct str name, int64_t version, struct str run_id,
+static enum status offer_version(struct searcher *s, struct row *r, struct found *f, int64_t model,
+                                 int64_t uid, struct str name, int64_t version, struct str run_id,
                                  struct str source, int64_t create_ms, int64_t update_ms,
                                  struct err *err)
 {
@@ -233,6 +235,7 @@ static enum status offer_version(struct searcher *s, struct row *r, struct found
     r->update_ms = update_ms;
     f->p[f->n].name = name;
     f->p[f->n].version = version;
+    f->p[f->n].model = model;
     return offer(s, r, f->n++, err);
 }
 
@@ -298,7 +301,8 @@ enum status model_version_search(struct view *v, const struct registry_search *i
         return err_nomem(err);
     }
     for (size_t i = 0; i < found; i++) {
-        st = model_version_get(v, f.p[handles[i]].name, f.p[handles[i]].version, &(*out)[*n], err);
+        st = registry_version(v, f.p[handles[i]].model, f.p[handles[i]].name,
+                              f.p[handles[i]].version, &(*out)[*n], err);
         if (st && st != ST_NOT_FOUND) {
             return st;
         }

@@ -1,4 +1,5 @@
 /* core/registry_write.c - changes of the registry, on the sequencer. */
+#include "base/hash.h"
 #include "base/num.h"
 #include "base/utf8.h"
 #include "core/model_source.h"
@@ -8,6 +9,8 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
+
+enum { PLACE_KEY_MAX = 1024 };
 
 #define MODEL_VERSIONS_TAG S("mlflow.modelVersions")
 
@@ -137,13 +140,15 @@ static enum status touch(struct subject *s, struct err *err)
     return q_registered_model_touch(s->v.conn, s->model.uid, group_now_ms(s->g), err);
 }
 
-static bool is_true(const struct key_value *tags, size_t n)
+/* Requests mean a prompt by the tag in any case; searches find prompts by exactly "true". */
+static bool is_true(const struct key_value *tags, size_t n, bool exactly)
 {
     bool found = false;
 
     for (size_t i = 0; i < n; i++) {
         if (str_eq(tags[i].key, PROMPT_TAG)) {
-            found = str_eq_nocase(tags[i].value, S("true"));
+            found = exactly ? str_eq_lit(tags[i].value, "true")
+                            : str_eq_nocase(tags[i].value, S("true"));
         }
     }
     return found;
@@ -186,7 +191,7 @@ static enum status model_create_validate(struct write_op *op, struct group *g, s
                              .type = TYPE_MLFLOW_REGISTERED_MODEL,
                              .scheme = IDENT_REGISTERED_MODEL,
                              .ident = c->name };
-    bool prompt = is_true(c->tags, c->tags_n);
+    bool prompt = is_true(c->tags, c->tags_n, false);
     struct subject s = { 0 };
     struct err ignored = ERR_INIT;
     enum status st = find_model(&s, g, op, c->core, c->name, c->who, &ignored);
@@ -198,8 +203,8 @@ static enum status model_create_validate(struct write_op *op, struct group *g, s
     st = group_node_add(g, &node, &s.model.uid, err);
     st = st ? st
             : q_registered_model_insert(s.v.conn, s.model.uid, c->name,
-                                        c->description.p ? c->description : S(""), prompt,
-                                        group_now_ms(g), err);
+                                        c->description.p ? c->description : S(""),
+                                        is_true(c->tags, c->tags_n, true), group_now_ms(g), err);
     st = st ? st : note(&s, 0, REGISTRY_CREATED, S(""), c->name, err);
     if (!st && c->description.n) {
         st = note(&s, 0, REGISTRY_DESCRIPTION, S(""), c->description, err);
@@ -244,6 +249,9 @@ static enum status tag_logged_model(struct subject *s, int64_t uid, struct str n
     } else {
         list = arena_printf(a, "[%.*s]", STR_ARG(entry));
     }
+    if (list.n > REGISTRY_TAG_VALUE_MAX) { /* enough; model_version.model_id has them all */
+        return OK;
+    }
     return list.p ? q_prop_set_text(s->v.conn, uid, PROP_TAG, MODEL_VERSIONS_TAG, list, err)
                   : err_nomem(err);
 }
@@ -259,11 +267,20 @@ static enum status attribute(struct subject *s, const struct model_source *from,
                              .ident = from->storage,
                              .uri = from->storage };
     int64_t model = from->model_uid, run;
+    char hex[65];
+    struct digest d;
     bool added;
     enum status st = OK;
 
+    if (from->storage.n > PLACE_KEY_MAX) { /* too long for a key of the database */
+        if (!sha256_of(from->storage.p, from->storage.n, &d)) {
+            return err_nomem(err);
+        }
+        digest_hex(&d, hex);
+        node.ident = str_of(hex, 64);
+    }
     if (!model) {
-        st = group_node_find(s->g, IDENT_MODEL_PLACE, from->storage, &model, err);
+        st = group_node_find(s->g, IDENT_MODEL_PLACE, node.ident, &model, err);
         if (st == ST_NOT_FOUND) {
             st = group_node_add(s->g, &node, &model, err);
         }
@@ -279,8 +296,8 @@ static enum status attribute(struct subject *s, const struct model_source *from,
 }
 
 static enum status version_insert(struct model_version_create *c, struct subject *s,
-                                  const struct model_source *from, bool prompt, int64_t number,
-                                  int64_t *uid, struct err *err)
+                                  const struct model_source *from, int64_t number, int64_t *uid,
+                                  struct err *err)
 {
     struct arena *a = c->op.arena;
     struct node_new node = { .kind = NODE_CONTEXT,
@@ -297,7 +314,8 @@ static enum status version_insert(struct model_version_create *c, struct subject
     st = st ? st
             : q_model_version_insert(s->v.conn, *uid, s->model.uid, number, c->description,
                                      from->source, from->storage, from->run_id, c->run_link,
-                                     from->model_id, prompt, group_now_ms(s->g), err);
+                                     from->model_id, is_true(c->tags, c->tags_n, true),
+                                     group_now_ms(s->g), err);
     return st ? st
               : q_registered_model_last(s->v.conn, s->model.uid, number, group_now_ms(s->g), err);
 }
@@ -305,7 +323,7 @@ static enum status version_insert(struct model_version_create *c, struct subject
 static enum status version_create_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct model_version_create *c = WRITE_OP_OF(op, struct model_version_create);
-    bool prompt = is_true(c->tags, c->tags_n);
+    bool prompt = is_true(c->tags, c->tags_n, false);
     struct model_source from;
     struct subject s;
     int64_t uid, number;
@@ -317,7 +335,7 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
         return st;
     }
     number = s.model.last + 1;
-    st = version_insert(c, &s, &from, prompt, number, &uid, err);
+    st = version_insert(c, &s, &from, number, &uid, err);
     st = st ? st : note(&s, number, REGISTRY_CREATED, S(""), from.source, err);
     if (!st && c->description.n) {
         st = note(&s, number, REGISTRY_DESCRIPTION, S(""), c->description, err);

@@ -230,3 +230,20 @@ def test_history(client, rest, name, run, source):
     assert int(then["version"]) == 1 and then["who"] == "anonymous"
     now = rest.get("/api/cairn/v1/registered-models/alias-at", params={"name": name, "alias": "prod"}).json()
     assert "version" not in now
+    client.delete_registered_model(name)
+    events = rest.get(path, params={"name": name}).json()["events"]
+    assert (events[0]["what"], events[0]["value"]) == ("deleted", name)
+    then = rest.get("/api/cairn/v1/registered-models/alias-at", params={"name": name, "alias": "prod", "at_ms": between}).json()
+    assert int(then["version"]) == 1
+
+
+@pytest.mark.cairn_only
+def test_large_texts_stay_out_of_searches(client, name):
+    """Descriptions and tag values of 400 KB: searches of many versions, and filters that test the tags, go on."""
+    client.create_registered_model(name, description="\U0001f600" * 100_000,
+                                   tags={f"t{i}": "\U0001f600" * 100_000 for i in range(2)})
+    client.set_registered_model_tag(name, "t2", "\U0001f600" * 100_000)
+    for i in range(40):
+        client.create_model_version(name, f"s3://bucket/{i}")
+    assert len(client.search_model_versions(f"name = '{name}'")) == 40
+    assert len(client.search_registered_models(f"name = '{name}' AND tags.t0 LIKE '%' AND tags.t1 LIKE '%' AND tags.t2 != 'x'")) == 1

@@ -398,7 +398,8 @@ static enum status create_version_start(struct call *c, struct write_op **op, st
     }
     st = st ? st : name_check_length(x->source, "source", REGISTRY_SOURCE_MAX, err);
     st = st ? st : name_check_length(x->description, "description", REGISTRY_TEXT_MAX, err);
-    st = st ? st : name_check_length(or_empty(x->run_id), "run_id", REGISTRY_SOURCE_MAX, err);
+    st = st ? st : name_check_length(or_empty(x->run_id), "run_id", REGISTRY_NAME_MAX, err);
+    st = st ? st : name_check_length(or_empty(x->model_id), "model_id", REGISTRY_NAME_MAX, err);
     st = st ? st : name_check_length(x->run_link, "run_link", REGISTRY_SOURCE_MAX, err);
     *op = &x->op;
     return st;

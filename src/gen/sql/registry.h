@@ -27,9 +27,7 @@ enum status q_registered_model_get(struct sql_conn *q_conn, struct arena *q_aren
 struct q_registered_model_all_row {
     int64_t uid;
     struct str name;
-    struct str description;
     int64_t prompt;
-    int64_t last;
     int64_t create_ms;
     int64_t update_ms;
 };
@@ -38,6 +36,21 @@ enum status q_registered_model_all_open(struct sql_conn *q_conn, struct sql_stmt
 enum status q_registered_model_all_next(struct sql_stmt *q_stmt,
                                         struct q_registered_model_all_row *q_row,
                                         struct err *q_err) ATTR_CHECK;
+
+struct q_registered_model_uid_row {
+    int64_t uid;
+};
+enum status q_registered_model_uid(struct sql_conn *q_conn, struct arena *q_arena, struct str name,
+                                   struct q_registered_model_uid_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_registered_model_gone_row {
+    int64_t uid;
+    int64_t seen_ms;
+};
+enum status q_registered_model_gone(struct sql_conn *q_conn, struct arena *q_arena, struct str name,
+                                    struct q_registered_model_gone_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
 
 enum status q_registered_model_touch(struct sql_conn *q_conn, int64_t uid, int64_t now_ms,
                                      struct err *q_err) ATTR_CHECK;
@@ -120,14 +133,8 @@ struct q_model_version_all_row {
     int64_t model_prompt;
     int64_t uid;
     int64_t version;
-    int64_t stage;
-    struct str description; /* p is NULL when it has no value */
     struct str source;
-    struct str storage;
     struct str run_id;
-    struct str run_link;
-    struct str model_id; /* p is NULL when it has no value */
-    int64_t status;
     int64_t prompt;
     int64_t create_ms;
     int64_t update_ms;
@@ -143,14 +150,8 @@ struct q_model_version_named_row {
     int64_t model_prompt;
     int64_t uid;
     int64_t version;
-    int64_t stage;
-    struct str description; /* p is NULL when it has no value */
     struct str source;
-    struct str storage;
     struct str run_id;
-    struct str run_link;
-    struct str model_id; /* p is NULL when it has no value */
-    int64_t status;
     int64_t prompt;
     int64_t create_ms;
     int64_t update_ms;
@@ -167,14 +168,8 @@ struct q_model_version_by_run_row {
     int64_t model_prompt;
     int64_t uid;
     int64_t version;
-    int64_t stage;
-    struct str description; /* p is NULL when it has no value */
     struct str source;
-    struct str storage;
     struct str run_id;
-    struct str run_link;
-    struct str model_id; /* p is NULL when it has no value */
-    int64_t status;
     int64_t prompt;
     int64_t create_ms;
     int64_t update_ms;
@@ -190,6 +185,9 @@ enum status q_model_version_describe(struct sql_conn *q_conn, int64_t uid, struc
 
 enum status q_model_version_stage(struct sql_conn *q_conn, int64_t uid, int64_t stage,
                                   int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+enum status q_model_version_prompt(struct sql_conn *q_conn, int64_t uid, int64_t prompt,
+                                   struct err *q_err) ATTR_CHECK;
 
 struct q_model_version_in_stage_row {
     int64_t uid;
@@ -232,6 +230,16 @@ enum status q_model_alias_all_open(struct sql_conn *q_conn, struct sql_stmt **q_
                                    struct err *q_err) ATTR_CHECK;
 enum status q_model_alias_all_next(struct sql_stmt *q_stmt, struct q_model_alias_all_row *q_row,
                                    struct err *q_err) ATTR_CHECK;
+
+struct q_model_alias_of_version_row {
+    struct str alias;
+};
+enum status q_model_alias_of_version_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          int64_t model, int64_t version,
+                                          struct err *q_err) ATTR_CHECK;
+enum status q_model_alias_of_version_next(struct sql_stmt *q_stmt,
+                                          struct q_model_alias_of_version_row *q_row,
+                                          struct err *q_err) ATTR_CHECK;
 
 enum status q_model_alias_delete_all(struct sql_conn *q_conn, int64_t model,
                                      struct err *q_err) ATTR_CHECK;

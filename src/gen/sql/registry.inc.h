@@ -60,16 +60,14 @@ enum status q_registered_model_get(struct sql_conn *q_conn, struct arena *q_aren
     return OK;
 }
 
-static const unsigned char registered_model_all_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const registered_model_all_names[] = { "uid", "name", "description", "prompt", "last", "create_ms", "update_ms" };
+static const unsigned char registered_model_all_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const registered_model_all_names[] = { "uid", "name", "prompt", "create_ms", "update_ms" };
 static const struct sql_query query_registered_model_all = {
     .name = "registered_model_all", .cached = true, .kind = SQL_MANY,
-    .in_n = 0, .out_n = 7,
+    .in_n = 0, .out_n = 5,
     .out = registered_model_all_out, .out_names = registered_model_all_names,
-    .text = { "SELECT uid, name, description, prompt, last, create_ms, update_ms FROM "
-              "registered_model",
-              "SELECT uid, name, description, prompt, last, create_ms, update_ms FROM "
-              "registered_model" },
+    .text = { "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model",
+              "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model" },
 };
 
 enum status q_registered_model_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -81,17 +79,70 @@ enum status q_registered_model_all_open(struct sql_conn *q_conn, struct sql_stmt
 enum status q_registered_model_all_next(struct sql_stmt *q_stmt,
                                         struct q_registered_model_all_row *q_row, struct err *q_err)
 {
-    struct sql_value q_out[7];
+    struct sql_value q_out[5];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
     q_row->name = q_out[1].s;
-    q_row->description = q_out[2].s;
-    q_row->prompt = q_out[3].i;
-    q_row->last = q_out[4].i;
-    q_row->create_ms = q_out[5].i;
-    q_row->update_ms = q_out[6].i;
+    q_row->prompt = q_out[2].i;
+    q_row->create_ms = q_out[3].i;
+    q_row->update_ms = q_out[4].i;
+    return OK;
+}
+
+static const unsigned char registered_model_uid_in[] = { SQL_TEXT };
+static const unsigned char registered_model_uid_out[] = { SQL_INT };
+static const char *const registered_model_uid_names[] = { "uid" };
+static const struct sql_query query_registered_model_uid = {
+    .name = "registered_model_uid", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = registered_model_uid_in,
+    .out = registered_model_uid_out, .out_names = registered_model_uid_names,
+    .text = { "SELECT uid FROM registered_model WHERE name = ?1",
+              "SELECT uid FROM registered_model WHERE name = $1" },
+};
+
+enum status q_registered_model_uid(struct sql_conn *q_conn, struct arena *q_arena, struct str name,
+                                   struct q_registered_model_uid_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = name },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_registered_model_uid, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char registered_model_gone_in[] = { SQL_TEXT };
+static const unsigned char registered_model_gone_out[] = { SQL_INT, SQL_INT };
+static const char *const registered_model_gone_names[] = { "uid", "seen_ms" };
+static const struct sql_query query_registered_model_gone = {
+    .name = "registered_model_gone", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = registered_model_gone_in,
+    .out = registered_model_gone_out, .out_names = registered_model_gone_names,
+    .text = { "SELECT model, seen_ms FROM registry_log WHERE what = 2 AND version = 0 AND "
+              "value = ?1 ORDER BY seen_ms DESC, seq DESC LIMIT 1",
+              "SELECT model, seen_ms FROM registry_log WHERE what = 2 AND version = 0 AND "
+              "value = $1 ORDER BY seen_ms DESC, seq DESC LIMIT 1" },
+};
+
+enum status q_registered_model_gone(struct sql_conn *q_conn, struct arena *q_arena, struct str name,
+                                    struct q_registered_model_gone_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = name },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_registered_model_gone, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->seen_ms = q_out[1].i;
     return OK;
 }
 
@@ -382,20 +433,18 @@ enum status q_model_version_latest_next(struct sql_stmt *q_stmt,
     return OK;
 }
 
-static const unsigned char model_version_all_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const model_version_all_names[] = { "model", "name", "model_prompt", "uid", "version", "stage", "description", "source", "storage", "run_id", "run_link", "model_id", "status", "prompt", "create_ms", "update_ms" };
+static const unsigned char model_version_all_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const model_version_all_names[] = { "model", "name", "model_prompt", "uid", "version", "source", "run_id", "prompt", "create_ms", "update_ms" };
 static const struct sql_query query_model_version_all = {
     .name = "model_version_all", .cached = true, .kind = SQL_MANY,
-    .in_n = 0, .out_n = 16,
+    .in_n = 0, .out_n = 10,
     .out = model_version_all_out, .out_names = model_version_all_names,
-    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM model_version v JOIN registered_model m ON "
-              "m.uid = v.model WHERE v.stage < 4",
-              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM model_version v JOIN registered_model m ON "
-              "m.uid = v.model WHERE v.stage < 4" },
+    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM model_version v JOIN registered_model "
+              "m ON m.uid = v.model WHERE v.stage < 4",
+              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM model_version v JOIN registered_model "
+              "m ON m.uid = v.model WHERE v.stage < 4" },
 };
 
 enum status q_model_version_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -407,7 +456,7 @@ enum status q_model_version_all_open(struct sql_conn *q_conn, struct sql_stmt **
 enum status q_model_version_all_next(struct sql_stmt *q_stmt, struct q_model_version_all_row *q_row,
                                      struct err *q_err)
 {
-    struct sql_value q_out[16];
+    struct sql_value q_out[10];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -416,36 +465,28 @@ enum status q_model_version_all_next(struct sql_stmt *q_stmt, struct q_model_ver
     q_row->model_prompt = q_out[2].i;
     q_row->uid = q_out[3].i;
     q_row->version = q_out[4].i;
-    q_row->stage = q_out[5].i;
-    q_row->description = q_out[6].s;
-    q_row->source = q_out[7].s;
-    q_row->storage = q_out[8].s;
-    q_row->run_id = q_out[9].s;
-    q_row->run_link = q_out[10].s;
-    q_row->model_id = q_out[11].s;
-    q_row->status = q_out[12].i;
-    q_row->prompt = q_out[13].i;
-    q_row->create_ms = q_out[14].i;
-    q_row->update_ms = q_out[15].i;
+    q_row->source = q_out[5].s;
+    q_row->run_id = q_out[6].s;
+    q_row->prompt = q_out[7].i;
+    q_row->create_ms = q_out[8].i;
+    q_row->update_ms = q_out[9].i;
     return OK;
 }
 
 static const unsigned char model_version_named_in[] = { SQL_TEXT };
-static const unsigned char model_version_named_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const model_version_named_names[] = { "model", "name", "model_prompt", "uid", "version", "stage", "description", "source", "storage", "run_id", "run_link", "model_id", "status", "prompt", "create_ms", "update_ms" };
+static const unsigned char model_version_named_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const model_version_named_names[] = { "model", "name", "model_prompt", "uid", "version", "source", "run_id", "prompt", "create_ms", "update_ms" };
 static const struct sql_query query_model_version_named = {
     .name = "model_version_named", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 16,
+    .in_n = 1, .out_n = 10,
     .in = model_version_named_in,
     .out = model_version_named_out, .out_names = model_version_named_names,
-    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM registered_model m JOIN model_version v ON "
-              "v.model = m.uid WHERE m.name = ?1 AND v.stage < 4",
-              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM registered_model m JOIN model_version v ON "
-              "v.model = m.uid WHERE m.name = $1 AND v.stage < 4" },
+    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM registered_model m JOIN model_version "
+              "v ON v.model = m.uid WHERE m.name = ?1 AND v.stage < 4",
+              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM registered_model m JOIN model_version "
+              "v ON v.model = m.uid WHERE m.name = $1 AND v.stage < 4" },
 };
 
 enum status q_model_version_named_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -461,7 +502,7 @@ enum status q_model_version_named_open(struct sql_conn *q_conn, struct sql_stmt 
 enum status q_model_version_named_next(struct sql_stmt *q_stmt,
                                        struct q_model_version_named_row *q_row, struct err *q_err)
 {
-    struct sql_value q_out[16];
+    struct sql_value q_out[10];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -470,36 +511,28 @@ enum status q_model_version_named_next(struct sql_stmt *q_stmt,
     q_row->model_prompt = q_out[2].i;
     q_row->uid = q_out[3].i;
     q_row->version = q_out[4].i;
-    q_row->stage = q_out[5].i;
-    q_row->description = q_out[6].s;
-    q_row->source = q_out[7].s;
-    q_row->storage = q_out[8].s;
-    q_row->run_id = q_out[9].s;
-    q_row->run_link = q_out[10].s;
-    q_row->model_id = q_out[11].s;
-    q_row->status = q_out[12].i;
-    q_row->prompt = q_out[13].i;
-    q_row->create_ms = q_out[14].i;
-    q_row->update_ms = q_out[15].i;
+    q_row->source = q_out[5].s;
+    q_row->run_id = q_out[6].s;
+    q_row->prompt = q_out[7].i;
+    q_row->create_ms = q_out[8].i;
+    q_row->update_ms = q_out[9].i;
     return OK;
 }
 
 static const unsigned char model_version_by_run_in[] = { SQL_TEXT };
-static const unsigned char model_version_by_run_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const model_version_by_run_names[] = { "model", "name", "model_prompt", "uid", "version", "stage", "description", "source", "storage", "run_id", "run_link", "model_id", "status", "prompt", "create_ms", "update_ms" };
+static const unsigned char model_version_by_run_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const model_version_by_run_names[] = { "model", "name", "model_prompt", "uid", "version", "source", "run_id", "prompt", "create_ms", "update_ms" };
 static const struct sql_query query_model_version_by_run = {
     .name = "model_version_by_run", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 16,
+    .in_n = 1, .out_n = 10,
     .in = model_version_by_run_in,
     .out = model_version_by_run_out, .out_names = model_version_by_run_names,
-    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM model_version v JOIN registered_model m ON "
-              "m.uid = v.model WHERE v.run_id = ?1 AND v.stage < 4",
-              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, "
-              "v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, "
-              "v.create_ms, v.update_ms FROM model_version v JOIN registered_model m ON "
-              "m.uid = v.model WHERE v.run_id = $1 AND v.stage < 4" },
+    .text = { "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM model_version v JOIN registered_model "
+              "m ON m.uid = v.model WHERE v.run_id = ?1 AND v.stage < 4",
+              "SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, "
+              "v.prompt, v.create_ms, v.update_ms FROM model_version v JOIN registered_model "
+              "m ON m.uid = v.model WHERE v.run_id = $1 AND v.stage < 4" },
 };
 
 enum status q_model_version_by_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -515,7 +548,7 @@ enum status q_model_version_by_run_open(struct sql_conn *q_conn, struct sql_stmt
 enum status q_model_version_by_run_next(struct sql_stmt *q_stmt,
                                         struct q_model_version_by_run_row *q_row, struct err *q_err)
 {
-    struct sql_value q_out[16];
+    struct sql_value q_out[10];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -524,17 +557,11 @@ enum status q_model_version_by_run_next(struct sql_stmt *q_stmt,
     q_row->model_prompt = q_out[2].i;
     q_row->uid = q_out[3].i;
     q_row->version = q_out[4].i;
-    q_row->stage = q_out[5].i;
-    q_row->description = q_out[6].s;
-    q_row->source = q_out[7].s;
-    q_row->storage = q_out[8].s;
-    q_row->run_id = q_out[9].s;
-    q_row->run_link = q_out[10].s;
-    q_row->model_id = q_out[11].s;
-    q_row->status = q_out[12].i;
-    q_row->prompt = q_out[13].i;
-    q_row->create_ms = q_out[14].i;
-    q_row->update_ms = q_out[15].i;
+    q_row->source = q_out[5].s;
+    q_row->run_id = q_out[6].s;
+    q_row->prompt = q_out[7].i;
+    q_row->create_ms = q_out[8].i;
+    q_row->update_ms = q_out[9].i;
     return OK;
 }
 
@@ -578,6 +605,26 @@ enum status q_model_version_stage(struct sql_conn *q_conn, int64_t uid, int64_t 
     };
 
     return sql_exec(q_conn, &query_model_version_stage, q_in, NULL, q_err);
+}
+
+static const unsigned char model_version_prompt_in[] = { SQL_INT, SQL_INT };
+static const struct sql_query query_model_version_prompt = {
+    .name = "model_version_prompt", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = model_version_prompt_in,
+    .text = { "UPDATE model_version SET prompt = ?2 WHERE uid = ?1",
+              "UPDATE model_version SET prompt = $2 WHERE uid = $1" },
+};
+
+enum status q_model_version_prompt(struct sql_conn *q_conn, int64_t uid, int64_t prompt,
+                                   struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = uid },
+        { .i = prompt },
+    };
+
+    return sql_exec(q_conn, &query_model_version_prompt, q_in, NULL, q_err);
 }
 
 static const unsigned char model_version_in_stage_in[] = { SQL_INT, SQL_INT, SQL_INT };
@@ -784,6 +831,41 @@ enum status q_model_alias_all_next(struct sql_stmt *q_stmt, struct q_model_alias
     if (q_st) return q_st;
     q_row->alias = q_out[0].s;
     q_row->version = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char model_alias_of_version_in[] = { SQL_INT, SQL_INT };
+static const unsigned char model_alias_of_version_out[] = { SQL_TEXT };
+static const char *const model_alias_of_version_names[] = { "alias" };
+static const struct sql_query query_model_alias_of_version = {
+    .name = "model_alias_of_version", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 1,
+    .in = model_alias_of_version_in,
+    .out = model_alias_of_version_out, .out_names = model_alias_of_version_names,
+    .text = { "SELECT alias FROM model_alias WHERE model = ?1 AND version = ?2 ORDER BY alias",
+              "SELECT alias FROM model_alias WHERE model = $1 AND version = $2 ORDER BY alias" },
+};
+
+enum status q_model_alias_of_version_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          int64_t model, int64_t version, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = model },
+        { .i = version },
+    };
+
+    return sql_rows(q_conn, &query_model_alias_of_version, q_in, q_stmt, q_err);
+}
+
+enum status q_model_alias_of_version_next(struct sql_stmt *q_stmt,
+                                          struct q_model_alias_of_version_row *q_row,
+                                          struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->alias = q_out[0].s;
     return OK;
 }
 
@@ -1188,6 +1270,8 @@ static const struct sql_query *const area_registry[] = {
     &query_registered_model_insert,
     &query_registered_model_get,
     &query_registered_model_all,
+    &query_registered_model_uid,
+    &query_registered_model_gone,
     &query_registered_model_touch,
     &query_registered_model_describe,
     &query_registered_model_prompt,
@@ -1203,6 +1287,7 @@ static const struct sql_query *const area_registry[] = {
     &query_model_version_by_run,
     &query_model_version_describe,
     &query_model_version_stage,
+    &query_model_version_prompt,
     &query_model_version_in_stage,
     &query_model_version_touch_all,
     &query_model_version_redact,
@@ -1211,6 +1296,7 @@ static const struct sql_query *const area_registry[] = {
     &query_model_alias_get,
     &query_model_alias_delete,
     &query_model_alias_all,
+    &query_model_alias_of_version,
     &query_model_alias_delete_all,
     &query_registry_log_append,
     &query_registry_log_of_model,

@@ -975,6 +975,12 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX runhead_deleted ON runhead (deleted_ms) WHERE deleted_ms IS NOT NULL;\n",
         "CREATE INDEX runhead_deleted ON runhead (deleted_ms) WHERE deleted_ms IS NOT NULL;\n",
     } },
+    { .version = 11, .name = "registry_gone", .text = {
+        "CREATE INDEX registry_log_gone ON registry_log (value) WHERE what = 2 AND version = "
+        "0;\n",
+        "CREATE INDEX registry_log_gone ON registry_log (value) WHERE what = 2 AND version = "
+        "0;\n",
+    } },
 };
-const unsigned sql_migrations_n = 10;
+const unsigned sql_migrations_n = 11;
 /* clang-format on */

@@ -10,8 +10,19 @@ INSERT INTO registered_model (uid, name, description, prompt, create_ms, update_
 SELECT uid, name, description, prompt, last, create_ms, update_ms FROM registered_model WHERE name = $1;
 
 -- name: registered_model_all :many
--- out: uid int, name text, description text, prompt int, last int, create_ms int, update_ms int
-SELECT uid, name, description, prompt, last, create_ms, update_ms FROM registered_model;
+-- out: uid int, name text, prompt int, create_ms int, update_ms int
+SELECT uid, name, prompt, create_ms, update_ms FROM registered_model;
+
+-- name: registered_model_uid :one
+-- in: name text
+-- out: uid int
+SELECT uid FROM registered_model WHERE name = $1;
+
+-- A model that was deleted, the latest of that name.
+-- name: registered_model_gone :one
+-- in: name text
+-- out: uid int, seen_ms int
+SELECT model, seen_ms FROM registry_log WHERE what = 2 AND version = 0 AND value = $1 ORDER BY seen_ms DESC, seq DESC LIMIT 1;
 
 -- name: registered_model_touch :exec
 -- in: uid int, now_ms int
@@ -60,20 +71,20 @@ FROM model_version WHERE model = $1 ORDER BY version;
 SELECT max(version), min(version) FROM model_version WHERE model = $1 AND stage < 4 GROUP BY stage ORDER BY 2;
 
 -- name: model_version_all :many
--- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
-SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+-- out: model int, name text, model_prompt int, uid int, version int, source text, run_id text, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, v.prompt, v.create_ms, v.update_ms
 FROM model_version v JOIN registered_model m ON m.uid = v.model WHERE v.stage < 4;
 
 -- name: model_version_named :many
 -- in: model_name text
--- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
-SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+-- out: model int, name text, model_prompt int, uid int, version int, source text, run_id text, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, v.prompt, v.create_ms, v.update_ms
 FROM registered_model m JOIN model_version v ON v.model = m.uid WHERE m.name = $1 AND v.stage < 4;
 
 -- name: model_version_by_run :many
 -- in: run_id text
--- out: model int, name text, model_prompt int, uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
-SELECT v.model, m.name, m.prompt, v.uid, v.version, v.stage, v.description, v.source, v.storage, v.run_id, v.run_link, v.model_id, v.status, v.prompt, v.create_ms, v.update_ms
+-- out: model int, name text, model_prompt int, uid int, version int, source text, run_id text, prompt int, create_ms int, update_ms int
+SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, v.prompt, v.create_ms, v.update_ms
 FROM model_version v JOIN registered_model m ON m.uid = v.model WHERE v.run_id = $1 AND v.stage < 4;
 
 -- name: model_version_describe :exec
@@ -83,6 +94,10 @@ UPDATE model_version SET description = $2, update_ms = $3 WHERE uid = $1;
 -- name: model_version_stage :exec
 -- in: uid int, stage int, now_ms int
 UPDATE model_version SET stage = $2, update_ms = $3 WHERE uid = $1;
+
+-- name: model_version_prompt :exec
+-- in: uid int, prompt int
+UPDATE model_version SET prompt = $2 WHERE uid = $1;
 
 -- name: model_version_in_stage :many
 -- in: model int, stage int, except int
@@ -120,6 +135,11 @@ DELETE FROM model_alias WHERE model = $1 AND alias = $2;
 -- in: model int
 -- out: alias text, version int
 SELECT alias, version FROM model_alias WHERE model = $1 ORDER BY alias;
+
+-- name: model_alias_of_version :many
+-- in: model int, version int
+-- out: alias text
+SELECT alias FROM model_alias WHERE model = $1 AND version = $2 ORDER BY alias;
 
 -- name: model_alias_delete_all :exec
 -- in: model int
