@@ -287,24 +287,39 @@ static enum status check_head(struct check *c, const struct q_check_run_rows_row
     return check_damage(c, CHECK_HEAD, st, err);
 }
 
+/* One page of heads after *row, in one snapshot: a merge or a drain in between would show points twice, or not at all. */
+static enum status check_heads_page(struct check *c, struct q_check_run_rows_row *row, size_t *rows,
+                                    struct err *err)
+{
+    struct q_part_get_row part = { 0 };
+    struct sql_stmt *q = NULL;
+    bool snapshot = !sql_in_transaction(c->conn);
+    enum status st = snapshot ? sql_read_begin(c->conn, err) : OK;
+
+    *rows = 0;
+    if (st) return st;
+    st = q_part_get(c->conn, NULL, PART, &part, err);
+    c->drain = st ? c->drain : part.drain;
+    st = st == ST_NOT_FOUND ? OK : st; /* reported already */
+    st = st ? st : q_check_run_rows_open(c->conn, &q, row->run, PAGE, err);
+    while (!st && (st = q_check_run_rows_next(q, row, err)) == OK) {
+        ++*rows;
+        arena_reset(c->scratch);
+        st = check_head(c, row, err);
+    }
+    sql_close(q);
+    if (snapshot) sql_read_end(c->conn);
+    return st == ST_END ? OK : st;
+}
+
 static enum status check_heads(struct check *c, struct err *err)
 {
     struct q_check_run_rows_row row = { .run = INT64_MIN };
     size_t rows;
-    enum status st = OK;
+    enum status st;
 
     do {
-        struct sql_stmt *q = NULL;
-
-        rows = 0;
-        st = q_check_run_rows_open(c->conn, &q, row.run, PAGE, err);
-        while (!st && (st = q_check_run_rows_next(q, &row, err)) == OK) {
-            rows++;
-            arena_reset(c->scratch);
-            st = check_head(c, &row, err);
-        }
-        sql_close(q);
-        if (st == ST_END) st = OK;
+        st = check_heads_page(c, &row, &rows, err);
     } while (!st && rows == PAGE);
     return st;
 }
