@@ -58,7 +58,9 @@ struct rd {
 };
 static inline struct rd rd_of(const void *p, size_t n)
 {
-    return (struct rd){ (const unsigned char *)p, (const unsigned char *)p + n, false };
+    const unsigned char *from = p;
+
+    return (struct rd){ from, n ? from + n : from, false }; /* NULL + 0 is not defined */
 }
 static inline size_t rd_left(const struct rd *r)
 {

@@ -119,7 +119,9 @@ static enum status find_model(struct subject *s, struct group *g, struct write_o
 {
     enum status st;
 
-    *s = (struct subject){ .g = g, .v = { core, group_conn(g), op->arena }, .who = who };
+    *s = (struct subject){ .g = g,
+                           .v = { .core = core, .conn = group_conn(g), .arena = op->arena },
+                           .who = who };
     st = q_registered_model_get(s->v.conn, op->arena, name, &s->model, err);
     if (st == ST_NOT_FOUND) {
         return err_field(err, st, "name", "Registered Model with name=%.*s not found",

@@ -25,6 +25,10 @@ ELSEWHERE = {
     "seq.postgres.turn_locked": "test_replicas.py, beside another server",
     "seq.postgres.reaped": "test_replicas.py",
     "seq.postgres.played": "test_replicas.py",
+    **dict.fromkeys(["compact.planned", "compact.validate", "compact.validated", "series.merge.chunk", "series.merge.deleted",
+                     "series.merge.pack"], "test_seq_crash.c, with smaller chunks"),
+    **dict.fromkeys(["core.purge.chunks", "core.purge.named", "core.purge.packs", "core.purge.step"],
+                    "test_seq_crash.c, which removes runs for good"),
 }
 # Points that are passed once nobody has written for a while.
 IDLE = {"seq.checkpoint.truncated", "store.sqlite.checkpoint.before", "store.sqlite.checkpoint.after"}
