@@ -131,15 +131,6 @@ def test_a_second_server_on_the_same_folder_is_refused(own):
     assert requests.get(own.url + "/health", timeout=5).text == "OK"
 
 
-def test_a_second_server_on_the_same_database_is_refused(own, tmp_path):
-    if not own.store:
-        pytest.skip("PostgreSQL only")
-    done = subprocess.run([str(own.binary), "server", "--data", str(tmp_path / "other"), "--listen", "127.0.0.1:0",
-                           "--store", own.store], capture_output=True, text=True, timeout=30)
-    assert done.returncode != 0
-    assert requests.get(own.url + "/health", timeout=5).text == "OK"
-
-
 def test_postgres_that_goes_away_and_comes_back(tmp_path, request):
     if "postgres" not in cairn.engines():
         pytest.skip("engine not selected")
