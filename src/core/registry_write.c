@@ -417,9 +417,11 @@ static enum status tag_change(struct registry_change *c, struct subject *s, int6
     if (st || n == 0) {
         return st;
     }
-    if (version == 0 && str_eq(c->key, PROMPT_TAG)) {
-        st = q_registered_model_prompt(s->v.conn, uid, set && str_eq_nocase(c->value, S("true")),
-                                       err);
+    if (str_eq(c->key, PROMPT_TAG)) {
+        bool prompt = set && str_eq_lit(c->value, "true");
+
+        st = version ? q_model_version_prompt(s->v.conn, uid, prompt, err)
+                     : q_registered_model_prompt(s->v.conn, uid, prompt, err);
     }
     return st ? st : note(s, version, REGISTRY_TAG, c->key, set ? c->value : no_value, err);
 }
