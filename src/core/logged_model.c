@@ -252,28 +252,6 @@ enum status group_model_points(struct group *g, const struct model_points *m, st
 
 /* ---- reads ----------------------------------------------------------------------------------------------------------------- */
 
-static enum status read_items(struct view *v, int64_t uid, enum prop_scope scope,
-                              struct key_value **out, size_t *n, struct err *err)
-{
-    struct sql_stmt *stmt = NULL;
-    struct q_prop_texts_row row;
-    size_t cap = 0;
-    enum status st = q_prop_texts_open(v->conn, &stmt, uid, scope, err);
-
-    *out = NULL;
-    *n = 0;
-    while (!st && (st = q_prop_texts_next(stmt, &row, err)) == OK) {
-        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
-            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
-            st = err_nomem(err);
-            break;
-        }
-        (*out)[(*n)++] = (struct key_value){ row.key, row.value };
-    }
-    sql_close(stmt);
-    return st == ST_END ? OK : st;
-}
-
 /* All points of one owner, appended to the model's metrics. */
 static enum status read_series(struct view *v, const struct q_model_series_of_model_row *series,
                                struct logged_model *m, size_t *cap, struct err *err)
@@ -348,9 +326,9 @@ static enum status read_metrics(struct view *v, struct logged_model *m, struct e
 /* Params, tags and metrics of a model whose row is filled. */
 static enum status read_parts(struct view *v, struct logged_model *m, struct err *err)
 {
-    enum status st = read_items(v, m->uid, PROP_PARAM, &m->params, &m->params_n, err);
+    enum status st = node_texts(v, m->uid, PROP_PARAM, &m->params, &m->params_n, err);
 
-    st = st ? st : read_items(v, m->uid, PROP_TAG, &m->tags, &m->tags_n, err);
+    st = st ? st : node_texts(v, m->uid, PROP_TAG, &m->tags, &m->tags_n, err);
     return st ? st : read_metrics(v, m, err);
 }
 

@@ -1,6 +1,7 @@
 /* core/node.c - the graph's write side: one function per kind of fact. */
 #include "core/node.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 #include <stdio.h>
 
 enum status group_node_add(struct group *g, const struct node_new *n, int64_t *uid, struct err *err)
@@ -74,4 +75,26 @@ enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enu
         return st;
     }
     return q_parent_log_append(c, 1, child, parent, role, now, now, err);
+}
+
+enum status node_texts(struct view *v, int64_t uid, enum prop_scope scope, struct key_value **out,
+                       size_t *n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_prop_texts_row row;
+    size_t cap = 0;
+    enum status st = q_prop_texts_open(v->conn, &stmt, uid, scope, err);
+
+    *out = NULL;
+    *n = 0;
+    while (!st && (st = q_prop_texts_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] = (struct key_value){ row.key, row.value };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
 }

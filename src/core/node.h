@@ -1,6 +1,6 @@
-/* core/node.h - adding nodes, edges and memberships to the lineage graph, inside validate().
+/* core/node.h - adding nodes, edges and memberships to the lineage graph, inside validate(), and reading their properties.
  * Facts are appended to the ..._log tables; the plain tables are their current view. Edges point in data-flow direction.
- * Thread rule: on the sequencer, inside the validate() of an operation whose kind has sql set. */
+ * Thread rule: group_ functions on the sequencer, inside the validate() of an operation whose kind has sql set; others need a view. */
 #ifndef CAIRN_CORE_NODE_H
 #define CAIRN_CORE_NODE_H
 
@@ -56,5 +56,9 @@ enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enu
                              struct err *err);
 enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
                              struct err *err);
+
+/* The texts of one scope, by key, in the view's arena. */
+enum status node_texts(struct view *v, int64_t uid, enum prop_scope scope, struct key_value **out,
+                       size_t *n, struct err *err);
 
 #endif

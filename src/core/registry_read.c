@@ -43,28 +43,6 @@ const char *registry_event_name(enum registry_event_kind kind)
 
 /* ---- parts ------------------------------------------------------------------------------------------------------------- */
 
-static enum status read_tags(struct view *v, int64_t uid, struct key_value **out, size_t *n,
-                             struct err *err)
-{
-    struct sql_stmt *stmt = NULL;
-    struct q_prop_texts_row row;
-    size_t cap = 0;
-    enum status st = q_prop_texts_open(v->conn, &stmt, uid, PROP_TAG, err);
-
-    *out = NULL;
-    *n = 0;
-    while (!st && (st = q_prop_texts_next(stmt, &row, err)) == OK) {
-        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) ||
-            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
-            st = err_nomem(err);
-            break;
-        }
-        (*out)[(*n)++] = (struct key_value){ row.key, row.value };
-    }
-    sql_close(stmt);
-    return st == ST_END ? OK : st;
-}
-
 static enum status read_aliases(struct view *v, struct registered_model *m, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
@@ -160,7 +138,7 @@ enum status registry_version(struct view *v, int64_t model, struct str name, int
                                    .prompt = row.prompt != 0,
                                    .create_ms = row.create_ms,
                                    .update_ms = row.update_ms };
-    st = read_tags(v, row.uid, &out->tags, &out->tags_n, err);
+    st = node_texts(v, row.uid, PROP_TAG, &out->tags, &out->tags_n, err);
     return st ? st : aliases_of_version(v, model, out, err);
 }
 
@@ -195,7 +173,7 @@ enum status registered_model_get(struct view *v, struct str name, struct registe
 {
     enum status st = read_row(v, name, out, err);
 
-    st = st ? st : read_tags(v, out->uid, &out->tags, &out->tags_n, err);
+    st = st ? st : node_texts(v, out->uid, PROP_TAG, &out->tags, &out->tags_n, err);
     st = st ? st : read_aliases(v, out, err);
     return st ? st : read_latest(v, out, err);
 }

@@ -74,35 +74,31 @@ static bool wants_prompts(const struct filter *f)
 {
     const struct filter_node *n = f->root;
 
-    if (!n || n->op == FILTER_TEST) {
-        return n && asks_for_prompts(n->test);
+    if (n && n->op == FILTER_AND) {
+        n = n->child;
     }
-    if (n->op == FILTER_AND) {
-        for (n = n->child; n; n = n->next) {
-            if (n->op == FILTER_TEST && asks_for_prompts(n->test)) {
-                return true;
-            }
+    for (; n; n = n->next) {
+        if (n->op == FILTER_TEST && asks_for_prompts(n->test)) {
+            return true;
         }
     }
     return false;
 }
 
-/* The text that a test at the top of the filter wants an attribute to equal; p NULL = none. */
+/* The text that the filter as a whole, or one of its ANDed tests, wants an attribute to equal; p NULL = none. */
 static struct str wanted(const struct filter *f, enum search_attr attr)
 {
-    const struct filter_node *n = f->root, *only = NULL;
+    const struct filter_node *n = f->root;
 
-    if (n && n->op == FILTER_TEST) {
-        only = n;
+    if (n && n->op == FILTER_AND) {
+        n = n->child;
     }
-    for (n = n && n->op == FILTER_AND ? n->child : NULL; n && !only; n = n->next) {
+    for (; n; n = n->next) {
         if (n->op == FILTER_TEST && n->test->key->attr == attr && n->test->cmp == CMP_EQ) {
-            only = n;
+            return n->test->text;
         }
     }
-    return only && only->test->key->attr == attr && only->test->cmp == CMP_EQ
-               ? only->test->text
-               : (struct str){ NULL, 0 };
+    return (struct str){ NULL, 0 };
 }
 
 static enum status offer(struct searcher *s, struct row *r, uint64_t handle, struct err *err)

@@ -62,4 +62,21 @@ enum status q_member_log_append(struct sql_conn *q_conn, int64_t op, int64_t ctx
 enum status q_member_add(struct sql_conn *q_conn, int64_t ctx, int64_t node, int64_t role,
                          int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
+struct q_prop_text_row {
+    struct str value;
+};
+enum status q_prop_text(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid, int64_t scope,
+                        struct str key, struct q_prop_text_row *q_row,
+                        struct err *q_err) ATTR_CHECK;
+
+enum status q_parent_log_append(struct sql_conn *q_conn, int64_t op, int64_t child, int64_t parent,
+                                int64_t role, int64_t claimed_ms, int64_t seen_ms,
+                                struct err *q_err) ATTR_CHECK;
+
+enum status q_parent_add(struct sql_conn *q_conn, int64_t child, int64_t parent, int64_t role,
+                         int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+enum status q_ident_rename(struct sql_conn *q_conn, int64_t ns, int64_t scheme, int64_t uid,
+                           struct str key, struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -344,6 +344,106 @@ enum status q_member_add(struct sql_conn *q_conn, int64_t ctx, int64_t node, int
     return sql_exec(q_conn, &query_member_add, q_in, q_n, q_err);
 }
 
+static const unsigned char prop_text_in[] = { SQL_INT, SQL_INT, SQL_TEXT };
+static const unsigned char prop_text_out[] = { SQL_TEXT };
+static const char *const prop_text_names[] = { "value" };
+static const struct sql_query query_prop_text = {
+    .name = "prop_text", .cached = true, .kind = SQL_ONE,
+    .in_n = 3, .out_n = 1,
+    .in = prop_text_in,
+    .out = prop_text_out, .out_names = prop_text_names,
+    .text = { "SELECT s FROM prop WHERE uid = ?1 AND scope = ?2 AND key = ?3 AND vtype = 3",
+              "SELECT s FROM prop WHERE uid = $1 AND scope = $2 AND key = $3 AND vtype = 3" },
+};
+
+enum status q_prop_text(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid, int64_t scope,
+                        struct str key, struct q_prop_text_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = uid },
+        { .i = scope },
+        { .s = key },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_prop_text, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->value = q_out[0].s;
+    return OK;
+}
+
+static const unsigned char parent_log_append_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_parent_log_append = {
+    .name = "parent_log_append", .cached = true, .kind = SQL_EXEC,
+    .in_n = 6, .out_n = 0,
+    .in = parent_log_append_in,
+    .text = { "INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES "
+              "(?1, ?2, ?3, ?4, ?5, ?6)",
+              "INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES "
+              "($1, $2, $3, $4, $5, $6)" },
+};
+
+enum status q_parent_log_append(struct sql_conn *q_conn, int64_t op, int64_t child, int64_t parent,
+                                int64_t role, int64_t claimed_ms, int64_t seen_ms,
+                                struct err *q_err)
+{
+    struct sql_value q_in[6] = {
+        { .i = op },
+        { .i = child },
+        { .i = parent },
+        { .i = role },
+        { .i = claimed_ms },
+        { .i = seen_ms },
+    };
+
+    return sql_exec(q_conn, &query_parent_log_append, q_in, NULL, q_err);
+}
+
+static const unsigned char parent_add_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_parent_add = {
+    .name = "parent_add", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 3, .out_n = 0,
+    .in = parent_add_in,
+    .text = { "INSERT INTO parent (child, parent, role) VALUES (?1, ?2, ?3) ON CONFLICT "
+              "(child, parent, role) DO NOTHING",
+              "INSERT INTO parent (child, parent, role) VALUES ($1, $2, $3) ON CONFLICT "
+              "(child, parent, role) DO NOTHING" },
+};
+
+enum status q_parent_add(struct sql_conn *q_conn, int64_t child, int64_t parent, int64_t role,
+                         int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = child },
+        { .i = parent },
+        { .i = role },
+    };
+
+    return sql_exec(q_conn, &query_parent_add, q_in, q_n, q_err);
+}
+
+static const unsigned char ident_rename_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
+static const struct sql_query query_ident_rename = {
+    .name = "ident_rename", .cached = true, .kind = SQL_EXEC,
+    .in_n = 4, .out_n = 0,
+    .in = ident_rename_in,
+    .text = { "UPDATE ident SET key = ?4 WHERE ns = ?1 AND scheme = ?2 AND uid = ?3",
+              "UPDATE ident SET key = $4 WHERE ns = $1 AND scheme = $2 AND uid = $3" },
+};
+
+enum status q_ident_rename(struct sql_conn *q_conn, int64_t ns, int64_t scheme, int64_t uid,
+                           struct str key, struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = ns },
+        { .i = scheme },
+        { .i = uid },
+        { .s = key },
+    };
+
+    return sql_exec(q_conn, &query_ident_rename, q_in, NULL, q_err);
+}
+
 static const struct sql_query *const area_graph[] = {
     &query_counter_next,
     &query_node_insert,
@@ -358,5 +458,9 @@ static const struct sql_query *const area_graph[] = {
     &query_edge_tag_set,
     &query_member_log_append,
     &query_member_add,
+    &query_prop_text,
+    &query_parent_log_append,
+    &query_parent_add,
+    &query_ident_rename,
 };
 /* clang-format on */

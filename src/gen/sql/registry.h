@@ -96,27 +96,6 @@ enum status q_model_version_get(struct sql_conn *q_conn, struct arena *q_arena, 
                                 int64_t version, struct q_model_version_get_row *q_row,
                                 struct err *q_err) ATTR_CHECK;
 
-struct q_model_version_of_model_row {
-    int64_t uid;
-    int64_t version;
-    int64_t stage;
-    struct str description; /* p is NULL when it has no value */
-    struct str source;
-    struct str storage;
-    struct str run_id;
-    struct str run_link;
-    struct str model_id; /* p is NULL when it has no value */
-    int64_t status;
-    int64_t prompt;
-    int64_t create_ms;
-    int64_t update_ms;
-};
-enum status q_model_version_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                          int64_t model, struct err *q_err) ATTR_CHECK;
-enum status q_model_version_of_model_next(struct sql_stmt *q_stmt,
-                                          struct q_model_version_of_model_row *q_row,
-                                          struct err *q_err) ATTR_CHECK;
-
 struct q_model_version_latest_row {
     int64_t version;
     int64_t first;
@@ -274,20 +253,6 @@ enum status q_registry_log_at(struct sql_conn *q_conn, struct arena *q_arena, in
                               int64_t what, struct str key, int64_t at_ms,
                               struct q_registry_log_at_row *q_row, struct err *q_err) ATTR_CHECK;
 
-struct q_prop_text_row {
-    struct str value;
-};
-enum status q_prop_text(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid, int64_t scope,
-                        struct str key, struct q_prop_text_row *q_row,
-                        struct err *q_err) ATTR_CHECK;
-
-enum status q_parent_log_append(struct sql_conn *q_conn, int64_t op, int64_t child, int64_t parent,
-                                int64_t role, int64_t claimed_ms, int64_t seen_ms,
-                                struct err *q_err) ATTR_CHECK;
-
-enum status q_parent_add(struct sql_conn *q_conn, int64_t child, int64_t parent, int64_t role,
-                         int64_t *q_n, struct err *q_err) ATTR_CHECK;
-
 enum status q_registry_drop_members_log(struct sql_conn *q_conn, int64_t model, int64_t now_ms,
                                         struct err *q_err) ATTR_CHECK;
 
@@ -311,8 +276,5 @@ enum status q_registry_drop_idents(struct sql_conn *q_conn, int64_t model,
 
 enum status q_registry_drop_nodes(struct sql_conn *q_conn, int64_t model,
                                   struct err *q_err) ATTR_CHECK;
-
-enum status q_ident_rename(struct sql_conn *q_conn, int64_t ns, int64_t scheme, int64_t uid,
-                           struct str key, struct err *q_err) ATTR_CHECK;
 
 #endif

@@ -347,56 +347,6 @@ enum status q_model_version_get(struct sql_conn *q_conn, struct arena *q_arena, 
     return OK;
 }
 
-static const unsigned char model_version_of_model_in[] = { SQL_INT };
-static const unsigned char model_version_of_model_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const model_version_of_model_names[] = { "uid", "version", "stage", "description", "source", "storage", "run_id", "run_link", "model_id", "status", "prompt", "create_ms", "update_ms" };
-static const struct sql_query query_model_version_of_model = {
-    .name = "model_version_of_model", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 13,
-    .in = model_version_of_model_in,
-    .out = model_version_of_model_out, .out_names = model_version_of_model_names,
-    .text = { "SELECT uid, version, stage, description, source, storage, run_id, run_link, "
-              "model_id, status, prompt, create_ms, update_ms FROM model_version WHERE model "
-              "= ?1 ORDER BY version",
-              "SELECT uid, version, stage, description, source, storage, run_id, run_link, "
-              "model_id, status, prompt, create_ms, update_ms FROM model_version WHERE model "
-              "= $1 ORDER BY version" },
-};
-
-enum status q_model_version_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                          int64_t model, struct err *q_err)
-{
-    struct sql_value q_in[1] = {
-        { .i = model },
-    };
-
-    return sql_rows(q_conn, &query_model_version_of_model, q_in, q_stmt, q_err);
-}
-
-enum status q_model_version_of_model_next(struct sql_stmt *q_stmt,
-                                          struct q_model_version_of_model_row *q_row,
-                                          struct err *q_err)
-{
-    struct sql_value q_out[13];
-    enum status q_st = sql_next(q_stmt, q_out, q_err);
-
-    if (q_st) return q_st;
-    q_row->uid = q_out[0].i;
-    q_row->version = q_out[1].i;
-    q_row->stage = q_out[2].i;
-    q_row->description = q_out[3].s;
-    q_row->source = q_out[4].s;
-    q_row->storage = q_out[5].s;
-    q_row->run_id = q_out[6].s;
-    q_row->run_link = q_out[7].s;
-    q_row->model_id = q_out[8].s;
-    q_row->status = q_out[9].i;
-    q_row->prompt = q_out[10].i;
-    q_row->create_ms = q_out[11].i;
-    q_row->update_ms = q_out[12].i;
-    return OK;
-}
-
 static const unsigned char model_version_latest_in[] = { SQL_INT };
 static const unsigned char model_version_latest_out[] = { SQL_INT, SQL_INT };
 static const char *const model_version_latest_names[] = { "version", "first" };
@@ -995,84 +945,6 @@ enum status q_registry_log_at(struct sql_conn *q_conn, struct arena *q_arena, in
     return OK;
 }
 
-static const unsigned char prop_text_in[] = { SQL_INT, SQL_INT, SQL_TEXT };
-static const unsigned char prop_text_out[] = { SQL_TEXT };
-static const char *const prop_text_names[] = { "value" };
-static const struct sql_query query_prop_text = {
-    .name = "prop_text", .cached = true, .kind = SQL_ONE,
-    .in_n = 3, .out_n = 1,
-    .in = prop_text_in,
-    .out = prop_text_out, .out_names = prop_text_names,
-    .text = { "SELECT s FROM prop WHERE uid = ?1 AND scope = ?2 AND key = ?3 AND vtype = 3",
-              "SELECT s FROM prop WHERE uid = $1 AND scope = $2 AND key = $3 AND vtype = 3" },
-};
-
-enum status q_prop_text(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid, int64_t scope,
-                        struct str key, struct q_prop_text_row *q_row, struct err *q_err)
-{
-    struct sql_value q_in[3] = {
-        { .i = uid },
-        { .i = scope },
-        { .s = key },
-    };
-    struct sql_value q_out[1];
-    enum status q_st = sql_one(q_conn, &query_prop_text, q_in, q_arena, q_out, q_err);
-
-    if (q_st) return q_st;
-    q_row->value = q_out[0].s;
-    return OK;
-}
-
-static const unsigned char parent_log_append_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const struct sql_query query_parent_log_append = {
-    .name = "parent_log_append", .cached = true, .kind = SQL_EXEC,
-    .in_n = 6, .out_n = 0,
-    .in = parent_log_append_in,
-    .text = { "INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES "
-              "(?1, ?2, ?3, ?4, ?5, ?6)",
-              "INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES "
-              "($1, $2, $3, $4, $5, $6)" },
-};
-
-enum status q_parent_log_append(struct sql_conn *q_conn, int64_t op, int64_t child, int64_t parent,
-                                int64_t role, int64_t claimed_ms, int64_t seen_ms,
-                                struct err *q_err)
-{
-    struct sql_value q_in[6] = {
-        { .i = op },
-        { .i = child },
-        { .i = parent },
-        { .i = role },
-        { .i = claimed_ms },
-        { .i = seen_ms },
-    };
-
-    return sql_exec(q_conn, &query_parent_log_append, q_in, NULL, q_err);
-}
-
-static const unsigned char parent_add_in[] = { SQL_INT, SQL_INT, SQL_INT };
-static const struct sql_query query_parent_add = {
-    .name = "parent_add", .cached = true, .kind = SQL_EXECROWS,
-    .in_n = 3, .out_n = 0,
-    .in = parent_add_in,
-    .text = { "INSERT INTO parent (child, parent, role) VALUES (?1, ?2, ?3) ON CONFLICT "
-              "(child, parent, role) DO NOTHING",
-              "INSERT INTO parent (child, parent, role) VALUES ($1, $2, $3) ON CONFLICT "
-              "(child, parent, role) DO NOTHING" },
-};
-
-enum status q_parent_add(struct sql_conn *q_conn, int64_t child, int64_t parent, int64_t role,
-                         int64_t *q_n, struct err *q_err)
-{
-    struct sql_value q_in[3] = {
-        { .i = child },
-        { .i = parent },
-        { .i = role },
-    };
-
-    return sql_exec(q_conn, &query_parent_add, q_in, q_n, q_err);
-}
-
 static const unsigned char registry_drop_members_log_in[] = { SQL_INT, SQL_INT };
 static const struct sql_query query_registry_drop_members_log = {
     .name = "registry_drop_members_log", .cached = true, .kind = SQL_EXEC,
@@ -1244,28 +1116,6 @@ enum status q_registry_drop_nodes(struct sql_conn *q_conn, int64_t model, struct
     return sql_exec(q_conn, &query_registry_drop_nodes, q_in, NULL, q_err);
 }
 
-static const unsigned char ident_rename_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
-static const struct sql_query query_ident_rename = {
-    .name = "ident_rename", .cached = true, .kind = SQL_EXEC,
-    .in_n = 4, .out_n = 0,
-    .in = ident_rename_in,
-    .text = { "UPDATE ident SET key = ?4 WHERE ns = ?1 AND scheme = ?2 AND uid = ?3",
-              "UPDATE ident SET key = $4 WHERE ns = $1 AND scheme = $2 AND uid = $3" },
-};
-
-enum status q_ident_rename(struct sql_conn *q_conn, int64_t ns, int64_t scheme, int64_t uid,
-                           struct str key, struct err *q_err)
-{
-    struct sql_value q_in[4] = {
-        { .i = ns },
-        { .i = scheme },
-        { .i = uid },
-        { .s = key },
-    };
-
-    return sql_exec(q_conn, &query_ident_rename, q_in, NULL, q_err);
-}
-
 static const struct sql_query *const area_registry[] = {
     &query_registered_model_insert,
     &query_registered_model_get,
@@ -1280,7 +1130,6 @@ static const struct sql_query *const area_registry[] = {
     &query_registered_model_delete,
     &query_model_version_insert,
     &query_model_version_get,
-    &query_model_version_of_model,
     &query_model_version_latest,
     &query_model_version_all,
     &query_model_version_named,
@@ -1301,9 +1150,6 @@ static const struct sql_query *const area_registry[] = {
     &query_registry_log_append,
     &query_registry_log_of_model,
     &query_registry_log_at,
-    &query_prop_text,
-    &query_parent_log_append,
-    &query_parent_add,
     &query_registry_drop_members_log,
     &query_registry_drop_members,
     &query_registry_drop_parents_log,
@@ -1312,6 +1158,5 @@ static const struct sql_query *const area_registry[] = {
     &query_registry_drop_props,
     &query_registry_drop_idents,
     &query_registry_drop_nodes,
-    &query_ident_rename,
 };
 /* clang-format on */

@@ -62,3 +62,20 @@ INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) VALUES ($1, $2
 -- in: ctx int, node int, role int
 INSERT INTO member (ctx, node, role) VALUES ($1, $2, $3)
 ON CONFLICT (ctx, node, role) DO NOTHING;
+
+-- name: prop_text :one
+-- in: uid int, scope int, key text
+-- out: value text
+SELECT s FROM prop WHERE uid = $1 AND scope = $2 AND key = $3 AND vtype = 3;
+
+-- name: parent_log_append :exec
+-- in: op int, child int, parent int, role int, claimed_ms int, seen_ms int
+INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: parent_add :execrows
+-- in: child int, parent int, role int
+INSERT INTO parent (child, parent, role) VALUES ($1, $2, $3) ON CONFLICT (child, parent, role) DO NOTHING;
+
+-- name: ident_rename :exec
+-- in: ns int, scheme int, uid int, key blob
+UPDATE ident SET key = $4 WHERE ns = $1 AND scheme = $2 AND uid = $3;

@@ -59,12 +59,6 @@ VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, 3, $10, $11, $11);
 SELECT uid, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms
 FROM model_version WHERE model = $1 AND version = $2;
 
--- name: model_version_of_model :many
--- in: model int
--- out: uid int, version int, stage int, description text?, source text, storage text, run_id text, run_link text, model_id text?, status int, prompt int, create_ms int, update_ms int
-SELECT uid, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms
-FROM model_version WHERE model = $1 ORDER BY version;
-
 -- name: model_version_latest :many
 -- in: model int
 -- out: version int, first int
@@ -160,19 +154,6 @@ SELECT seq, version, what, key, value, who, seen_ms FROM registry_log WHERE mode
 SELECT version, value, who, seen_ms FROM registry_log WHERE model = $1 AND what = $2 AND key = $3 AND seen_ms <= $4
 ORDER BY seen_ms DESC, seq DESC LIMIT 1;
 
--- name: prop_text :one
--- in: uid int, scope int, key text
--- out: value text
-SELECT s FROM prop WHERE uid = $1 AND scope = $2 AND key = $3 AND vtype = 3;
-
--- name: parent_log_append :exec
--- in: op int, child int, parent int, role int, claimed_ms int, seen_ms int
-INSERT INTO parent_log (op, child, parent, role, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6);
-
--- name: parent_add :execrows
--- in: child int, parent int, role int
-INSERT INTO parent (child, parent, role) VALUES ($1, $2, $3) ON CONFLICT (child, parent, role) DO NOTHING;
-
 -- Removing a model takes its versions along: first what hangs on them, then they.
 -- name: registry_drop_members_log :exec
 -- in: model int, now_ms int
@@ -210,7 +191,3 @@ DELETE FROM ident WHERE uid = $1 OR uid IN (SELECT uid FROM model_version WHERE 
 -- name: registry_drop_nodes :exec
 -- in: model int
 DELETE FROM node WHERE uid = $1 OR uid IN (SELECT uid FROM model_version WHERE model = $1);
-
--- name: ident_rename :exec
--- in: ns int, scheme int, uid int, key blob
-UPDATE ident SET key = $4 WHERE ns = $1 AND scheme = $2 AND uid = $3;
