@@ -43,6 +43,14 @@ struct cli_command {
     int (*run)(struct cli *cli); /* returns the exit code */
 };
 
+/* For the rows of tables: options and the struct they fill; examples. */
+#define CLI_OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
+#define CLI_EXAMPLES(...)                                                                          \
+    .examples = (const char *const[])                                                              \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
 struct cli_table {
     const struct cli_command *rows;
     size_t n;

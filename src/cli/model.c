@@ -723,19 +723,12 @@ static const struct opt_row history_rows[] = {
       .doc = "at most so many" },
 };
 
-#define OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
-#define EXAMPLES(...)                                                                              \
-    .examples = (const char *const[])                                                              \
-    {                                                                                              \
-        __VA_ARGS__, NULL                                                                          \
-    }
-
 static const struct cli_command rows[] = {
     { .noun = "model",
       .verb = "ls",
       .summary = "List registered models",
-      OPTIONS(ls_rows, struct model_ls_flags),
-      EXAMPLES("cairn model ls --filter \"name LIKE 'fraud%'\"", "cairn model ls -o name"),
+      CLI_OPTIONS(ls_rows, struct model_ls_flags),
+      CLI_EXAMPLES("cairn model ls --filter \"name LIKE 'fraud%'\"", "cairn model ls -o name"),
       .run = model_ls },
     { .noun = "model",
       .verb = "show",
@@ -743,7 +736,7 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 1,
       .summary = "Show the versions of a model, or one version",
-      EXAMPLES("cairn model show fraud", "cairn model show fraud@prod -o json"),
+      CLI_EXAMPLES("cairn model show fraud", "cairn model show fraud@prod -o json"),
       .run = model_show },
     { .noun = "model",
       .verb = "register",
@@ -754,8 +747,8 @@ static const struct cli_command rows[] = {
       .detail =
           "SOURCE is runs:/RUN_ID/path, models:/MODEL_ID, models:/NAME/VERSION, models:/NAME@ALIAS, or the URI "
           "of the artifacts.",
-      OPTIONS(register_rows, struct register_flags),
-      EXAMPLES(
+      CLI_OPTIONS(register_rows, struct register_flags),
+      CLI_EXAMPLES(
           "cairn model register fraud runs:/4f2c0d0e4f2c0d0e4f2c0d0e4f2c0d0e/model --alias next",
           "cairn model register fraud-live models:/fraud@next"),
       .run = model_register },
@@ -765,8 +758,8 @@ static const struct cli_command rows[] = {
       .args_min = 2,
       .args_max = 2,
       .summary = "Give a version an alias, taking it from the version that had it",
-      OPTIONS(alias_rows, struct alias_flags),
-      EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove"),
+      CLI_OPTIONS(alias_rows, struct alias_flags),
+      CLI_EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove"),
       .run = model_alias },
     { .noun = "model",
       .verb = "history",
@@ -774,9 +767,9 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 1,
       .summary = "Show what happened to a model, newest first",
-      OPTIONS(history_rows, struct history_flags),
-      EXAMPLES("cairn model history fraud",
-               "cairn model history fraud --alias prod --at 1772496000000"),
+      CLI_OPTIONS(history_rows, struct history_flags),
+      CLI_EXAMPLES("cairn model history fraud",
+                   "cairn model history fraud --alias prod --at 1772496000000"),
       .run = model_history },
     { .noun = "model",
       .verb = "rm",
@@ -784,7 +777,7 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 1,
       .summary = "Delete a version, or a model with all its versions",
-      EXAMPLES("cairn model rm fraud/3 --yes"),
+      CLI_EXAMPLES("cairn model rm fraud/3 --yes"),
       .run = model_rm },
 };
 const struct cli_table cli_models = { rows, ARRAY_N(rows) };

@@ -258,21 +258,15 @@ static const struct opt_row run_rm_rows[] = {
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 
-#define OPTIONS(rows, type) .opts = (rows), .opts_n = ARRAY_N(rows), .opts_bytes = sizeof(type)
-#define EXAMPLES(...)                                                                              \
-    .examples = (const char *const[])                                                              \
-    {                                                                                              \
-        __VA_ARGS__, NULL                                                                          \
-    }
-
 static const struct cli_command rows[] = {
     { .noun = "run",
       .verb = "ls",
       .summary = "List runs",
-      OPTIONS(run_ls_rows, struct ls_flags),
-      EXAMPLES("cairn run ls --experiment digits --sort 'metrics.accuracy DESC' --limit 10",
-               "cairn run ls --filter \"params.opt = 'adam'\" -o csv=run_id,params.lr,metrics.loss",
-               "cairn run ls -o name | head -1"),
+      CLI_OPTIONS(run_ls_rows, struct ls_flags),
+      CLI_EXAMPLES(
+          "cairn run ls --experiment digits --sort 'metrics.accuracy DESC' --limit 10",
+          "cairn run ls --filter \"params.opt = 'adam'\" -o csv=run_id,params.lr,metrics.loss",
+          "cairn run ls -o name | head -1"),
       .run = run_ls },
     { .noun = "run",
       .verb = "show",
@@ -280,7 +274,7 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 1,
       .summary = "Show one run: its id, the beginning of it, or its name",
-      EXAMPLES("cairn run show 4f2c", "cairn run show gifted-otter-12 -o json"),
+      CLI_EXAMPLES("cairn run show 4f2c", "cairn run show gifted-otter-12 -o json"),
       .run = run_show },
     { .noun = "run",
       .verb = "rm",
@@ -292,8 +286,8 @@ static const struct cli_command rows[] = {
           "Without --hard the run is marked as deleted, as MLflow does it, and can be restored. With --hard its points, params,\n"
           "tags and list of artifacts go at once, also when it was marked before (then give the whole id). What models know of\n"
           "their origin stays.",
-      OPTIONS(run_rm_rows, struct rm_flags),
-      EXAMPLES("cairn run rm gifted-otter-12", "cairn run rm 4f2c --hard"),
+      CLI_OPTIONS(run_rm_rows, struct rm_flags),
+      CLI_EXAMPLES("cairn run rm gifted-otter-12", "cairn run rm 4f2c --hard"),
       .run = run_rm },
     { .noun = "run",
       .verb = "chart",
@@ -301,17 +295,17 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 50,
       .summary = "Draw the metrics of a run: those named, or all",
-      OPTIONS(run_chart_rows, struct chart_flags),
-      EXAMPLES("cairn run chart gifted-otter-12 loss accuracy",
-               "cairn run chart 4f2c loss --with 81d0 --x relative",
-               "cairn run chart 4f2c loss --x epoch --from 2 --to 5",
-               "cairn run chart 4f2c loss --buckets 100 -o json"),
+      CLI_OPTIONS(run_chart_rows, struct chart_flags),
+      CLI_EXAMPLES("cairn run chart gifted-otter-12 loss accuracy",
+                   "cairn run chart 4f2c loss --with 81d0 --x relative",
+                   "cairn run chart 4f2c loss --x epoch --from 2 --to 5",
+                   "cairn run chart 4f2c loss --buckets 100 -o json"),
       .run = run_chart },
     { .noun = "experiment",
       .verb = "ls",
       .summary = "List experiments",
-      OPTIONS(experiment_ls_rows, struct ls_flags),
-      EXAMPLES("cairn experiment ls -o name"),
+      CLI_OPTIONS(experiment_ls_rows, struct ls_flags),
+      CLI_EXAMPLES("cairn experiment ls -o name"),
       .run = experiment_ls },
     { .noun = "context", .verb = "ls", .summary = "List the named servers", .run = context_ls },
     { .noun = "context",
@@ -327,8 +321,8 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 1,
       .summary = "Name a server",
-      OPTIONS(context_set_rows, struct context_flags),
-      EXAMPLES(
+      CLI_OPTIONS(context_set_rows, struct context_flags),
+      CLI_EXAMPLES(
           "cairn context set team --server https://cairn.example.com --token-file ~/.cairn-token"),
       .run = context_set },
     { .noun = "context",
@@ -345,8 +339,8 @@ static const struct cli_command rows[] = {
       .summary = "Keep a token for a server and use that server",
       .detail =
           "The token is read from stdin, tried, and kept in a file that only its owner can read.",
-      OPTIONS(login_rows, struct login_flags),
-      EXAMPLES("cairn login https://cairn.example.com --with-token < token.txt"),
+      CLI_OPTIONS(login_rows, struct login_flags),
+      CLI_EXAMPLES("cairn login https://cairn.example.com --with-token < token.txt"),
       .run = login },
     { .noun = "logout",
       .args = "[NAME]",
@@ -356,25 +350,25 @@ static const struct cli_command rows[] = {
     { .noun = "config",
       .verb = "explain",
       .summary = "Show every option, its value and where that comes from",
-      EXAMPLES("cairn config explain -o wide"),
+      CLI_EXAMPLES("cairn config explain -o wide"),
       .run = config_explain },
     { .noun = "completion",
       .args = "SHELL",
       .args_min = 1,
       .args_max = 1,
       .summary = "Print the completion script of bash, zsh or fish",
-      EXAMPLES("source <(cairn completion bash)"),
+      CLI_EXAMPLES("source <(cairn completion bash)"),
       .run = completion },
     { .noun = "help",
       .args = "[NOUN [VERB]]",
       .args_max = 3,
       .summary = "Explain a command",
-      OPTIONS(help_rows, struct help_flags),
-      EXAMPLES("cairn help run ls", "cairn help --man > cairn.1"),
+      CLI_OPTIONS(help_rows, struct help_flags),
+      CLI_EXAMPLES("cairn help run ls", "cairn help --man > cairn.1"),
       .run = run_help },
     { .noun = "version",
       .summary = "Show the version of cairn, and of the server if one is named",
-      EXAMPLES("cairn version --server http://127.0.0.1:5757 -o json"),
+      CLI_EXAMPLES("cairn version --server http://127.0.0.1:5757 -o json"),
       .run = version },
 };
 const struct cli_table cli_builtin = { rows, ARRAY_N(rows) };

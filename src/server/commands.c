@@ -15,11 +15,6 @@ static int serve(struct cli *cli)
     .opts = server_rows, .opts_n = SERVER_ROWS_N, .opts_bytes = sizeof(struct server_options)
 
 #define STORE_OPTIONS SERVER_OPTIONS, .short_help = true
-#define EXAMPLES(...)                                                                              \
-    .examples = (const char *const[])                                                              \
-    {                                                                                              \
-        __VA_ARGS__, NULL                                                                          \
-    }
 
 static const struct cli_command rows[] = {
     { .noun = "server",
@@ -39,7 +34,7 @@ static const struct cli_command rows[] = {
       .summary = "Look at what a server here needs: store, disk, clock, limits, libraries",
       .detail =
           "Measures for about a second how fast the disk of the data folder syncs. Exit code 7: something has to be done.",
-      EXAMPLES("cairn server doctor --data ~/cairn"),
+      CLI_EXAMPLES("cairn server doctor --data ~/cairn"),
       STORE_OPTIONS,
       .run = command_doctor },
     { .noun = "server",
@@ -47,7 +42,7 @@ static const struct cli_command rows[] = {
       .summary = "Check every invariant of a store",
       .detail =
           "Asks the server that has the store open, or opens it. Exit code 7: the rows that break a rule are listed.",
-      EXAMPLES("cairn server check --data ~/cairn", "cairn server check -o jsonl"),
+      CLI_EXAMPLES("cairn server check --data ~/cairn", "cairn server check -o jsonl"),
       STORE_OPTIONS,
       .run = command_check },
     { .noun = "server",
@@ -60,7 +55,7 @@ static const struct cli_command rows[] = {
           "On SQLite the folder holds the database of one moment and all bytes that it names: a server can be started on\n"
           "it. On PostgreSQL it holds the bytes; pg_dump copies the database, before this. Bytes on the same file system\n"
           "are hard links. DEST/manifest.jsonl lists every object; it appears when everything is there.",
-      EXAMPLES("cairn server backup /backup/cairn-monday --data ~/cairn"),
+      CLI_EXAMPLES("cairn server backup /backup/cairn-monday --data ~/cairn"),
       STORE_OPTIONS,
       .run = command_backup },
     { .noun = "server",
@@ -70,7 +65,7 @@ static const struct cli_command rows[] = {
           "Points are moved to compact storage in the background anyway, as far as it is worth it while more may come. This does\n"
           "all of it now: before a backup is made, or figures are taken. Asks the server that has the store open, which goes on\n"
           "serving, or opens it.",
-      EXAMPLES("cairn server compact --data ~/cairn"),
+      CLI_EXAMPLES("cairn server compact --data ~/cairn"),
       STORE_OPTIONS,
       .run = command_compact },
     { .noun = "server",
@@ -79,7 +74,7 @@ static const struct cli_command rows[] = {
       .args_min = 1,
       .args_max = 2,
       .summary = "Make a token; it is printed once",
-      EXAMPLES("cairn server token add alice --data ~/cairn > alice.token"),
+      CLI_EXAMPLES("cairn server token add alice --data ~/cairn > alice.token"),
       STORE_OPTIONS,
       .run = command_token_add },
     { .noun = "server",
