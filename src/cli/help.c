@@ -391,7 +391,7 @@ void help_options(struct buf *out, const struct cli *cli)
         "default port is 5000, as MLflow's, else 5757.\n\n"
         "`--backend-store-uri sqlite:///runs.db` keeps the store in the folder `runs.db.cairn` beside that file. A\n"
         "database or folder that MLflow itself filled is left as it is, and the start refused. Roots on S3 and other\n"
-        "remote places are refused in this release.\n\n");
+        "remote places are refused here: `--blobs s3://BUCKET/PREFIX` keeps the bytes on S3.\n\n");
     options_table(out, server, true);
 }
 
