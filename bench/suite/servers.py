@@ -121,6 +121,10 @@ class Server:
     def roots(self):
         return [self.pid] + ([self.pg.process.pid] if self.pg else [])
 
+    def index_mb(self):
+        """What the server says it keeps in memory to find runs; None: it does not say."""
+        return None
+
     def sqlite_file(self):
         raise NotImplementedError
 
@@ -176,6 +180,10 @@ class Cairn(Server):
 
     def version(self):
         return subprocess.run([self.program, "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+
+    def index_mb(self):
+        memory = self.get("/api/cairn/v1/version")["memory"]
+        return (int(memory["columns"]) + int(memory["runs"]) + int(memory["keys"])) / 1e6
 
     def sqlite_file(self):
         return self.folder / "store" / "cairn.db"

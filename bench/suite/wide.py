@@ -101,9 +101,10 @@ def start_after_kill(server, sizes):
 
 
 def footprint(server):
-    """W11. Memory of the server's processes now."""
+    """W11. Memory of the server's processes now; of cairn also what it says its index takes."""
     rss, pss = server.memory_mb()
-    return {"rss_mb": rss, "pss_mb": pss}
+    index = server.index_mb()
+    return {"rss_mb": rss, "pss_mb": pss} | ({"index_mb": index, "rest_mb": rss - index} if index is not None else {})
 
 
 def writers(server, sizes):

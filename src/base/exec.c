@@ -107,6 +107,7 @@ static void *worker_main(void *arg)
         }
     }
     pthread_mutex_unlock(&p->mutex);
+    mem_thread_ends();
     return NULL;
 }
 
@@ -265,6 +266,7 @@ static void *actor_main(void *arg)
         atomic_exchange(&a->woken, false);
         wait_ms = a->step(a->ctx);
         if (stopping) {
+            mem_thread_ends();
             return NULL;
         }
     }

@@ -18,6 +18,7 @@ static void *thread_main(void *p)
 
     (void)pthread_setname_np(pthread_self(), t->name);
     t->run(t->ctx);
+    mem_thread_ends();
     return NULL;
 }
 

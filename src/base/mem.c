@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20, KEEP_MAX = 4 << 20, HEAPS_MAX = 4 };
+enum { HUGE_PAGE = 2 << 20, KEEP_MAX = 4 << 20, HEAPS_MAX = 4, TELL_AT = 16 << 10 };
 
 /* Relaxed order throughout: the counters guard nothing but themselves. */
 static _Atomic bool
@@ -14,6 +14,58 @@ static _Atomic bool
 static _Atomic int64_t call_n;
 static _Atomic int64_t fail_at; /* 0 = never */
 static _Atomic bool fail_once;
+
+/* Bytes in use. Each thread keeps its own change until it is worth telling: the hot paths share no cache line for it. */
+static _Atomic int64_t in_use, in_use_peak;
+static _Thread_local int64_t untold;
+
+static void tell(void)
+{
+    int64_t now = atomic_fetch_add_explicit(&in_use, untold, memory_order_relaxed) + untold;
+    int64_t peak = atomic_load_explicit(&in_use_peak, memory_order_relaxed);
+
+    untold = 0;
+    while (now > peak &&
+           !atomic_compare_exchange_weak_explicit(&in_use_peak, &peak, now, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+static void changed(int64_t by)
+{
+    untold += by;
+    if (UNLIKELY(untold > TELL_AT || untold < -TELL_AT)) tell();
+}
+
+static void *counted(void *p)
+{
+    if (LIKELY(p)) changed((int64_t)malloc_usable_size(p));
+    return p;
+}
+
+int64_t mem_bytes(void)
+{
+    tell();
+    return atomic_load_explicit(&in_use, memory_order_relaxed);
+}
+
+int64_t mem_peak_bytes(void)
+{
+    tell();
+    return atomic_load_explicit(&in_use_peak, memory_order_relaxed);
+}
+
+void mem_peak_restart(void)
+{
+    tell();
+    atomic_store_explicit(&in_use_peak, atomic_load_explicit(&in_use, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+void mem_thread_ends(void)
+{
+    tell();
+}
 
 static bool must_fail(void)
 {
@@ -50,7 +102,7 @@ int64_t mem_call_n(void)
 
 void *mem_alloc(size_t n)
 {
-    return must_fail() ? NULL : malloc(n ? n : 1);
+    return must_fail() ? NULL : counted(malloc(n ? n : 1));
 }
 
 void *mem_zalloc(size_t n, size_t size)
@@ -61,16 +113,21 @@ void *mem_zalloc(size_t n, size_t size)
     if (must_fail() || __builtin_mul_overflow(n, size, &bytes)) {
         return NULL;
     }
-    return calloc(1, bytes ? bytes : 1);
+    return counted(calloc(1, bytes ? bytes : 1));
 }
 
 void *mem_realloc(void *p, size_t n)
 {
-    return must_fail() ? NULL : realloc(p, n ? n : 1);
+    int64_t before = p ? (int64_t)malloc_usable_size(p) : 0;
+    void *q = must_fail() ? NULL : realloc(p, n ? n : 1);
+
+    if (LIKELY(q)) changed((int64_t)malloc_usable_size(q) - before);
+    return q;
 }
 
 void mem_free(void *p)
 {
+    if (p) changed(-(int64_t)malloc_usable_size(p));
     free(p);
 }
 

@@ -23,6 +23,15 @@ void mem_start(void);
 /* Gives all that is free back to the system. Takes milliseconds and holds up every thread that allocates: for quiet moments. */
 void mem_trim(void);
 
+/* Bytes in use: of what these calls handed out and did not get back, as large as the C library made it. Each thread tells of its
+ * changes in steps of 16 KiB, so the figure is that far off for each thread at work. */
+int64_t mem_bytes(void);
+/* The largest that mem_bytes() has been, in those steps, since the start or the last mem_peak_restart(). */
+int64_t mem_peak_bytes(void);
+void mem_peak_restart(void);
+/* A thread tells what it has not told yet: its last act, done by base/exec. */
+void mem_thread_ends(void);
+
 /* Fault injection, for tests: the n-th call from now (1 = the next) and all after it until mem_fail_never() return
  * NULL; `once` fails only that call. */
 void mem_fail_after(int64_t n, bool once);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/num.h"
+#include "core/store_info.h"
 #include "store/seq.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -96,6 +97,24 @@ static void put_store(struct buf *b, struct core *core)
     one(b, "cairn_log_bytes", "gauge", "Bytes in the log that a start has to replay.", s.log_bytes);
 }
 
+static void put_memory(struct buf *b, struct core *core)
+{
+    struct store_memory m;
+
+    store_memory(core, &m);
+    one(b, "cairn_memory_in_use_bytes", "gauge", "Memory that the program has allocated.", m.all);
+    one(b, "cairn_memory_peak_bytes", "gauge", "The most of it at any time.", m.peak);
+    head(b, "cairn_memory_kept_bytes", "gauge",
+         "What of it is kept to answer quickly: search columns and runs are the index.");
+    buf_printf(b,
+               "cairn_memory_kept_bytes{what=\"columns\"} %" PRIu64 "\n"
+               "cairn_memory_kept_bytes{what=\"runs\"} %" PRIu64 "\n"
+               "cairn_memory_kept_bytes{what=\"keys\"} %" PRIu64 "\n"
+               "cairn_memory_kept_bytes{what=\"points\"} %" PRIu64 "\n"
+               "cairn_memory_kept_bytes{what=\"answers\"} %" PRIu64 "\n",
+               m.columns, m.heads, m.keys, m.tails, m.answers);
+}
+
 /* Second number of /proc/self/statm: resident pages. */
 static uint64_t resident_bytes(void)
 {
@@ -122,6 +141,7 @@ void figures_put(void *ctx, struct buf *out)
     put_answers(out, f->api);
     put_http(out, f->http);
     put_store(out, f->api->core);
+    put_memory(out, f->api->core);
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",
         (uint64_t)f->start_ms / 1000);
     one(out, "process_resident_memory_bytes", "gauge", "Memory of the process.", resident_bytes());

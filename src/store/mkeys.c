@@ -79,6 +79,16 @@ static struct mkey *entry_new(struct str name, uint32_t id)
     return k;
 }
 
+size_t mkeys_bytes(struct mkeys *m)
+{
+    size_t n;
+
+    rwlock_read(&m->lock);
+    n = m->bytes;
+    rwlock_give(&m->lock);
+    return n;
+}
+
 static void entry_remove(struct mkeys *m, struct mkey *k)
 {
     (void)str_map_remove(&m->by_name, k->name);

@@ -49,6 +49,9 @@ enum status mkeys_refresh(struct mkeys *m, struct sql_conn *writer, struct err *
 /* Forgets every entry without a reference: the store may have others now. */
 void mkeys_clear(struct mkeys *m);
 
+/* Of memory, any thread. */
+size_t mkeys_bytes(struct mkeys *m);
+
 /* For readers. *id is 0 when there is no such name. */
 enum status mkeys_find(struct mkeys *m, struct sql_conn *conn, struct str name, uint32_t *id,
                        struct err *err);

@@ -568,6 +568,8 @@ static void show(struct seq *s)
     atomic_store_explicit(&s->seen_mark, s->mark, memory_order_relaxed);
     atomic_store_explicit(&s->seen_drain, s->drain, memory_order_relaxed);
     atomic_store_explicit(&s->seen_log, s->log_bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->seen_heads, heads_bytes(s->heads), memory_order_relaxed);
+    atomic_store_explicit(&s->seen_tails, series_bytes(s->series), memory_order_relaxed);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -771,6 +773,8 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .mark = atomic_load_explicit(&s->seen_mark, memory_order_relaxed),
         .drain = atomic_load_explicit(&s->seen_drain, memory_order_relaxed),
         .log_bytes = atomic_load_explicit(&s->seen_log, memory_order_relaxed),
+        .heads_bytes = atomic_load_explicit(&s->seen_heads, memory_order_relaxed),
+        .tails_bytes = atomic_load_explicit(&s->seen_tails, memory_order_relaxed),
         .others = atomic_load_explicit(&s->peers.others, memory_order_relaxed),
         .owner = atomic_load_explicit(&s->peers.seen_owner, memory_order_relaxed),
         .foreign = atomic_load_explicit(&s->peers.foreign, memory_order_relaxed),

@@ -111,10 +111,11 @@ struct seq_stats {
     uint64_t groups, ops, points, drains, failed_groups;
     int64_t last_seq, mark, drain;
     size_t log_bytes;
-    unsigned others;  /* other servers on the same store */
-    bool owner;       /* this one drains */
-    uint64_t foreign; /* groups of others played */
-    uint64_t rebuilt; /* times that memory was built anew */
+    size_t heads_bytes, tails_bytes; /* of memory: runs; points that are not in packs yet */
+    unsigned others;                 /* other servers on the same store */
+    bool owner;                      /* this one drains */
+    uint64_t foreign;                /* groups of others played */
+    uint64_t rebuilt;                /* times that memory was built anew */
 };
 /* Any thread; numbers of different moments. */
 void seq_stats(struct seq *s, struct seq_stats *out);

@@ -100,7 +100,7 @@ struct seq {
     size_t counters_n;
     _Atomic uint64_t groups, ops, points, drains, failed_groups;
     _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
-    _Atomic size_t seen_log;
+    _Atomic size_t seen_log, seen_heads, seen_tails;
 };
 
 /* seq_drain.c: moves everything up to last_seq from the log to packs and rows; force: also heads that are not due. */

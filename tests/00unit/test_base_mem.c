@@ -31,6 +31,37 @@ TEST(mem_countdown)
     mem_free(NULL);
 }
 
+TEST(mem_in_use_is_counted)
+{
+    enum { BIG = 1 << 20, SMALL = 100, MANY = 1000 };
+    void *many[MANY], *p;
+    int64_t before = mem_bytes();
+
+    mem_peak_restart();
+    p = mem_alloc(BIG);
+    T_OK(p != NULL && mem_bytes() >= before + BIG && mem_bytes() < before + BIG + 65536);
+    p = mem_realloc(p, 3 * BIG);
+    T_OK(p != NULL && mem_bytes() >= before + 3 * BIG && mem_bytes() < before + 3 * BIG + 65536);
+    p = mem_realloc(p, BIG);
+    T_OK(p != NULL && mem_bytes() < before + BIG + 65536);
+    for (size_t i = 0; i < MANY; i++) {
+        many[i] = mem_zalloc(1, SMALL);
+    }
+    T_OK(mem_bytes() >= before + BIG + MANY * SMALL);
+    for (size_t i = 0; i < MANY; i++) {
+        mem_free(many[i]);
+    }
+    mem_free(p);
+    T_INT(mem_bytes(), before);
+    T_OK(mem_peak_bytes() >= before + 3 * BIG && mem_peak_bytes() < before + 3 * BIG + 65536);
+    mem_peak_restart();
+    T_INT(mem_peak_bytes(), before);
+    mem_fail_after(1, true);
+    T_OK(mem_alloc(BIG) == NULL);
+    mem_fail_never();
+    T_INT(mem_bytes(), before);
+}
+
 TEST(arena_aligns_and_caps)
 {
     struct arena *a = arena_new(100000);

@@ -1,5 +1,6 @@
 """The program itself: restart, kill, drain, locks, options for people who switch."""
 
+import re
 import sqlite3
 import subprocess
 import threading
@@ -206,6 +207,11 @@ def test_prometheus(start_server):
     requests.get(one.url + "/health", timeout=5)
     text = requests.get(one.url + "/metrics", timeout=5).text
     assert "# TYPE" in text and "cairn_" in text
+    kept = {m[1]: int(m[2]) for m in re.finditer(r'^cairn_memory_kept_bytes\{what="(\w+)"\} (\d+)$', text, re.M)}
+    assert set(kept) == {"columns", "runs", "keys", "points", "answers"}
+    assert 0 <= sum(kept.values()) < int(re.search(r"^cairn_memory_in_use_bytes (\d+)$", text, re.M)[1])
+    memory = requests.get(one.url + "/api/cairn/v1/version", timeout=5).json()["memory"]
+    assert set(memory) == set(kept) | {"all", "peak"} and int(memory["peak"]) >= int(memory["all"]) > 0
 
 
 def test_parallel_starts_on_a_fresh_store(tmp_path):

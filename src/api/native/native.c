@@ -75,6 +75,31 @@ static enum status need_operator(const struct call *c, struct err *err)
 
 /* ---- server ------------------------------------------------------------------------------------------------------- */
 
+static struct cairn_v1_memory_info *memory_info(struct view *v)
+{
+    struct cairn_v1_memory_info *out = ARENA_NEW(v->arena, struct cairn_v1_memory_info);
+    struct store_memory m;
+
+    if (!out) {
+        return NULL;
+    }
+    store_memory(v->core, &m);
+    *out = (struct cairn_v1_memory_info){
+        .has = CAIRN_V1_MEMORY_INFO_HAS_ALL | CAIRN_V1_MEMORY_INFO_HAS_PEAK |
+               CAIRN_V1_MEMORY_INFO_HAS_COLUMNS | CAIRN_V1_MEMORY_INFO_HAS_RUNS |
+               CAIRN_V1_MEMORY_INFO_HAS_KEYS | CAIRN_V1_MEMORY_INFO_HAS_POINTS |
+               CAIRN_V1_MEMORY_INFO_HAS_ANSWERS,
+        .all = (int64_t)m.all,
+        .peak = (int64_t)m.peak,
+        .columns = (int64_t)m.columns,
+        .runs = (int64_t)m.heads,
+        .keys = (int64_t)m.keys,
+        .points = (int64_t)m.tails,
+        .answers = (int64_t)m.answers,
+    };
+    return out;
+}
+
 enum status native_version(struct view *v, struct cairn_v1_version_answer *out, struct err *err)
 {
     struct store_info info;
@@ -84,9 +109,11 @@ enum status native_version(struct view *v, struct cairn_v1_version_answer *out, 
     out->schema = info.schema;
     out->version = S(CAIRN_VERSION);
     out->mlflow = S(MLFLOW_EMULATED_VERSION);
+    out->memory = memory_info(v);
     out->has = CAIRN_V1_VERSION_ANSWER_HAS_VERSION | CAIRN_V1_VERSION_ANSWER_HAS_MLFLOW |
-               CAIRN_V1_VERSION_ANSWER_HAS_DATABASE | CAIRN_V1_VERSION_ANSWER_HAS_SCHEMA;
-    return st;
+               CAIRN_V1_VERSION_ANSWER_HAS_DATABASE | CAIRN_V1_VERSION_ANSWER_HAS_SCHEMA |
+               CAIRN_V1_VERSION_ANSWER_HAS_MEMORY;
+    return st || out->memory ? st : err_nomem(err);
 }
 
 static enum status new_answer(struct call *c, size_t bytes, struct err *err)

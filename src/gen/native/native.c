@@ -43,10 +43,34 @@ static const struct msg_field cairn_v1_version_answer_fields[] = {
       .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_version_answer, database), .size = sizeof(struct str) },
     { .name = S_INIT("schema"), .json = S_INIT("schema"), .label = "schema", .number = 4, .bit = 3,
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_version_answer, schema), .size = sizeof(int64_t) },
+    { .name = S_INIT("memory"), .json = S_INIT("memory"), .label = "memory", .number = 5, .bit = 4,
+      .type = MSG_T_MESSAGE, .off = offsetof(struct cairn_v1_version_answer, memory),
+      .size = sizeof(struct cairn_v1_memory_info), .msg = &cairn_v1_memory_info_desc },
 };
 const struct msg_desc cairn_v1_version_answer_desc = {
     .name = "cairn.v1.VersionAnswer", .fields = cairn_v1_version_answer_fields,
-    .size = sizeof(struct cairn_v1_version_answer), .field_n = 4,
+    .size = sizeof(struct cairn_v1_version_answer), .field_n = 5,
+};
+
+static const struct msg_field cairn_v1_memory_info_fields[] = {
+    { .name = S_INIT("all"), .json = S_INIT("all"), .label = "all", .number = 1, .bit = 0, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_memory_info, all), .size = sizeof(int64_t) },
+    { .name = S_INIT("peak"), .json = S_INIT("peak"), .label = "peak", .number = 2, .bit = 1, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_memory_info, peak), .size = sizeof(int64_t) },
+    { .name = S_INIT("columns"), .json = S_INIT("columns"), .label = "columns", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_memory_info, columns), .size = sizeof(int64_t) },
+    { .name = S_INIT("runs"), .json = S_INIT("runs"), .label = "runs", .number = 4, .bit = 3, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_memory_info, runs), .size = sizeof(int64_t) },
+    { .name = S_INIT("keys"), .json = S_INIT("keys"), .label = "keys", .number = 5, .bit = 4, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_memory_info, keys), .size = sizeof(int64_t) },
+    { .name = S_INIT("points"), .json = S_INIT("points"), .label = "points", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_memory_info, points), .size = sizeof(int64_t) },
+    { .name = S_INIT("answers"), .json = S_INIT("answers"), .label = "answers", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_memory_info, answers), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_memory_info_desc = {
+    .name = "cairn.v1.MemoryInfo", .fields = cairn_v1_memory_info_fields,
+    .size = sizeof(struct cairn_v1_memory_info), .field_n = 7,
 };
 
 static const struct msg_field cairn_v1_token_add_fields[] = {

@@ -46,12 +46,39 @@ struct cairn_v1_version_answer {
     /* "SQLite 3.40.1" */
     struct str database;
     int64_t schema;
+    struct cairn_v1_memory_info *memory;
 };
 #define CAIRN_V1_VERSION_ANSWER_HAS_VERSION (1ull << 0)
 #define CAIRN_V1_VERSION_ANSWER_HAS_MLFLOW (1ull << 1)
 #define CAIRN_V1_VERSION_ANSWER_HAS_DATABASE (1ull << 2)
 #define CAIRN_V1_VERSION_ANSWER_HAS_SCHEMA (1ull << 3)
+#define CAIRN_V1_VERSION_ANSWER_HAS_MEMORY (1ull << 4)
 extern const struct msg_desc cairn_v1_version_answer_desc;
+
+/* Bytes of memory that the program has allocated, and what of them is kept to answer quickly. */
+struct cairn_v1_memory_info {
+    uint64_t has;
+    int64_t all;
+    /* The most at any time since the start. */
+    int64_t peak;
+    /* Search columns, and runs with their params, tags and newest metrics: together they are the index. */
+    int64_t columns;
+    int64_t runs;
+    /* Names of metrics, params and tags. */
+    int64_t keys;
+    /* Metric points that are not in packs yet. */
+    int64_t points;
+    /* Runs as they were last encoded. */
+    int64_t answers;
+};
+#define CAIRN_V1_MEMORY_INFO_HAS_ALL (1ull << 0)
+#define CAIRN_V1_MEMORY_INFO_HAS_PEAK (1ull << 1)
+#define CAIRN_V1_MEMORY_INFO_HAS_COLUMNS (1ull << 2)
+#define CAIRN_V1_MEMORY_INFO_HAS_RUNS (1ull << 3)
+#define CAIRN_V1_MEMORY_INFO_HAS_KEYS (1ull << 4)
+#define CAIRN_V1_MEMORY_INFO_HAS_POINTS (1ull << 5)
+#define CAIRN_V1_MEMORY_INFO_HAS_ANSWERS (1ull << 6)
+extern const struct msg_desc cairn_v1_memory_info_desc;
 
 struct cairn_v1_token_add {
     uint64_t has;
