@@ -2,6 +2,7 @@
 #include "core/core_open.h"
 
 #include "base/mem.h"
+#include "core/collect.h"
 #include "core/columns.h"
 #include "core/experiment.h"
 #include "core/fragments.h"
@@ -210,10 +211,12 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     }
     compact_stop(core->compact);
     purger_stop(core->purger);
+    collect_stop(core->collector);
     end_seq(core->seq);
     compact_free(core->compact);
     columns_close(core);
     purger_free(core->purger);
+    collect_free(core->collector);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

@@ -16,6 +16,7 @@ struct heads;
 struct series;
 struct compact;
 struct purger;
+struct collector;
 struct mkeys;
 struct blob_store;
 struct experiments;
@@ -33,6 +34,7 @@ struct core {
     struct compact *compact; /* moves them on in the background */
     struct mkeys *mkeys;     /* metric, param and tag names */
     struct blob_store *blobs;
+    struct collector *collector;     /* deletes bytes that nothing refers to; NULL: not started */
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
     struct runcols *columns;         /* search columns of the experiments */

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "cli/out.h"
 #include "core/artifact.h"
+#include "core/collect.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
 #include "net/server.h"
@@ -223,6 +224,7 @@ static enum status open_store(struct serving *s, struct err *err)
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
+    st = st ? st : collect_start(s->core, &(struct collect_options){ 0 }, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
     if (!st) {

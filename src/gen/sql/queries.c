@@ -5,6 +5,7 @@
 #include "gen/sql/artifact.inc.h"
 #include "gen/sql/batch.inc.h"
 #include "gen/sql/check.inc.h"
+#include "gen/sql/collect.inc.h"
 #include "gen/sql/dataset.inc.h"
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
@@ -21,6 +22,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_artifact, ARRAY_N(area_artifact) },
     { area_batch, ARRAY_N(area_batch) },
     { area_check, ARRAY_N(area_check) },
+    { area_collect, ARRAY_N(area_collect) },
     { area_dataset, ARRAY_N(area_dataset) },
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },

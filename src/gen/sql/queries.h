@@ -8,6 +8,7 @@
 #include "gen/sql/artifact.h"
 #include "gen/sql/batch.h"
 #include "gen/sql/check.h"
+#include "gen/sql/collect.h"
 #include "gen/sql/dataset.h"
 #include "gen/sql/experiment.h"
 #include "gen/sql/graph.h"

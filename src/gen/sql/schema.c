@@ -981,6 +981,36 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX registry_log_gone ON registry_log (value) WHERE what = 2 AND version = "
         "0;\n",
     } },
+    { .version = 12, .name = "places", .text = {
+        "CREATE TABLE retired (\n"
+        "    sha256 BLOB NOT NULL,\n"
+        "    gen INTEGER NOT NULL,\n"
+        "    bytes INTEGER NOT NULL,\n"
+        "    after_ms INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (sha256, gen)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "CREATE INDEX retired_after ON retired (after_ms, sha256, gen);\n"
+        "ALTER TABLE object ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX object_leaving ON object (state, since_ms, sha256) WHERE state <> 1;\n"
+        "ALTER TABLE upload ADD COLUMN gen INTEGER NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE upload ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX upload_object ON upload (sha256);\n"
+        "CREATE INDEX upload_until ON upload (until_ms);\n",
+        "CREATE TABLE retired (\n"
+        "    sha256 bytea NOT NULL,\n"
+        "    gen bigint NOT NULL,\n"
+        "    bytes bigint NOT NULL,\n"
+        "    after_ms bigint NOT NULL,\n"
+        "    PRIMARY KEY (sha256, gen)\n"
+        ");\n"
+        "CREATE INDEX retired_after ON retired (after_ms, sha256, gen);\n"
+        "ALTER TABLE object ADD COLUMN since_ms bigint NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX object_leaving ON object (state, since_ms, sha256) WHERE state <> 1;\n"
+        "ALTER TABLE upload ADD COLUMN gen bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE upload ADD COLUMN bytes bigint NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX upload_object ON upload (sha256);\n"
+        "CREATE INDEX upload_until ON upload (until_ms);\n",
+    } },
 };
-const unsigned sql_migrations_n = 11;
+const unsigned sql_migrations_n = 12;
 /* clang-format on */

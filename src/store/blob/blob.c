@@ -1,5 +1,6 @@
 /* store/blob/blob.c - hashing, checking and the table of backends. */
 #include "store/blob/blob.h"
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/sys.h"
@@ -305,6 +306,28 @@ enum status blob_delete(struct blob_store *s, const struct digest *sha256, int64
                         struct err *err)
 {
     return s->ops->remove(s->backend, sha256, gen, err);
+}
+
+enum status blob_delete_many(struct blob_store *s, const struct blob_entry *e, size_t n,
+                             struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        st = s->ops->remove(s->backend, &e[i].sha256, e[i].gen, err);
+        FAILPOINT("blob.delete.one");
+        if (!st && s->ops->settle && (i + 1 == n || e[i + 1].sha256.b[0] != e[i].sha256.b[0])) {
+            st = s->ops->settle(s->backend, e[i].sha256.b[0], err);
+        }
+    }
+    return blob_as_io(st, err);
+}
+
+void blob_hurry(struct blob_store *s)
+{
+    if (s->ops->hurry) {
+        s->ops->hurry(s->backend);
+    }
 }
 
 enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,

@@ -103,7 +103,7 @@ enum status blob_stat(struct blob_store *s, const struct digest *sha256, int64_t
 /* ST_CORRUPT unless the object is there with that size. */
 enum status blob_check(struct blob_store *s, const struct digest *sha256, int64_t gen,
                        uint64_t size, struct err *err);
-/* Removes the bytes of one generation; missing is fine. */
+/* Removes the bytes of one generation; missing is fine. After a loss of power they may be back. */
 enum status blob_delete(struct blob_store *s, const struct digest *sha256, int64_t gen,
                         struct err *err);
 
@@ -112,6 +112,12 @@ struct blob_entry {
     int64_t gen;
     uint64_t size;
 };
+/* The same for many, durably: when it returns OK they do not come back. Sorted entries are faster. */
+enum status blob_delete_many(struct blob_store *s, const struct blob_entry *e, size_t n,
+                             struct err *err);
+/* From now on calls that wait for a network give up soon, with ST_UNAVAILABLE. Before the threads that make them are stopped. */
+void blob_hurry(struct blob_store *s);
+
 typedef enum status (*blob_entry_fn)(void *ctx, const struct blob_entry *entry, struct err *err);
 enum { BLOB_SHARDS = 256 };
 /* Calls fn for every object whose digest begins with the byte `shard`, in no order; stops at the first status that is not OK.

@@ -47,7 +47,11 @@ struct blob_ops {
 
     enum status (*stat)(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
                         struct err *err); /* ST_NOT_FOUND when missing */
+    /* Missing is fine. */
     enum status (*remove)(void *b, const struct digest *sha256, int64_t gen, struct err *err);
+    /* (optional) What was removed below objects/<shard> stays removed, also after a loss of power. */
+    enum status (*settle)(void *b, unsigned shard, struct err *err);
+    void (*hurry)(void *b); /* (optional) see blob_hurry() */
     /* (optional, all or none) */
     bool (*has_direct)(const void *b);
     enum status (*direct_begin)(void *b, struct arena *a, unsigned parts, struct str *id,

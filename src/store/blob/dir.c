@@ -375,6 +375,18 @@ static enum status dir_remove(void *b, const struct digest *sha256, int64_t gen,
                : err_errno(err, errno, "cannot remove an object");
 }
 
+static enum status dir_settle(void *b, unsigned shard, struct err *err)
+{
+    char folder[PLACE_MAX];
+    struct stat info;
+
+    folder_of(b, shard, folder);
+    if (sys.stat(folder, &info) != 0 && errno == ENOENT) {
+        return OK;
+    }
+    return fs_sync_dir(folder, err);
+}
+
 static enum status count_one(void *ctx, const char *name, struct err *err)
 {
     (void)name;
@@ -452,6 +464,7 @@ const struct blob_ops blob_dir_ops = {
     .read_end = dir_read_end,
     .stat = dir_stat,
     .remove = dir_remove,
+    .settle = dir_settle,
     .list = dir_list,
     .tidy = dir_tidy,
 };

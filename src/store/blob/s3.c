@@ -222,6 +222,11 @@ static void s3_close(void *b)
     mem_free(s);
 }
 
+static void s3_hurry(void *b)
+{
+    exec_event_set(((struct s3 *)b)->closing);
+}
+
 static enum status s3_open(void **out, const struct blob_options *opt, struct err *err)
 {
     struct s3 *s = mem_zalloc(1, sizeof(*s));
@@ -538,6 +543,7 @@ const struct blob_ops blob_s3_ops = {
     .read_end = s3_read_end,
     .stat = s3_stat,
     .remove = s3_remove,
+    .hurry = s3_hurry,
     .list = s3_list,
     .has_direct = s3_has_direct,
     .direct_begin = s3_direct_begin,
