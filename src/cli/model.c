@@ -14,7 +14,7 @@ enum { BODY_MAX = 1 << 20, PAGE_MAX = 1000, ANSWER_MAX = 64 };
 
 #define MODELS   "/api/2.0/mlflow/registered-models/"
 #define VERSIONS "/api/2.0/mlflow/model-versions/"
-#define HISTORY  "/api/cairn/v1/registered-models/"
+#define HISTORY  "/api/cairn/v1/registered-models/" /* and what only cairn has */
 
 struct model_ls_flags {
     const char *filter;
@@ -31,6 +31,7 @@ struct alias_flags {
 struct history_flags {
     const char *alias;
     const char *at;
+    const char *what;
     int64_t limit;
 };
 
@@ -346,25 +347,41 @@ static enum status version_row(struct render *r, const struct jv *v, struct err 
     return render_row(r, cells, err);
 }
 
+/* Pages of HISTORY lists: pairs as query(), with room for two more and the NULL at pairs[n]. */
+static enum status pages(struct cli *cli, const char *path, const char **pairs, size_t n,
+                         const char *list, int64_t left,
+                         enum status (*row)(struct render *r, const struct jv *v, struct err *err),
+                         struct render *r, struct err *err)
+{
+    struct jv *page;
+    enum status st = OK;
+
+    while (!st && left > 0) {
+        st = get(cli, path, pairs, &page, err);
+        for (const struct jv *v = jv_items(page, list); !st && v && left > 0; v = v->next) {
+            st = row(r, v, err);
+            left--;
+        }
+        if (st || !jv_text(page, "next_page_token").n) {
+            break;
+        }
+        pairs[n] = "page_token";
+        pairs[n + 1] = arena_cstr(cli->arena, jv_text(page, "next_page_token"));
+        pairs[n + 2] = NULL;
+        st = pairs[n + 1] ? OK : err_nomem(err);
+    }
+    return st;
+}
+
 static enum status show_versions(struct cli *cli, const char *name, struct err *err)
 {
-    char quote = strchr(name, '\'') ? '"' : '\'';
-    struct str filter = arena_printf(cli->arena, "name = %c%s%c", quote, name, quote);
-    struct jv *found = NULL, *model = NULL;
+    const char *pairs[] = { "name", name, NULL, NULL, NULL };
     struct render r;
-    enum status st =
-        filter.p ? get(cli, MODELS "get", (const char *const[]){ "name", name, NULL }, &model, err)
-                 : err_nomem(err);
+    enum status st = render_begin(&r, cli, version_columns, ARRAY_N(version_columns), false, err);
 
     st = st ? st
-            : get(cli, VERSIONS "search",
-                  (const char *const[]){ "filter", filter.p, "order_by", "version_number DESC",
-                                         "max_results", "200000", NULL },
-                  &found, err);
-    st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), false, err);
-    for (const struct jv *v = jv_items(found, "model_versions"); !st && v; v = v->next) {
-        st = version_row(&r, v, err);
-    }
+            : pages(cli, HISTORY "versions", pairs, 2, "model_versions", INT64_MAX, version_row, &r,
+                    err);
     if (!st) {
         render_end(&r);
     }
@@ -427,19 +444,24 @@ static const char *id_of(struct cli *cli, const char *source, const char *scheme
     return end ? arena_cstr(cli->arena, str_of(id, (size_t)(end - id))) : id;
 }
 
-static enum status create_version(struct cli *cli, const char *name, const char *source,
-                                  struct jv **out, struct err *err)
+static int model_register(struct cli *cli)
 {
     const struct register_flags *f = cli->options;
+    const char *name = cli->args[0], *source = cli->args[1];
     const char *run = f->run ? f->run : id_of(cli, source, "runs:/");
     const char *logged =
         strncmp(source, "models:/m-", 10) == 0 && !strchr(source + 8, '/') && !strchr(source, '@')
             ? source + 8
             : NULL;
-    const char *const pairs[] = { "name", name,          "source",       source,     "run_id",
-                                  run,    "description", f->description, "model_id", logged };
+    const char *const pairs[] = { "name",  name,       "source", source,        "run_id",
+                                  run,     "model_id", logged,   "description", f->description,
+                                  "alias", f->alias };
     struct buf body = BUF_INIT(BODY_MAX);
     struct json_writer w = JSON_WRITER_INIT(&body);
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    const struct jv *redacted;
+    struct render r;
     enum status st;
 
     json_w_object(&w);
@@ -451,44 +473,19 @@ static enum status create_version(struct cli *cli, const char *name, const char 
     }
     put_tags(&w, f->tag);
     json_w_object_end(&w);
-    st = buf_status(&body, "request", err);
-    st = st ? st : api_call(cli, "POST", VERSIONS "create", buf_str(&body), out, err);
+    st = buf_status(&body, "request", &err);
+    st = st ? st : api_call(cli, "POST", HISTORY "register", buf_str(&body), &answer, &err);
     buf_release(&body);
-    return st;
-}
-
-static int model_register(struct cli *cli)
-{
-    const struct register_flags *f = cli->options;
-    const char *name = cli->args[0], *version;
-    struct err err = ERR_INIT;
-    struct jv *answer = NULL;
-    struct render r;
-    enum status st =
-        send(cli, "POST", MODELS "create", (const char *const[]){ "name", name, NULL }, NULL, &err);
-
-    if (st == ST_EXISTS && !strstr(err.message, "already taken by a prompt")) {
-        st = OK;
-    }
-    st = st ? st : create_version(cli, name, cli->args[1], &answer, &err);
-    version =
-        st ? NULL : arena_cstr(cli->arena, jv_text(jv_get(answer, "model_version"), "version"));
-    if (!st && f->alias) {
-        st =
-            send(cli, "POST", MODELS "alias",
-                 (const char *const[]){ "name", name, "alias", f->alias, "version", version, NULL },
-                 NULL, &err);
-        st = st ? st
-                : get(cli, VERSIONS "get",
-                      (const char *const[]){ "name", name, "version", version, NULL }, &answer,
-                      &err);
-    }
     st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
     st = st ? st : version_row(&r, jv_get(answer, "model_version"), &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
     render_end(&r);
+    redacted = jv_get(answer, "redacted");
+    if (redacted && redacted->is_true) {
+        cli_warn(cli, "the source has a password: it was stored as *** (readers bring their own)");
+    }
     return CLI_DONE;
 }
 
@@ -497,11 +494,16 @@ static int model_alias(struct cli *cli)
     const struct alias_flags *f = cli->options;
     const char *name = NULL, *version = NULL;
     struct err err = ERR_INIT;
+    struct jv *answer = NULL;
     enum status st = split_name(cli, cli->args[0], &name, &version, &err);
 
     if (!st && f->remove) {
-        st = send(cli, "DELETE", MODELS "alias",
-                  (const char *const[]){ "name", name, "alias", cli->args[1], NULL }, NULL, &err);
+        const char *target =
+            query(cli, HISTORY "alias",
+                  (const char *const[]){ "name", name, "alias", cli->args[1],
+                                         version ? "version" : NULL, version, NULL });
+
+        st = target ? api_call(cli, "DELETE", target, no_body, &answer, &err) : err_nomem(&err);
     } else if (!st && !version) {
         st = err_set(&err, ST_INVALID, "%s names no version", cli->args[0]);
         err_hint(&err, "cairn model alias NAME/3 %s, or --remove", cli->args[1]);
@@ -629,22 +631,29 @@ static int model_history(struct cli *cli)
 {
     const struct history_flags *f = cli->options;
     struct err err = ERR_INIT;
-    struct str limit = arena_printf(cli->arena, "%lld", (long long)f->limit);
-    struct jv *answer = NULL;
+    const char *pairs[11] = { "name", cli->args[0] };
+    size_t n = 2;
+    struct str size =
+        arena_printf(cli->arena, "%lld", (long long)(f->limit > PAGE_MAX ? PAGE_MAX : f->limit));
     struct render r;
-    enum status st;
+    enum status st = size.p ? OK : err_nomem(&err);
 
     if (f->alias) {
         return alias_at(cli, f);
     }
-    st = limit.p ? get(cli, HISTORY "history",
-                       (const char *const[]){ "name", cli->args[0], "max_results", limit.p, NULL },
-                       &answer, &err)
-                 : err_nomem(&err);
-    st = st ? st : render_begin(&r, cli, history_columns, ARRAY_N(history_columns), false, &err);
-    for (const struct jv *e = jv_items(answer, "events"); !st && e; e = e->next) {
-        st = history_row(&r, e, &err);
+    pairs[n++] = "max_results";
+    pairs[n++] = size.p;
+    if (f->what) {
+        pairs[n++] = "what";
+        pairs[n++] = f->what;
     }
+    if (f->at) {
+        pairs[n++] = "at_ms";
+        pairs[n++] = f->at;
+    }
+    st = st ? st : render_begin(&r, cli, history_columns, ARRAY_N(history_columns), false, &err);
+    st = st ? st
+            : pages(cli, HISTORY "history", pairs, n, "events", f->limit, history_row, &r, &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
@@ -700,7 +709,7 @@ static const struct opt_row alias_rows[] = {
     { .name = "remove",
       .type = OPT_BOOL,
       .off = offsetof(struct alias_flags, remove),
-      .doc = "take the alias away" },
+      .doc = "take the alias away; with a version only if it names that" },
 };
 static const struct opt_row history_rows[] = {
     { .name = "alias",
@@ -712,13 +721,18 @@ static const struct opt_row history_rows[] = {
       .type = OPT_TEXT,
       .arg = "MS",
       .off = offsetof(struct history_flags, at),
-      .doc = "milliseconds since 1970" },
+      .doc = "as of then, milliseconds since 1970" },
+    { .name = "what",
+      .type = OPT_TEXT,
+      .arg = "KIND",
+      .off = offsetof(struct history_flags, what),
+      .doc = "created, deleted, renamed, description, stage, alias or tag" },
     { .name = "limit",
       .type = OPT_COUNT,
       .arg = "N",
       .def = "100",
       .min = "1",
-      .max = "10000",
+      .max = "1000000",
       .off = offsetof(struct history_flags, limit),
       .doc = "at most so many" },
 };
@@ -746,7 +760,7 @@ static const struct cli_command rows[] = {
       .summary = "Make a new version of a model, and the model if there is none",
       .detail =
           "SOURCE is runs:/RUN_ID/path, models:/MODEL_ID, models:/NAME/VERSION, models:/NAME@ALIAS, or the URI "
-          "of the artifacts.",
+          "of the artifacts; a password in it is stored as ***.",
       CLI_OPTIONS(register_rows, struct register_flags),
       CLI_EXAMPLES(
           "cairn model register fraud runs:/4f2c0d0e4f2c0d0e4f2c0d0e4f2c0d0e/model --alias next",
@@ -759,7 +773,8 @@ static const struct cli_command rows[] = {
       .args_max = 2,
       .summary = "Give a version an alias, taking it from the version that had it",
       CLI_OPTIONS(alias_rows, struct alias_flags),
-      CLI_EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove"),
+      CLI_EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove",
+                   "cairn model alias fraud/7 prod --remove  # not if prod has moved on"),
       .run = model_alias },
     { .noun = "model",
       .verb = "history",

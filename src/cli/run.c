@@ -2,6 +2,7 @@
 #include "cli/run.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/render.h"
@@ -476,6 +477,27 @@ static const char *quoted(struct arena *a, const char *fmt_before, const char *t
     return arena_printf(a, "%s %c%s%s%c", fmt_before, q, text, after, q).p;
 }
 
+/* The run of exactly that name. A filter has no escapes: a name with both kinds of quotes becomes a regular expression in which every
+ * character is given by its number. */
+static const char *is_named(struct arena *a, const char *name)
+{
+    struct buf b = BUF_INIT(TEXT_MAX);
+    struct str text = str_cstr(name);
+    const char *out;
+
+    if (!strchr(name, '\'') || !strchr(name, '"')) {
+        return quoted(a, "attributes.run_name =", name, "");
+    }
+    buf_put_lit(&b, "attributes.run_name =~ '\\A");
+    for (size_t at = 0; at < text.n;) {
+        buf_printf(&b, "\\x{%x}", (unsigned)utf8_next(text, &at));
+    }
+    buf_put_lit(&b, "\\z'");
+    out = b.failed ? NULL : arena_cstr(a, buf_str(&b));
+    buf_release(&b);
+    return out;
+}
+
 static bool is_hex(const char *text)
 {
     for (const char *p = text; *p; p++) {
@@ -489,7 +511,7 @@ static bool is_hex(const char *text)
 /* By id, then by name, then by the beginning of an id. */
 enum status cli_run_find(struct cli *cli, const char *name, const struct jv **out, struct err *err)
 {
-    struct ls_flags f = { .filter = quoted(cli->arena, "attributes.run_name =", name, "") };
+    struct ls_flags f = { .filter = is_named(cli->arena, name) };
     struct candidates c = { .a = cli->arena };
     struct paging p = { .cli = cli,
                         .path = SEARCH_RUNS,

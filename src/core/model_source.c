@@ -1,5 +1,6 @@
 /* core/model_source.c - checking and resolving the source of a model version. */
 #include "core/model_source.h"
+#include "base/buf.h"
 #include "base/num.h"
 #include "core/names.h"
 #include "core/run_int.h"
@@ -11,6 +12,7 @@ struct resolve {
     struct view *v;
     struct group *g;
     struct str source, run_id, model_id; /* of the request */
+    struct str shown;                    /* the source without secrets */
     struct uri_parts parts;
     struct model_source *out;
 };
@@ -61,6 +63,143 @@ bool uri_split(struct arena *a, struct str uri, struct uri_parts *out)
     }
     out->path = str_sub(uri, 0, end);
     return out->scheme.p && out->authority.p;
+}
+
+/* The name of a query field whose value is a secret; any case, percent-encoded or not. */
+static bool is_secret_field(struct str name)
+{
+    static const struct str secret[] = {
+        S_INIT("sig"),
+        S_INIT("signature"),
+        S_INIT("x-amz-signature"),
+        S_INIT("password"),
+        S_INIT("x-amz-security-token"),
+        S_INIT("x-goog-signature"),
+        S_INIT("passwd"),
+        S_INIT("pwd"),
+        S_INIT("secret"),
+        S_INIT("client_secret"),
+        S_INIT("token"),
+        S_INIT("access_token"),
+        S_INIT("private_token"),
+        S_INIT("api_key"),
+        S_INIT("apikey"),
+        S_INIT("access_key"),
+        S_INIT("secret_key"),
+        S_INIT("secret_access_key"),
+        S_INIT("auth"),
+        S_INIT("authorization"),
+    };
+    char text[64];
+    size_t n = name.n;
+
+    if (n > sizeof(text)) { /* encoded or not, none is that long */
+        return false;
+    }
+    memcpy(text, name.p, n);
+    for (int round = 0; round < DECODE_ROUNDS_MAX && name_percent_decode(text, &n); round++) {
+    }
+    for (size_t i = 0; i < ARRAY_N(secret); i++) {
+        if (str_eq_nocase(str_of(text, n), secret[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The part of uri[from, to) that is a secret of its authority; false when there is none. */
+static bool secret_of_authority(struct str uri, size_t *from, size_t *to)
+{
+    size_t colon = str_find_byte(uri, ':', 0), at, end;
+    struct str scheme = str_sub(uri, 0, MIN_OF(colon, uri.n));
+    bool web = str_eq_nocase(scheme, S("http")) || str_eq_nocase(scheme, S("https"));
+
+    if (str_starts(uri, S("//"))) {
+        *from = 2;
+    } else if (colon != SIZE_MAX && str_starts(str_sub(uri, colon + 1, uri.n), S("//"))) {
+        *from = colon + 3;
+    } else {
+        return false;
+    }
+    for (end = *from; end < uri.n && !memchr("/?#", uri.p[end], 3);) {
+        end++;
+    }
+    for (at = end; at > *from && uri.p[at - 1] != '@';) {
+        at--;
+    }
+    if (at == *from) {
+        return false;
+    }
+    *to = at - 1;
+    colon = str_find_byte(str_sub(uri, 0, *to), ':', *from);
+    if (colon != SIZE_MAX) {
+        *from = colon + 1;
+        return *from < *to;
+    }
+    return web && *from < *to;
+}
+
+/* Names of models and paths of files may look like queries and are none. */
+static bool has_no_secret_place(struct str uri, bool *has_query)
+{
+    static const struct str plain[] = { S_INIT("models"), S_INIT("runs"), S_INIT("file"),
+                                        S_INIT("mlflow-artifacts") };
+    size_t colon = str_find_byte(uri, ':', 0);
+    struct str scheme = str_sub(uri, 0, MIN_OF(colon, uri.n));
+
+    *has_query = colon != SIZE_MAX &&
+                 (str_find_byte(uri, '?', 0) != SIZE_MAX || str_find_byte(uri, '#', 0) != SIZE_MAX);
+    for (size_t i = 0; i < ARRAY_N(plain); i++) {
+        if (str_eq_nocase(scheme, plain[i])) {
+            *has_query = false;
+        }
+    }
+    return !*has_query && str_find_byte(uri, '@', 0) == SIZE_MAX;
+}
+
+bool source_redact(struct arena *a, struct str *uri)
+{
+    size_t from, to, at = 0;
+    bool has_query;
+    struct buf b;
+
+    if (!uri->p || has_no_secret_place(*uri, &has_query)) {
+        return true;
+    }
+    buf_init(&b, uri->n * 4 + 16);
+    if (secret_of_authority(*uri, &from, &to)) {
+        buf_put_str(&b, str_sub(*uri, 0, from));
+        buf_put_lit(&b, "***");
+        at = to;
+    }
+    /* Fields stand behind '?', '#', '&' or ';', and have a value behind '='. */
+    for (size_t i = at; i < uri->n; i++) {
+        size_t eq = i + 1, end;
+
+        if (!has_query || !memchr("?#&;", uri->p[i], 4)) {
+            continue;
+        }
+        while (eq < uri->n && !memchr("=&;#", uri->p[eq], 4)) {
+            eq++;
+        }
+        if (eq + 1 >= uri->n || uri->p[eq] != '=' ||
+            !is_secret_field(str_sub(*uri, i + 1, eq - i - 1))) {
+            continue;
+        }
+        for (end = eq + 1; end < uri->n && !memchr("&;#", uri->p[end], 3);) {
+            end++;
+        }
+        buf_put_str(&b, str_sub(*uri, at, eq + 1 - at));
+        buf_put_lit(&b, "***");
+        at = end;
+        i = end - 1;
+    }
+    if (at) {
+        buf_put_str(&b, str_sub(*uri, at, uri->n));
+        *uri = b.failed ? (struct str){ NULL, 0 } : arena_str(a, buf_str(&b));
+    }
+    buf_release(&b);
+    return uri->p != NULL;
 }
 
 /* Percent decoding until nothing changes. p NULL when memory is out, or when it does not end (*endless). */
@@ -131,7 +270,7 @@ static enum status bad_owner(const struct resolve *r, const char *field, struct 
         err, ST_INVALID, "source",
         "Invalid model version source: '%.*s'. The %s request parameter must identify the "
         "resource that contains the source.",
-        STR_ARG(r->source), field);
+        STR_ARG(r->shown), field);
 }
 
 static enum status bad_local(const struct resolve *r, const char *field, struct err *err)
@@ -141,7 +280,7 @@ static enum status bad_local(const struct resolve *r, const char *field, struct 
         "Invalid model version source: '%.*s'. To use a local path as a model version source, the "
         "%s request parameter has to be specified and the local path has to be contained within the "
         "artifact directory of the run specified by the %s.",
-        STR_ARG(r->source), field, field);
+        STR_ARG(r->shown), field, field);
 }
 
 static enum status bad_path(const struct resolve *r, struct err *err)
@@ -151,7 +290,7 @@ static enum status bad_path(const struct resolve *r, struct err *err)
         "Invalid model version source: '%.*s'. If supplying a source as an http, https, local file "
         "path, ftp, objectstore, or mlflow-artifacts uri, an absolute path must be provided without "
         "relative path references present. Please provide an absolute path.",
-        STR_ARG(r->source));
+        STR_ARG(r->shown));
 }
 
 /* ---- checks -------------------------------------------------------------------------------------------------------------- */
@@ -391,7 +530,7 @@ static enum status resolve_copy(struct resolve *r, struct str name, struct str s
             err, ST_INVALID, "source",
             "Invalid model version source: '%.*s'. Prompt versions cannot be used as model version "
             "sources.",
-            STR_ARG(r->source));
+            STR_ARG(r->shown));
     }
     st = st ? st : find_version(r, name, suffix, alias, &mv, err);
     if (st) {
@@ -403,7 +542,7 @@ static enum status resolve_copy(struct resolve *r, struct str name, struct str s
             err, ST_INVALID, "source",
             "Invalid model version source: '%.*s'. The run_id and model_id request parameters must "
             "match the referenced model version.",
-            STR_ARG(r->source));
+            STR_ARG(r->shown));
     }
     r->out->source =
         arena_printf(r->v->arena, "models:/%.*s/%lld", STR_ARG(name), (long long)mv.version);
@@ -432,7 +571,7 @@ static enum status resolve_models(struct resolve *r, struct err *err)
             err, ST_INVALID, "source",
             "Invalid model version source: '%.*s'. Registered model sources must use the active "
             "model registry.",
-            STR_ARG(r->source));
+            STR_ARG(r->shown));
     }
     if (path.n < 2 || path.p[0] != '/') {
         return bad_owner(r, "model_id", err);
@@ -459,18 +598,45 @@ static enum status resolve_models(struct resolve *r, struct err *err)
                                                   : bad_owner(r, "model_id", err);
 }
 
+static enum status check(struct resolve *r, struct err *err)
+{
+    if (has_control(r->source) || str_trim(r->source).n != r->source.n) {
+        return bad_path(r, err); /* other readers of URIs drop such characters */
+    }
+    if (!uri_split(r->v->arena, r->source, &r->parts)) {
+        return err_nomem(err);
+    }
+    if (str_eq_lit(r->parts.scheme, "models")) {
+        return resolve_models(r, err);
+    }
+    if (str_eq_lit(r->parts.scheme, "runs")) {
+        return check_runs(r, err);
+    }
+    return check_contained(r, r->model_id.n > 0, err);
+}
+
 enum status model_source_resolve(struct view *v, struct group *g, struct str source,
                                  struct str run_id, struct str model_id, bool prompt,
                                  struct model_source *out, struct err *err)
 {
     struct resolve r = {
-        .v = v, .g = g, .source = source, .run_id = run_id, .model_id = model_id, .out = out
+        .v = v,
+        .g = g,
+        .source = source,
+        .run_id = run_id,
+        .model_id = model_id,
+        .shown = source,
+        .out = out,
     };
+    enum status st;
 
     *out = (struct model_source){ .source = source,
                                   .storage = source,
                                   .run_id = run_id.p ? run_id : S(""),
                                   .model_id = model_id.n ? model_id : (struct str){ NULL, 0 } };
+    if (!source_redact(v->arena, &r.shown)) {
+        return err_nomem(err);
+    }
     if (prompt) {
         out->model_id = (struct str){ NULL, 0 };
         if (str_eq_lit(source, "dummy-source") || str_eq_lit(source, "prompt-template")) {
@@ -479,19 +645,13 @@ enum status model_source_resolve(struct view *v, struct group *g, struct str sou
         return err_field(
             err, ST_INVALID, "source",
             "Invalid prompt source: '%.*s'. Prompt sources must use an MLflow placeholder.",
-            STR_ARG(source));
+            STR_ARG(r.shown));
     }
-    if (has_control(source) || str_trim(source).n != source.n) {
-        return bad_path(&r, err); /* other readers of URIs drop such characters */
-    }
-    if (!uri_split(v->arena, source, &r.parts)) {
+    st = check(&r, err);
+    out->redacted = r.shown.p != source.p;
+    if (!st &&
+        (!source_redact(v->arena, &out->source) || !source_redact(v->arena, &out->storage))) {
         return err_nomem(err);
     }
-    if (str_eq_lit(r.parts.scheme, "models")) {
-        return resolve_models(&r, err);
-    }
-    if (str_eq_lit(r.parts.scheme, "runs")) {
-        return check_runs(&r, err);
-    }
-    return check_contained(&r, model_id.n > 0, err);
+    return st;
 }

@@ -31,7 +31,7 @@ enum {
     REGISTRY_TAG_VALUE_MAX = 100000,
     REGISTRY_TEXT_MAX = 100000, /* descriptions, links */
     REGISTRY_SOURCE_MAX = 2048,
-    REGISTRY_EVENT_VALUE_MAX = 4096 /* bytes of a value that the history shows */
+    REGISTRY_PAGE_BYTES = 4 << 20 /* of values, after which a page of the history ends */
 };
 #define PROMPT_TAG S("mlflow.prompt.is_prompt")
 
@@ -90,6 +90,7 @@ enum status model_versions_latest(struct view *v, struct str name, unsigned stag
                                   struct model_version **out, size_t *n, struct err *err);
 
 struct registry_search {
+    struct str model; /* versions of that model only; p NULL = of any */
     struct str filter;
     struct str *order_by;
     size_t order_by_n;
@@ -124,9 +125,21 @@ struct registry_event {
     struct str who;
     int64_t at_ms;
 };
-/* Newest first, at most max. A name that no model has now means the last model that had it and was deleted. */
-enum status registry_history(struct view *v, struct str name, size_t max,
-                             struct registry_event **out, size_t *n, struct err *err);
+/* "created" -> REGISTRY_CREATED; ST_INVALID for a word that is none. */
+enum status registry_event_parse(struct str text, enum registry_event_kind *out, struct err *err);
+struct registry_history {
+    struct str name;
+    enum registry_event_kind what; /* 0: any */
+    int64_t version;               /* -1: any; 0: the model itself */
+    struct str key;                /* of the alias or tag; p NULL: any */
+    int64_t until_ms;              /* nothing that was seen later */
+    struct page page;
+};
+/* Newest first. A page ends early when its values have REGISTRY_PAGE_BYTES. A name that no model has now means the last model that
+ * had it and was deleted. */
+enum status registry_history(struct view *v, const struct registry_history *in,
+                             struct registry_event **out, size_t *n, struct str *next_token,
+                             struct err *err);
 /* Which version an alias named at a time; 0 = none. */
 enum status registry_alias_at(struct view *v, struct str name, struct str alias, int64_t at_ms,
                               int64_t *version, struct str *who, int64_t *since_ms,
@@ -155,20 +168,25 @@ struct model_version_create {
     struct str run_link;
     struct key_value *tags;
     size_t tags_n;
+    bool make_model;  /* when there is none of that name; it stays only if the version is made */
+    struct str alias; /* to give to it; p NULL = none */
     /* out */
     struct model_version version;
+    bool redacted; /* secrets of the source were replaced */
 };
+/* Lengths and names of what the client gives but the model's name. */
+enum status model_version_check(const struct model_version_create *c, struct err *err);
 void model_version_create_init(struct model_version_create *c, struct core *core, struct arena *a);
 
 /* One change of a registered model or of a version of it. */
 enum registry_change_kind {
-    MODEL_DESCRIBE,   /* value */
-    MODEL_RENAME,     /* value */
-    MODEL_DROP,       /* with all versions */
-    MODEL_TAG,        /* key, value */
-    MODEL_UNTAG,      /* key; fine when it is not there */
-    MODEL_ALIAS,      /* key, version */
-    MODEL_UNALIAS,    /* key; fine when it is not there */
+    MODEL_DESCRIBE, /* value */
+    MODEL_RENAME,   /* value */
+    MODEL_DROP,     /* with all versions */
+    MODEL_TAG,      /* key, value */
+    MODEL_UNTAG,    /* key; fine when it is not there */
+    MODEL_ALIAS,    /* key, version */
+    MODEL_UNALIAS, /* key; fine when it is not there. version: ST_CONFLICT when it names another one; 0 = any */
     VERSION_DESCRIBE, /* value, NULL p = none */
     VERSION_STAGE,    /* stage, archive */
     VERSION_DROP,

@@ -1,5 +1,6 @@
 /* core/registry_read.c - reading registered models and versions, and their history. */
-#include "base/utf8.h"
+#include "base/num.h"
+#include "core/model_source.h"
 #include "core/node.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
@@ -39,6 +40,20 @@ const char *registry_event_name(enum registry_event_kind kind)
     };
 
     return kind >= REGISTRY_CREATED && kind <= REGISTRY_TAG ? names[kind] : "";
+}
+
+enum status registry_event_parse(struct str text, enum registry_event_kind *out, struct err *err)
+{
+    for (int i = REGISTRY_CREATED; i <= REGISTRY_TAG; i++) {
+        if (str_eq(text, str_cstr(registry_event_name((enum registry_event_kind)i)))) {
+            *out = (enum registry_event_kind)i;
+            return OK;
+        }
+    }
+    return err_field(err, ST_INVALID, "what",
+                     "'%.*s' is no kind of event: created, deleted, renamed, description, stage, "
+                     "alias, tag",
+                     STR_ARG(text));
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------------- */
@@ -138,6 +153,9 @@ enum status registry_version(struct view *v, int64_t model, struct str name, int
                                    .prompt = row.prompt != 0,
                                    .create_ms = row.create_ms,
                                    .update_ms = row.update_ms };
+    if (!source_redact(v->arena, &out->source) || !source_redact(v->arena, &out->storage)) {
+        return err_nomem(err);
+    }
     st = node_texts(v, row.uid, PROP_TAG, &out->tags, &out->tags_n, err);
     return st ? st : aliases_of_version(v, model, out, err);
 }
@@ -260,40 +278,80 @@ static enum status find_past(struct view *v, struct str name, int64_t *uid, int6
     return st;
 }
 
-enum status registry_history(struct view *v, struct str name, size_t max,
-                             struct registry_event **out, size_t *n, struct err *err)
+/* Where a page begins: behind the event of that number. */
+static enum status read_token(struct str token, int64_t *before, struct err *err)
 {
-    struct sql_stmt *stmt = NULL;
+    *before = INT64_MAX;
+    if (!token.n || (num_parse_i64(token, before) && *before > 0)) {
+        return OK;
+    }
+    return err_field(err, ST_INVALID, "page_token", "'%.*s' is no page of this history",
+                     STR_ARG(token));
+}
+
+static enum status keep_event(struct view *v, const struct q_registry_log_of_model_row *row,
+                              struct registry_event *to, struct err *err)
+{
+    *to = (struct registry_event){ .kind = (enum registry_event_kind)row->what,
+                                   .version = row->version,
+                                   .key = row->key,
+                                   .value = row->value,
+                                   .who = row->who,
+                                   .at_ms = row->seen_ms };
+    if (!view_keep(v, &to->key) || !view_keep(v, &to->value) || !view_keep(v, &to->who)) {
+        return err_nomem(err);
+    }
+    if (to->kind == REGISTRY_CREATED && to->version && !source_redact(v->arena, &to->value)) {
+        return err_nomem(err);
+    }
+    return OK;
+}
+
+enum status registry_history(struct view *v, const struct registry_history *in,
+                             struct registry_event **out, size_t *n, struct str *next_token,
+                             struct err *err)
+{
     struct q_registry_log_of_model_row row;
-    int64_t uid, gone_ms;
-    size_t cap = 0;
-    enum status st = find_past(v, name, &uid, &gone_ms, err);
+    struct sql_stmt *stmt = NULL;
+    int64_t uid, gone_ms, before, last = 0;
+    size_t cap = 0, bytes = 0;
+    bool more = false;
+    enum status st = read_token(in->page.token, &before, err);
 
     *out = NULL;
     *n = 0;
-    st = st ? st : q_registry_log_of_model_open(v->conn, &stmt, uid, (int64_t)max, err);
+    *next_token = (struct str){ NULL, 0 };
+    st = st ? st : find_past(v, in->name, &uid, &gone_ms, err);
+    st = st ? st
+            : q_registry_log_of_model_open(v->conn, &stmt, uid, before, in->what, in->version,
+                                           in->key, in->until_ms, (int64_t)in->page.max + 1, err);
     while (!st && (st = q_registry_log_of_model_next(stmt, &row, err)) == OK) {
-        row.value = utf8_prefix(row.value, REGISTRY_EVENT_VALUE_MAX);
-        if (!view_keep(v, &row.key) || !view_keep(v, &row.value) || !view_keep(v, &row.who) ||
-            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+        more = *n == in->page.max || bytes > REGISTRY_PAGE_BYTES;
+        if (more) {
+            break;
+        }
+        if (!arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
             st = err_nomem(err);
             break;
         }
-        (*out)[(*n)++] = (struct registry_event){ .kind = (enum registry_event_kind)row.what,
-                                                  .version = row.version,
-                                                  .key = row.key,
-                                                  .value = row.value,
-                                                  .who = row.who,
-                                                  .at_ms = row.seen_ms };
+        st = keep_event(v, &row, &(*out)[*n], err);
+        bytes += row.value.n;
+        last = row.seq;
+        *n += !st;
     }
     sql_close(stmt);
-    return st == ST_END ? OK : st;
+    st = st == ST_END ? OK : st;
+    if (!st && more) {
+        *next_token = arena_printf(v->arena, "%" PRId64, last);
+        st = next_token->p ? OK : err_nomem(err);
+    }
+    return st;
 }
 
 enum status registry_alias_at(struct view *v, struct str name, struct str alias, int64_t at_ms,
                               int64_t *version, struct str *who, int64_t *since_ms, struct err *err)
 {
-    struct q_registry_log_at_row row = { 0 };
+    struct q_registry_alias_at_row row = { 0 };
     int64_t uid, gone_ms;
     enum status st = find_past(v, name, &uid, &gone_ms, err);
 
@@ -303,7 +361,7 @@ enum status registry_alias_at(struct view *v, struct str name, struct str alias,
     if (st || (gone_ms != INT64_MAX && at_ms >= gone_ms)) {
         return st;
     }
-    st = q_registry_log_at(v->conn, v->arena, uid, REGISTRY_ALIAS, alias, at_ms, &row, err);
+    st = q_registry_alias_at(v->conn, v->arena, uid, alias, at_ms, &row, err);
     if (!st && row.value.p) {
         *version = row.version;
         *who = row.who;

@@ -7,6 +7,8 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
+enum { READS_PER_CLOCK = 64 };
+
 struct row {
     struct view *v;
     struct arena *scratch; /* of the row at hand */
@@ -179,6 +181,10 @@ enum status registered_model_search(struct view *v, const struct registry_search
         return err_nomem(err);
     }
     for (size_t i = 0; i < found; i++) {
+        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+        if (st) {
+            return st;
+        }
         st = registered_model_get(v, names.p[handles[i]], &(*out)[*n], err);
         if (st && st != ST_NOT_FOUND) { /* one that went meanwhile is left out */
             return st;
@@ -196,12 +202,12 @@ struct found {
         int64_t model, version;
     } * p;
     size_t n, cap;
-    bool prompts;
+    bool prompts, all; /* versions of prompts only, of both */
 };
 
 /* The rows of the three queries have the same columns. */
 #define OFFER_VERSION(m)                                                                           \
-    ((((m).prompt != 0 || (m).model_prompt != 0) != f->prompts)                                    \
+    ((!f->all && ((m).prompt != 0 || (m).model_prompt != 0) != f->prompts)                         \
          ? OK                                                                                      \
          : offer_version(s, r, f, (m).model, (m).uid, (m).name, (m).version, (m).run_id,           \
                          (m).source, (m).create_ms, (m).update_ms, err))
@@ -235,10 +241,10 @@ static enum status offer_version(struct searcher *s, struct row *r, struct found
     return offer(s, r, f->n++, err);
 }
 
-static enum status offer_versions(struct view *v, struct searcher *s, struct row *r,
-                                  struct found *f, struct err *err)
+static enum status offer_versions(struct view *v, struct searcher *s, struct str model,
+                                  struct row *r, struct found *f, struct err *err)
 {
-    struct str name = wanted(searcher_filter(s), ATTR_NAME);
+    struct str name = model.p ? model : wanted(searcher_filter(s), ATTR_NAME);
     struct str run = wanted(searcher_filter(s), ATTR_RUN_ID);
     struct q_model_version_all_row all;
     struct q_model_version_named_row named;
@@ -247,6 +253,7 @@ static enum status offer_versions(struct view *v, struct searcher *s, struct row
     enum status st;
 
     f->prompts = wants_prompts(searcher_filter(s));
+    f->all = model.p != NULL;
     if (name.p) {
         st = q_model_version_named_open(v->conn, &stmt, name, err);
         while (!st && (st = q_model_version_named_next(stmt, &named, err)) == OK) {
@@ -275,7 +282,7 @@ enum status model_version_search(struct view *v, const struct registry_search *i
                                       .filter = in->filter,
                                       .order_by = in->order_by,
                                       .order_by_n = in->order_by_n,
-                                      .scope = S("model_versions"),
+                                      .scope = in->model.p ? in->model : S("model_versions"),
                                       .page = in->page };
     struct row r = { .v = v, .scratch = arena_new(1 << 20) };
     struct found f = { 0 };
@@ -286,7 +293,7 @@ enum status model_version_search(struct view *v, const struct registry_search *i
 
     *out = NULL;
     *n = 0;
-    st = st ? st : offer_versions(v, s, &r, &f, err);
+    st = st ? st : offer_versions(v, s, in->model, &r, &f, err);
     st = st ? st : searcher_end(s, &handles, &found, next_token, err);
     arena_free(r.scratch);
     if (st) {
@@ -297,6 +304,10 @@ enum status model_version_search(struct view *v, const struct registry_search *i
         return err_nomem(err);
     }
     for (size_t i = 0; i < found; i++) {
+        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+        if (st) {
+            return st;
+        }
         st = registry_version(v, f.p[handles[i]].model, f.p[handles[i]].name,
                               f.p[handles[i]].version, &(*out)[*n], err);
         if (st && st != ST_NOT_FOUND) {

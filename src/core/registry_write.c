@@ -186,13 +186,25 @@ static enum status name_taken(struct str name, bool old_prompt, bool prompt, str
                      STR_ARG(name));
 }
 
-static enum status model_create_validate(struct write_op *op, struct group *g, struct err *err)
+/* s: of find_model(), which found none of that name. */
+static enum status model_insert(struct subject *s, struct str name, struct str description,
+                                bool prompt, struct err *err)
 {
-    struct registered_model_create *c = WRITE_OP_OF(op, struct registered_model_create);
     struct node_new node = { .kind = NODE_CONTEXT,
                              .type = TYPE_MLFLOW_REGISTERED_MODEL,
                              .scheme = IDENT_REGISTERED_MODEL,
-                             .ident = c->name };
+                             .ident = name };
+    enum status st = group_node_add(s->g, &node, &s->model.uid, err);
+
+    st = st ? st
+            : q_registered_model_insert(s->v.conn, s->model.uid, name, description, prompt,
+                                        group_now_ms(s->g), err);
+    return st ? st : note(s, 0, REGISTRY_CREATED, S(""), name, err);
+}
+
+static enum status model_create_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct registered_model_create *c = WRITE_OP_OF(op, struct registered_model_create);
     bool prompt = is_true(c->tags, c->tags_n, false);
     struct subject s = { 0 };
     struct err ignored = ERR_INIT;
@@ -202,12 +214,8 @@ static enum status model_create_validate(struct write_op *op, struct group *g, s
         *err = ignored;
         return st ? st : name_taken(c->name, s.model.prompt != 0, prompt, err);
     }
-    st = group_node_add(g, &node, &s.model.uid, err);
-    st = st ? st
-            : q_registered_model_insert(s.v.conn, s.model.uid, c->name,
-                                        c->description.p ? c->description : S(""),
-                                        is_true(c->tags, c->tags_n, true), group_now_ms(g), err);
-    st = st ? st : note(&s, 0, REGISTRY_CREATED, S(""), c->name, err);
+    st = model_insert(&s, c->name, c->description.p ? c->description : S(""),
+                      is_true(c->tags, c->tags_n, true), err);
     if (!st && c->description.n) {
         st = note(&s, 0, REGISTRY_DESCRIPTION, S(""), c->description, err);
     }
@@ -322,6 +330,33 @@ static enum status version_insert(struct model_version_create *c, struct subject
               : q_registered_model_last(s->v.conn, s->model.uid, number, group_now_ms(s->g), err);
 }
 
+static enum status set_alias(struct subject *s, struct str alias, int64_t version, struct err *err)
+{
+    struct str number = arena_printf(s->v.arena, "%" PRId64, version);
+    enum status st =
+        number.p ? q_model_alias_set(s->v.conn, s->model.uid, alias, version, err) : err_nomem(err);
+
+    return st ? st : note(s, version, REGISTRY_ALIAS, alias, number, err);
+}
+
+static enum status find_subject(struct model_version_create *c, struct subject *s, struct group *g,
+                                bool prompt, struct err *err)
+{
+    struct err missing = ERR_INIT;
+    enum status st = find_model(s, g, &c->op, c->core, c->name, c->who, &missing);
+
+    if (c->make_model && st == ST_NOT_FOUND) {
+        return model_insert(s, c->name, S(""), is_true(c->tags, c->tags_n, true), err);
+    }
+    if (c->make_model && !st && (s->model.prompt != 0) != prompt) {
+        return name_taken(c->name, s->model.prompt != 0, prompt, err);
+    }
+    if (st) {
+        *err = missing;
+    }
+    return st;
+}
+
 static enum status version_create_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct model_version_create *c = WRITE_OP_OF(op, struct model_version_create);
@@ -329,7 +364,7 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
     struct model_source from;
     struct subject s;
     int64_t uid, number;
-    enum status st = find_model(&s, g, op, c->core, c->name, c->who, err);
+    enum status st = find_subject(c, &s, g, prompt, err);
 
     st = st ? st
             : model_source_resolve(&s.v, g, c->source, c->run_id, c->model_id, prompt, &from, err);
@@ -337,6 +372,7 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
         return st;
     }
     number = s.model.last + 1;
+    c->redacted = from.redacted;
     st = version_insert(c, &s, &from, number, &uid, err);
     st = st ? st : note(&s, number, REGISTRY_CREATED, S(""), from.source, err);
     if (!st && c->description.n) {
@@ -349,12 +385,35 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
     if (!st && from.model_uid) {
         st = tag_logged_model(&s, from.model_uid, c->name, number, err);
     }
+    if (!st && c->alias.p) {
+        st = set_alias(&s, c->alias, number, err);
+    }
     return st ? st : model_version_get(&s.v, c->name, number, &c->version, err);
 }
 
 static const struct write_kind version_create_kind = { .name = "model_version.create",
                                                        .validate = version_create_validate,
                                                        .sql = true };
+
+static enum status check_length(struct str s, const char *what, size_t max, struct err *err)
+{
+    return s.p ? name_check_length(s, what, max, err) : OK;
+}
+
+enum status model_version_check(const struct model_version_create *c, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->tags_n; i++) {
+        st = name_check_registry_tag(c->tags[i].key, c->tags[i].value, err);
+    }
+    st = st ? st : check_length(c->source, "source", REGISTRY_SOURCE_MAX, err);
+    st = st ? st : check_length(c->description, "description", REGISTRY_TEXT_MAX, err);
+    st = st ? st : check_length(c->run_id, "run_id", REGISTRY_NAME_MAX, err);
+    st = st ? st : check_length(c->model_id, "model_id", REGISTRY_NAME_MAX, err);
+    st = st ? st : check_length(c->run_link, "run_link", REGISTRY_SOURCE_MAX, err);
+    return st || !c->alias.p ? st : name_check_model_alias(c->alias, true, err);
+}
 
 void model_version_create_init(struct model_version_create *c, struct core *core, struct arena *a)
 {
@@ -426,7 +485,8 @@ static enum status tag_change(struct registry_change *c, struct subject *s, int6
     return st ? st : note(s, version, REGISTRY_TAG, c->key, set ? c->value : no_value, err);
 }
 
-static enum status unalias(struct subject *s, struct str alias, struct err *err)
+/* version 0: whichever it names. */
+static enum status unalias(struct subject *s, struct str alias, int64_t version, struct err *err)
 {
     struct q_model_alias_get_row row;
     int64_t n;
@@ -434,6 +494,11 @@ static enum status unalias(struct subject *s, struct str alias, struct err *err)
 
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
+    }
+    if (version && row.version != version) {
+        return err_field(err, ST_CONFLICT, "version",
+                         "alias %.*s names version %" PRId64 ", not %" PRId64, STR_ARG(alias),
+                         row.version, version);
     }
     st = q_model_alias_delete(s->v.conn, s->model.uid, alias, &n, err);
     return st ? st : note(s, row.version, REGISTRY_ALIAS, alias, no_value, err);
@@ -515,7 +580,7 @@ static enum status version_drop(struct registry_change *c, struct subject *s, in
 
     for (size_t i = 0; !st && i < m.aliases_n; i++) {
         if (m.aliases[i].version == c->version) {
-            st = unalias(s, m.aliases[i].alias, err);
+            st = unalias(s, m.aliases[i].alias, 0, err);
         }
     }
     st = st ? st : q_model_version_redact(s->v.conn, uid, group_now_ms(s->g), err);
@@ -541,11 +606,7 @@ static enum status version_change(struct registry_change *c, struct subject *s, 
     case VERSION_TAG: return tag_change(c, s, row.uid, c->version, true, err);
     case VERSION_UNTAG: return tag_change(c, s, row.uid, c->version, false, err);
     case VERSION_DROP: return version_drop(c, s, row.uid, err);
-    case MODEL_ALIAS:
-        st = q_model_alias_set(s->v.conn, s->model.uid, c->key, c->version, err);
-        return st ? st
-                  : note(s, c->version, REGISTRY_ALIAS, c->key,
-                         arena_printf(s->v.arena, "%" PRId64, c->version), err);
+    case MODEL_ALIAS: return set_alias(s, c->key, c->version, err);
     case MODEL_DESCRIBE:
     case MODEL_RENAME:
     case MODEL_DROP:
@@ -577,7 +638,7 @@ static enum status change_validate(struct write_op *op, struct group *g, struct 
     case MODEL_DROP: return model_drop(&s, err);
     case MODEL_TAG: return tag_change(c, &s, s.model.uid, 0, true, err);
     case MODEL_UNTAG: return tag_change(c, &s, s.model.uid, 0, false, err);
-    case MODEL_UNALIAS: return unalias(&s, c->key, err);
+    case MODEL_UNALIAS: return unalias(&s, c->key, c->version, err);
     case MODEL_ALIAS:
     case VERSION_DESCRIBE:
     case VERSION_STAGE:

@@ -392,17 +392,11 @@ static enum status create_version_start(struct call *c, struct write_op **op, st
     if (!x->tags) {
         return err_nomem(err);
     }
-    for (size_t i = 0; !st && i < in->tags_n; i++) {
+    for (size_t i = 0; i < in->tags_n; i++) {
         x->tags[i] = (struct key_value){ in->tags[i].key, or_empty(in->tags[i].value) };
-        st = name_check_registry_tag(x->tags[i].key, x->tags[i].value, err);
     }
-    st = st ? st : name_check_length(x->source, "source", REGISTRY_SOURCE_MAX, err);
-    st = st ? st : name_check_length(x->description, "description", REGISTRY_TEXT_MAX, err);
-    st = st ? st : name_check_length(or_empty(x->run_id), "run_id", REGISTRY_NAME_MAX, err);
-    st = st ? st : name_check_length(or_empty(x->model_id), "model_id", REGISTRY_NAME_MAX, err);
-    st = st ? st : name_check_length(x->run_link, "run_link", REGISTRY_SOURCE_MAX, err);
     *op = &x->op;
-    return st;
+    return st ? st : model_version_check(x, err);
 }
 
 static enum status create_version_finish(struct call *c, struct err *err)

@@ -60,6 +60,8 @@ enum status searcher_offer(struct searcher *s, const struct search_row_ops *ops,
 /* Rows that matched so far, on all pages. Rows of columns may have been left out where they could
  * not get into the page, unless the request said count_all. */
 uint64_t searcher_total(const struct searcher *s);
+/* ST_INVALID when the search takes longer than SEARCHER_MS_MAX; for the reading after searcher_end(), too. */
+enum status searcher_check_time(const struct searcher *s, struct err *err);
 /* The handles of the page in order, and the token of the next page: p is NULL if this is the last.
  * Both live in the arena. */
 enum status searcher_end(struct searcher *s, uint64_t **handles, size_t *n, struct str *next_token,

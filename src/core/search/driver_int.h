@@ -48,7 +48,6 @@ struct searcher {
 };
 
 /* ST_INVALID when the search takes too long. */
-enum status searcher_check_time(const struct searcher *s, struct err *err);
 /* Whether the row at hand comes after the page before. */
 bool searcher_is_after(struct searcher *s);
 /* The page is full (perhaps because it is empty): only rows before its last one get in. */

@@ -10,10 +10,22 @@ static const struct msg_field cairn_v1_registry_history_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_registry_history, max_results), .size = sizeof(int32_t), .min = 1,
       .max = 10000, .def = 1000 },
+    { .name = S_INIT("page_token"), .json = S_INIT("pageToken"), .label = "page_token", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_history, page_token),
+      .size = sizeof(struct str), .max_len = 32 },
+    { .name = S_INIT("what"), .json = S_INIT("what"), .label = "what", .number = 4, .bit = 3, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_registry_history, what), .size = sizeof(struct str) },
+    { .name = S_INIT("version"), .json = S_INIT("version"), .label = "version", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN, .off = offsetof(struct cairn_v1_registry_history, version),
+      .size = sizeof(int64_t), .min = 0 },
+    { .name = S_INIT("key"), .json = S_INIT("key"), .label = "key", .number = 6, .bit = 5, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_registry_history, key), .size = sizeof(struct str) },
+    { .name = S_INIT("at_ms"), .json = S_INIT("atMs"), .label = "at_ms", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_registry_history, at_ms), .size = sizeof(int64_t) },
 };
 const struct msg_desc cairn_v1_registry_history_desc = {
     .name = "cairn.v1.RegistryHistory", .fields = cairn_v1_registry_history_fields,
-    .size = sizeof(struct cairn_v1_registry_history), .field_n = 2,
+    .size = sizeof(struct cairn_v1_registry_history), .field_n = 7,
     .required = CAIRN_V1_REGISTRY_HISTORY_HAS_NAME, .has_def = true,
 };
 
@@ -42,10 +54,13 @@ static const struct msg_field cairn_v1_registry_history_answer_fields[] = {
       .off = offsetof(struct cairn_v1_registry_history_answer, events),
       .off_n = offsetof(struct cairn_v1_registry_history_answer, events_n),
       .size = sizeof(struct cairn_v1_registry_event), .msg = &cairn_v1_registry_event_desc },
+    { .name = S_INIT("next_page_token"), .json = S_INIT("nextPageToken"), .label = "next_page_token", .number = 2,
+      .bit = 1, .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_history_answer, next_page_token),
+      .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_registry_history_answer_desc = {
     .name = "cairn.v1.RegistryHistoryAnswer", .fields = cairn_v1_registry_history_answer_fields,
-    .size = sizeof(struct cairn_v1_registry_history_answer), .field_n = 1,
+    .size = sizeof(struct cairn_v1_registry_history_answer), .field_n = 2,
 };
 
 static const struct msg_field cairn_v1_registry_alias_at_fields[] = {
@@ -77,4 +92,142 @@ static const struct msg_field cairn_v1_registry_alias_at_answer_fields[] = {
 const struct msg_desc cairn_v1_registry_alias_at_answer_desc = {
     .name = "cairn.v1.RegistryAliasAtAnswer", .fields = cairn_v1_registry_alias_at_answer_fields,
     .size = sizeof(struct cairn_v1_registry_alias_at_answer), .field_n = 3,
+};
+
+static const struct msg_field cairn_v1_registry_pair_fields[] = {
+    { .name = S_INIT("key"), .json = S_INIT("key"), .label = "key", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_pair, key), .size = sizeof(struct str) },
+    { .name = S_INIT("value"), .json = S_INIT("value"), .label = "value", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_pair, value), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_registry_pair_desc = {
+    .name = "cairn.v1.RegistryPair", .fields = cairn_v1_registry_pair_fields,
+    .size = sizeof(struct cairn_v1_registry_pair), .field_n = 2, .required = CAIRN_V1_REGISTRY_PAIR_HAS_KEY,
+};
+
+static const struct msg_field cairn_v1_registry_register_fields[] = {
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_register, name),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("source"), .json = S_INIT("source"), .label = "source", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_register, source),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_register, run_id), .size = sizeof(struct str) },
+    { .name = S_INIT("model_id"), .json = S_INIT("modelId"), .label = "model_id", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_register, model_id),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("description"), .json = S_INIT("description"), .label = "description", .number = 5, .bit = 4,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_register, description),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 6, .bit = 5,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_registry_register, tags),
+      .off_n = offsetof(struct cairn_v1_registry_register, tags_n), .size = sizeof(struct cairn_v1_registry_pair),
+      .msg = &cairn_v1_registry_pair_desc },
+    { .name = S_INIT("alias"), .json = S_INIT("alias"), .label = "alias", .number = 7, .bit = 6,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_register, alias), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_registry_register_desc = {
+    .name = "cairn.v1.RegistryRegister", .fields = cairn_v1_registry_register_fields,
+    .size = sizeof(struct cairn_v1_registry_register), .field_n = 7,
+    .required = CAIRN_V1_REGISTRY_REGISTER_HAS_NAME | CAIRN_V1_REGISTRY_REGISTER_HAS_SOURCE,
+};
+
+static const struct msg_field cairn_v1_registry_versions_fields[] = {
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_versions, name),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("max_results"), .json = S_INIT("maxResults"), .label = "max_results", .number = 2, .bit = 1,
+      .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
+      .off = offsetof(struct cairn_v1_registry_versions, max_results), .size = sizeof(int32_t), .min = 1,
+      .max = 10000, .def = 1000 },
+    { .name = S_INIT("page_token"), .json = S_INIT("pageToken"), .label = "page_token", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_versions, page_token),
+      .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_registry_versions_desc = {
+    .name = "cairn.v1.RegistryVersions", .fields = cairn_v1_registry_versions_fields,
+    .size = sizeof(struct cairn_v1_registry_versions), .field_n = 3,
+    .required = CAIRN_V1_REGISTRY_VERSIONS_HAS_NAME, .has_def = true,
+};
+
+static const struct msg_field cairn_v1_registry_version_fields[] = {
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_registry_version, name), .size = sizeof(struct str) },
+    { .name = S_INIT("version"), .json = S_INIT("version"), .label = "version", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, version), .size = sizeof(struct str) },
+    { .name = S_INIT("current_stage"), .json = S_INIT("currentStage"), .label = "current_stage", .number = 3,
+      .bit = 2, .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, current_stage),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("description"), .json = S_INIT("description"), .label = "description", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, description),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("source"), .json = S_INIT("source"), .label = "source", .number = 5, .bit = 4,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, source), .size = sizeof(struct str) },
+    { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 6, .bit = 5,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, run_id), .size = sizeof(struct str) },
+    { .name = S_INIT("model_id"), .json = S_INIT("modelId"), .label = "model_id", .number = 7, .bit = 6,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_version, model_id),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("tags"), .json = S_INIT("tags"), .label = "tags", .number = 8, .bit = 7,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_registry_version, tags),
+      .off_n = offsetof(struct cairn_v1_registry_version, tags_n), .size = sizeof(struct cairn_v1_registry_pair),
+      .msg = &cairn_v1_registry_pair_desc },
+    { .name = S_INIT("aliases"), .json = S_INIT("aliases"), .label = "aliases", .number = 9, .bit = 8,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_registry_version, aliases),
+      .off_n = offsetof(struct cairn_v1_registry_version, aliases_n), .size = sizeof(struct str) },
+    { .name = S_INIT("creation_timestamp"), .json = S_INIT("creationTimestamp"), .label = "creation_timestamp",
+      .number = 10, .bit = 9, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_registry_version, creation_timestamp), .size = sizeof(int64_t) },
+    { .name = S_INIT("last_updated_timestamp"), .json = S_INIT("lastUpdatedTimestamp"),
+      .label = "last_updated_timestamp", .number = 11, .bit = 10, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_registry_version, last_updated_timestamp), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_registry_version_desc = {
+    .name = "cairn.v1.RegistryVersion", .fields = cairn_v1_registry_version_fields,
+    .size = sizeof(struct cairn_v1_registry_version), .field_n = 11,
+};
+
+static const struct msg_field cairn_v1_registry_versions_answer_fields[] = {
+    { .name = S_INIT("model_versions"), .json = S_INIT("modelVersions"), .label = "model_versions", .number = 1,
+      .bit = 0, .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
+      .off = offsetof(struct cairn_v1_registry_versions_answer, model_versions),
+      .off_n = offsetof(struct cairn_v1_registry_versions_answer, model_versions_n),
+      .size = sizeof(struct cairn_v1_registry_version), .msg = &cairn_v1_registry_version_desc },
+    { .name = S_INIT("next_page_token"), .json = S_INIT("nextPageToken"), .label = "next_page_token", .number = 2,
+      .bit = 1, .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_registry_versions_answer, next_page_token),
+      .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_registry_versions_answer_desc = {
+    .name = "cairn.v1.RegistryVersionsAnswer", .fields = cairn_v1_registry_versions_answer_fields,
+    .size = sizeof(struct cairn_v1_registry_versions_answer), .field_n = 2,
+};
+
+static const struct msg_field cairn_v1_registry_register_answer_fields[] = {
+    { .name = S_INIT("model_version"), .json = S_INIT("modelVersion"), .label = "model_version", .number = 1,
+      .bit = 0, .type = MSG_T_MESSAGE, .off = offsetof(struct cairn_v1_registry_register_answer, model_version),
+      .size = sizeof(struct cairn_v1_registry_version), .msg = &cairn_v1_registry_version_desc },
+    { .name = S_INIT("redacted"), .json = S_INIT("redacted"), .label = "redacted", .number = 2, .bit = 1,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_registry_register_answer, redacted),
+      .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_registry_register_answer_desc = {
+    .name = "cairn.v1.RegistryRegisterAnswer", .fields = cairn_v1_registry_register_answer_fields,
+    .size = sizeof(struct cairn_v1_registry_register_answer), .field_n = 2,
+};
+
+static const struct msg_field cairn_v1_registry_unalias_fields[] = {
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_unalias, name), .size = sizeof(struct str) },
+    { .name = S_INIT("alias"), .json = S_INIT("alias"), .label = "alias", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_registry_unalias, alias),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("version"), .json = S_INIT("version"), .label = "version", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN, .off = offsetof(struct cairn_v1_registry_unalias, version),
+      .size = sizeof(int64_t), .min = 1 },
+};
+const struct msg_desc cairn_v1_registry_unalias_desc = {
+    .name = "cairn.v1.RegistryUnalias", .fields = cairn_v1_registry_unalias_fields,
+    .size = sizeof(struct cairn_v1_registry_unalias), .field_n = 3,
+    .required = CAIRN_V1_REGISTRY_UNALIAS_HAS_NAME | CAIRN_V1_REGISTRY_UNALIAS_HAS_ALIAS,
 };

@@ -11,11 +11,27 @@ struct cairn_v1_registry_history {
     uint64_t has;
     /* Of the registered model. */
     struct str name;
-    /* Most events of the answer. */
+    /* Most events of the answer; a page with long values ends earlier. */
     int32_t max_results;
+    /* Of the page before. */
+    struct str page_token;
+    /* Only events of one kind: created, deleted, renamed, description, stage, alias, tag. */
+    struct str what;
+    /* Only of this version; 0: of the model itself. */
+    int64_t version;
+    /* Only of this alias or tag. */
+    struct str key;
+    /* Only what was there at that time (milliseconds since the epoch): with what, version and max_results 1, the stage or
+     * description of then. */
+    int64_t at_ms;
 };
 #define CAIRN_V1_REGISTRY_HISTORY_HAS_NAME (1ull << 0)
 #define CAIRN_V1_REGISTRY_HISTORY_HAS_MAX_RESULTS (1ull << 1)
+#define CAIRN_V1_REGISTRY_HISTORY_HAS_PAGE_TOKEN (1ull << 2)
+#define CAIRN_V1_REGISTRY_HISTORY_HAS_WHAT (1ull << 3)
+#define CAIRN_V1_REGISTRY_HISTORY_HAS_VERSION (1ull << 4)
+#define CAIRN_V1_REGISTRY_HISTORY_HAS_KEY (1ull << 5)
+#define CAIRN_V1_REGISTRY_HISTORY_HAS_AT_MS (1ull << 6)
 extern const struct msg_desc cairn_v1_registry_history_desc;
 
 struct cairn_v1_registry_event {
@@ -46,8 +62,11 @@ struct cairn_v1_registry_history_answer {
     /* Newest first. */
     struct cairn_v1_registry_event *events;
     size_t events_n;
+    /* Absent: this is the last page. */
+    struct str next_page_token;
 };
 #define CAIRN_V1_REGISTRY_HISTORY_ANSWER_HAS_EVENTS (1ull << 0)
+#define CAIRN_V1_REGISTRY_HISTORY_ANSWER_HAS_NEXT_PAGE_TOKEN (1ull << 1)
 extern const struct msg_desc cairn_v1_registry_history_answer_desc;
 
 /* GET /api/cairn/v1/registered-models/alias-at: which version an alias named at a time. */
@@ -75,5 +94,119 @@ struct cairn_v1_registry_alias_at_answer {
 #define CAIRN_V1_REGISTRY_ALIAS_AT_ANSWER_HAS_WHO (1ull << 1)
 #define CAIRN_V1_REGISTRY_ALIAS_AT_ANSWER_HAS_SINCE_MS (1ull << 2)
 extern const struct msg_desc cairn_v1_registry_alias_at_answer_desc;
+
+struct cairn_v1_registry_pair {
+    uint64_t has;
+    struct str key;
+    struct str value;
+};
+#define CAIRN_V1_REGISTRY_PAIR_HAS_KEY (1ull << 0)
+#define CAIRN_V1_REGISTRY_PAIR_HAS_VALUE (1ull << 1)
+extern const struct msg_desc cairn_v1_registry_pair_desc;
+
+/* POST /api/cairn/v1/registered-models/register: a new version, the model if there is none, and its alias: all of it or nothing. */
+struct cairn_v1_registry_register {
+    uint64_t has;
+    /* Of the registered model. */
+    struct str name;
+    /* runs:/RUN_ID/path, models:/MODEL_ID, models:/NAME/VERSION, models:/NAME@ALIAS, or the URI of the artifacts. */
+    struct str source;
+    struct str run_id;
+    /* Of the logged model that the version is made from. */
+    struct str model_id;
+    /* Of the version. */
+    struct str description;
+    struct cairn_v1_registry_pair *tags;
+    size_t tags_n;
+    struct str alias;
+};
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_NAME (1ull << 0)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_SOURCE (1ull << 1)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_RUN_ID (1ull << 2)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_MODEL_ID (1ull << 3)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_DESCRIPTION (1ull << 4)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_TAGS (1ull << 5)
+#define CAIRN_V1_REGISTRY_REGISTER_HAS_ALIAS (1ull << 6)
+extern const struct msg_desc cairn_v1_registry_register_desc;
+
+/* GET /api/cairn/v1/registered-models/versions */
+struct cairn_v1_registry_versions {
+    uint64_t has;
+    /* Of the registered model, whatever characters it has. */
+    struct str name;
+    int32_t max_results;
+    struct str page_token;
+};
+#define CAIRN_V1_REGISTRY_VERSIONS_HAS_NAME (1ull << 0)
+#define CAIRN_V1_REGISTRY_VERSIONS_HAS_MAX_RESULTS (1ull << 1)
+#define CAIRN_V1_REGISTRY_VERSIONS_HAS_PAGE_TOKEN (1ull << 2)
+extern const struct msg_desc cairn_v1_registry_versions_desc;
+
+struct cairn_v1_registry_version {
+    uint64_t has;
+    struct str name;
+    /* As text, like in the API of MLflow. */
+    struct str version;
+    /* None, Staging, Production or Archived */
+    struct str current_stage;
+    struct str description;
+    /* Passwords in it are ***. */
+    struct str source;
+    struct str run_id;
+    struct str model_id;
+    struct cairn_v1_registry_pair *tags;
+    size_t tags_n;
+    struct str *aliases;
+    size_t aliases_n;
+    /* Milliseconds since the epoch. */
+    int64_t creation_timestamp;
+    int64_t last_updated_timestamp;
+};
+#define CAIRN_V1_REGISTRY_VERSION_HAS_NAME (1ull << 0)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_VERSION (1ull << 1)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_CURRENT_STAGE (1ull << 2)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_DESCRIPTION (1ull << 3)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_SOURCE (1ull << 4)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_RUN_ID (1ull << 5)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_MODEL_ID (1ull << 6)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_TAGS (1ull << 7)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_ALIASES (1ull << 8)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_CREATION_TIMESTAMP (1ull << 9)
+#define CAIRN_V1_REGISTRY_VERSION_HAS_LAST_UPDATED_TIMESTAMP (1ull << 10)
+extern const struct msg_desc cairn_v1_registry_version_desc;
+
+struct cairn_v1_registry_versions_answer {
+    uint64_t has;
+    /* The highest number first. */
+    struct cairn_v1_registry_version *model_versions;
+    size_t model_versions_n;
+    struct str next_page_token;
+};
+#define CAIRN_V1_REGISTRY_VERSIONS_ANSWER_HAS_MODEL_VERSIONS (1ull << 0)
+#define CAIRN_V1_REGISTRY_VERSIONS_ANSWER_HAS_NEXT_PAGE_TOKEN (1ull << 1)
+extern const struct msg_desc cairn_v1_registry_versions_answer_desc;
+
+struct cairn_v1_registry_register_answer {
+    uint64_t has;
+    struct cairn_v1_registry_version *model_version;
+    /* Secrets in the source were replaced before it was stored. */
+    bool redacted;
+};
+#define CAIRN_V1_REGISTRY_REGISTER_ANSWER_HAS_MODEL_VERSION (1ull << 0)
+#define CAIRN_V1_REGISTRY_REGISTER_ANSWER_HAS_REDACTED (1ull << 1)
+extern const struct msg_desc cairn_v1_registry_register_answer_desc;
+
+/* DELETE /api/cairn/v1/registered-models/alias */
+struct cairn_v1_registry_unalias {
+    uint64_t has;
+    struct str name;
+    struct str alias;
+    /* Only if the alias names this version: else 409. Absent: whichever it names. */
+    int64_t version;
+};
+#define CAIRN_V1_REGISTRY_UNALIAS_HAS_NAME (1ull << 0)
+#define CAIRN_V1_REGISTRY_UNALIAS_HAS_ALIAS (1ull << 1)
+#define CAIRN_V1_REGISTRY_UNALIAS_HAS_VERSION (1ull << 2)
+extern const struct msg_desc cairn_v1_registry_unalias_desc;
 
 #endif

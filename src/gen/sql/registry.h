@@ -237,21 +237,23 @@ struct q_registry_log_of_model_row {
     int64_t seen_ms;
 };
 enum status q_registry_log_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                         int64_t model, int64_t limit,
-                                         struct err *q_err) ATTR_CHECK;
+                                         int64_t model, int64_t before, int64_t what,
+                                         int64_t version, struct str key, int64_t until_ms,
+                                         int64_t limit, struct err *q_err) ATTR_CHECK;
 enum status q_registry_log_of_model_next(struct sql_stmt *q_stmt,
                                          struct q_registry_log_of_model_row *q_row,
                                          struct err *q_err) ATTR_CHECK;
 
-struct q_registry_log_at_row {
+struct q_registry_alias_at_row {
     int64_t version;
     struct str value; /* p is NULL when it has no value */
     struct str who;
     int64_t seen_ms;
 };
-enum status q_registry_log_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
-                              int64_t what, struct str key, int64_t at_ms,
-                              struct q_registry_log_at_row *q_row, struct err *q_err) ATTR_CHECK;
+enum status q_registry_alias_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                struct str alias, int64_t at_ms,
+                                struct q_registry_alias_at_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
 
 enum status q_registry_drop_members_log(struct sql_conn *q_conn, int64_t model, int64_t now_ms,
                                         struct err *q_err) ATTR_CHECK;

@@ -865,25 +865,36 @@ enum status q_registry_log_append(struct sql_conn *q_conn, int64_t model, int64_
     return sql_exec(q_conn, &query_registry_log_append, q_in, NULL, q_err);
 }
 
-static const unsigned char registry_log_of_model_in[] = { SQL_INT, SQL_INT };
+static const unsigned char registry_log_of_model_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
 static const unsigned char registry_log_of_model_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_INT };
 static const char *const registry_log_of_model_names[] = { "seq", "version", "what", "key", "value", "who", "seen_ms" };
 static const struct sql_query query_registry_log_of_model = {
     .name = "registry_log_of_model", .cached = true, .kind = SQL_MANY,
-    .in_n = 2, .out_n = 7,
+    .in_n = 7, .out_n = 7,
     .in = registry_log_of_model_in,
     .out = registry_log_of_model_out, .out_names = registry_log_of_model_names,
     .text = { "SELECT seq, version, what, key, value, who, seen_ms FROM registry_log WHERE "
-              "model = ?1 ORDER BY seen_ms DESC, seq DESC LIMIT ?2",
+              "model = ?1 AND seq < ?2 AND (?3 = 0 OR what = ?3) AND (?4 < 0 OR version = "
+              "?4) AND (CAST(?5 AS text) IS NULL OR key = CAST(?5 AS text)) AND seen_ms <= "
+              "?6 ORDER BY seq DESC LIMIT ?7",
               "SELECT seq, version, what, key, value, who, seen_ms FROM registry_log WHERE "
-              "model = $1 ORDER BY seen_ms DESC, seq DESC LIMIT $2" },
+              "model = $1 AND seq < $2 AND ($3 = 0 OR what = $3) AND ($4 < 0 OR version = "
+              "$4) AND (CAST($5 AS text) IS NULL OR key = CAST($5 AS text)) AND seen_ms <= "
+              "$6 ORDER BY seq DESC LIMIT $7" },
 };
 
 enum status q_registry_log_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                         int64_t model, int64_t limit, struct err *q_err)
+                                         int64_t model, int64_t before, int64_t what,
+                                         int64_t version, struct str key, int64_t until_ms,
+                                         int64_t limit, struct err *q_err)
 {
-    struct sql_value q_in[2] = {
+    struct sql_value q_in[7] = {
         { .i = model },
+        { .i = before },
+        { .i = what },
+        { .i = version },
+        { .null = !key.p, .s = key },
+        { .i = until_ms },
         { .i = limit },
     };
 
@@ -908,34 +919,31 @@ enum status q_registry_log_of_model_next(struct sql_stmt *q_stmt,
     return OK;
 }
 
-static const unsigned char registry_log_at_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT };
-static const unsigned char registry_log_at_out[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_INT };
-static const char *const registry_log_at_names[] = { "version", "value", "who", "seen_ms" };
-static const struct sql_query query_registry_log_at = {
-    .name = "registry_log_at", .cached = true, .kind = SQL_ONE,
-    .in_n = 4, .out_n = 4,
-    .in = registry_log_at_in,
-    .out = registry_log_at_out, .out_names = registry_log_at_names,
+static const unsigned char registry_alias_at_in[] = { SQL_INT, SQL_TEXT, SQL_INT };
+static const unsigned char registry_alias_at_out[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_INT };
+static const char *const registry_alias_at_names[] = { "version", "value", "who", "seen_ms" };
+static const struct sql_query query_registry_alias_at = {
+    .name = "registry_alias_at", .cached = true, .kind = SQL_ONE,
+    .in_n = 3, .out_n = 4,
+    .in = registry_alias_at_in,
+    .out = registry_alias_at_out, .out_names = registry_alias_at_names,
     .text = { "SELECT version, value, who, seen_ms FROM registry_log WHERE model = ?1 AND "
-              "what = ?2 AND key = ?3 AND seen_ms <= ?4 ORDER BY seen_ms DESC, seq DESC "
-              "LIMIT 1",
+              "what = 6 AND key = ?2 AND seen_ms <= ?3 ORDER BY seq DESC LIMIT 1",
               "SELECT version, value, who, seen_ms FROM registry_log WHERE model = $1 AND "
-              "what = $2 AND key = $3 AND seen_ms <= $4 ORDER BY seen_ms DESC, seq DESC "
-              "LIMIT 1" },
+              "what = 6 AND key = $2 AND seen_ms <= $3 ORDER BY seq DESC LIMIT 1" },
 };
 
-enum status q_registry_log_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
-                              int64_t what, struct str key, int64_t at_ms,
-                              struct q_registry_log_at_row *q_row, struct err *q_err)
+enum status q_registry_alias_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                struct str alias, int64_t at_ms,
+                                struct q_registry_alias_at_row *q_row, struct err *q_err)
 {
-    struct sql_value q_in[4] = {
+    struct sql_value q_in[3] = {
         { .i = model },
-        { .i = what },
-        { .s = key },
+        { .s = alias },
         { .i = at_ms },
     };
     struct sql_value q_out[4];
-    enum status q_st = sql_one(q_conn, &query_registry_log_at, q_in, q_arena, q_out, q_err);
+    enum status q_st = sql_one(q_conn, &query_registry_alias_at, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->version = q_out[0].i;
@@ -1149,7 +1157,7 @@ static const struct sql_query *const area_registry[] = {
     &query_model_alias_delete_all,
     &query_registry_log_append,
     &query_registry_log_of_model,
-    &query_registry_log_at,
+    &query_registry_alias_at,
     &query_registry_drop_members_log,
     &query_registry_drop_members,
     &query_registry_drop_parents_log,

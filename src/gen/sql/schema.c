@@ -1011,6 +1011,14 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX upload_object ON upload (sha256);\n"
         "CREATE INDEX upload_until ON upload (until_ms);\n",
     } },
+    { .version = 13, .name = "registry_pages", .text = {
+        "DROP INDEX registry_log_model;\n"
+        "CREATE INDEX registry_log_model ON registry_log (model, seq);\n"
+        "CREATE INDEX registry_log_alias ON registry_log (model, key, seq) WHERE what = 6;\n",
+        "DROP INDEX registry_log_model;\n"
+        "CREATE INDEX registry_log_model ON registry_log (model, seq);\n"
+        "CREATE INDEX registry_log_alias ON registry_log (model, key, seq) WHERE what = 6;\n",
+    } },
 };
-const unsigned sql_migrations_n = 12;
+const unsigned sql_migrations_n = 13;
 /* clang-format on */

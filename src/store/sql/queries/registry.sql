@@ -144,15 +144,19 @@ DELETE FROM model_alias WHERE model = $1;
 INSERT INTO registry_log (model, version, what, key, value, who, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
 
 -- name: registry_log_of_model :many
--- in: model int, limit int
+-- what 0, version -1, key NULL: any.
+-- in: model int, before int, what int, version int, key text?, until_ms int, limit int
 -- out: seq int, version int, what int, key text, value text?, who text, seen_ms int
-SELECT seq, version, what, key, value, who, seen_ms FROM registry_log WHERE model = $1 ORDER BY seen_ms DESC, seq DESC LIMIT $2;
+SELECT seq, version, what, key, value, who, seen_ms FROM registry_log
+WHERE model = $1 AND seq < $2 AND ($3 = 0 OR what = $3) AND ($4 < 0 OR version = $4)
+  AND (CAST($5 AS text) IS NULL OR key = CAST($5 AS text)) AND seen_ms <= $6
+ORDER BY seq DESC LIMIT $7;
 
--- name: registry_log_at :one
--- in: model int, what int, key text, at_ms int
+-- name: registry_alias_at :one
+-- in: model int, alias text, at_ms int
 -- out: version int, value text?, who text, seen_ms int
-SELECT version, value, who, seen_ms FROM registry_log WHERE model = $1 AND what = $2 AND key = $3 AND seen_ms <= $4
-ORDER BY seen_ms DESC, seq DESC LIMIT 1;
+SELECT version, value, who, seen_ms FROM registry_log WHERE model = $1 AND what = 6 AND key = $2 AND seen_ms <= $3
+ORDER BY seq DESC LIMIT 1;
 
 -- Removing a model takes its versions along: first what hangs on them, then they.
 -- name: registry_drop_members_log :exec
