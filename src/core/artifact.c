@@ -1,13 +1,11 @@
 /* core/artifact.c - places, listings, uploads and the operations that name them. */
-#include "core/artifact.h"
+#include "core/artifact_int.h"
 #include "core/names.h"
 #include "core/node.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
-#include <stdlib.h>
-
-#define PROXY_ROOT ARTIFACT_PROXY_SCHEME "/"
+#include <stdio.h>
 
 /* ---- places --------------------------------------------------------------------------------------------------------------- */
 
@@ -131,141 +129,6 @@ enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, st
     return st;
 }
 
-/* "a/b/c" -> "a/b", "c". */
-static void split_path(struct str path, struct str *dir, struct str *name)
-{
-    size_t at = path.n;
-
-    while (at > 0 && path.p[at - 1] != '/') {
-        at--;
-    }
-    *name = str_sub(path, at, path.n);
-    *dir = at ? str_sub(path, 0, at - 1) : S("");
-}
-
-/* ---- listing ----------------------------------------------------------------------------------------------------------------- */
-
-static enum status add_entry(struct view *v, struct artifact_info **out, size_t *n, size_t *cap,
-                             const struct artifact_info *entry, struct err *err)
-{
-    if (!arena_grow(v->arena, (void **)out, *n, cap, sizeof(**out))) {
-        return err_nomem(err);
-    }
-    (*out)[*n] = *entry;
-    (*out)[*n].name = arena_str(v->arena, entry->name);
-    return (*out)[(*n)++].name.p ? OK : err_nomem(err);
-}
-
-/* The URIs of all roots below a path of the proxy: '0' follows '/' in byte order, so they are those that begin with "<path>/". */
-static enum status roots_range(struct arena *a, struct str path, struct str *from, struct str *to,
-                               struct err *err)
-{
-    *from = path.n ? arena_printf(a, PROXY_ROOT "%.*s/", STR_ARG(path)) : S(PROXY_ROOT);
-    *to =
-        path.n ? arena_printf(a, PROXY_ROOT "%.*s0", STR_ARG(path)) : S(ARTIFACT_PROXY_SCHEME "0");
-    return from->p && to->p ? OK : err_nomem(err);
-}
-
-/* Directories that exist because roots of runs and models lie below this path of the proxy. */
-static enum status list_roots_below(struct view *v, struct str path, struct str after,
-                                    struct artifact_info **out, size_t *n, size_t *cap,
-                                    struct err *err)
-{
-    struct str last = { NULL, 0 }, from, to;
-    struct q_root_range_row row;
-    struct sql_stmt *stmt = NULL;
-    enum status st = roots_range(v->arena, path, &from, &to, err);
-
-    st = st ? st : q_root_range_open(v->conn, &stmt, from, to, err);
-    while (!st && (st = q_root_range_next(stmt, &row, err)) == OK) {
-        struct str rest = str_sub(row.uri, from.n, row.uri.n), name;
-
-        if (!rest.n || !str_split(&rest, '/', &name) || (last.p && str_eq(name, last)) ||
-            str_cmp(name, after) <= 0) {
-            continue;
-        }
-        st =
-            add_entry(v, out, n, cap, &(struct artifact_info){ .name = name, .is_dir = true }, err);
-        last = st ? last : (*out)[*n - 1].name;
-    }
-    sql_close(stmt);
-    return st == ST_END ? OK : st;
-}
-
-/* One entry for the file itself, when the place is a file. */
-static enum status list_file(struct view *v, int64_t root, struct str path,
-                             struct artifact_info **out, size_t *n, size_t *cap, struct err *err)
-{
-    struct q_artifact_get_row row;
-    struct str dir, name;
-    enum status st;
-
-    split_path(path, &dir, &name);
-    st = q_artifact_get(v->conn, v->arena, root, dir, name, &row, err);
-    if (st) {
-        return st == ST_NOT_FOUND ? OK : st;
-    }
-    return row.kind == 1
-               ? add_entry(v, out, n, cap,
-                           &(struct artifact_info){ name, false, row.size, row.mtime_ms }, err)
-               : OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return str_cmp(((const struct artifact_info *)a)->name,
-                   ((const struct artifact_info *)b)->name);
-}
-
-enum status artifact_list(struct view *v, const struct artifact_place *at, struct str after,
-                          size_t max, struct artifact_info **out, size_t *n, bool *more,
-                          struct err *err)
-{
-    struct str from = after.p ? after : S("");
-    struct q_artifact_ls_row row;
-    struct q_root_get_row root;
-    struct sql_stmt *stmt = NULL;
-    size_t cap = 0, kept = 0;
-    enum status st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
-
-    *out = NULL;
-    *n = 0;
-    *more = false;
-    if (st == OK) {
-        st = q_artifact_ls_open(v->conn, &stmt, root.id, at->path, from,
-                                max < INT32_MAX ? (int64_t)max + 1 : INT32_MAX, err);
-        while (!st && (st = q_artifact_ls_next(stmt, &row, err)) == OK) {
-            st = add_entry(
-                v, out, n, &cap,
-                &(struct artifact_info){ row.name, row.kind == 2, row.size, row.mtime_ms }, err);
-        }
-        sql_close(stmt);
-        st = st == ST_END ? OK : st;
-        if (!st && *n == 0 && at->path.n && !from.n) {
-            st = list_file(v, root.id, at->path, out, n, &cap, err);
-        }
-    } else if (st == ST_NOT_FOUND) {
-        st = OK;
-    }
-    if (!st && str_eq_lit(at->root_uri, PROXY_ROOT)) {
-        st = list_roots_below(v, at->path, from, out, n, &cap, err);
-        if (!st && *n) {
-            qsort(*out, *n, sizeof(**out), by_name);
-        }
-        for (size_t i = 0; !st && i < *n; i++) {
-            if (!kept || !str_eq((*out)[i].name, (*out)[kept - 1].name)) {
-                (*out)[kept++] = (*out)[i];
-            }
-        }
-        *n = st ? 0 : kept;
-    }
-    if (!st && *n > max) {
-        *n = max;
-        *more = true;
-    }
-    return st;
-}
-
 /* ---- reading ------------------------------------------------------------------------------------------------------------------- */
 
 static enum status no_artifact(struct str path, struct err *err)
@@ -280,10 +143,11 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
     struct q_artifact_get_row row;
     struct q_object_get_row object;
     struct str dir, name;
+    char hex[65];
     enum status st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
 
     *out = (struct artifact_bytes){ .fd = -1 };
-    split_path(at->path, &dir, &name);
+    artifact_split(at->path, &dir, &name);
     st = st ? st : q_artifact_get(v->conn, v->arena, root.id, dir, name, &row, err);
     if (st == ST_NOT_FOUND || (!st && row.kind != 1)) {
         return no_artifact(at->path, err);
@@ -295,6 +159,9 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
         return err_set(err, ST_CORRUPT, "artifact '%.*s' names no object", STR_ARG(at->path));
     }
     memcpy(out->sha256.b, row.object.p, sizeof(out->sha256.b));
+    out->has_sha256 = true;
+    digest_hex(&out->sha256, hex);
+    snprintf(out->etag, sizeof(out->etag), "\"%s\"", hex);
     out->size = row.size;
     out->mtime_ms = row.mtime_ms;
     st = q_object_get(v->conn, v->arena, row.object, &object, err);
@@ -384,11 +251,25 @@ enum status artifact_upload_end(struct artifact_upload *u, struct err *err)
     struct blob_writer *w = u->writer;
     uint64_t size;
 
+    enum status st;
+
     u->writer = NULL;
-    if (w) {
-        return blob_write_end(w, &u->sha256, &size, err);
+    if (w && u->expect) {
+        blob_write_expect(w, u->expect);
     }
-    return sha256_of(u->small, u->small_n, &u->sha256) ? OK : err_nomem(err);
+    if (w) {
+        st = blob_write_end(w, &u->sha256, &size, err);
+    } else {
+        st = sha256_of(u->small, u->small_n, &u->sha256) ? OK : err_nomem(err);
+    }
+    if (!w && !st && u->expect && !digest_eq(&u->sha256, u->expect)) {
+        st = ST_INVALID;
+    }
+    if (st == ST_INVALID) {
+        err_field(err, st, "digest", "the bytes do not have the SHA-256 that was announced");
+        err_hint(err, "nothing was kept; send the file again");
+    }
+    return st;
 }
 
 void artifact_upload_abort(struct artifact_upload *u)
@@ -470,6 +351,11 @@ static enum status is_a_file(struct str path, struct err *err)
                      STR_ARG(path));
 }
 
+static enum status is_a_directory(struct str path, struct err *err)
+{
+    return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(path));
+}
+
 /* A new root of a run or model must not lie below a file of the general root. */
 static enum status check_above(struct group *g, struct str uri, struct arena *a, struct err *err)
 {
@@ -484,7 +370,7 @@ static enum status check_above(struct group *g, struct str uri, struct arena *a,
         struct q_artifact_get_row row;
         struct str dir, name;
 
-        split_path(path, &dir, &name);
+        artifact_split(path, &dir, &name);
         st = q_artifact_get(group_conn(g), a, general.id, dir, name, &row, err);
         if (st == OK && row.kind == 1) {
             return is_a_file(path, err);
@@ -504,13 +390,13 @@ static enum status check_below(struct group *g, const struct artifact_place *p, 
     struct q_root_range_row row;
     struct sql_stmt *stmt = NULL;
     struct str from, to;
-    enum status st = roots_range(a, p->path, &from, &to, err);
+    enum status st = artifact_roots_range(a, p->path, &from, &to, err);
 
     st = st ? st : q_root_range_open(group_conn(g), &stmt, from, to, err);
     st = st ? st : q_root_range_next(stmt, &row, err);
     sql_close(stmt);
     if (st == OK) {
-        return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(p->path));
+        return is_a_directory(p->path, err);
     }
     return st == ST_END ? OK : st;
 }
@@ -548,7 +434,7 @@ static enum status make_dirs(struct group *g, struct arena *a, int64_t root, str
         struct str above, name;
         enum status st;
 
-        split_path(dir, &above, &name);
+        artifact_split(dir, &above, &name);
         st = q_artifact_get(group_conn(g), a, root, above, name, &row, err);
         if (st == OK && row.kind == 1) {
             return is_a_file(dir, err);
@@ -580,6 +466,27 @@ static enum status insert_object(struct group *g, const struct artifact_upload *
                            u->in_blob ? none : str_of(u->small, u->small_n), &n, err);
 }
 
+enum status artifact_put_check(struct view *v, const struct artifact_place *at, struct err *err)
+{
+    struct str path = at->path, dir, name;
+    struct q_root_get_row root;
+    enum status st = path.n ? OK : err_field(err, ST_INVALID, "path", "Invalid path");
+
+    st = st ? st : q_root_get(v->conn, v->arena, at->root_uri, &root, err);
+    for (bool is_self = true; !st && path.n; is_self = false) {
+        struct q_artifact_get_row row;
+
+        artifact_split(path, &dir, &name);
+        st = q_artifact_get(v->conn, v->arena, root.id, dir, name, &row, err);
+        if (st == OK && (row.kind == 2) == is_self) {
+            return is_self ? is_a_directory(path, err) : is_a_file(path, err);
+        }
+        st = st == ST_NOT_FOUND ? OK : st;
+        path = dir;
+    }
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
 static enum status put_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct artifact_put *p = WRITE_OP_OF(op, struct artifact_put);
@@ -589,7 +496,7 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     int64_t root = 0;
     enum status st;
 
-    split_path(p->place.path, &dir, &name);
+    artifact_split(p->place.path, &dir, &name);
     if (!name.n) {
         return err_field(err, ST_INVALID, "path", "Invalid path");
     }
@@ -600,7 +507,7 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     }
     st = q_artifact_get(group_conn(g), op->arena, root, dir, name, &row, err);
     if (st == OK && row.kind == 2) {
-        return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(p->place.path));
+        return is_a_directory(p->place.path, err);
     }
     if (st && st != ST_NOT_FOUND) {
         return st;
@@ -627,7 +534,7 @@ static enum status delete_roots_below(struct group *g, struct str path, struct a
 {
     struct str from, to;
     int64_t n;
-    enum status st = roots_range(a, path, &from, &to, err);
+    enum status st = artifact_roots_range(a, path, &from, &to, err);
 
     st = st ? st : q_artifact_delete_roots(group_conn(g), from, to, &n, err);
     return st ? st : q_root_delete_range(group_conn(g), from, to, &n, err);
@@ -652,7 +559,7 @@ static enum status delete_validate(struct write_op *op, struct group *g, struct 
         st = q_artifact_delete_root(group_conn(g), root.id, &n, err);
         return st ? st : q_root_delete(group_conn(g), root.id, err);
     }
-    split_path(path, &dir, &name);
+    artifact_split(path, &dir, &name);
     from = arena_printf(op->arena, "%.*s/", STR_ARG(path));
     to = arena_printf(op->arena, "%.*s0", STR_ARG(path));
     if (!from.p || !to.p) {

@@ -35,7 +35,10 @@ enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, st
 struct artifact_info {
     struct str name;
     bool is_dir;
-    int64_t size, mtime_ms;
+    bool is_self; /* the place itself is this file */
+    bool has_sha256;
+    int64_t size, mtime_ms; /* 0: not known (a directory that roots below it make) */
+    struct digest sha256;
 };
 /* The entries of a directory in byte order, after the name `after`, at most max. A file gives itself alone; nothing there gives an
  * empty list. *more: entries are left. */
@@ -45,9 +48,12 @@ enum status artifact_list(struct view *v, const struct artifact_place *at, struc
 
 /* The bytes of a file: inline, or a descriptor that the caller closes, or elsewhere (is_remote): then artifact_read_begin() gets
  * them, on a thread of artifact_work_submit(). */
+enum { ARTIFACT_ETAG_MAX = 72 };
 struct artifact_bytes {
     int64_t size, mtime_ms;
-    struct digest sha256;
+    struct digest sha256; /* if has_sha256: all but what lies outside of the store */
+    bool has_sha256;
+    char etag[ARTIFACT_ETAG_MAX]; /* quoted */
     struct str inline_bytes;
     int fd; /* -1: inline or elsewhere */
     bool is_remote;
@@ -78,11 +84,13 @@ struct artifact_upload {
     uint64_t size;
     struct digest sha256;
     bool in_blob;
+    const struct digest
+        *expect; /* may be set before the end: what the bytes must have; NULL = anything */
 };
 enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
                                   struct err *err);
 enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err);
-/* After the last piece: hashes, and makes large bytes durable. */
+/* After the last piece: hashes, and makes large bytes durable. ST_INVALID when they are not those expected: nothing is kept. */
 enum status artifact_upload_end(struct artifact_upload *u, struct err *err);
 void artifact_upload_abort(struct artifact_upload *u);
 /* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
@@ -106,6 +114,9 @@ enum status artifact_direct_abort(struct core *core, struct str id, struct err *
 /* A URL of what artifact_open() found; what lies in a row is put where it has one first. */
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
                                 struct str *url, struct err *err);
+
+/* Whether a file could be put at a place as things are: for an answer before a large body has come. The operation finds out for good. */
+enum status artifact_put_check(struct view *v, const struct artifact_place *at, struct err *err);
 
 /* Names uploaded bytes. */
 struct artifact_put {

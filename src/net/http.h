@@ -136,6 +136,9 @@ void http_no_compress(struct http_req *req);
 /* Byte ranges (RFC 9110 section 14, one range, GET) apply to the answer sent by http_send, http_send_buf and
  * http_send_stream with a known length. http_send_file always honours them. */
 void http_allow_range(struct http_req *req);
+/* The strong entity tag (quoted) of what will be sent, so that If-Range can be compared; borrowed until the answer is out. Without it
+ * a request with If-Range gets the whole. */
+void http_range_etag(struct http_req *req, const char *etag);
 
 /* The part [*from, *from + *n) of `total` bytes that http_send_stream() will ask for when ranges are allowed; false: none, the
  * answer will be 416. For handlers that have to know it before they answer; the status is to be set before. */

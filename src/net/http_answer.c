@@ -319,6 +319,15 @@ static enum range parse_range(struct str v, uint64_t total, uint64_t *from, uint
     return RANGE_PART;
 }
 
+/* If-Range: the part is wanted only of what the client knows (strong comparison). A date never is. */
+static bool still_the_same(const struct http_req *req)
+{
+    struct str known = http_header(req, S("if-range"));
+    const char *etag = req->priv->answer.etag;
+
+    return !str_is_set(known) || (etag && str_eq(str_trim(known), str_cstr(etag)));
+}
+
 /* What the Range field means for this answer. */
 static enum range wanted(const struct http_req *req, uint64_t total, uint64_t *from, uint64_t *n)
 {
@@ -327,10 +336,15 @@ static enum range wanted(const struct http_req *req, uint64_t total, uint64_t *f
     *from = 0;
     *n = total;
     if (req->priv->answer.status != 200 || req->method != HTTP_GET || !str_is_set(range) ||
-        str_is_set(http_header(req, S("if-range")))) {
+        !still_the_same(req)) {
         return RANGE_WHOLE;
     }
     return parse_range(range, total, from, n);
+}
+
+void http_range_etag(struct http_req *req, const char *etag)
+{
+    req->priv->answer.etag = etag;
 }
 
 bool http_wanted(const struct http_req *req, uint64_t total, uint64_t *from, uint64_t *n)

@@ -78,11 +78,12 @@ struct http_answer {
     struct http_field *fields;
     size_t field_n, field_cap;
     struct str type;
-    struct str body; /* BYTES */
-    char *owned;     /* mem_free afterwards */
-    int fd;          /* FILE, else -1 */
-    uint64_t offset; /* FILE, STREAM: where the bytes to send begin */
-    int64_t length;  /* bytes to send, HTTP_LENGTH_UNKNOWN for some streams */
+    const char *etag; /* what If-Range is compared with, or NULL */
+    struct str body;  /* BYTES */
+    char *owned;      /* mem_free afterwards */
+    int fd;           /* FILE, else -1 */
+    uint64_t offset;  /* FILE, STREAM: where the bytes to send begin */
+    int64_t length;   /* bytes to send, HTTP_LENGTH_UNKNOWN for some streams */
     struct http_producer producer;
     void *ctx;
     bool pulling, given;

@@ -116,6 +116,48 @@ SQL_TEST(files_and_directories_exclude_each_other)
     corefix_close(&f);
 }
 
+/* The URIs of roots are not in the order of the names that they make: '!', '-' and '.' come before '/'. */
+SQL_TEST(names_of_roots_come_in_order_and_page)
+{
+    static const char *const tops[] = {
+        "a", "a-b", "a-b-c", "a.b", "ab", "a!", "b/c", "b-/d", "0"
+    };
+    struct corefix f;
+    struct artifact_place place;
+    struct artifact_info *infos;
+    struct str after = S(""), all = S("");
+    bool more = true;
+
+    corefix_open(&f, location, NULL);
+    for (size_t i = 0; i < ARRAY_N(tops); i++) {
+        for (int k = 0; k < 2; k++) {
+            struct str run = corefix_new_run(&f, 0);
+            struct str path = arena_printf(f.a, "%s/%.*s/artifacts/f", tops[i], STR_ARG(run));
+
+            T_ST_ERR(corefix_put(&f, path, "1", 1), OK, &f.err);
+        }
+    }
+    T_ST_ERR(corefix_put(&f, S("a-a/file"), "1", 1), OK, &f.err);
+    T_ST_ERR(corefix_put(&f, S("a0"), "1", 1), OK, &f.err);
+    T_ST_ERR(corefix_put(&f, S("b/file"), "1", 1), OK, &f.err);
+    T_STR(corefix_ls(&f, S("")), "0/ a/ a!/ a-a/ a-b/ a-b-c/ a.b/ a0 ab/ b/ b-/");
+    T_ST(artifact_proxy_place(&f.v, S(""), &place, &f.err), OK);
+    while (more) {
+        size_t n;
+
+        T_ST_ERR(artifact_list(&f.v, &place, after, 2, &infos, &n, &more, &f.err), OK, &f.err);
+        T_OK(n == 2 || !more);
+        for (size_t i = 0; i < n; i++) {
+            all = arena_printf(f.a, "%.*s%s%.*s", STR_ARG(all), all.n ? " " : "",
+                               STR_ARG(infos[i].name));
+            after = infos[i].name;
+        }
+    }
+    T_STR(all, "0 a a! a-a a-b a-b-c a.b a0 ab b b-");
+    T_STR(corefix_ls(&f, S("b")), "c/ file");
+    corefix_close(&f);
+}
+
 /* Roots of runs lie inside the tree that the proxy shows: a file may not take the place of a directory above them, nor a root
  * the place of a file. */
 SQL_TEST(run_roots_are_directories_too)

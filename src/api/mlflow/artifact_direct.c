@@ -4,11 +4,13 @@
 #include "core/artifact.h"
 #include "core/names.h"
 #include "store/seq.h"
+#include <inttypes.h>
 
 struct direct_call {
     struct call *call;
     struct exec_job work; /* waits for the store of the bytes */
     struct artifact_bytes bytes;
+    bool of_run; /* the answer is that of the run's route */
     struct artifact_upload upload;
     struct artifact_put put;
     enum status st;
@@ -208,23 +210,44 @@ static enum status give_up(struct call *c, struct view *v, struct err *err)
 
 /* ---- downloads -------------------------------------------------------------------------------------------------------------------- */
 
-static void get_work(struct exec_job *job, unsigned worker)
+static enum status put_url(struct call *c, struct direct_call *d, struct str url, struct err *err)
 {
-    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
-    struct call *c = d->call;
-    struct mlflow_get_presigned_download_url_response *out =
-        ARENA_NEW(c->arena, struct mlflow_get_presigned_download_url_response);
-    struct str url;
+    if (d->of_run) {
+        struct mlflow_create_presigned_download_url_response *out =
+            ARENA_NEW(c->arena, struct mlflow_create_presigned_download_url_response);
 
-    (void)worker;
-    d->st =
-        out ? artifact_direct_get(c->core, c->arena, &d->bytes, &url, &d->err) : err_nomem(&d->err);
-    if (!d->st) {
+        if (!out) {
+            return err_nomem(err);
+        }
+        MSG_SET(out, MLFLOW_CREATE_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_PRESIGNED_URL, presigned_url,
+                url);
+        MSG_SET(out, MLFLOW_CREATE_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_FILE_SIZE, file_size,
+                d->bytes.size);
+        c->out = out;
+    } else {
+        struct mlflow_get_presigned_download_url_response *out =
+            ARENA_NEW(c->arena, struct mlflow_get_presigned_download_url_response);
+
+        if (!out) {
+            return err_nomem(err);
+        }
         MSG_SET(out, MLFLOW_GET_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_URL, url, url);
         MSG_SET(out, MLFLOW_GET_PRESIGNED_DOWNLOAD_URL_RESPONSE_HAS_FILE_SIZE, file_size,
                 d->bytes.size);
         c->out = out;
     }
+    return OK;
+}
+
+static void get_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    struct call *c = d->call;
+    struct str url;
+
+    (void)worker;
+    d->st = artifact_direct_get(c->core, c->arena, &d->bytes, &url, &d->err);
+    d->st = d->st ? d->st : put_url(c, d, url, &d->err);
     hand_back(d);
 }
 
@@ -251,9 +274,112 @@ static enum status presigned(struct call *c, struct view *v, struct err *err)
     return st ? st : go_on(c, d, get_work, err);
 }
 
+/* ---- the same by run: for runs whose artifacts the clients reach themselves ------------------------------------------------ */
+
+/* The scheme of a URI whose bytes this server keeps or hands through; p NULL for others. */
+static struct str proxied_scheme(struct str uri)
+{
+    static const char *const schemes[] = { "mlflow-artifacts", "http", "https" };
+    struct str rest = uri, scheme;
+
+    if (str_split(&rest, ':', &scheme) && rest.p) {
+        for (size_t i = 0; i < ARRAY_N(schemes); i++) {
+            if (str_eq_nocase(scheme, str_cstr(schemes[i]))) {
+                return str_cstr(schemes[i]);
+            }
+        }
+    }
+    return (struct str){ NULL, 0 };
+}
+
+static enum status not_for_proxied(const char *what, const char *whose, const char *need,
+                                   struct str scheme, struct err *err)
+{
+    return err_set(err, ST_INVALID,
+                   "Presigned %s is not supported for %sproxied artifact storage (artifact URI "
+                   "scheme: %.*s). This endpoint requires a %sdirect cloud storage artifact URI.",
+                   what, whose, STR_ARG(scheme), need);
+}
+
+static enum status presigned_upload(struct call *c, struct view *v, struct err *err)
+{
+    const struct mlflow_create_presigned_upload_url *in = c->in;
+    struct str uri, scheme;
+    enum status st;
+
+    if ((in->run_id.n > 0) == (in->model_id.n > 0)) {
+        return err_set(err, ST_INVALID, "Exactly one of run_id and model_id must be provided.");
+    }
+    st = name_check_artifact_path(in->path, err);
+    if (!st && in->run_id.n) {
+        struct run_view r;
+
+        st = run_get(v, in->run_id, &r, err);
+        uri = st ? S("") : r.artifact_uri;
+    } else if (!st) {
+        struct logged_model m;
+
+        st = logged_model_get(v, in->model_id, false, &m, err);
+        uri = st ? S("") : m.artifact_uri;
+    }
+    if (st) {
+        return st;
+    }
+    scheme = proxied_scheme(uri);
+    return scheme.p
+               ? not_for_proxied("upload", "", "", scheme, err)
+               : err_set(err, ST_NOT_IMPLEMENTED,
+                         "Presigned upload is not supported for the current artifact repository");
+}
+
+enum { PRESIGNED_MAX_S = 604800 };
+
+/* Where the bytes lie in a bucket that clients may reach (--s3-direct), files of the proxy have a URL too. */
+static enum status presigned_download(struct call *c, struct view *v, struct err *err)
+{
+    const struct mlflow_create_presigned_download_url *in = c->in;
+    struct artifact_place place;
+    struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
+    struct run_view r;
+    struct str scheme;
+    enum status st = d ? name_check_artifact_path(in->path, err) : err_nomem(err);
+
+    if (!st && (in->expiration < 1 || in->expiration > PRESIGNED_MAX_S)) {
+        st = err_field(err, ST_INVALID, "expiration",
+                       "expiration must be between 1 and %d seconds (got %" PRId64 ").",
+                       PRESIGNED_MAX_S, in->expiration);
+    }
+    st = st ? st : run_get(v, in->run_id, &r, err);
+    if (st) {
+        return st;
+    }
+    scheme = proxied_scheme(r.artifact_uri);
+    if (!scheme.p) {
+        return err_set(err, ST_NOT_IMPLEMENTED,
+                       "Presigned download is not supported for the current artifact repository");
+    }
+    if (!artifact_direct_is_on(c->core) || !c->api->serve_artifacts) {
+        return not_for_proxied("download", "runs with ", "run with a ", scheme, err);
+    }
+    d->of_run = true;
+    st = artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &place, err);
+    st = st ? st : artifact_open(v, &place, &d->bytes, err);
+    return st ? st : go_on(c, d, get_work, err);
+}
+
 #define PROXY "/api/2.0/mlflow-artifacts/"
 
+#define PATH "/api/2.0/mlflow/"
+
 const struct route mlflow_direct_routes[] = {
+    ROUTE(HTTP_POST, PATH "artifacts/presigned-upload-url",
+          &mlflow_create_presigned_upload_url_desc,
+          &mlflow_create_presigned_upload_url_response_desc, RESOURCE_ARTIFACT,
+          ACTION_ARTIFACT_WRITE, READ(presigned_upload)),
+    ROUTE(HTTP_POST, PATH "artifacts/presigned-download-url",
+          &mlflow_create_presigned_download_url_desc,
+          &mlflow_create_presigned_download_url_response_desc, RESOURCE_ARTIFACT,
+          ACTION_ARTIFACT_READ, READ(presigned_download)),
     ROUTE(HTTP_POST, PROXY "mpu/create/{path*}", &mlflow_create_multipart_upload_desc,
           &mlflow_create_multipart_upload_response_desc, RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE,
           READ(create)),

@@ -986,20 +986,22 @@ const struct msg_desc mlflow_run_artifact_desc = {
 
 static const struct msg_field mlflow_create_presigned_upload_url_fields[] = {
     { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 1, .bit = 0,
-      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED,
-      .off = offsetof(struct mlflow_create_presigned_upload_url, run_id), .size = sizeof(struct str) },
+      .type = MSG_T_STRING, .off = offsetof(struct mlflow_create_presigned_upload_url, run_id),
+      .size = sizeof(struct str) },
     { .name = S_INIT("path"), .json = S_INIT("path"), .label = "path", .number = 2, .bit = 1, .type = MSG_T_STRING,
       .flags = MSG_F_REQUIRED, .off = offsetof(struct mlflow_create_presigned_upload_url, path),
       .size = sizeof(struct str) },
     { .name = S_INIT("expiration"), .json = S_INIT("expiration"), .label = "expiration", .number = 3, .bit = 2,
       .type = MSG_T_INT64, .flags = MSG_F_DEF,
       .off = offsetof(struct mlflow_create_presigned_upload_url, expiration), .size = sizeof(int64_t), .def = 900 },
+    { .name = S_INIT("model_id"), .json = S_INIT("modelId"), .label = "model_id", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct mlflow_create_presigned_upload_url, model_id),
+      .size = sizeof(struct str) },
 };
 const struct msg_desc mlflow_create_presigned_upload_url_desc = {
     .name = "mlflow.CreatePresignedUploadUrl", .fields = mlflow_create_presigned_upload_url_fields,
-    .size = sizeof(struct mlflow_create_presigned_upload_url), .field_n = 3,
-    .required = MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_RUN_ID | MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_PATH,
-    .has_def = true,
+    .size = sizeof(struct mlflow_create_presigned_upload_url), .field_n = 4,
+    .required = MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_PATH, .has_def = true,
 };
 
 static const struct msg_field mlflow_create_presigned_upload_url_response_fields[] = {
@@ -1027,9 +1029,9 @@ static const struct msg_field mlflow_create_presigned_download_url_fields[] = {
       .flags = MSG_F_REQUIRED, .off = offsetof(struct mlflow_create_presigned_download_url, path),
       .size = sizeof(struct str) },
     { .name = S_INIT("expiration"), .json = S_INIT("expiration"), .label = "expiration", .number = 3, .bit = 2,
-      .type = MSG_T_INT32, .flags = MSG_F_DEF,
-      .off = offsetof(struct mlflow_create_presigned_download_url, expiration), .size = sizeof(int32_t),
-      .def = 900 },
+      .type = MSG_T_INT64, .flags = MSG_F_DEF,
+      .off = offsetof(struct mlflow_create_presigned_download_url, expiration), .size = sizeof(int64_t),
+      .def = 300 },
 };
 const struct msg_desc mlflow_create_presigned_download_url_desc = {
     .name = "mlflow.CreatePresignedDownloadUrl", .fields = mlflow_create_presigned_download_url_fields,

@@ -739,16 +739,19 @@ struct mlflow_run_artifact {
 #define MLFLOW_RUN_ARTIFACT_HAS_PATH (1ull << 1)
 extern const struct msg_desc mlflow_run_artifact_desc;
 
+/* One of run_id and model_id. */
 struct mlflow_create_presigned_upload_url {
     uint64_t has;
     struct str run_id;
     struct str path;
     /* Seconds. */
     int64_t expiration;
+    struct str model_id;
 };
 #define MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_RUN_ID (1ull << 0)
 #define MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_PATH (1ull << 1)
 #define MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_EXPIRATION (1ull << 2)
+#define MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_HAS_MODEL_ID (1ull << 3)
 extern const struct msg_desc mlflow_create_presigned_upload_url_desc;
 
 struct mlflow_create_presigned_upload_url_response {
@@ -766,7 +769,7 @@ struct mlflow_create_presigned_download_url {
     struct str run_id;
     struct str path;
     /* Seconds. */
-    int32_t expiration;
+    int64_t expiration;
 };
 #define MLFLOW_CREATE_PRESIGNED_DOWNLOAD_URL_HAS_RUN_ID (1ull << 0)
 #define MLFLOW_CREATE_PRESIGNED_DOWNLOAD_URL_HAS_PATH (1ull << 1)

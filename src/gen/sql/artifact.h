@@ -52,6 +52,13 @@ enum status q_root_range_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
 enum status q_root_range_next(struct sql_stmt *q_stmt, struct q_root_range_row *q_row,
                               struct err *q_err) ATTR_CHECK;
 
+struct q_root_first_row {
+    struct str uri;
+};
+enum status q_root_first(struct sql_conn *q_conn, struct arena *q_arena, struct str from_uri,
+                         struct str to_uri, struct q_root_first_row *q_row,
+                         struct err *q_err) ATTR_CHECK;
+
 enum status q_root_delete(struct sql_conn *q_conn, int64_t id, struct err *q_err) ATTR_CHECK;
 
 struct q_artifact_get_row {

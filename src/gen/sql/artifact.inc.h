@@ -177,6 +177,33 @@ enum status q_root_range_next(struct sql_stmt *q_stmt, struct q_root_range_row *
     return OK;
 }
 
+static const unsigned char root_first_in[] = { SQL_TEXT, SQL_TEXT };
+static const unsigned char root_first_out[] = { SQL_TEXT };
+static const char *const root_first_names[] = { "uri" };
+static const struct sql_query query_root_first = {
+    .name = "root_first", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = root_first_in,
+    .out = root_first_out, .out_names = root_first_names,
+    .text = { "SELECT uri FROM root WHERE uri > ?1 AND uri < ?2 ORDER BY uri LIMIT 1",
+              "SELECT uri FROM root WHERE uri > $1 AND uri < $2 ORDER BY uri LIMIT 1" },
+};
+
+enum status q_root_first(struct sql_conn *q_conn, struct arena *q_arena, struct str from_uri,
+                         struct str to_uri, struct q_root_first_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = from_uri },
+        { .s = to_uri },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_root_first, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uri = q_out[0].s;
+    return OK;
+}
+
 static const unsigned char root_delete_in[] = { SQL_INT };
 static const struct sql_query query_root_delete = {
     .name = "root_delete", .cached = true, .kind = SQL_EXEC,
@@ -417,6 +444,7 @@ static const struct sql_query *const area_artifact[] = {
     &query_root_get,
     &query_root_insert,
     &query_root_range,
+    &query_root_first,
     &query_root_delete,
     &query_artifact_get,
     &query_artifact_put,

@@ -24,6 +24,8 @@ struct blob_writer {
     void *backend; /* of the writer; NULL once it is finished */
     struct sha256 *sha;
     uint64_t size;
+    struct digest expect; /* if has_expect */
+    bool has_expect;
 };
 
 struct blob_reader {
@@ -182,6 +184,12 @@ void blob_write_abort(struct blob_writer *w)
     }
 }
 
+void blob_write_expect(struct blob_writer *w, const struct digest *sha256)
+{
+    w->expect = *sha256;
+    w->has_expect = true;
+}
+
 enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_t *size,
                            struct err *err)
 {
@@ -189,6 +197,10 @@ enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_
 
     *sha256 = sha256_end(w->sha);
     *size = w->size;
+    if (w->has_expect && !digest_eq(sha256, &w->expect)) {
+        blob_write_abort(w);
+        return err_set(err, ST_INVALID, "the bytes do not have the SHA-256 they should have");
+    }
     st = w->ops->write_finish(w->backend, sha256, 0, w->size, err);
     free_writer(w);
     return blob_as_io(st, err);

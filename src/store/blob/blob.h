@@ -72,6 +72,8 @@ enum status blob_health(struct blob_store *s, struct err *err);
 
 enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, struct err *err);
 enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct err *err);
+/* The bytes must have this digest: otherwise blob_write_end() keeps nothing and gives ST_INVALID. */
+void blob_write_expect(struct blob_writer *w, const struct digest *sha256);
 /* Makes the bytes durable in their place and frees the writer, also on failure. */
 enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_t *size,
                            struct err *err);

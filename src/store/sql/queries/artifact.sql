@@ -29,6 +29,11 @@ INSERT INTO root (id, uri, owner) VALUES ($1, $2, $3);
 -- out: id int, uri text
 SELECT id, uri FROM root WHERE uri >= $1 AND uri < $2 ORDER BY uri;
 
+-- name: root_first :one
+-- in: from_uri text, to_uri text
+-- out: uri text
+SELECT uri FROM root WHERE uri > $1 AND uri < $2 ORDER BY uri LIMIT 1;
+
 -- name: root_delete :exec
 -- in: id int
 DELETE FROM root WHERE id = $1;
