@@ -178,12 +178,13 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
                    : err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has the wrong size",
                              STR_ARG(at->path));
     }
-    if (!blob_recipe_is_whole(object.recipe)) {
-        return err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has an unknown recipe",
+    if (!object.recipe.n) {
+        return err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has no recipe",
                        STR_ARG(at->path));
     }
     out->gen = object.gen;
-    out->is_remote = !blob_has_files(v->core->blobs);
+    out->recipe = object.recipe;
+    out->is_remote = !blob_has_files(v->core->blobs) || !blob_recipe_is_whole(object.recipe);
     if (out->is_remote) {
         return OK;
     }
@@ -195,10 +196,17 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
     return st;
 }
 
+static struct blob_object object_of(const struct artifact_bytes *b)
+{
+    return (struct blob_object){ b->sha256, b->gen, (uint64_t)b->size, b->recipe };
+}
+
 enum status artifact_read_begin(struct core *core, const struct artifact_bytes *b, uint64_t from,
                                 uint64_t n, struct blob_reader **out, struct err *err)
 {
-    return blob_reader_open(core->blobs, &b->sha256, b->gen, (uint64_t)b->size, from, n, out, err);
+    struct blob_object o = object_of(b);
+
+    return blob_object_open(core->blobs, &o, from, n, out, err);
 }
 
 enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *got, struct err *err)
@@ -213,7 +221,9 @@ void artifact_read_end(struct blob_reader *r)
 
 enum status artifact_read_check(struct core *core, const struct artifact_bytes *b, struct err *err)
 {
-    return blob_check(core->blobs, &b->sha256, b->gen, (uint64_t)b->size, err);
+    struct blob_object o = object_of(b);
+
+    return blob_object_check(core->blobs, &o, err);
 }
 
 /* ---- uploads ------------------------------------------------------------------------------------------------------------------- */
@@ -325,6 +335,11 @@ enum status artifact_direct_get(struct core *core, struct arena *a, const struct
     uint64_t size;
     enum status st;
 
+    if (b->is_remote && !blob_recipe_is_whole(b->recipe)) {
+        return err_set(err, ST_NOT_IMPLEMENTED,
+                       "Presigned URLs are not supported for this artifact: get the file through "
+                       "the artifact proxy");
+    }
     if (!b->is_remote) {
         st = blob_write_begin(core->blobs, &w, err);
         if (st) {

@@ -46,9 +46,9 @@ enum status artifact_list(struct view *v, const struct artifact_place *at, struc
                           size_t max, struct artifact_info **out, size_t *n, bool *more,
                           struct err *err);
 
-/* The bytes of a file: inline, or a descriptor that the caller closes, or elsewhere (is_remote): then artifact_read_begin() gets
- * them, on a thread of artifact_work_submit(). */
 enum { ARTIFACT_ETAG_MAX = 72 };
+/* The bytes of a file: inline, or a descriptor that the caller closes, or elsewhere or in packs (is_remote): then
+ * artifact_read_begin() gets them, on a thread of artifact_work_submit(). */
 struct artifact_bytes {
     int64_t size, mtime_ms;
     struct digest sha256; /* if has_sha256: all but what lies outside of the store */
@@ -58,6 +58,7 @@ struct artifact_bytes {
     int fd; /* -1: inline or elsewhere */
     bool is_remote;
     int64_t gen;
+    struct str recipe; /* in the arena of the view */
 };
 /* ST_NOT_FOUND: "No such artifact: 'path'". Does not wait for a network. */
 enum status artifact_open(struct view *v, const struct artifact_place *at,
@@ -111,7 +112,7 @@ enum status artifact_direct_end(struct core *core, struct arena *a, struct str i
                                 const struct artifact_part *parts, size_t n,
                                 struct artifact_upload *u, struct err *err);
 enum status artifact_direct_abort(struct core *core, struct str id, struct err *err);
-/* A URL of what artifact_open() found; what lies in a row is put where it has one first. */
+/* A URL of what artifact_open() found; what lies in a row is put where it has one first. ST_NOT_IMPLEMENTED for what lies in packs. */
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
                                 struct str *url, struct err *err);
 

@@ -20,19 +20,21 @@ struct walk {
 
 static enum status look(struct walk *w, const struct q_object_all_row *row, struct err *err)
 {
+    struct blob_object object;
     struct err why = ERR_INIT;
     char hex[65], text[TEXT_BYTES];
     int n;
     enum status st;
 
-    if (!blob_recipe_is_whole(row->recipe)) {
+    if (!row->recipe.n) {
         return OK; /* its bytes lie in the row */
     }
-    st = blob_check(w->v->core->blobs, &w->last, row->gen, (uint64_t)row->size, &why);
+    object = (struct blob_object){ w->last, row->gen, (uint64_t)row->size, row->recipe };
+    st = blob_object_check(w->v->core->blobs, &object, &why);
     if (st == OK) {
         return OK;
     }
-    if (st != ST_CORRUPT) {
+    if (st != ST_CORRUPT && st != ST_NOT_IMPLEMENTED) {
         *err = why;
         return st;
     }

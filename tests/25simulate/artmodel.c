@@ -154,6 +154,25 @@ static enum status read_all(int fd, char *p, size_t n, struct err *err)
     return OK;
 }
 
+/* Out of packs. */
+static enum status read_stream(struct view *v, const struct artifact_bytes *b, struct str *out,
+                               struct err *err)
+{
+    char *p = (char *)arena_alloc(v->arena, (size_t)b->size + 1);
+    struct blob_reader *r = NULL;
+    size_t n = 0, got = 1;
+    enum status st = artifact_read_begin(v->core, b, 0, (uint64_t)b->size, &r, err);
+
+    T_OK(p != NULL);
+    while (!st && got) {
+        st = artifact_read(r, p + n, (size_t)b->size + 1 - n, &got, err);
+        n += got;
+    }
+    artifact_read_end(r);
+    *out = str_of(p, n);
+    return st;
+}
+
 static void put_file(struct buf *out, struct str path, struct str bytes)
 {
     buf_printf(out, "file %.*s %zu %08x\n", STR_ARG(path), bytes.n,
@@ -170,7 +189,9 @@ static enum status store_file(struct view *v, const struct artifact_place *at, s
 
     if (st) return st;
     bytes = b.inline_bytes;
-    if (b.fd >= 0) {
+    if (b.is_remote) {
+        st = read_stream(v, &b, &bytes, err);
+    } else if (b.fd >= 0) {
         char *p = (char *)arena_alloc(v->arena, (size_t)b.size + 1);
 
         T_OK(p != NULL);
@@ -270,19 +291,22 @@ void arts_check(const struct arts *m, struct core *core)
 static enum status check_object(struct core *core, const struct sql_value *v, struct arena *a,
                                 struct err *err)
 {
-    size_t n = (size_t)v[1].i;
+    struct blob_object o = { .gen = v[2].i, .size = (uint64_t)v[1].i, .recipe = v[3].s };
+    size_t n = (size_t)v[1].i, at = 0, part = 1;
     char *p = (char *)arena_alloc(a, n + 1);
-    struct digest want, got;
+    struct blob_reader *r = NULL;
+    struct digest got;
     enum status st;
-    int fd;
 
-    T_OK(p != NULL && v[0].s.n == sizeof(want.b));
-    memcpy(want.b, v[0].s.p, sizeof(want.b));
-    st = blob_read_open(core->blobs, &want, v[2].i, (uint64_t)n, &fd, err);
-    if (st) return st;
-    st = read_all(fd, p, n, err);
-    sys.close(fd);
-    if (!st && (!sha256_of(p, n, &got) || !digest_eq(&want, &got)))
+    T_OK(p != NULL && v[0].s.n == sizeof(o.sha256.b));
+    memcpy(o.sha256.b, v[0].s.p, sizeof(o.sha256.b));
+    st = blob_object_open(core->blobs, &o, 0, n, &r, err);
+    while (!st && part) {
+        st = blob_reader_next(r, p + at, n + 1 - at, &part, err);
+        at += part;
+    }
+    blob_reader_close(r);
+    if (!st && (!sha256_of(p, at, &got) || !digest_eq(&o.sha256, &got)))
         st = err_set(err, ST_CORRUPT, "the bytes of an object are not those of its digest");
     return st;
 }
@@ -290,9 +314,9 @@ static enum status check_object(struct core *core, const struct sql_value *v, st
 void arts_check_objects(const struct arts *m, struct core *core)
 {
     static const char text[] =
-        "SELECT sha256, size, gen FROM object WHERE recipe IS NOT NULL ORDER BY sha256";
-    static const unsigned char out[] = { SQL_BLOB, SQL_INT, SQL_INT };
-    static const char *const names[] = { "sha256", "size", "gen" };
+        "SELECT sha256, size, gen, recipe FROM object WHERE recipe IS NOT NULL ORDER BY sha256";
+    static const unsigned char out[] = { SQL_BLOB, SQL_INT, SQL_INT, SQL_BLOB };
+    static const char *const names[] = { "sha256", "size", "gen", "recipe" };
     struct sql_query q = { .name = "objects",
                            .text = { text, text },
                            .kind = SQL_MANY,

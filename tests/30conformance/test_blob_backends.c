@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "store/blob/blob.h"
+#include "store/blob/cdc.h"
+#include "store/blob/packfile.h"
+#include "store/blob/recipe.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -547,4 +550,132 @@ TEST(two_servers_s3_versitygw)
 {
     use_s3("versitygw");
     two_at_once();
+}
+
+/* ---- packs ------------------------------------------------------------------------------------------------------------------------ */
+
+enum { PACK_RAW = 1 << 20 };
+
+/* A pack of the bytes p, cut as objects are. */
+static struct recipe_pack put_pack(struct blob_store *s, const char *p, size_t n, uint32_t *chunks)
+{
+    struct recipe_pack pack = { .id = blob_pack_draw() };
+    struct blob_pack_writer *w = NULL;
+    struct err err = ERR_INIT;
+
+    T_ST_ERR(blob_pack_begin(s, pack.id, &w, &err), OK, &err);
+    for (size_t at = 0; at < n;) {
+        size_t k = cdc_cut(p + at, n - at);
+        struct digest id = cdc_id(p + at, k);
+
+        T_ST_ERR(blob_pack_add(w, &id, p + at, k, &err), OK, &err);
+        at += k;
+    }
+    *chunks = blob_pack_chunks(w);
+    T_ST_ERR(blob_pack_end(w, &pack.bytes, &err), OK, &err);
+    return pack;
+}
+
+static void check_packed(struct blob_store *s, const struct blob_object *o, const char *p,
+                         uint64_t from, uint64_t n)
+{
+    struct blob_reader *r = NULL;
+    struct err err = ERR_INIT;
+    char got[70000];
+    uint64_t at = 0;
+    size_t k = 1;
+
+    T_ST_ERR(blob_object_open(s, o, from, n, &r, &err), OK, &err);
+    while (k) {
+        T_ST_ERR(blob_reader_next(r, got, 1 + t_rand() % sizeof(got), &k, &err), OK, &err);
+        T_OK(at + k <= n);
+        T_MEM(got, p + from + at, k);
+        at += k;
+    }
+    T_UINT(at, n);
+    blob_reader_close(r);
+}
+
+EACH(objects_in_packs)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(2 * PACK_RAW);
+    struct recipe_pack packs[2];
+    struct recipe_extent extents[3];
+    struct recipe r = { .packs = packs, .packs_n = 2, .extents = extents, .extents_n = 3 };
+    struct blob_object o = { .size = 2 * PACK_RAW };
+    struct buf b = BUF_INIT(4096);
+    const struct packfile *first = NULL, *again = NULL;
+    struct err err = ERR_INIT;
+    uint32_t n[2];
+    uint64_t half = 0;
+
+    memset(p + PACK_RAW, 'x', PACK_RAW / 2); /* some of it compresses */
+    packs[0] = put_pack(s, p, PACK_RAW, &n[0]);
+    packs[1] = put_pack(s, p + PACK_RAW, PACK_RAW, &n[1]);
+    T_OK(packs[1].bytes < PACK_RAW * 2 / 3);
+    T_ST_ERR(blob_pack_open(s, packs[0].id, packs[0].bytes, &first, &err), OK, &err);
+    T_UINT(first->n, n[0]);
+    for (uint32_t i = 0; i < n[0] / 2; i++) {
+        half += first->chunks[i].raw;
+    }
+    T_ST_ERR(blob_pack_open(s, packs[0].id, packs[0].bytes, &again, &err), OK, &err);
+    T_OK(again == first);
+    blob_pack_close(s, again);
+    blob_pack_close(s, first);
+    extents[0] = (struct recipe_extent){ 0, 0, n[0] / 2, half };
+    extents[1] = (struct recipe_extent){ 0, n[0] / 2, n[0] - n[0] / 2, PACK_RAW - half };
+    extents[2] = (struct recipe_extent){ 1, 0, n[1], PACK_RAW };
+    recipe_put(&b, &r);
+    o.recipe = buf_str(&b);
+    T_ST_ERR(blob_object_check(s, &o, &err), OK, &err);
+    check_packed(s, &o, p, 0, o.size);
+    check_packed(s, &o, p, half - 1, 2);
+    check_packed(s, &o, p, PACK_RAW - 1, 70000);
+    check_packed(s, &o, p, o.size, 0);
+    check_packed(s, &o, p, o.size - 1, 1);
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t from = t_rand() % o.size;
+
+        check_packed(s, &o, p, from, t_rand() % MIN_OF(o.size - from + 1, (uint64_t)300000));
+    }
+    T_ST(blob_object_open(s, &o, o.size, 1, &(struct blob_reader *){ NULL }, &err), ST_INVALID);
+    blob_close(s);
+    /* Everything is there for the next process as well. */
+    s = open_store();
+    check_packed(s, &o, p, 100, PACK_RAW);
+    extents[2].raw--;
+    buf_clear(&b);
+    recipe_put(&b, &r);
+    o.recipe = buf_str(&b);
+    o.size--;
+    T_ST(blob_object_check(s, &o, &err), ST_CORRUPT);
+    T_ST_ERR(blob_pack_delete(s, packs[0].id, &err), OK, &err);
+    T_ST_ERR(blob_pack_delete(s, packs[0].id, &err), OK, &err);
+    T_ST(blob_pack_open(s, packs[0].id, packs[0].bytes, &first, &err), ST_CORRUPT);
+    T_ST(blob_pack_open(s, packs[1].id, packs[1].bytes + 1, &first, &err), ST_CORRUPT);
+    blob_close(s);
+    buf_release(&b);
+    mem_free(p);
+}
+
+EACH(a_pack_that_is_given_up_leaves_nothing)
+{
+    struct blob_store *s = open_store();
+    struct blob_pack_writer *w = NULL;
+    const struct packfile *p = NULL;
+    char *bytes = random_bytes(50000);
+    struct digest id = cdc_id(bytes, 50000);
+    struct err err = ERR_INIT;
+    uint64_t pack = blob_pack_draw();
+    size_t left = 0;
+
+    T_ST_ERR(blob_pack_begin(s, pack, &w, &err), OK, &err);
+    T_ST_ERR(blob_pack_add(w, &id, bytes, 50000, &err), OK, &err);
+    blob_pack_abort(w);
+    T_ST(blob_pack_open(s, pack, 50000 + 88, &p, &err), ST_CORRUPT);
+    T_ST_ERR(blob_tidy(s, &left, &err), OK, &err);
+    T_UINT(left, 0);
+    blob_close(s);
+    mem_free(bytes);
 }

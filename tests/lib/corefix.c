@@ -165,6 +165,24 @@ enum status corefix_put(struct corefix *f, struct str path, const void *p, size_
     return seq_run(f->core->seq, &put.op, &f->err);
 }
 
+/* Out of packs. */
+static enum status read_stream(struct corefix *f, const struct artifact_bytes *b, struct str *out)
+{
+    char *to = arena_alloc(f->a, (size_t)b->size + 1);
+    struct blob_reader *r = NULL;
+    size_t n = 0, got = 1;
+    enum status st = artifact_read_begin(f->core, b, 0, (uint64_t)b->size, &r, &f->err);
+
+    T_OK(to != NULL);
+    while (!st && got) {
+        st = artifact_read(r, to + n, (size_t)b->size + 1 - n, &got, &f->err);
+        n += got;
+    }
+    artifact_read_end(r);
+    *out = str_of(to, st ? 0 : n);
+    return st;
+}
+
 enum status corefix_get(struct corefix *f, struct str path, struct str *out)
 {
     struct artifact_place place;
@@ -179,9 +197,12 @@ enum status corefix_get(struct corefix *f, struct str path, struct str *out)
     if (st) {
         return st;
     }
-    if (b.fd < 0) {
+    if (b.fd < 0 && !b.is_remote) {
         *out = b.inline_bytes;
         return OK;
+    }
+    if (b.is_remote) {
+        return read_stream(f, &b, out);
     }
     to = arena_alloc(f->a, (size_t)b.size + 1);
     if (!to) {

@@ -1019,6 +1019,40 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX registry_log_model ON registry_log (model, seq);\n"
         "CREATE INDEX registry_log_alias ON registry_log (model, key, seq) WHERE what = 6;\n",
     } },
+    { .version = 14, .name = "packs", .text = {
+        "ALTER TABLE object ADD COLUMN stage INTEGER NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX object_todo ON object (sha256) WHERE stage = 0;\n"
+        "ALTER TABLE packfile ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX packfile_state ON packfile (state, since_ms);\n"
+        "CREATE TABLE object_pack (\n"
+        "    pack INTEGER NOT NULL,\n"
+        "    sha256 BLOB NOT NULL,\n"
+        "    PRIMARY KEY (pack, sha256)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "CREATE INDEX object_pack_object ON object_pack (sha256);\n"
+        "CREATE TABLE chunk_at (\n"
+        "    id INTEGER NOT NULL,\n"
+        "    pack INTEGER NOT NULL,\n"
+        "    n INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (id, pack, n)\n"
+        ") STRICT, WITHOUT ROWID;\n",
+        "ALTER TABLE object ADD COLUMN stage bigint NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX object_todo ON object (sha256) WHERE stage = 0;\n"
+        "ALTER TABLE packfile ADD COLUMN since_ms bigint NOT NULL DEFAULT 0;\n"
+        "CREATE INDEX packfile_state ON packfile (state, since_ms);\n"
+        "CREATE TABLE object_pack (\n"
+        "    pack bigint NOT NULL,\n"
+        "    sha256 bytea NOT NULL,\n"
+        "    PRIMARY KEY (pack, sha256)\n"
+        ");\n"
+        "CREATE INDEX object_pack_object ON object_pack (sha256);\n"
+        "CREATE TABLE chunk_at (\n"
+        "    id bigint NOT NULL,\n"
+        "    pack bigint NOT NULL,\n"
+        "    n bigint NOT NULL,\n"
+        "    PRIMARY KEY (id, pack, n)\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 13;
+const unsigned sql_migrations_n = 14;
 /* clang-format on */

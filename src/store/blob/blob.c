@@ -4,7 +4,8 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/sys.h"
-#include "store/blob/blob_ops.h"
+#include "store/blob/blob_int.h"
+#include "store/blob/recipe.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,12 +13,6 @@ enum { POOL_QUEUE_MAX = 4096 };
 
 /* The last row serves every location that none before it does. */
 static const struct blob_ops *const backends[] = { &blob_s3_ops, &blob_dir_ops };
-
-struct blob_store {
-    const struct blob_ops *ops;
-    void *backend;
-    struct exec_pool *pool;
-};
 
 struct blob_writer {
     const struct blob_ops *ops;
@@ -30,7 +25,8 @@ struct blob_writer {
 
 struct blob_reader {
     const struct blob_ops *ops;
-    void *backend;
+    void *backend;                /* of a whole object, or */
+    struct packed_reader *packed; /* of one in packs */
     uint64_t left;
 };
 
@@ -46,6 +42,7 @@ enum status blob_open_with(struct blob_store **out, const struct blob_options *o
     for (size_t i = 0; i < ARRAY_N(backends) && !s->ops; i++) {
         s->ops = backends[i]->serves(opt->location) ? backends[i] : NULL;
     }
+    blob_packs_init(s);
     st = s->ops->open(&s->backend, opt, err);
     st = st ? st : exec_pool_new(&s->pool, "blob", s->ops->threads, POOL_QUEUE_MAX, err);
     if (st) {
@@ -65,6 +62,7 @@ void blob_close(struct blob_store *s)
 {
     if (s) {
         exec_pool_free(s->pool);
+        blob_packs_release(s);
         if (s->backend) {
             s->ops->close(s->backend);
         }
@@ -271,6 +269,41 @@ enum status blob_reader_open(struct blob_store *s, const struct digest *sha256, 
     return OK;
 }
 
+/* The recipe of o, which may be whole; the caller frees the arena. */
+static enum status parse(const struct blob_object *o, struct arena **a, struct recipe *r,
+                         struct err *err)
+{
+    *a = arena_new(BLOB_RECIPE_ARENA_MAX);
+    return *a ? recipe_parse(*a, o->recipe, o->size, r, err) : err_nomem(err);
+}
+
+enum status blob_object_open(struct blob_store *s, const struct blob_object *o, uint64_t from,
+                             uint64_t n, struct blob_reader **out, struct err *err)
+{
+    struct blob_reader *reader;
+    struct arena *a;
+    struct recipe r;
+    enum status st = parse(o, &a, &r, err);
+
+    *out = NULL;
+    if (!st && r.is_whole) {
+        st = blob_reader_open(s, &o->sha256, o->gen, o->size, from, n, out, err);
+    } else if (!st && (from > o->size || n > o->size - from)) {
+        st = err_set(err, ST_INVALID, "the range lies outside of the object");
+    } else if (!st) {
+        reader = mem_zalloc(1, sizeof(*reader));
+        st = reader ? packed_open(s, &a, &r, from, n, &reader->packed, err) : err_nomem(err);
+        if (st) {
+            mem_free(reader);
+        } else {
+            reader->left = n;
+            *out = reader;
+        }
+    }
+    arena_free(a);
+    return st;
+}
+
 enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t *got,
                              struct err *err)
 {
@@ -280,7 +313,9 @@ enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t 
     if (!r->left || !max) {
         return OK;
     }
-    st = r->ops->read(r->backend, p, (size_t)MIN_OF((uint64_t)max, r->left), got, err);
+    max = (size_t)MIN_OF((uint64_t)max, r->left);
+    st = r->packed ? packed_next(r->packed, p, max, got, err)
+                   : r->ops->read(r->backend, p, max, got, err);
     r->left -= st ? 0 : *got;
     return st;
 }
@@ -288,7 +323,10 @@ enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t 
 void blob_reader_close(struct blob_reader *r)
 {
     if (r) {
-        r->ops->read_end(r->backend);
+        if (r->backend) {
+            r->ops->read_end(r->backend);
+        }
+        packed_close(r->packed);
         mem_free(r);
     }
 }
@@ -312,6 +350,20 @@ enum status blob_check(struct blob_store *s, const struct digest *sha256, int64_
         return st == ST_NOT_FOUND ? missing(err) : st;
     }
     return got == size ? OK : another_size(err);
+}
+
+enum status blob_object_check(struct blob_store *s, const struct blob_object *o, struct err *err)
+{
+    struct arena *a;
+    struct recipe r;
+    enum status st = parse(o, &a, &r, err);
+
+    if (!st) {
+        st =
+            r.is_whole ? blob_check(s, &o->sha256, o->gen, o->size, err) : packed_check(s, &r, err);
+    }
+    arena_free(a);
+    return st;
 }
 
 enum status blob_delete(struct blob_store *s, const struct digest *sha256, int64_t gen,

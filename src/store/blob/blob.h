@@ -6,6 +6,9 @@
  *
  *     FORMAT                          "cairn-blobs 1"
  *     objects/ab/abcdef...-0          whole objects; a loose whole object stays legal for ever
+ *     packs/ab/abcdef0123456789       packs of chunks of objects (packfile.h), by a number that is drawn once
+ *
+ * An object is written whole. A background worker moves it into packs later; its recipe (recipe.h) says where its bytes lie.
  *
  * With a location "s3://bucket/prefix" these are keys below the prefix of an S3 bucket; see s3_int.h.
  * A failed sync means the bytes are lost: the write is abandoned and fails.
@@ -22,6 +25,7 @@
 struct blob_store;
 struct blob_writer;
 struct blob_reader;
+struct packfile;
 
 /* How to reach a bucket; NULL and 0 = what the environment and the profile say, or the usual. */
 struct blob_s3_options {
@@ -92,6 +96,16 @@ enum status blob_read_open(struct blob_store *s, const struct digest *sha256, in
 enum status blob_reader_open(struct blob_store *s, const struct digest *sha256, int64_t gen,
                              uint64_t size, uint64_t from, uint64_t n, struct blob_reader **out,
                              struct err *err);
+/* The same of an object as its row describes it: whole or in packs. Bytes out of packs are checked against the ids of their chunks
+ * before they are given. ST_NOT_IMPLEMENTED for a recipe of a later version. */
+struct blob_object {
+    struct digest sha256;
+    int64_t gen;
+    uint64_t size;
+    struct str recipe;
+};
+enum status blob_object_open(struct blob_store *s, const struct blob_object *o, uint64_t from,
+                             uint64_t n, struct blob_reader **out, struct err *err);
 /* At least one and at most max bytes, in order; *got is 0 at the end of the range only. */
 enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t *got,
                              struct err *err);
@@ -105,6 +119,8 @@ enum status blob_stat(struct blob_store *s, const struct digest *sha256, int64_t
 /* ST_CORRUPT unless the object is there with that size. */
 enum status blob_check(struct blob_store *s, const struct digest *sha256, int64_t gen,
                        uint64_t size, struct err *err);
+/* The same for an object as its row describes it; of packs their footers are read. */
+enum status blob_object_check(struct blob_store *s, const struct blob_object *o, struct err *err);
 /* Removes the bytes of one generation; missing is fine. After a loss of power they may be back. */
 enum status blob_delete(struct blob_store *s, const struct digest *sha256, int64_t gen,
                         struct err *err);
@@ -126,6 +142,35 @@ enum { BLOB_SHARDS = 256 };
  * What is written or deleted meanwhile may be seen or not. */
 enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,
                       struct err *err);
+
+/* ---- packs -------------------------------------------------------------------------------------------------------------------- */
+
+/* A number that no pack has had: 63 random bits. */
+uint64_t blob_pack_draw(void);
+/* The place of a pack, for people: "packs/ab/abcdef0123456789". */
+enum { BLOB_PACK_PLACE_MAX = 5 + 1 + 2 + 1 + 16 + 1 };
+void blob_pack_place(uint64_t id, char out[BLOB_PACK_PLACE_MAX]);
+
+struct blob_pack_writer;
+enum status blob_pack_begin(struct blob_store *s, uint64_t id, struct blob_pack_writer **out,
+                            struct err *err);
+/* Appends n raw bytes, 1 .. CDC_MAX, as the next chunk. At most PACKFILE_CHUNKS_MAX of them. */
+enum status blob_pack_add(struct blob_pack_writer *w, const struct digest *chunk, const void *p,
+                          size_t n, struct err *err);
+/* Chunks, and bytes of the file, so far. */
+uint32_t blob_pack_chunks(const struct blob_pack_writer *w);
+uint64_t blob_pack_bytes(const struct blob_pack_writer *w);
+/* Makes the pack durable in its place and frees the writer, also on failure. At least one chunk. */
+enum status blob_pack_end(struct blob_pack_writer *w, uint64_t *bytes, struct err *err);
+void blob_pack_abort(struct blob_pack_writer *w); /* NULL-safe */
+
+/* What is in a pack of that size: from memory, or its footer is read. Given back with blob_pack_close(). ST_CORRUPT when it is missing
+ * or damaged. */
+enum status blob_pack_open(struct blob_store *s, uint64_t id, uint64_t bytes,
+                           const struct packfile **out, struct err *err);
+void blob_pack_close(struct blob_store *s, const struct packfile *p); /* NULL-safe */
+/* Durably; missing is fine. */
+enum status blob_pack_delete(struct blob_store *s, uint64_t id, struct err *err);
 
 /* ---- direct: clients that send and get bytes straight from the backend, with URLs that are good for BLOB_DIRECT_S seconds ------- */
 

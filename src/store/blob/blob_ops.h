@@ -52,6 +52,16 @@ struct blob_ops {
     /* (optional) What was removed below objects/<shard> stays removed, also after a loss of power. */
     enum status (*settle)(void *b, unsigned shard, struct err *err);
     void (*hurry)(void *b); /* (optional) see blob_hurry() */
+
+    /* Packs (store/blob/packfile.h): places named by a number that is drawn once and never again. What a writer got is durable there,
+     * or nothing is; it is freed. */
+    enum status (*pack_finish)(void *w, uint64_t id, uint64_t size, struct err *err);
+    enum status (*pack_open_fd)(void *b, uint64_t id, int *fd, struct err *err); /* as open_fd */
+    enum status (*pack_read_begin)(void *b, uint64_t id, uint64_t size, uint64_t from, uint64_t n,
+                                   void **out, struct err *err); /* as read_begin */
+    enum status (*pack_stat)(void *b, uint64_t id, uint64_t *size, struct err *err);
+    enum status (*pack_remove)(void *b, uint64_t id, struct err *err); /* durably */
+
     /* (optional, all or none) */
     bool (*has_direct)(const void *b);
     enum status (*direct_begin)(void *b, struct arena *a, unsigned parts, struct str *id,

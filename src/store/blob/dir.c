@@ -4,6 +4,7 @@
  *     DIR/lock                            held while the store is open
  *     DIR/tmp/<random>                    being written; emptied at the next start
  *     DIR/objects/ab/abcdef...-0          whole objects
+ *     DIR/packs/ab/abcdef0123456789       packs
  *
  * Written to a temporary file, fdatasync, rename, fsync of the folder: then the place is durable. An fsync error means the bytes
  * are lost: the file is abandoned. */
@@ -24,7 +25,7 @@ enum { PLACE_MAX = 4096 };
 struct dir {
     int lock; /* descriptor of DIR/lock, -1 = none */
     /* Folders of objects/ whose own name is durable. Relaxed order: a folder made durable twice does no harm. */
-    _Atomic bool folder_durable[BLOB_SHARDS];
+    _Atomic bool folder_durable[BLOB_SHARDS], pack_folder_durable[BLOB_SHARDS];
     char path[PLACE_MAX / 2];
 };
 
@@ -183,6 +184,14 @@ static void place_of(const struct dir *d, const struct digest *sha256, int64_t g
     snprintf(out, PLACE_MAX, "%s/objects/%02x/%s", d->path, sha256->b[0], name);
 }
 
+static void pack_place_of(const struct dir *d, uint64_t id, char out[PLACE_MAX])
+{
+    char place[BLOB_PACK_PLACE_MAX];
+
+    blob_pack_place(id, place);
+    snprintf(out, PLACE_MAX, "%s/%s", d->path, place);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
 
 static enum status dir_write_begin(void *b, void **out, struct err *err)
@@ -228,9 +237,8 @@ static void dir_write_abort(void *writer)
 }
 
 /* Makes the folder of an object and its name durable: also when another thread, or a process that died, has just made it. */
-static enum status make_folder(struct dir *d, unsigned shard, const char *folder, struct err *err)
+static enum status make_folder(_Atomic bool *durable, const char *folder, struct err *err)
 {
-    _Atomic bool *durable = &d->folder_durable[shard];
     enum status st;
 
     if (atomic_load_explicit(durable, memory_order_relaxed)) {
@@ -243,17 +251,12 @@ static enum status make_folder(struct dir *d, unsigned shard, const char *folder
     return st;
 }
 
-static enum status dir_write_finish(void *writer, const struct digest *sha256, int64_t gen,
-                                    uint64_t size, struct err *err)
+static enum status finish_at(struct dir_writer *w, _Atomic bool *durable, const char *folder,
+                             const char *place, struct err *err)
 {
-    struct dir_writer *w = writer;
-    char folder[PLACE_MAX], place[PLACE_MAX];
     enum status st = OK;
     int fd = w->fd;
 
-    (void)size;
-    folder_of(w->dir, sha256->b[0], folder);
-    place_of(w->dir, sha256, gen, place);
     FAILPOINT("blob.write.before_sync");
     if (sys.fdatasync(fd) != 0) {
         st = err_errno(err, errno, "cannot make an upload durable");
@@ -264,7 +267,7 @@ static enum status dir_write_finish(void *writer, const struct digest *sha256, i
         st = err_errno(err, errno, "cannot close an upload");
         goto out;
     }
-    st = make_folder(w->dir, sha256->b[0], folder, err);
+    st = make_folder(durable, folder, err);
     if (st) goto out;
     FAILPOINT("blob.write.before_rename");
     /* Replacing an equal file is harmless: readers keep the old one open, and the bytes are the same. */
@@ -285,7 +288,36 @@ out:
     return st;
 }
 
+static enum status dir_write_finish(void *writer, const struct digest *sha256, int64_t gen,
+                                    uint64_t size, struct err *err)
+{
+    struct dir_writer *w = writer;
+    char folder[PLACE_MAX], place[PLACE_MAX];
+
+    (void)size;
+    folder_of(w->dir, sha256->b[0], folder);
+    place_of(w->dir, sha256, gen, place);
+    return finish_at(w, &w->dir->folder_durable[sha256->b[0]], folder, place, err);
+}
+
+static enum status dir_pack_finish(void *writer, uint64_t id, uint64_t size, struct err *err)
+{
+    struct dir_writer *w = writer;
+    char folder[PLACE_MAX], place[PLACE_MAX];
+
+    (void)size;
+    pack_place_of(w->dir, id, place);
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(place, '/') - place), place);
+    return finish_at(w, &w->dir->pack_folder_durable[id >> 56], folder, place, err);
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */
+
+static enum status open_place(const char *place, int *fd, struct err *err)
+{
+    *fd = sys.open(place, O_RDONLY | O_CLOEXEC, 0);
+    return *fd < 0 ? err_errno(err, errno, "cannot open an object") : OK;
+}
 
 static enum status dir_open_fd(void *b, const struct digest *sha256, int64_t gen, int *fd,
                                struct err *err)
@@ -293,23 +325,29 @@ static enum status dir_open_fd(void *b, const struct digest *sha256, int64_t gen
     char place[PLACE_MAX];
 
     place_of(b, sha256, gen, place);
-    *fd = sys.open(place, O_RDONLY | O_CLOEXEC, 0);
-    return *fd < 0 ? err_errno(err, errno, "cannot open an object") : OK;
+    return open_place(place, fd, err);
 }
 
-static enum status dir_read_begin(void *b, const struct digest *sha256, int64_t gen, uint64_t size,
-                                  uint64_t from, uint64_t n, void **out, struct err *err)
+static enum status dir_pack_open_fd(void *b, uint64_t id, int *fd, struct err *err)
+{
+    char place[PLACE_MAX];
+
+    pack_place_of(b, id, place);
+    return open_place(place, fd, err);
+}
+
+static enum status read_begin_at(const char *place, uint64_t size, uint64_t from, void **out,
+                                 struct err *err)
 {
     struct dir_reader *r = mem_zalloc(1, sizeof(*r));
     struct stat info;
     enum status st;
 
-    (void)n;
     *out = NULL;
     if (!r) {
         return err_nomem(err);
     }
-    st = dir_open_fd(b, sha256, gen, &r->fd, err);
+    st = open_place(place, &r->fd, err);
     if (st) {
         mem_free(r);
         return st;
@@ -323,6 +361,26 @@ static enum status dir_read_begin(void *b, const struct digest *sha256, int64_t 
     r->at = (off_t)from;
     *out = r;
     return OK;
+}
+
+static enum status dir_read_begin(void *b, const struct digest *sha256, int64_t gen, uint64_t size,
+                                  uint64_t from, uint64_t n, void **out, struct err *err)
+{
+    char place[PLACE_MAX];
+
+    (void)n;
+    place_of(b, sha256, gen, place);
+    return read_begin_at(place, size, from, out, err);
+}
+
+static enum status dir_pack_read_begin(void *b, uint64_t id, uint64_t size, uint64_t from,
+                                       uint64_t n, void **out, struct err *err)
+{
+    char place[PLACE_MAX];
+
+    (void)n;
+    pack_place_of(b, id, place);
+    return read_begin_at(place, size, from, out, err);
 }
 
 static enum status dir_read(void *reader, void *p, size_t max, size_t *got, struct err *err)
@@ -351,13 +409,10 @@ static void dir_read_end(void *reader)
 
 /* ---- keeping -------------------------------------------------------------------------------------------------------------------- */
 
-static enum status dir_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
-                            struct err *err)
+static enum status stat_place(const char *place, uint64_t *size, struct err *err)
 {
-    char place[PLACE_MAX];
     struct stat info;
 
-    place_of(b, sha256, gen, place);
     if (sys.stat(place, &info) != 0) {
         return err_errno(err, errno, "cannot look at an object");
     }
@@ -365,14 +420,48 @@ static enum status dir_stat(void *b, const struct digest *sha256, int64_t gen, u
     return OK;
 }
 
+static enum status dir_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
+                            struct err *err)
+{
+    char place[PLACE_MAX];
+
+    place_of(b, sha256, gen, place);
+    return stat_place(place, size, err);
+}
+
+static enum status dir_pack_stat(void *b, uint64_t id, uint64_t *size, struct err *err)
+{
+    char place[PLACE_MAX];
+
+    pack_place_of(b, id, place);
+    return stat_place(place, size, err);
+}
+
+static enum status remove_place(const char *place, struct err *err)
+{
+    return sys.unlink(place) == 0 || errno == ENOENT
+               ? OK
+               : err_errno(err, errno, "cannot remove an object");
+}
+
 static enum status dir_remove(void *b, const struct digest *sha256, int64_t gen, struct err *err)
 {
     char place[PLACE_MAX];
 
     place_of(b, sha256, gen, place);
-    return sys.unlink(place) == 0 || errno == ENOENT
-               ? OK
-               : err_errno(err, errno, "cannot remove an object");
+    return remove_place(place, err);
+}
+
+static enum status dir_pack_remove(void *b, uint64_t id, struct err *err)
+{
+    char place[PLACE_MAX], folder[PLACE_MAX];
+    struct stat info;
+    enum status st;
+
+    pack_place_of(b, id, place);
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(place, '/') - place), place);
+    st = remove_place(place, err);
+    return st || sys.stat(folder, &info) != 0 ? st : fs_sync_dir(folder, err);
 }
 
 static enum status dir_settle(void *b, unsigned shard, struct err *err)
@@ -466,5 +555,10 @@ const struct blob_ops blob_dir_ops = {
     .remove = dir_remove,
     .settle = dir_settle,
     .list = dir_list,
+    .pack_finish = dir_pack_finish,
+    .pack_open_fd = dir_pack_open_fd,
+    .pack_read_begin = dir_pack_read_begin,
+    .pack_stat = dir_pack_stat,
+    .pack_remove = dir_pack_remove,
     .tidy = dir_tidy,
 };

@@ -23,6 +23,14 @@ void s3_object_key(const struct s3 *s, const struct digest *sha256, int64_t gen,
     snprintf(out, S3_KEY_MAX, "%sobjects/%02x/%s", s->prefix, sha256->b[0], name);
 }
 
+void s3_pack_key(const struct s3 *s, uint64_t id, char out[S3_KEY_MAX])
+{
+    char place[BLOB_PACK_PLACE_MAX];
+
+    blob_pack_place(id, place);
+    snprintf(out, S3_KEY_MAX, "%s%s", s->prefix, place);
+}
+
 static struct s3_op op_of(const char *method, const char *key, const char *what)
 {
     return (struct s3_op){ .method = method, .key = str_cstr(key), .what = what };
@@ -300,30 +308,54 @@ static enum status s3_health(void *b, struct err *err)
                               : st;
 }
 
-enum status s3_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
-                    struct err *err)
+enum status s3_stat_key(struct s3 *s, const char *key, uint64_t *size, struct err *err)
 {
-    struct s3 *s = b;
     struct s3_answer an;
-    char key[S3_KEY_MAX];
-    enum status st;
+    enum status st = simple(s, "HEAD", key, "look at an object", 0, &an, err);
 
-    s3_object_key(s, sha256, gen, key);
-    st = simple(s, "HEAD", key, "look at an object", 0, &an, err);
     *size = st || an.length < 0 ? 0 : (uint64_t)an.length;
     return st;
 }
 
+static enum status s3_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
+                           struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    s3_object_key(b, sha256, gen, key);
+    return s3_stat_key(b, key, size, err);
+}
+
+static enum status s3_pack_stat(void *b, uint64_t id, uint64_t *size, struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    s3_pack_key(b, id, key);
+    return s3_stat_key(b, key, size, err);
+}
+
+static enum status remove_key(struct s3 *s, const char *key, struct err *err)
+{
+    struct s3_answer an;
+    enum status st = simple(s, "DELETE", key, "delete an object", 0, &an, err);
+
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
 static enum status s3_remove(void *b, const struct digest *sha256, int64_t gen, struct err *err)
 {
-    struct s3 *s = b;
-    struct s3_answer an;
     char key[S3_KEY_MAX];
-    enum status st;
 
-    s3_object_key(s, sha256, gen, key);
-    st = simple(s, "DELETE", key, "delete an object", 0, &an, err);
-    return st == ST_NOT_FOUND ? OK : st;
+    s3_object_key(b, sha256, gen, key);
+    return remove_key(b, key, err);
+}
+
+static enum status s3_pack_remove(void *b, uint64_t id, struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    s3_pack_key(b, id, key);
+    return remove_key(b, key, err);
 }
 
 /* ---- listing ------------------------------------------------------------------------------------------------------------------------- */
@@ -493,6 +525,15 @@ static enum status s3_read_begin(void *b, const struct digest *sha256, int64_t g
     return s3_read_key(b, key, size, from, n, out, err);
 }
 
+static enum status s3_pack_read_begin(void *b, uint64_t id, uint64_t size, uint64_t from,
+                                      uint64_t n, void **out, struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    s3_pack_key(b, id, key);
+    return s3_read_key(b, key, size, from, n, out, err);
+}
+
 static bool s3_has_direct(const void *b)
 {
     return ((const struct s3 *)b)->direct;
@@ -545,6 +586,10 @@ const struct blob_ops blob_s3_ops = {
     .remove = s3_remove,
     .hurry = s3_hurry,
     .list = s3_list,
+    .pack_finish = s3_pack_finish,
+    .pack_read_begin = s3_pack_read_begin,
+    .pack_stat = s3_pack_stat,
+    .pack_remove = s3_pack_remove,
     .has_direct = s3_has_direct,
     .direct_begin = s3_direct_begin,
     .direct_end = s3_direct_end,

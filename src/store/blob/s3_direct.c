@@ -105,7 +105,7 @@ enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts,
                           struct digest *sha256, uint64_t *size, struct err *err)
 {
     struct s3 *s = b;
-    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX];
+    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX], place[S3_KEY_MAX];
     struct buf list = BUF_INIT(XML_MAX);
     struct arena *a = arena_new(S3_ARENA_MAX);
     struct s3_op open = { .method = "GET", .what = "look at an upload" };
@@ -133,7 +133,10 @@ enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts,
         *size = an.length < 0 ? 0 : (uint64_t)an.length;
         st = blob_as_io(hash_staged(s, key, *size, sha256, err), err);
     }
-    st = st ? st : blob_as_io(s3_place(s, a, key, sha256, 0, *size, err), err);
+    if (!st) {
+        s3_object_key(s, sha256, 0, place);
+        st = blob_as_io(s3_place(s, a, key, place, *size, err), err);
+    }
     buf_release(&list);
     arena_free(a);
     return st;

@@ -2,6 +2,7 @@
  *
  *     PREFIX/FORMAT                              "cairn-blobs 1"
  *     PREFIX/objects/ab/abcdef...-0              whole objects, by their SHA-256
+ *     PREFIX/packs/ab/abcdef0123456789           packs
  *     PREFIX/staging/<instance>.<start>.<n>      an upload whose digest is not known yet
  *     PREFIX/staging/client.<random>             likewise, sent by a client itself (s3_direct.c)
  *
@@ -117,12 +118,14 @@ void s3_add_field(struct s3_op *op, struct str name, struct str value);
 /* Keys: "<prefix>objects/ab/...". */
 void s3_object_key(const struct s3 *s, const struct digest *sha256, int64_t gen,
                    char out[S3_KEY_MAX]);
+void s3_pack_key(const struct s3 *s, uint64_t id, char out[S3_KEY_MAX]);
 
 /* s3_upload.c: slots of blob_ops */
 enum status s3_write_begin(void *b, void **out, struct err *err);
 enum status s3_write(void *w, const void *p, size_t n, struct err *err);
 enum status s3_write_finish(void *w, const struct digest *sha256, int64_t gen, uint64_t size,
                             struct err *err);
+enum status s3_pack_finish(void *w, uint64_t id, uint64_t size, struct err *err);
 void s3_write_abort(void *w);
 
 /* Begins an upload in parts to a key; id has S3_UPLOAD_ID_MAX bytes. */
@@ -133,8 +136,8 @@ void s3_put_part(struct buf *list, unsigned number, struct str etag);
 enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const char *id,
                         const struct buf *list, uint64_t size, struct err *err);
 /* A staged object is copied to its place, looked at there, and no longer staged. */
-enum status s3_place(struct s3 *s, struct arena *a, const char *staging,
-                     const struct digest *sha256, int64_t gen, uint64_t size, struct err *err);
+enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
+                     uint64_t size, struct err *err);
 /* Reads a key; s3_read() and s3_read_end() go on. */
 enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
                         void **out, struct err *err);
@@ -159,7 +162,6 @@ void s3_abort_doomed(struct s3 *s);
 /* The step of the keeper: aborts, and looks for leftovers now and then. */
 int64_t s3_keeper_step(void *ctx);
 
-enum status s3_stat(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,
-                    struct err *err);
+enum status s3_stat_key(struct s3 *s, const char *key, uint64_t *size, struct err *err);
 
 #endif

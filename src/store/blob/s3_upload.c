@@ -223,6 +223,7 @@ enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------------------- */
 
+/* sha256 NULL: not known yet. */
 static enum status put_whole(struct s3_writer *w, struct arena *a, const struct digest *sha256,
                              const char *key, struct err *err)
 {
@@ -234,8 +235,10 @@ static enum status put_whole(struct s3_writer *w, struct arena *a, const struct 
     char hex[65];
     enum status st;
 
-    digest_hex(sha256, hex);
-    op.payload = hex;
+    if (sha256) {
+        digest_hex(sha256, hex);
+        op.payload = hex;
+    }
     FAILPOINT("blob.s3.put.before");
     st = s3_call(w->s, &op, a, &an, err);
     FAILPOINT("blob.s3.put.after");
@@ -377,32 +380,30 @@ static void forget_staging(struct s3 *s, struct arena *a, const char *staging)
     }
 }
 
-enum status s3_place(struct s3 *s, struct arena *a, const char *staging,
-                     const struct digest *sha256, int64_t gen, uint64_t size, struct err *err)
+enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
+                     uint64_t size, struct err *err)
 {
-    char key[S3_KEY_MAX];
     uint64_t there;
     enum status st;
 
-    s3_object_key(s, sha256, gen, key);
     st = copy(s, a, staging, key, size, err);
     FAILPOINT("blob.s3.copy.after");
-    if (!st && (s3_stat(s, sha256, gen, &there, err) != OK || there != size)) {
+    if (!st && (s3_stat_key(s, key, &there, err) != OK || there != size)) {
         st = err_set(err, ST_UNAVAILABLE, "an object did not arrive in its place");
     }
     forget_staging(s, a, staging);
     return st;
 }
 
-static enum status finish_parts(struct s3_writer *w, struct arena *a, const struct digest *sha256,
-                                int64_t gen, uint64_t size, struct err *err)
+static enum status finish_parts(struct s3_writer *w, struct arena *a, const char *key,
+                                uint64_t size, struct err *err)
 {
     struct err ignored = ERR_INIT;
     uint64_t there;
     enum status st;
 
     /* The same bytes again: nothing has to be put together. */
-    if (s3_stat(w->s, sha256, gen, &there, &ignored) == OK && there == size) {
+    if (s3_stat_key(w->s, key, &there, &ignored) == OK && there == size) {
         s3_doom(w->s, w->live.key, w->live.id);
         return OK;
     }
@@ -418,27 +419,42 @@ static enum status finish_parts(struct s3_writer *w, struct arena *a, const stru
         s3_doom(w->s, w->live.key, w->live.id);
         return st;
     }
-    return s3_place(w->s, a, w->live.key, sha256, gen, size, err);
+    return s3_place(w->s, a, w->live.key, key, size, err);
 }
 
-enum status s3_write_finish(void *writer, const struct digest *sha256, int64_t gen, uint64_t size,
-                            struct err *err)
+static enum status finish_at(struct s3_writer *w, const struct digest *sha256, const char *key,
+                             uint64_t size, struct err *err)
 {
-    struct s3_writer *w = writer;
-    struct s3 *s = w->s;
     struct arena *a = arena_new(S3_ARENA_MAX);
-    char key[S3_KEY_MAX];
     enum status st;
 
     if (!a) {
         s3_write_abort(w);
         return err_nomem(err);
     }
-    s3_object_key(s, sha256, gen, key);
-    st = w->parts ? finish_parts(w, a, sha256, gen, size, err) : put_whole(w, a, sha256, key, err);
+    st = w->parts ? finish_parts(w, a, key, size, err) : put_whole(w, a, sha256, key, err);
     arena_free(a);
     free_writer(w);
     return st;
+}
+
+enum status s3_write_finish(void *writer, const struct digest *sha256, int64_t gen, uint64_t size,
+                            struct err *err)
+{
+    struct s3_writer *w = writer;
+    char key[S3_KEY_MAX];
+
+    s3_object_key(w->s, sha256, gen, key);
+    return finish_at(w, sha256, key, size, err);
+}
+
+enum status s3_pack_finish(void *writer, uint64_t id, uint64_t size, struct err *err)
+{
+    struct s3_writer *w = writer;
+    char key[S3_KEY_MAX];
+
+    s3_pack_key(w->s, id, key);
+    return finish_at(w, NULL, key, size, err);
 }
 
 void s3_write_abort(void *writer)

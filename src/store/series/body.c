@@ -85,14 +85,11 @@ enum status zip_put(struct zip *z, struct buf *out, struct str raw, struct err *
     return OK;
 }
 
-enum status zip_get(struct arena *a, struct str frame, size_t raw_n, struct str *raw,
-                    struct err *err)
+enum status zip_get_into(void *p, size_t raw_n, struct str frame, struct err *err)
 {
-    char *p = (char *)arena_alloc(a, raw_n > 0 ? raw_n : 1);
-    ZSTD_DCtx *d = p ? context_take() : NULL;
+    ZSTD_DCtx *d = context_take();
     size_t n;
 
-    *raw = (struct str){ NULL, 0 };
     if (!d) {
         return err_nomem(err);
     }
@@ -101,6 +98,18 @@ enum status zip_get(struct arena *a, struct str frame, size_t raw_n, struct str 
     if (ZSTD_isError(n) || n != raw_n) {
         return err_set(err, ST_CORRUPT, "stored body does not decompress");
     }
-    *raw = (struct str){ p, raw_n };
     return OK;
+}
+
+enum status zip_get(struct arena *a, struct str frame, size_t raw_n, struct str *raw,
+                    struct err *err)
+{
+    char *p = (char *)arena_alloc(a, raw_n > 0 ? raw_n : 1);
+    enum status st = p ? zip_get_into(p, raw_n, frame, err) : err_nomem(err);
+
+    *raw = (struct str){ NULL, 0 };
+    if (!st) {
+        *raw = (struct str){ p, raw_n };
+    }
+    return st;
 }

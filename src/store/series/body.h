@@ -23,5 +23,7 @@ enum status zip_put(struct zip *z, struct buf *out, struct str raw, struct err *
 /* Inflates one whole frame that must give exactly raw_n bytes, into the arena. ST_CORRUPT on damage. */
 enum status zip_get(struct arena *a, struct str frame, size_t raw_n, struct str *raw,
                     struct err *err);
+/* The same into raw_n bytes at p. */
+enum status zip_get_into(void *p, size_t raw_n, struct str frame, struct err *err);
 
 #endif

@@ -1,0 +1,41 @@
+/* store/blob/blob_int.h - the store itself, and reading out of packs: what blob.c and blob_pack.c share.
+ * Footers of packs that were read lately stay in memory, up to PACKS_KEPT_BYTES beside those in use.
+ * Thread rule: as blob.h; a packed reader belongs to one thread at a time. */
+#ifndef CAIRN_STORE_BLOB_BLOB_INT_H
+#define CAIRN_STORE_BLOB_BLOB_INT_H
+
+#include "base/map.h"
+#include "store/blob/blob_ops.h"
+#include "store/blob/recipe.h"
+
+enum { BLOB_RECIPE_ARENA_MAX = 256 << 20, PACKS_KEPT_BYTES = 4 << 20, PACKS_KEPT_MAX = 4096 };
+
+struct kept_pack;
+
+struct blob_store {
+    const struct blob_ops *ops;
+    void *backend;
+    struct exec_pool *pool;
+    /* Footers, by id. The lock guards what follows and the counts in them. */
+    struct lock packs_lock;
+    struct int_map packs;
+    struct kept_pack *newest, *oldest; /* of those that nobody uses */
+    size_t packs_bytes;                /* of those */
+};
+
+void blob_packs_init(struct blob_store *s);
+void blob_packs_release(struct blob_store *s);
+
+struct packed_reader;
+/* Takes the arena, in which the recipe lies, when it succeeds: *a is NULL then. The range lies inside of the object. */
+enum status packed_open(struct blob_store *s, struct arena **a, const struct recipe *r,
+                        uint64_t from, uint64_t n, struct packed_reader **out,
+                        struct err *err) ATTR_CHECK;
+/* At least one byte. Not beyond the range. */
+enum status packed_next(struct packed_reader *r, void *p, size_t max, size_t *got,
+                        struct err *err) ATTR_CHECK;
+void packed_close(struct packed_reader *r); /* NULL-safe */
+/* ST_CORRUPT unless every extent lies in its pack. */
+enum status packed_check(struct blob_store *s, const struct recipe *r, struct err *err) ATTR_CHECK;
+
+#endif
