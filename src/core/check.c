@@ -6,7 +6,14 @@
 #include "store/series/batch.h"
 #include "store/sql/sql.h"
 
-enum { PAGE = 64, SCRATCH_MAX = 512 << 20, KEYS_KNOWN_MAX = 1 << 24, PART = 0 };
+enum {
+    PAGE = 64,
+    SCRATCH_MAX = 512 << 20,
+    KEYS_KNOWN_MAX = 1 << 24,
+    PART = 0,
+    NAMED_MAX = 8,
+    ASIDE_SHOWN = 100
+};
 
 static const char *const rule_names[CHECK_RULES_N] = {
     [CHECK_ENGINE] = "engine",
@@ -31,6 +38,8 @@ static const char *const rule_names[CHECK_RULES_N] = {
     [CHECK_COUNTER] = "counter",
     [CHECK_ARTIFACT] = "artifact",
     [CHECK_OBJECT] = "object",
+    [CHECK_COLUMN] = "column",
+    [CHECK_MEMORY] = "memory",
 };
 
 const char *check_rule_name(enum check_rule rule)
@@ -49,6 +58,29 @@ enum status check_damage(struct check *c, enum check_rule rule, enum status st, 
 {
     if (st != ST_CORRUPT) return st;
     check_finding(c, rule, str_cstr(err->message));
+    *err = (struct err)ERR_INIT;
+    return OK;
+}
+
+struct str check_owner_name(struct check *c, int64_t owner)
+{
+    struct q_check_rid_row row;
+    struct err ignored = ERR_INIT;
+
+    if (q_check_rid(c->conn, c->scratch, owner, &row, &ignored) == OK) {
+        return arena_printf(c->scratch, "run %.*s (%.*s)", STR_ARG(row.rid), STR_ARG(row.name));
+    }
+    return arena_printf(c->scratch, "model series %lld", (long long)owner);
+}
+
+enum status check_damage_of(struct check *c, enum check_rule rule, int64_t owner, enum status st,
+                            struct err *err)
+{
+    struct str name;
+
+    if (st != ST_CORRUPT) return st;
+    name = check_owner_name(c, owner);
+    check_finding(c, rule, arena_printf(c->scratch, "%.*s: %s", STR_ARG(name), err->message));
     *err = (struct err)ERR_INIT;
     return OK;
 }
@@ -183,7 +215,7 @@ static bool record_is_sound(const struct batch_reader *b, struct batch_record *r
     return false;
 }
 
-static bool names_a_run(const struct batch_record *rec)
+bool check_record_names_run(const struct batch_record *rec)
 {
     return rec->kind != BATCH_OWNER_POINTS && rec->kind != BATCH_EXPERIMENT_LIFECYCLE &&
            rec->kind != BATCH_TOKENS && rec->kind != BATCH_LINKS && rec->kind != BATCH_RUN_PURGED;
@@ -201,7 +233,7 @@ static enum status check_record(struct check *c, const struct batch_reader *b,
                       arena_printf(c->scratch, "batch %lld: record %u is damaged", (long long)seq,
                                    rec->ordinal));
     }
-    if (names_a_run(rec)) {
+    if (check_record_names_run(rec)) {
         st = q_run_by_uid(c->conn, c->scratch, rec->owner, &row, err);
         if (st == ST_NOT_FOUND) st = q_tombstone_get(c->conn, NULL, rec->owner, &gone, err);
         if (st == ST_NOT_FOUND) {
@@ -212,6 +244,70 @@ static enum status check_record(struct check *c, const struct batch_reader *b,
         }
     }
     return st;
+}
+
+/* Which runs a damaged row of the log spoke of, as far as it can be read. */
+static struct str damaged_runs(struct check *c, struct str body, int64_t seq)
+{
+    struct batch_reader b;
+    struct batch_record rec;
+    struct q_check_rid_row row;
+    struct err ignored = ERR_INIT;
+    int64_t named[NAMED_MAX];
+    struct str out = S("of no run that it still names");
+    size_t n = 0;
+
+    if (batch_open_damaged(&b, c->scratch, body, seq, &ignored)) return out;
+    while (n < NAMED_MAX && batch_next(&b, &rec, &ignored) == OK) {
+        bool known = !check_record_names_run(&rec);
+        struct str name;
+
+        for (size_t i = 0; i < n && !known; i++) {
+            known = named[i] == rec.owner;
+        }
+        if (known || q_check_rid(c->conn, c->scratch, rec.owner, &row, &ignored)) continue;
+        name = check_owner_name(c, rec.owner);
+        out = n == 0 ? arena_printf(c->scratch, "as far as it can be read of %.*s", STR_ARG(name))
+                     : arena_printf(c->scratch, "%.*s, %.*s", STR_ARG(out), STR_ARG(name));
+        named[n++] = rec.owner;
+    }
+    return out;
+}
+
+static enum status damaged_batch(struct check *c, struct str body, int64_t seq, enum status st,
+                                 struct err *err)
+{
+    struct str runs;
+
+    if (st != ST_CORRUPT) return st;
+    runs = damaged_runs(c, body, seq);
+    check_finding(c, CHECK_BATCH,
+                  arena_printf(c->scratch, "%s; %.*s", err->message, STR_ARG(runs)));
+    *err = (struct err)ERR_INIT;
+    return OK;
+}
+
+/* Rows that a start could not play. */
+static enum status check_aside(struct check *c, struct err *err)
+{
+    struct q_batch_aside_after_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = q_batch_aside_after_open(c->conn, &q, INT64_MIN, ASIDE_SHOWN, err);
+
+    while (!st && (st = q_batch_aside_after_next(q, &row, err)) == OK) {
+        struct str runs;
+
+        arena_reset(c->scratch);
+        runs = damaged_runs(c, row.body, row.seq);
+        check_finding(
+            c, CHECK_BATCH,
+            arena_printf(c->scratch,
+                         "batch %lld could not be played whole at a start and was kept apart "
+                         "(table batch_aside); %.*s",
+                         (long long)row.seq, STR_ARG(runs)));
+    }
+    sql_close(q);
+    return st == ST_END ? OK : st;
 }
 
 static enum status check_batch(struct check *c, const struct q_batch_after_row *row,
@@ -229,7 +325,7 @@ static enum status check_batch(struct check *c, const struct q_batch_after_row *
     while (!st && (st = batch_next(&b, &rec, err)) == OK) {
         st = check_record(c, &b, &rec, row->seq, err);
     }
-    return st == ST_END ? OK : check_damage(c, CHECK_BATCH, st, err);
+    return st == ST_END ? OK : damaged_batch(c, row->body, row->seq, st, err);
 }
 
 static enum status check_log(struct check *c, struct err *err)
@@ -284,7 +380,7 @@ static enum status check_head(struct check *c, const struct q_check_run_rows_row
         st = check_need_key(c, CHECK_HEAD, body.tags[i].key, "head of run", row->run, err);
     }
     if (!st) st = check_points_of_head(c, row, &body, err);
-    return check_damage(c, CHECK_HEAD, st, err);
+    return check_damage_of(c, CHECK_HEAD, row->run, st, err);
 }
 
 /* One page of heads after *row, in one snapshot: a merge or a drain in between would show points twice, or not at all. */
@@ -359,9 +455,11 @@ enum status core_check(struct sql_conn *conn, check_report report, void *ctx, si
         st = sql_rules[i].run(&c, sql_rules[i].rule, err);
     }
     if (!st) st = check_log(&c, err);
+    if (!st) st = check_aside(&c, err);
     if (!st) st = check_packs(&c, err);
     if (!st) st = check_chunks(&c, err);
     if (!st) st = check_heads(&c, err);
+    if (!st) st = check_columns(&c, err);
     *found = c.found;
     int_map_release(&c.keys);
     arena_free(c.scratch);

@@ -32,6 +32,8 @@ enum check_rule {
     CHECK_COUNTER,  /* dense ids are below their counter */
     CHECK_ARTIFACT, /* artifacts refer to a root and to an object */
     CHECK_OBJECT,   /* objects have bytes, of their size */
+    CHECK_COLUMN,   /* search columns at rest decode; they have what the rows of their runs have */
+    CHECK_MEMORY,   /* runs and search columns in memory: core_check_memory() */
     CHECK_RULES_N
 };
 

@@ -5,7 +5,9 @@
 #include "base/map.h"
 #include "core/check.h"
 #include "gen/sql/queries.h"
+#include "store/columns/columns.h"
 #include "store/headbody.h"
+#include "store/series/batch.h"
 
 struct check {
     struct sql_conn *conn;
@@ -23,6 +25,18 @@ enum status check_damage(struct check *c, enum check_rule rule, enum status st, 
 /* A finding when the id has no name. */
 enum status check_need_key(struct check *c, enum check_rule rule, uint32_t id, const char *where,
                            int64_t n, struct err *err);
+
+/* "run 4f2c... (its name)" or "model series 12"; in scratch. */
+struct str check_owner_name(struct check *c, int64_t owner);
+/* As check_damage(), the finding naming the owner. */
+enum status check_damage_of(struct check *c, enum check_rule rule, int64_t owner, enum status st,
+                            struct err *err);
+/* "metric loss", "param lr", ...: what the key of a column names; in scratch. */
+struct str check_key_name(struct check *c, struct column_key key);
+bool check_record_names_run(const struct batch_record *rec);
+
+/* check_columns.c: search columns at rest against the rows of the runs. */
+enum status check_columns(struct check *c, struct err *err);
 
 /* check_series.c */
 enum status check_packs(struct check *c, struct err *err);

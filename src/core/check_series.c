@@ -10,30 +10,6 @@
 
 enum { PAGE = 64, SCRATCH_MAX = 512 << 20, CELLS_MAX = 1 << 20 };
 
-/* "run 4f2c..." or "model series 12". */
-static struct str owner_name(struct check *c, int64_t owner)
-{
-    struct q_check_rid_row row;
-    struct err ignored = ERR_INIT;
-
-    if (q_check_rid(c->conn, c->scratch, owner, &row, &ignored) == OK) {
-        return arena_printf(c->scratch, "run %.*s", STR_ARG(row.rid));
-    }
-    return arena_printf(c->scratch, "model series %lld", (long long)owner);
-}
-
-static enum status damage_of(struct check *c, enum check_rule rule, int64_t owner, enum status st,
-                             struct err *err)
-{
-    struct str name;
-
-    if (st != ST_CORRUPT) return st;
-    name = owner_name(c, owner);
-    check_finding(c, rule, arena_printf(c->scratch, "%.*s: %s", STR_ARG(name), err->message));
-    *err = (struct err)ERR_INIT;
-    return OK;
-}
-
 /* ---- packs ------------------------------------------------------------------------------------------------------------------------- */
 
 static bool same_bits(double a, double b)
@@ -69,9 +45,11 @@ static enum status check_pack_key(struct check *c, struct pack_reader *r, const 
     }
     if (!wrong && !summary_is_right(k, p, n)) wrong = "the summary is not that of the points";
     if (wrong) {
+        struct str name = check_owner_name(c, owner);
+
         check_finding(c, CHECK_PACK,
-                      arena_printf(c->scratch, "pack %lld of owner %lld, key %u: %s", (long long)w0,
-                                   (long long)owner, k->key, wrong));
+                      arena_printf(c->scratch, "%.*s: pack %lld, key %u: %s", STR_ARG(name),
+                                   (long long)w0, k->key, wrong));
     }
     return check_need_key(c, CHECK_PACK, k->key, "pack of owner", owner, err);
 }
@@ -95,7 +73,7 @@ enum status check_packs(struct check *c, struct err *err)
             for (size_t i = 0; i < r.keys_n && !st; i++) {
                 st = check_pack_key(c, &r, &r.keys[i], row.owner, row.w0, err);
             }
-            st = damage_of(c, CHECK_PACK, row.owner, st, err);
+            st = check_damage_of(c, CHECK_PACK, row.owner, st, err);
         }
         sql_close(q);
         if (st == ST_END) st = OK;
@@ -165,10 +143,10 @@ static enum status check_chunk(struct check *c, const struct q_check_chunk_rows_
     struct point *p;
     enum status st = chunk_points(c->scratch, row, &h, &p, NULL, err);
 
-    if (st) return damage_of(c, CHECK_CHUNK, row->owner, st, err);
+    if (st) return check_damage_of(c, CHECK_CHUNK, row->owner, st, err);
     chunk_summary(&real, p, (size_t)h.n);
     if (h.lvl != CHUNK_LVL_EXACT || !summaries_agree(&h, &real)) {
-        struct str name = owner_name(c, row->owner);
+        struct str name = check_owner_name(c, row->owner);
 
         check_finding(
             c, CHECK_CHUNK,

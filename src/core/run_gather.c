@@ -163,6 +163,24 @@ static enum status put_tags(struct gather *g, struct head_body *b, uint32_t *ids
     return OK;
 }
 
+/* In a list a run whose body is damaged stands with its attributes and a tag that says so: the others are not the worse for it. */
+static enum status put_damaged(struct gather *g, const struct err *why, struct run_view *out,
+                               struct err *err)
+{
+    out->tags = ARENA_NEW(g->chunk, struct key_value);
+    if (!out->tags) {
+        return err_nomem(err);
+    }
+    out->tags[0] =
+        (struct key_value){ S("cairn.damaged"),
+                            arena_printf(g->chunk,
+                                         "%s; its metrics, params and tags cannot be read: see "
+                                         "'cairn server check'",
+                                         why->message) };
+    out->tags_n = 1;
+    return out->tags[0].value.p ? OK : err_nomem(err);
+}
+
 static bool keep(struct arena *a, struct str *s)
 {
     *s = arena_str(a, *s);
@@ -173,11 +191,15 @@ static enum status from_row(struct gather *g, const struct q_runs_by_uid_row *ro
                             struct run_view *out, struct err *err)
 {
     struct head_keys keys = { row->run, row->exp, row->rid };
-    struct head_body body;
+    struct head_body body = { 0 };
+    struct err why = ERR_INIT;
     uint32_t *ids;
-    enum status st = head_body_decode(g->chunk, row->body, &keys, &body, err);
+    enum status damaged = head_body_decode(g->chunk, row->body, &keys, &body, &why), st;
 
-    if (st) return st;
+    if (damaged && damaged != ST_CORRUPT) {
+        *err = why;
+        return damaged;
+    }
     *out = (struct run_view){ .uid = row->run,
                               .experiment = row->exp,
                               .run_id = row->rid,
@@ -194,6 +216,9 @@ static enum status from_row(struct gather *g, const struct q_runs_by_uid_row *ro
     if (!ids || !keep(g->chunk, &out->run_id) || !keep(g->chunk, &out->name) ||
         !keep(g->chunk, &out->user_id) || !keep(g->chunk, &out->artifact_uri)) {
         return err_nomem(err);
+    }
+    if (damaged) {
+        return put_damaged(g, &why, out, err);
     }
     st = put_metrics(g, &body, ids, out, err);
     if (!st) st = put_params(g, &body, ids, out, err);
@@ -249,7 +274,7 @@ static enum status again(struct gather *g, const struct missing *m, size_t n, st
     for (size_t i = 0; i < n && !st; i++) {
         st = run_get_uid(&v, m[i].uid, &g->runs[m[i].at], err);
         g->has[m[i].at] = st == OK;
-        if (st == ST_NOT_FOUND) st = OK;
+        if (st == ST_NOT_FOUND || st == ST_CORRUPT) st = OK; /* gone, or damaged */
     }
     return st;
 }

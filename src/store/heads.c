@@ -105,7 +105,7 @@ size_t heads_uids_of(const struct heads *hs, int64_t exp, int64_t *out, size_t r
     while (int_map_next(&hs->by_uid, &at, &uid, &value)) {
         const struct head *h = (const struct head *)value;
 
-        if (h->exp != exp || h->pending) continue;
+        if ((h->exp != exp && exp != HEADS_OF_ALL) || h->pending) continue;
         if (n < room) out[n] = h->uid;
         n++;
     }

@@ -70,12 +70,13 @@ struct runcols *heads_columns(const struct heads *hs);
 
 /* ---- reading, any thread ------------------------------------------------------------------------------------------------- */
 
+#define HEADS_OF_ALL INT64_MIN
 void heads_lock_read(struct heads *hs);
 void heads_unlock(struct heads *hs);
 /* Under the lock; NULL when the run is not in memory. */
 const struct head *heads_visible(const struct heads *hs, struct str rid);
 const struct head *heads_visible_uid(const struct heads *hs, int64_t uid);
-/* The number of visible heads of an experiment; the first `room` of their uids are written to out. Under the lock. */
+/* The number of visible heads of an experiment (HEADS_OF_ALL: of all); the first `room` of their uids are written to out. Under the lock. */
 size_t heads_uids_of(const struct heads *hs, int64_t exp, int64_t *out, size_t room);
 /* Rises whenever heads are dropped from memory. */
 uint64_t heads_evictions(const struct heads *hs);

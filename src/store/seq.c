@@ -15,6 +15,7 @@ enum {
     GROUP_BYTES_MAX = 4 << 20,
     GROUP_ARENA_MAX = 256 << 20,
     EFFECTS_MAX = 1 << 20,
+    ASIDE_MAX = 1 << 16,
     PENDING_MAX = 1 << 20,
     PART = 0,
     DRAIN_AGE_MS = 10000,
@@ -804,6 +805,7 @@ static void seq_free(struct seq *s)
     batch_release(&s->g.batch);
     vec_release(&s->g.effects);
     vec_release(&s->g.pending_log);
+    vec_release(&s->aside);
     str_map_release(&s->g.pending);
     arena_free(s->g.arena);
     mem_free(s);
@@ -831,6 +833,7 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     s->g.s = s;
     s->g.effects.max = EFFECTS_MAX;
     s->g.pending_log.max = PENDING_MAX;
+    s->aside.max = ASIDE_MAX;
     s->g.pending.max = PENDING_MAX;
     batch_init(&s->g.batch);
     mpsc_init(&s->inbox);

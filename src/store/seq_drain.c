@@ -80,6 +80,16 @@ static void heads_done(struct seq *s, int64_t drain, bool force, int64_t now)
     }
 }
 
+static enum status set_aside(struct seq *s, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; i < s->aside.n && !st; i++) {
+        st = q_batch_set_aside(s->writer, s->aside.p[i], err);
+    }
+    return st;
+}
+
 void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
 {
     heads_done(s, drain, s->drain_force, s->drain_now);
@@ -88,6 +98,7 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
     runcols_drained(heads_columns(s->heads), drain);
     s->folded = folded;
     s->mark = s->last_seq;
+    s->aside.n = 0;
     s->log_bytes = 0;
     s->log_since_ms = -1;
     atomic_fetch_add_explicit(&s->drains, 1, memory_order_relaxed);
@@ -194,6 +205,7 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
     s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES;
     if (!st) st = write_packs(s, drain, err);
     if (!st) st = write_heads(s, drain, s->drain_force, s->drain_now, &folded, err);
+    if (!st && s->aside.n > 0) st = set_aside(s, err);
     if (!st) {
         st = q_part_advance(s->writer, PART, s->drain, s->last_seq, drain, folded, s->fence,
                             MAX_OF(s->last_seq, s->replay_tip), &changed, err);

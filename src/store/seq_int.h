@@ -95,6 +95,8 @@ struct seq {
     bool drain_force;
     int64_t wal_passive_at; /* bytes of the engine's log after the last passive checkpoint */
     int64_t idle_since_ms;
+    VEC(int64_t)
+    aside; /* rows that were not played whole: kept apart by the drain that covers them */
     bool checkpointed; /* the log file is truncated since the last write */
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;

@@ -1,6 +1,8 @@
 /* store/seq_replay.c - what a start does: heads take the packs they have not folded, then the log above the mark is played
  * again, each record as its operation applied it. Stamps make repeating harmless. Rows of other servers are played in the
- * same way. A head whose row was written by a drain after the record's row has the record in it already. */
+ * same way. A head whose row was written by a drain after the record's row has the record in it already.
+ * Damage is no reason not to start: a pack, a row of the log or a record whose run cannot be read is left out and logged; such
+ * a row of the log is kept apart when a drain covers it. */
 #include "store/seq_int.h"
 
 #include "base/clock.h"
@@ -62,6 +64,16 @@ static enum status fold_pack(struct seq *s, struct arena *a, const struct q_pack
     return st;
 }
 
+/* What a damaged body says is not taken in; everything else of the store is served. A check names it until it is gone. */
+static enum status spare(enum status st, struct err *err, const char *what, int64_t of)
+{
+    if (st != ST_CORRUPT) return st;
+    LOG_ERROR("store", "%s %lld is left out: %s; 'cairn server check' says more", what,
+              (long long)of, err->message);
+    *err = (struct err)ERR_INIT;
+    return OK;
+}
+
 static enum status fold_packs(struct seq *s, struct err *err)
 {
     struct q_pack_after_row row = { .w0 = s->folded, .owner = INT64_MAX };
@@ -77,7 +89,7 @@ static enum status fold_packs(struct seq *s, struct err *err)
         while (!st && (st = q_pack_after_next(q, &row, err)) == OK) {
             rows++;
             arena_reset(a);
-            st = fold_pack(s, a, &row, err);
+            st = spare(fold_pack(s, a, &row, err), err, "a pack of owner", row.owner);
         }
         sql_close(q);
         if (st == ST_END) st = OK;
@@ -326,10 +338,38 @@ static enum status play_record(struct replay *r, struct batch_record *rec, struc
     return st;
 }
 
+/* The row could not be played whole: the drain that covers it keeps it. */
+static enum status set_aside(struct replay *r, enum status st, struct err *err)
+{
+    struct seq *s = r->s;
+    bool noted = s->aside.n > 0 && s->aside.p[s->aside.n - 1] == r->seq;
+    int64_t *p;
+
+    if (st != ST_CORRUPT) return st;
+    p = noted ? &s->aside.p[s->aside.n - 1] : vec_add(&s->aside);
+    if (!p) return err_nomem(err);
+    *p = r->seq;
+    return spare(st, err, "something of row", r->seq);
+}
+
+static enum status play_records(struct replay *r, struct err *err)
+{
+    struct batch_record rec;
+    enum status st = OK;
+
+    r->keys = ARENA_ARRAY(r->arena, struct mkey *, r->reader.strings_n + 1);
+    if (!r->keys) {
+        return err_nomem(err);
+    }
+    while (!st && (st = batch_next(&r->reader, &rec, err)) == OK) {
+        st = set_aside(r, play_record(r, &rec, err), err);
+    }
+    return st == ST_END ? OK : st;
+}
+
 static enum status play_batch(struct replay *r, const struct q_batch_after_row *row,
                               struct err *err)
 {
-    struct batch_record rec;
     enum status st;
 
     arena_reset(r->arena);
@@ -337,15 +377,9 @@ static enum status play_batch(struct replay *r, const struct q_batch_after_row *
     r->seq = row->seq;
     r->drain = row->drain;
     st = batch_open(&r->reader, r->arena, row->body, row->seq, row->epoch, row->part, row->n, err);
+    if (!st) st = play_records(r, err);
+    st = set_aside(r, st, err);
     if (st) return st;
-    r->keys = ARENA_ARRAY(r->arena, struct mkey *, r->reader.strings_n + 1);
-    if (!r->keys) {
-        return err_nomem(err);
-    }
-    while (!st && (st = batch_next(&r->reader, &rec, err)) == OK) {
-        st = play_record(r, &rec, err);
-    }
-    if (st != ST_END) return st;
     r->s->last_seq = row->seq;
     r->s->tag = row->tag;
     r->s->log_bytes += row->body.n;

@@ -3,6 +3,7 @@
  * folded, stored, dropped and loaded meanwhile. */
 #include "base/exec.h"
 #include "base/mem.h"
+#include "core/check_memory.h"
 #include "core/core_open.h"
 #include "core/run_search.h"
 #include "core/search/column_values.h"
@@ -12,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { WRITERS = 4, COUNTERS = 2, READERS = 4, RUNS_EACH = 80, CHANGES = 3 };
+enum { WRITERS = 4, COUNTERS = 3, CHECKS = 4, READERS = 4, RUNS_EACH = 80, CHANGES = 3 };
 
 struct world {
     struct core *core;
@@ -209,6 +210,31 @@ static void counter_run(struct read_job *job, struct view *v)
     }
 }
 
+/* ---- a checker on the pool ------------------------------------------------------------------------------------------------------ */
+
+static void found_wrong(void *ctx, enum check_rule rule, struct str what)
+{
+    (void)rule;
+    t_note("%.*s", STR_ARG(what));
+    wrong((struct world *)ctx, "memory is not what is stored");
+}
+
+/* Memory is compared with what is stored while it changes: nothing differs. */
+static void checker_run(struct read_job *job, struct view *v)
+{
+    struct counter *me = CONTAINER_OF(job, struct counter, job);
+    struct err err = ERR_INIT;
+    size_t found = 0;
+
+    arena_reset(v->arena);
+    if (core_check_memory(v, found_wrong, me->w, &found, &err)) wrong(me->w, err.message);
+    me->rounds++;
+    if (me->rounds == CHECKS || atomic_load(&me->w->stop) || atomic_load(&me->w->wrong) ||
+        core_read_submit(me->w->core, &me->job)) {
+        exec_event_set(me->done);
+    }
+}
+
 /* ---- tests ---------------------------------------------------------------------------------------------------------------------------- */
 
 static void run_world(const struct core_options *opt)
@@ -226,7 +252,7 @@ static void run_world(const struct core_options *opt)
     atomic_store(&w.left, WRITERS);
     for (int i = 0; i < COUNTERS; i++) {
         counters[i] = (struct counter){ .w = &w, .done = exec_event_new() };
-        counters[i].job.run = counter_run;
+        counters[i].job.run = i == 0 ? checker_run : counter_run;
         counters[i].job.arena = arena_new(64 << 20);
         T_ST(core_read_submit(w.core, &counters[i].job), OK);
     }
@@ -240,7 +266,7 @@ static void run_world(const struct core_options *opt)
     atomic_store(&w.stop, true);
     for (int i = 0; i < COUNTERS; i++) {
         T_OK(exec_event_wait(counters[i].done, -1));
-        T_OK(counters[i].rounds > 1);
+        T_OK(counters[i].rounds >= (i == 0 ? 1 : 2));
         exec_event_free(counters[i].done);
         arena_free(counters[i].job.arena);
     }

@@ -59,13 +59,19 @@ void corefix_reopen(struct corefix *f)
     open_core(f);
 }
 
-void corefix_crash(struct corefix *f)
+void corefix_crash_and(struct corefix *f, void (*meanwhile)(void *ctx), void *ctx)
 {
     struct blob_store *blobs = f->core->blobs;
 
     core_abandon(f->core);
     blob_close(blobs);
+    if (meanwhile) meanwhile(ctx);
     open_core(f);
+}
+
+void corefix_crash(struct corefix *f)
+{
+    corefix_crash_and(f, NULL, NULL);
 }
 
 void corefix_fresh(struct corefix *f)

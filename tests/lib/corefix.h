@@ -29,6 +29,8 @@ void corefix_close(struct corefix *f);
 void corefix_reopen(struct corefix *f);
 /* Opens again as after a kill. */
 void corefix_crash(struct corefix *f);
+/* The same, something being done to the store in between. */
+void corefix_crash_and(struct corefix *f, void (*meanwhile)(void *ctx), void *ctx);
 /* Drops all texts. */
 void corefix_fresh(struct corefix *f);
 

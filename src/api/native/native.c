@@ -4,6 +4,7 @@
 #include "core/backup.h"
 #include "core/check.h"
 #include "core/check_bytes.h"
+#include "core/check_memory.h"
 #include "core/compaction.h"
 #include "core/run.h"
 #include "core/run_purge.h"
@@ -292,6 +293,7 @@ enum status native_check(struct view *v, struct cairn_v1_check_answer *out, stru
 
     l.p = ARENA_ARRAY(v->arena, struct cairn_v1_finding, FINDINGS_MAX);
     st = l.p ? core_check(v->conn, add_finding, &l, &found, err) : err_nomem(err);
+    st = st ? st : core_check_memory(v, add_finding, &l, &found, err);
     st = st ? st : core_check_bytes(v, add_object, &l, &found, err);
     if (!st && l.nomem) {
         st = err_nomem(err);

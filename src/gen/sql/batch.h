@@ -25,6 +25,20 @@ enum status q_batch_after_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt
 enum status q_batch_after_next(struct sql_stmt *q_stmt, struct q_batch_after_row *q_row,
                                struct err *q_err) ATTR_CHECK;
 
+enum status q_batch_set_aside(struct sql_conn *q_conn, int64_t seq, struct err *q_err) ATTR_CHECK;
+
+struct q_batch_aside_after_row {
+    int64_t seq;
+    int64_t epoch;
+    int64_t part;
+    int64_t n;
+    struct str body;
+};
+enum status q_batch_aside_after_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t seq,
+                                     int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_batch_aside_after_next(struct sql_stmt *q_stmt, struct q_batch_aside_after_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
+
 struct q_batch_tag_row {
     int64_t tag;
 };

@@ -74,6 +74,66 @@ enum status q_batch_after_next(struct sql_stmt *q_stmt, struct q_batch_after_row
     return OK;
 }
 
+static const unsigned char batch_set_aside_in[] = { SQL_INT };
+static const struct sql_query query_batch_set_aside = {
+    .name = "batch_set_aside", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = batch_set_aside_in,
+    .text = { "INSERT INTO batch_aside (seq, epoch, part, n, body) SELECT seq, epoch, part, "
+              "n, body FROM batch WHERE seq = ?1 ON CONFLICT (seq, epoch) DO NOTHING",
+              "INSERT INTO batch_aside (seq, epoch, part, n, body) SELECT seq, epoch, part, "
+              "n, body FROM batch WHERE seq = $1 ON CONFLICT (seq, epoch) DO NOTHING" },
+};
+
+enum status q_batch_set_aside(struct sql_conn *q_conn, int64_t seq, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = seq },
+    };
+
+    return sql_exec(q_conn, &query_batch_set_aside, q_in, NULL, q_err);
+}
+
+static const unsigned char batch_aside_after_in[] = { SQL_INT, SQL_INT };
+static const unsigned char batch_aside_after_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
+static const char *const batch_aside_after_names[] = { "seq", "epoch", "part", "n", "body" };
+static const struct sql_query query_batch_aside_after = {
+    .name = "batch_aside_after", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 5,
+    .in = batch_aside_after_in,
+    .out = batch_aside_after_out, .out_names = batch_aside_after_names,
+    .text = { "SELECT seq, epoch, part, n, body FROM batch_aside WHERE seq > ?1 ORDER BY seq "
+              "LIMIT ?2",
+              "SELECT seq, epoch, part, n, body FROM batch_aside WHERE seq > $1 ORDER BY seq "
+              "LIMIT $2" },
+};
+
+enum status q_batch_aside_after_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t seq,
+                                     int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = seq },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_batch_aside_after, q_in, q_stmt, q_err);
+}
+
+enum status q_batch_aside_after_next(struct sql_stmt *q_stmt, struct q_batch_aside_after_row *q_row,
+                                     struct err *q_err)
+{
+    struct sql_value q_out[5];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->seq = q_out[0].i;
+    q_row->epoch = q_out[1].i;
+    q_row->part = q_out[2].i;
+    q_row->n = q_out[3].i;
+    q_row->body = q_out[4].s;
+    return OK;
+}
+
 static const unsigned char batch_tag_in[] = { SQL_INT };
 static const unsigned char batch_tag_out[] = { SQL_INT };
 static const char *const batch_tag_names[] = { "tag" };
@@ -618,6 +678,8 @@ enum status q_uid_last(struct sql_conn *q_conn, struct arena *q_arena, struct q_
 static const struct sql_query *const area_batch[] = {
     &query_batch_insert,
     &query_batch_after,
+    &query_batch_set_aside,
+    &query_batch_aside_after,
     &query_batch_tag,
     &query_batch_drop_covered,
     &query_log_rotate,

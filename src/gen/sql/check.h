@@ -277,8 +277,45 @@ enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chun
 
 struct q_check_rid_row {
     struct str rid;
+    struct str name;
 };
 enum status q_check_rid(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
                         struct q_check_rid_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_check_colkey_exp_row {
+    int64_t exp;
+    bool exp_null;
+};
+enum status q_check_colkey_exp(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                               struct q_check_colkey_exp_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_check_colseg_row {
+    int64_t rows;
+    int64_t present;
+    int64_t nan;
+    int64_t vmin;
+    int64_t vmax;
+    struct str body;
+};
+enum status q_check_colseg(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                           int64_t kind, int64_t id, int64_t seg, struct q_check_colseg_row *q_row,
+                           struct err *q_err) ATTR_CHECK;
+
+struct q_check_colseg_next_row {
+    int64_t seg;
+    bool seg_null;
+};
+enum status q_check_colseg_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                int64_t kind, int64_t id, int64_t seg,
+                                struct q_check_colseg_next_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_check_pack_newer_row {
+    int64_t owner;
+};
+enum status q_check_pack_newer_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t w0,
+                                    struct err *q_err) ATTR_CHECK;
+enum status q_check_pack_newer_next(struct sql_stmt *q_stmt, struct q_check_pack_newer_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
 
 #endif

@@ -898,15 +898,15 @@ enum status q_check_chunk_rows_next(struct sql_stmt *q_stmt, struct q_check_chun
 }
 
 static const unsigned char check_rid_in[] = { SQL_INT };
-static const unsigned char check_rid_out[] = { SQL_TEXT };
-static const char *const check_rid_names[] = { "rid" };
+static const unsigned char check_rid_out[] = { SQL_TEXT, SQL_TEXT };
+static const char *const check_rid_names[] = { "rid", "name" };
 static const struct sql_query query_check_rid = {
     .name = "check_rid", .cached = true, .kind = SQL_ONE,
-    .in_n = 1, .out_n = 1,
+    .in_n = 1, .out_n = 2,
     .in = check_rid_in,
     .out = check_rid_out, .out_names = check_rid_names,
-    .text = { "SELECT rid FROM runhead WHERE run = ?1",
-              "SELECT rid FROM runhead WHERE run = $1" },
+    .text = { "SELECT rid, name FROM runhead WHERE run = ?1",
+              "SELECT rid, name FROM runhead WHERE run = $1" },
 };
 
 enum status q_check_rid(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
@@ -915,11 +915,142 @@ enum status q_check_rid(struct sql_conn *q_conn, struct arena *q_arena, int64_t 
     struct sql_value q_in[1] = {
         { .i = run },
     };
-    struct sql_value q_out[1];
+    struct sql_value q_out[2];
     enum status q_st = sql_one(q_conn, &query_check_rid, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->rid = q_out[0].s;
+    q_row->name = q_out[1].s;
+    return OK;
+}
+
+static const unsigned char check_colkey_exp_in[] = { SQL_INT };
+static const unsigned char check_colkey_exp_out[] = { SQL_INT | SQL_MAYBE };
+static const char *const check_colkey_exp_names[] = { "exp" };
+static const struct sql_query query_check_colkey_exp = {
+    .name = "check_colkey_exp", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = check_colkey_exp_in,
+    .out = check_colkey_exp_out, .out_names = check_colkey_exp_names,
+    .text = { "SELECT MIN(exp) FROM colkey WHERE exp > ?1",
+              "SELECT MIN(exp) FROM colkey WHERE exp > $1" },
+};
+
+enum status q_check_colkey_exp(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                               struct q_check_colkey_exp_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_check_colkey_exp, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->exp = q_out[0].i;
+    q_row->exp_null = q_out[0].null;
+    return OK;
+}
+
+static const unsigned char check_colseg_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char check_colseg_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
+static const char *const check_colseg_names[] = { "rows", "present", "nan", "vmin", "vmax", "body" };
+static const struct sql_query query_check_colseg = {
+    .name = "check_colseg", .cached = true, .kind = SQL_ONE,
+    .in_n = 4, .out_n = 6,
+    .in = check_colseg_in,
+    .out = check_colseg_out, .out_names = check_colseg_names,
+    .text = { "SELECT nrows, npresent, nnan, vmin, vmax, body FROM colseg WHERE exp = ?1 AND "
+              "kind = ?2 AND id = ?3 AND seg = ?4",
+              "SELECT nrows, npresent, nnan, vmin, vmax, body FROM colseg WHERE exp = $1 AND "
+              "kind = $2 AND id = $3 AND seg = $4" },
+};
+
+enum status q_check_colseg(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                           int64_t kind, int64_t id, int64_t seg, struct q_check_colseg_row *q_row,
+                           struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = exp },
+        { .i = kind },
+        { .i = id },
+        { .i = seg },
+    };
+    struct sql_value q_out[6];
+    enum status q_st = sql_one(q_conn, &query_check_colseg, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->rows = q_out[0].i;
+    q_row->present = q_out[1].i;
+    q_row->nan = q_out[2].i;
+    q_row->vmin = q_out[3].i;
+    q_row->vmax = q_out[4].i;
+    q_row->body = q_out[5].s;
+    return OK;
+}
+
+static const unsigned char check_colseg_next_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char check_colseg_next_out[] = { SQL_INT | SQL_MAYBE };
+static const char *const check_colseg_next_names[] = { "seg" };
+static const struct sql_query query_check_colseg_next = {
+    .name = "check_colseg_next", .cached = true, .kind = SQL_ONE,
+    .in_n = 4, .out_n = 1,
+    .in = check_colseg_next_in,
+    .out = check_colseg_next_out, .out_names = check_colseg_next_names,
+    .text = { "SELECT MIN(seg) FROM colseg WHERE exp = ?1 AND kind = ?2 AND id = ?3 AND seg "
+              "> ?4",
+              "SELECT MIN(seg) FROM colseg WHERE exp = $1 AND kind = $2 AND id = $3 AND seg "
+              "> $4" },
+};
+
+enum status q_check_colseg_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                int64_t kind, int64_t id, int64_t seg,
+                                struct q_check_colseg_next_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = exp },
+        { .i = kind },
+        { .i = id },
+        { .i = seg },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_check_colseg_next, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->seg = q_out[0].i;
+    q_row->seg_null = q_out[0].null;
+    return OK;
+}
+
+static const unsigned char check_pack_newer_in[] = { SQL_INT };
+static const unsigned char check_pack_newer_out[] = { SQL_INT };
+static const char *const check_pack_newer_names[] = { "owner" };
+static const struct sql_query query_check_pack_newer = {
+    .name = "check_pack_newer", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 1,
+    .in = check_pack_newer_in,
+    .out = check_pack_newer_out, .out_names = check_pack_newer_names,
+    .text = { "SELECT DISTINCT owner FROM pack WHERE w0 > ?1",
+              "SELECT DISTINCT owner FROM pack WHERE w0 > $1" },
+};
+
+enum status q_check_pack_newer_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t w0,
+                                    struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = w0 },
+    };
+
+    return sql_rows(q_conn, &query_check_pack_newer, q_in, q_stmt, q_err);
+}
+
+enum status q_check_pack_newer_next(struct sql_stmt *q_stmt, struct q_check_pack_newer_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
     return OK;
 }
 
@@ -952,5 +1083,9 @@ static const struct sql_query *const area_check[] = {
     &query_check_pack_rows,
     &query_check_chunk_rows,
     &query_check_rid,
+    &query_check_colkey_exp,
+    &query_check_colseg,
+    &query_check_colseg_next,
+    &query_check_pack_newer,
 };
 /* clang-format on */

@@ -1053,6 +1053,25 @@ const struct sql_migration sql_migrations[] = {
         "    PRIMARY KEY (id, pack, n)\n"
         ");\n",
     } },
+    { .version = 15, .name = "batch_aside", .text = {
+        "CREATE TABLE batch_aside (\n"
+        "    seq INTEGER NOT NULL,\n"
+        "    epoch INTEGER NOT NULL,\n"
+        "    part INTEGER NOT NULL,\n"
+        "    n INTEGER NOT NULL,\n"
+        "    body BLOB NOT NULL,\n"
+        "    PRIMARY KEY (seq, epoch)\n"
+        ") STRICT;\n",
+        "CREATE TABLE batch_aside (\n"
+        "    seq bigint NOT NULL,\n"
+        "    epoch bigint NOT NULL,\n"
+        "    part bigint NOT NULL,\n"
+        "    n bigint NOT NULL,\n"
+        "    body bytea NOT NULL,\n"
+        "    PRIMARY KEY (seq, epoch)\n"
+        ");\n"
+        "ALTER TABLE batch_aside ALTER COLUMN body SET STORAGE EXTERNAL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 14;
+const unsigned sql_migrations_n = 15;
 /* clang-format on */

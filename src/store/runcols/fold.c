@@ -56,30 +56,6 @@ struct job {
     size_t keys_n;
 };
 
-static bool same_double(double a, double b)
-{
-    return memcmp(&a, &b, sizeof(a)) == 0;
-}
-
-/* Whether the row has the value already. */
-static bool is_same(const struct column *c, uint32_t slot, const struct run_pick *p)
-{
-    double d;
-    int64_t i;
-    struct str s;
-
-    if (!c) {
-        return !p->has;
-    }
-    switch (column_type(c)) {
-    case COLUMN_DOUBLE:
-        return column_double(c, slot, &d) ? p->has && same_double(d, p->d) : !p->has;
-    case COLUMN_INTEGER: return column_integer(c, slot, &i) ? p->has && i == p->i : !p->has;
-    case COLUMN_TEXT:
-    default: return column_text(c, slot, &s) ? p->has && str_eq(s, p->s) : !p->has;
-    }
-}
-
 static enum status start(struct folder *f, struct job *j, size_t k, struct err *err)
 {
     j->started[k] = true;
@@ -93,7 +69,7 @@ static enum status put(struct folder *f, struct job *j, size_t k, uint32_t slot,
     struct column_builder *b = f->builders[k];
 
     if (!j->started[k]) {
-        enum status st = is_same(j->from[k], slot, p) ? ST_END : start(f, j, k, err);
+        enum status st = run_pick_same(j->from[k], slot, p) ? ST_END : start(f, j, k, err);
 
         if (st) return st == ST_END ? OK : st;
     }

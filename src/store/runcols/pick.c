@@ -1,5 +1,6 @@
 /* store/runcols/pick.c - a few values of many runs. As elsewhere, a row counts only if its head was not in memory before nor after
  * it was read, and nothing left memory meanwhile; nothing is allocated under the lock of the heads: measure, allocate, copy. */
+#include "base/log.h"
 #include "gen/sql/queries.h"
 #include "store/heads.h"
 #include "store/runcols/runcols.h"
@@ -133,6 +134,35 @@ static struct run_pick body_value(const struct head_body *b, struct column_key k
     }
 }
 
+static bool same_double(double a, double b)
+{
+    return memcmp(&a, &b, sizeof(a)) == 0;
+}
+
+bool run_pick_same(const struct column *c, uint32_t slot, const struct run_pick *p)
+{
+    double d;
+    int64_t i;
+    struct str s;
+
+    if (!c) {
+        return !p->has;
+    }
+    switch (column_type(c)) {
+    case COLUMN_DOUBLE:
+        return column_double(c, slot, &d) ? p->has && same_double(d, p->d) : !p->has;
+    case COLUMN_INTEGER: return column_integer(c, slot, &i) ? p->has && i == p->i : !p->has;
+    case COLUMN_TEXT:
+    default: return column_text(c, slot, &s) ? p->has && str_eq(s, p->s) : !p->has;
+    }
+}
+
+struct run_pick run_pick_of_row(const struct q_runs_by_uid_row *row, const struct head_body *body,
+                                struct column_key key)
+{
+    return key.kind == COLUMN_ATTR ? row_attr(row, key.id) : body_value(body, key);
+}
+
 /* ---- many runs --------------------------------------------------------------------------------------------------------------------- */
 
 struct picks {
@@ -221,11 +251,16 @@ static enum status take_row(struct picks *p, const struct q_runs_by_uid_row *row
 
     arena_reset(p->scratch);
     st = p->has_body ? head_body_decode(p->scratch, row->body, &keys, &body, err) : OK;
+    if (st == ST_CORRUPT) { /* it has its attributes; nobody else is the worse for it */
+        LOG_ERROR("store", "%s: searches do not see its metrics, params and tags", err->message);
+        *err = (struct err)ERR_INIT;
+        body = (struct head_body){ 0 };
+        st = OK;
+    }
     for (size_t k = 0; k < p->keys_n && !st; k++) {
         struct run_pick *o = &p->out[i * p->keys_n + k];
 
-        *o = p->keys[k].kind == COLUMN_ATTR ? row_attr(row, p->keys[k].id)
-                                            : body_value(&body, p->keys[k]);
+        *o = run_pick_of_row(row, &body, p->keys[k]);
         if (o->has && is_text(p->keys[k])) {
             o->s = arena_str(p->arena, o->s);
             if (!o->s.p) st = err_nomem(err);

@@ -106,6 +106,21 @@ bool runcols_unsaved(struct runcols *rc);
 enum status runcols_lifecycle_write(struct sql_conn *writer, int64_t exp, int lifecycle,
                                     int64_t drain, struct err *err);
 
+/* ---- checking --------------------------------------------------------------------------------------------------------------------- */
+
+/* A value in memory that is not what its run has. */
+struct runcols_fault {
+    int64_t exp, uid;
+    struct column_key key;
+};
+typedef void (*runcols_report)(void *ctx, const struct runcols_fault *f);
+/* Compares every column in memory with the runs, a segment at a time; searches and writes go on meanwhile. settle(ctx) returns when
+ * every write that was committed before the call is applied. Reports the first few hundred of each experiment; a run that is written
+ * all the time may be passed over. */
+enum status runcols_check(struct runcols *rc, struct sql_conn *conn,
+                          enum status (*settle)(void *ctx, struct err *err), runcols_report report,
+                          void *ctx, struct err *err);
+
 /* ---- values of runs ----------------------------------------------------------------------------------------------------------------- */
 
 /* The value of one key of one run. */
@@ -115,6 +130,13 @@ struct run_pick {
     int64_t i;
     struct str s;
 };
+struct q_runs_by_uid_row;
+struct head_body;
+/* The value as a row has it; body may be NULL for an attribute. Texts are the row's. */
+struct run_pick run_pick_of_row(const struct q_runs_by_uid_row *row, const struct head_body *body,
+                                struct column_key key);
+/* Whether that is what the column (NULL: no row has the key) has in a slot. */
+bool run_pick_same(const struct column *c, uint32_t slot, const struct run_pick *p);
 enum { RUN_PICK_ROWS = 256 };
 /* The values of n keys of up to RUN_PICK_ROWS runs, as they are now: from heads in memory, else from rows. out[run * keys_n + key];
  * exists[run] tells whether there is such a run, experiments[run] (may be NULL) where. Texts live in the arena; scratch is reset. */

@@ -238,11 +238,9 @@ static bool read_strings(struct batch_reader *b, uint64_t n, bool *nomem, struct
     return !b->r.bad;
 }
 
-enum status batch_open(struct batch_reader *b, struct arena *a, struct str body, int64_t seq,
-                       int64_t epoch, int64_t part, int64_t n, struct err *err)
+static enum status open_header(struct batch_reader *b, struct str body, int64_t seq, uint32_t *crc,
+                               struct err *err)
 {
-    bool nomem = false;
-    uint32_t want;
     uint8_t version;
 
     memset(b, 0, sizeof(*b));
@@ -250,13 +248,18 @@ enum status batch_open(struct batch_reader *b, struct arena *a, struct str body,
     version = rd_u8(&b->r);
     (void)rd_u8(&b->r);
     (void)rd_u16(&b->r);
-    want = rd_u32(&b->r);
+    *crc = rd_u32(&b->r);
     if (b->r.bad || version != BODY_VERSION) {
         return err_set(err, ST_CORRUPT, "batch %lld: bad header", (long long)seq);
     }
-    if (body_crc(body.p, body.n, seq, epoch, part, n) != want) {
-        return err_set(err, ST_CORRUPT, "batch %lld: checksum differs", (long long)seq);
-    }
+    return OK;
+}
+
+static enum status open_strings(struct batch_reader *b, struct arena *a, int64_t seq,
+                                struct err *err)
+{
+    bool nomem = false;
+
     if (!read_strings(b, rd_varint(&b->r), &nomem, a)) {
         return nomem ? err_nomem(err)
                      : err_set(err, ST_CORRUPT, "batch %lld: bad strings", (long long)seq);
@@ -266,6 +269,27 @@ enum status batch_open(struct batch_reader *b, struct arena *a, struct str body,
         return err_set(err, ST_CORRUPT, "batch %lld: bad number of records", (long long)seq);
     }
     return OK;
+}
+
+enum status batch_open(struct batch_reader *b, struct arena *a, struct str body, int64_t seq,
+                       int64_t epoch, int64_t part, int64_t n, struct err *err)
+{
+    uint32_t want;
+    enum status st = open_header(b, body, seq, &want, err);
+
+    if (!st && body_crc(body.p, body.n, seq, epoch, part, n) != want) {
+        st = err_set(err, ST_CORRUPT, "batch %lld: checksum differs", (long long)seq);
+    }
+    return st ? st : open_strings(b, a, seq, err);
+}
+
+enum status batch_open_damaged(struct batch_reader *b, struct arena *a, struct str body,
+                               int64_t seq, struct err *err)
+{
+    uint32_t ignored;
+    enum status st = open_header(b, body, seq, &ignored, err);
+
+    return st ? st : open_strings(b, a, seq, err);
 }
 
 enum status batch_next(struct batch_reader *b, struct batch_record *rec, struct err *err)

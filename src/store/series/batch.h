@@ -103,6 +103,9 @@ struct batch_reader {
 /* ST_CORRUPT on damage. Strings are listed in the arena. */
 enum status batch_open(struct batch_reader *b, struct arena *a, struct str body, int64_t seq,
                        int64_t epoch, int64_t part, int64_t n, struct err *err);
+/* A damaged body as far as it can be read, its checksum not looked at: for naming the runs it spoke of, nothing else. */
+enum status batch_open_damaged(struct batch_reader *b, struct arena *a, struct str body,
+                               int64_t seq, struct err *err);
 /* ST_END after the last. */
 enum status batch_next(struct batch_reader *b, struct batch_record *rec, struct err *err);
 /* The next point of a points record; false at the end or on damage (rec->payload.bad). Zero *f before the first. */

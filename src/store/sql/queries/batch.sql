@@ -19,6 +19,18 @@ VALUES ((SELECT tip FROM last), $2, $3, $4, $5, $6, $7, $8, (SELECT slot FROM la
 -- out: seq int, epoch int, part int, n int, drain int, tag int, body blob
 SELECT seq, epoch, part, n, drain, tag, body FROM batch WHERE seq > $1 ORDER BY seq LIMIT $2;
 
+-- A row that could not be played whole, before it is deleted.
+
+-- name: batch_set_aside :exec
+-- in: seq int
+INSERT INTO batch_aside (seq, epoch, part, n, body) SELECT seq, epoch, part, n, body FROM batch WHERE seq = $1
+ON CONFLICT (seq, epoch) DO NOTHING;
+
+-- name: batch_aside_after :many
+-- in: seq int, max int
+-- out: seq int, epoch int, part int, n int, body blob
+SELECT seq, epoch, part, n, body FROM batch_aside WHERE seq > $1 ORDER BY seq LIMIT $2;
+
 -- name: batch_tag :one
 -- in: seq int
 -- out: tag int

@@ -145,5 +145,29 @@ FROM chunk LEFT JOIN chunk_body ON chunk_body.id = chunk.id WHERE (owner, key, l
 
 -- name: check_rid :one
 -- in: run int
--- out: rid text
-SELECT rid FROM runhead WHERE run = $1;
+-- out: rid text, name text
+SELECT rid, name FROM runhead WHERE run = $1;
+
+-- Search columns at rest, experiment by experiment, segment by segment.
+
+-- name: check_colkey_exp :one
+-- in: exp int
+-- out: exp int?
+SELECT MIN(exp) FROM colkey WHERE exp > $1;
+
+-- name: check_colseg :one
+-- in: exp int, kind int, id int, seg int
+-- out: rows int, present int, nan int, vmin int, vmax int, body blob
+SELECT nrows, npresent, nnan, vmin, vmax, body FROM colseg WHERE exp = $1 AND kind = $2 AND id = $3 AND seg = $4;
+
+-- name: check_colseg_next :one
+-- in: exp int, kind int, id int, seg int
+-- out: seg int?
+SELECT MIN(seg) FROM colseg WHERE exp = $1 AND kind = $2 AND id = $3 AND seg > $4;
+
+-- Owners of packs that their rows may not have taken in.
+
+-- name: check_pack_newer :many
+-- in: w0 int
+-- out: owner int
+SELECT DISTINCT owner FROM pack WHERE w0 > $1;
