@@ -303,7 +303,7 @@ static enum status decode(struct call *c, struct err *err)
     struct msg_ctx ctx = { .arena = c->arena, .flags = t->decode_flags };
     bool get = c->req->method == HTTP_GET || c->req->method == HTTP_HEAD;
     bool query = (get && c->req->query.n > 0) ||
-                 (t->delete_query && c->req->method == HTTP_DELETE && c->req->body.n == 0);
+                 (t->empty_query && (get || c->req->method == HTTP_DELETE) && c->req->body.n == 0);
     enum status st = query ? OK : check_type(t, c->req, err);
 
     if (st || !in) {

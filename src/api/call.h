@@ -32,7 +32,8 @@ struct tongue {
     unsigned decode_flags; /* enum msg_flags */
     unsigned encode_flags;
     bool json_type_required; /* POST and PUT bodies must say application/json */
-    bool delete_query;       /* a DELETE without a body has its fields in the query */
+    bool
+        empty_query; /* a GET or DELETE without a body has its fields in the query, also when there is none */
     /* Anything the tongue asks of every request, before it is decoded. May be NULL. */
     enum status (*check)(struct http_req *req, struct err *err);
     /* The text for a request that does not fit its message; returns the status to answer with. */

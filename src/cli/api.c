@@ -278,16 +278,46 @@ enum status api_send(struct cli *cli, const struct target *t, const char *method
     return st == ST_BAD_REQUEST ? ST_INTERNAL : st;
 }
 
+static enum status need_target(struct cli *cli, struct err *err)
+{
+    if (cli->target) {
+        return OK;
+    }
+    cli->target = ARENA_NEW(cli->arena, struct target);
+    return cli->target ? api_target(cli, cli->target, err) : err_nomem(err);
+}
+
 enum status api_call(struct cli *cli, const char *method, const char *path, struct str body,
                      struct jv **out, struct err *err)
 {
-    enum status st = OK;
+    enum status st = need_target(cli, err);
 
-    if (!cli->target) {
-        cli->target = ARENA_NEW(cli->arena, struct target);
-        st = cli->target ? api_target(cli, cli->target, err) : err_nomem(err);
-    }
     return st ? st : api_send(cli, cli->target, method, path, body, out, err);
+}
+
+enum status api_download(struct cli *cli, const char *path, uint64_t from,
+                         bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,
+                         struct err *err)
+{
+    struct client_answer answer;
+    struct client_request req = { .method = "GET", .sink = sink, .sink_ctx = ctx };
+    enum status st = need_target(cli, err);
+
+    if (st) {
+        return st;
+    }
+    req.socket = cli->target->socket;
+    req.token = cli->target->token;
+    req.url = arena_printf(cli->arena, "%s%s", cli->target->url, path).p;
+    req.range = from ? arena_printf(cli->arena, "%llu-", (unsigned long long)from).p : NULL;
+    st = req.url && (!from || req.range) ? client_send(cli->arena, &req, &answer, err)
+                                         : err_nomem(err);
+    if (st) {
+        return st;
+    }
+    return answer.status == 200 || answer.status == 206
+               ? OK
+               : error_of(cli, &answer, cli->target->url, err);
 }
 
 struct str api_escape(struct arena *a, struct str s)

@@ -28,6 +28,10 @@ enum status api_send(struct cli *cli, const struct target *t, const char *method
 /* The same to the server of api_target(). body p NULL: none. */
 enum status api_call(struct cli *cli, const char *method, const char *path, struct str body,
                      struct jv **out, struct err *err) ATTR_CHECK;
+/* Bytes of a file: sink as in client/http.h. An answer that is no success becomes an error. */
+enum status api_download(struct cli *cli, const char *path, uint64_t from,
+                         bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,
+                         struct err *err) ATTR_CHECK;
 /* The address without slashes at its end; ST_INVALID if it is none. */
 enum status api_clean_url(struct cli *cli, const char *url, const char **out,
                           struct err *err) ATTR_CHECK;

@@ -4,6 +4,7 @@
 #include "codec/json.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { ARENA_MAX = 256 << 20, ARGS_MAX = 256, ERROR_JSON_MAX = 16 * 1024 };
 
@@ -88,6 +89,24 @@ static void put_error_json(const struct err *err, enum status st)
 static bool wants_json(const struct cli *cli)
 {
     return cli->format == CLI_JSON || cli->format == CLI_JSONL;
+}
+
+bool cli_confirm(const struct cli *cli, const char *what, struct err *err)
+{
+    char line[16];
+
+    if (cli->globals.yes) {
+        return true;
+    }
+    if (!cli->globals.no_input && isatty(STDIN_FILENO)) {
+        fprintf(stderr, "Delete %s? This cannot be undone. [y/N] ", what);
+        if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y')) {
+            return true;
+        }
+    }
+    err_set(err, ST_INVALID, "%s was not deleted", what);
+    err_hint(err, "--yes deletes without asking");
+    return false;
 }
 
 int cli_fail(struct cli *cli, enum status st, const struct err *err)

@@ -96,6 +96,8 @@ int cli_main(int argc, char **argv, const struct cli_table *tables, size_t table
 
 /* Prints the error (three parts, or one JSON object with -o json) and returns its exit code. */
 int cli_fail(struct cli *cli, enum status st, const struct err *err);
+/* Asks on the terminal before deleting; --yes says yes. False with *err filled: not confirmed. */
+bool cli_confirm(const struct cli *cli, const char *what, struct err *err);
 /* A message on stderr, not with --quiet. */
 void cli_note(const struct cli *cli, const char *fmt, ...) ATTR_FORMAT(2, 3);
 void cli_warn(const struct cli *cli, const char *fmt, ...) ATTR_FORMAT(2, 3);
@@ -119,7 +121,7 @@ void help_markdown(struct buf *out, const struct cli *cli);
 void help_options(struct buf *out, const struct cli *cli);
 /* The rows cairn itself brings: help, completion, config, context, login, run, experiment, version. */
 extern const struct cli_table cli_builtin;
-/* The rows of model.c. */
-extern const struct cli_table cli_models;
+/* The rows of model.c and checkpoint.c. */
+extern const struct cli_table cli_models, cli_checkpoints;
 
 #endif

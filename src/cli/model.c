@@ -7,8 +7,6 @@
 #include "cli/commands.h"
 #include "cli/render.h"
 #include "codec/json.h"
-#include <stdio.h>
-#include <unistd.h>
 
 enum { BODY_MAX = 1 << 20, PAGE_MAX = 1000, ANSWER_MAX = 64 };
 
@@ -524,24 +522,6 @@ static int model_alias(struct cli *cli)
     return CLI_DONE;
 }
 
-static bool confirmed(const struct cli *cli, const char *what, struct err *err)
-{
-    char line[16];
-
-    if (cli->globals.yes) {
-        return true;
-    }
-    if (!cli->globals.no_input && isatty(STDIN_FILENO)) {
-        fprintf(stderr, "Delete %s? This cannot be undone. [y/N] ", what);
-        if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y')) {
-            return true;
-        }
-    }
-    err_set(err, ST_INVALID, "%s was not deleted", what);
-    err_hint(err, "--yes deletes without asking");
-    return false;
-}
-
 static int model_rm(struct cli *cli)
 {
     const char *name = NULL, *version = NULL;
@@ -554,7 +534,7 @@ static int model_rm(struct cli *cli)
     if (!st && !what.p) {
         st = err_nomem(&err);
     }
-    if (!st && !confirmed(cli, what.p, &err)) {
+    if (!st && !cli_confirm(cli, what.p, &err)) {
         st = ST_INVALID;
     }
     st = st ? st

@@ -5,12 +5,27 @@
 
 enum { CONNECT_MS = 5000, TOTAL_MS = 120 * 1000 };
 
+struct body {
+    struct buf buf;
+    const struct client_request *req;
+    CURL *h;
+    bool sink_failed;
+};
+
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
-    struct buf *b = ctx;
+    struct body *b = ctx;
+    long status = 0;
 
-    buf_put(b, p, size * n);
-    return b->failed ? 0 : size * n;
+    if (b->req->sink) {
+        curl.easy_getinfo(b->h, CURLINFO_RESPONSE_CODE, &status);
+    }
+    if (status == 200 || status == 206) {
+        b->sink_failed = !b->req->sink(b->req->sink_ctx, (int)status, p, size * n);
+        return b->sink_failed ? 0 : size * n;
+    }
+    buf_put(&b->buf, p, size * n);
+    return b->buf.failed ? 0 : size * n;
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
@@ -44,7 +59,9 @@ static bool is_here(const struct client_request *req)
 /* The list of header fields; NULL when memory is out. */
 static struct curl_slist *make_fields(const struct client_request *req, struct arena *a)
 {
-    struct curl_slist *list = curl.slist_append(NULL, "Accept: application/json"), *more;
+    struct curl_slist *list = curl.slist_append(NULL, req->sink ? "Accept: */*"
+                                                                : "Accept: application/json"),
+                      *more;
     const char *rows[2] = { NULL, NULL };
 
     rows[0] = req->body.p ? "Content-Type: application/json" : NULL;
@@ -67,18 +84,30 @@ static struct curl_slist *make_fields(const struct client_request *req, struct a
     return list;
 }
 
-static void set_up(CURL *h, const struct client_request *req, struct buf *body,
+static void set_up(CURL *h, const struct client_request *req, struct body *body,
                    struct client_answer *out)
 {
+    long total = (long)(req->total_ms ? req->total_ms : TOTAL_MS);
+
     curl.easy_setopt(h, CURLOPT_URL, req->url);
     curl.easy_setopt(h, CURLOPT_CUSTOMREQUEST, req->method);
     curl.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl.easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    if (!req->sink) {
+        curl.easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    }
     curl.easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION);
     curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(req->connect_ms ? req->connect_ms : CONNECT_MS));
-    curl.easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(req->total_ms ? req->total_ms : TOTAL_MS));
+    if (req->sink) { /* however long it takes, as long as bytes come */
+        curl.easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl.easy_setopt(h, CURLOPT_LOW_SPEED_TIME, total / 1000);
+    } else {
+        curl.easy_setopt(h, CURLOPT_TIMEOUT_MS, total);
+    }
+    if (req->range) {
+        curl.easy_setopt(h, CURLOPT_RANGE, req->range);
+    }
     curl.easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl.easy_setopt(h, CURLOPT_WRITEDATA, body);
     curl.easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
@@ -98,13 +127,16 @@ static void set_up(CURL *h, const struct client_request *req, struct buf *body,
     }
 }
 
-static enum status explain(CURLcode code, const struct client_request *req, const struct buf *body,
+static enum status explain(CURLcode code, const struct client_request *req, const struct body *body,
                            struct err *err)
 {
     enum status st;
 
-    if (body->failed) {
-        return buf_status(body, "answer", err);
+    if (body->sink_failed) {
+        return err_set(err, ST_IO, "the bytes of %s could not be kept", req->url);
+    }
+    if (body->buf.failed) {
+        return buf_status(&body->buf, "answer", err);
     }
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
         st = err_set(err, ST_INVALID, "%s is no address of a server", req->url);
@@ -121,7 +153,7 @@ static enum status explain(CURLcode code, const struct client_request *req, cons
 enum status client_send(struct arena *a, const struct client_request *req,
                         struct client_answer *out, struct err *err)
 {
-    struct buf body = BUF_INIT(CLIENT_ANSWER_MAX);
+    struct body body = { .buf = BUF_INIT(CLIENT_ANSWER_MAX), .req = req };
     struct curl_slist *fields = NULL;
     CURL *h = NULL;
     CURLcode code;
@@ -138,6 +170,7 @@ enum status client_send(struct arena *a, const struct client_request *req,
         st = err_nomem(err);
         goto out;
     }
+    body.h = h;
     set_up(h, req, &body, out);
     curl.easy_setopt(h, CURLOPT_HTTPHEADER, fields);
     code = curl.easy_perform(h);
@@ -147,11 +180,11 @@ enum status client_send(struct arena *a, const struct client_request *req,
     }
     curl.easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
     out->status = (int)status;
-    out->body = arena_str(a, buf_str(&body));
+    out->body = arena_str(a, buf_str(&body.buf));
     st = out->body.p ? OK : err_nomem(err);
 out:
     if (h) curl.easy_cleanup(h);
     if (fields) curl.slist_free_all(fields);
-    buf_release(&body);
+    buf_release(&body.buf);
     return st;
 }

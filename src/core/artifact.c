@@ -555,18 +555,18 @@ static enum status delete_roots_below(struct group *g, struct str path, struct a
     return st ? st : q_root_delete_range(group_conn(g), from, to, &n, err);
 }
 
-static enum status delete_validate(struct write_op *op, struct group *g, struct err *err)
+enum status group_artifact_delete(struct group *g, struct arena *a,
+                                  const struct artifact_place *place, struct err *err)
 {
-    struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
-    struct str path = d->place.path, dir, name, from, to;
+    struct str path = place->path, dir, name, from, to;
     struct q_root_get_row root;
     int64_t n;
     enum status st = OK;
 
-    if (path.n && str_eq_lit(d->place.root_uri, PROXY_ROOT)) {
-        st = delete_roots_below(g, path, op->arena, err);
+    if (path.n && str_eq_lit(place->root_uri, PROXY_ROOT)) {
+        st = delete_roots_below(g, path, a, err);
     }
-    st = st ? st : q_root_get(group_conn(g), op->arena, d->place.root_uri, &root, err);
+    st = st ? st : q_root_get(group_conn(g), a, place->root_uri, &root, err);
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }
@@ -575,13 +575,20 @@ static enum status delete_validate(struct write_op *op, struct group *g, struct 
         return st ? st : q_root_delete(group_conn(g), root.id, err);
     }
     artifact_split(path, &dir, &name);
-    from = arena_printf(op->arena, "%.*s/", STR_ARG(path));
-    to = arena_printf(op->arena, "%.*s0", STR_ARG(path));
+    from = arena_printf(a, "%.*s/", STR_ARG(path));
+    to = arena_printf(a, "%.*s0", STR_ARG(path));
     if (!from.p || !to.p) {
         return err_nomem(err);
     }
     st = q_artifact_delete(group_conn(g), root.id, dir, name, &n, err);
     return st ? st : q_artifact_delete_below(group_conn(g), root.id, path, from, to, &n, err);
+}
+
+static enum status delete_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
+
+    return group_artifact_delete(g, op->arena, &d->place, err);
 }
 
 static const struct write_kind delete_kind = { .name = "artifact.delete",

@@ -135,5 +135,8 @@ struct artifact_delete {
     struct artifact_place place;
 };
 void artifact_delete_init(struct artifact_delete *d, struct core *core, struct arena *a);
+/* The same inside validate() of another operation. */
+enum status group_artifact_delete(struct group *g, struct arena *a,
+                                  const struct artifact_place *place, struct err *err);
 
 #endif

@@ -41,11 +41,9 @@ static void error(struct http_req *req, enum status st, const struct err *err, s
     msg_encode_json(body, &cairn_v1_error_desc, &out, 0);
 }
 
-const struct tongue native_tongue = { .name = "cairn",
-                                      .json_type_required = true,
-                                      .delete_query = true,
-                                      .issue = issue,
-                                      .error = error };
+const struct tongue native_tongue = {
+    .name = "cairn", .json_type_required = true, .empty_query = true, .issue = issue, .error = error
+};
 
 /* An operator has a token, also where nobody else needs one: whoever can reach a loopback address must not be able to
  * make himself a token for later. */
@@ -456,6 +454,10 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
     }
     if (!st) {
         st = router_add(r, native_run_routes, native_run_routes_n, NULL, 0, prefix, err);
+    }
+    if (!st) {
+        st = router_add(r, native_checkpoint_routes, native_checkpoint_routes_n, NULL, 0, prefix,
+                        err);
     }
     if (!st) {
         st = router_add(r, native_registry_routes, native_registry_routes_n, NULL, 0, prefix, err);

@@ -104,4 +104,45 @@ enum status q_artifact_delete_roots(struct sql_conn *q_conn, struct str from_uri
 enum status q_root_delete_range(struct sql_conn *q_conn, struct str from_uri, struct str to_uri,
                                 int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
+struct q_artifact_all_row {
+    struct str dir;
+    struct str name;
+    int64_t kind;
+    int64_t size;
+    struct str object; /* p is NULL when it has no value */
+    int64_t mtime_ms;
+};
+enum status q_artifact_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                struct err *q_err) ATTR_CHECK;
+enum status q_artifact_all_next(struct sql_stmt *q_stmt, struct q_artifact_all_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_artifact_named_row {
+    struct str dir;
+    struct str name;
+    int64_t kind;
+    int64_t size;
+    struct str object; /* p is NULL when it has no value */
+    int64_t mtime_ms;
+};
+enum status q_artifact_named_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                  struct str dir, struct str from_name, struct str to_name,
+                                  struct err *q_err) ATTR_CHECK;
+enum status q_artifact_named_next(struct sql_stmt *q_stmt, struct q_artifact_named_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
+struct q_artifact_dirs_row {
+    struct str dir;
+    struct str name;
+    int64_t kind;
+    int64_t size;
+    struct str object; /* p is NULL when it has no value */
+    int64_t mtime_ms;
+};
+enum status q_artifact_dirs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                 struct str from_dir, struct str to_dir,
+                                 struct err *q_err) ATTR_CHECK;
+enum status q_artifact_dirs_next(struct sql_stmt *q_stmt, struct q_artifact_dirs_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -437,6 +437,132 @@ enum status q_root_delete_range(struct sql_conn *q_conn, struct str from_uri, st
     return sql_exec(q_conn, &query_root_delete_range, q_in, q_n, q_err);
 }
 
+static const unsigned char artifact_all_in[] = { SQL_INT };
+static const unsigned char artifact_all_out[] = { SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT };
+static const char *const artifact_all_names[] = { "dir", "name", "kind", "size", "object", "mtime_ms" };
+static const struct sql_query query_artifact_all = {
+    .name = "artifact_all", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 6,
+    .in = artifact_all_in,
+    .out = artifact_all_out, .out_names = artifact_all_names,
+    .text = { "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = ?1 "
+              "ORDER BY dir, name",
+              "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 "
+              "ORDER BY dir, name" },
+};
+
+enum status q_artifact_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = root },
+    };
+
+    return sql_rows(q_conn, &query_artifact_all, q_in, q_stmt, q_err);
+}
+
+enum status q_artifact_all_next(struct sql_stmt *q_stmt, struct q_artifact_all_row *q_row,
+                                struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->dir = q_out[0].s;
+    q_row->name = q_out[1].s;
+    q_row->kind = q_out[2].i;
+    q_row->size = q_out[3].i;
+    q_row->object = q_out[4].s;
+    q_row->mtime_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char artifact_named_in[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_TEXT };
+static const unsigned char artifact_named_out[] = { SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT };
+static const char *const artifact_named_names[] = { "dir", "name", "kind", "size", "object", "mtime_ms" };
+static const struct sql_query query_artifact_named = {
+    .name = "artifact_named", .cached = true, .kind = SQL_MANY,
+    .in_n = 4, .out_n = 6,
+    .in = artifact_named_in,
+    .out = artifact_named_out, .out_names = artifact_named_names,
+    .text = { "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = ?1 "
+              "AND dir = ?2 AND name >= ?3 AND name < ?4 ORDER BY name",
+              "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 "
+              "AND dir = $2 AND name >= $3 AND name < $4 ORDER BY name" },
+};
+
+enum status q_artifact_named_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                  struct str dir, struct str from_name, struct str to_name,
+                                  struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = root },
+        { .s = dir },
+        { .s = from_name },
+        { .s = to_name },
+    };
+
+    return sql_rows(q_conn, &query_artifact_named, q_in, q_stmt, q_err);
+}
+
+enum status q_artifact_named_next(struct sql_stmt *q_stmt, struct q_artifact_named_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->dir = q_out[0].s;
+    q_row->name = q_out[1].s;
+    q_row->kind = q_out[2].i;
+    q_row->size = q_out[3].i;
+    q_row->object = q_out[4].s;
+    q_row->mtime_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char artifact_dirs_in[] = { SQL_INT, SQL_TEXT, SQL_TEXT };
+static const unsigned char artifact_dirs_out[] = { SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT };
+static const char *const artifact_dirs_names[] = { "dir", "name", "kind", "size", "object", "mtime_ms" };
+static const struct sql_query query_artifact_dirs = {
+    .name = "artifact_dirs", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 6,
+    .in = artifact_dirs_in,
+    .out = artifact_dirs_out, .out_names = artifact_dirs_names,
+    .text = { "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = ?1 "
+              "AND dir >= ?2 AND dir < ?3 ORDER BY dir, name",
+              "SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 "
+              "AND dir >= $2 AND dir < $3 ORDER BY dir, name" },
+};
+
+enum status q_artifact_dirs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t root,
+                                 struct str from_dir, struct str to_dir, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = root },
+        { .s = from_dir },
+        { .s = to_dir },
+    };
+
+    return sql_rows(q_conn, &query_artifact_dirs, q_in, q_stmt, q_err);
+}
+
+enum status q_artifact_dirs_next(struct sql_stmt *q_stmt, struct q_artifact_dirs_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->dir = q_out[0].s;
+    q_row->name = q_out[1].s;
+    q_row->kind = q_out[2].i;
+    q_row->size = q_out[3].i;
+    q_row->object = q_out[4].s;
+    q_row->mtime_ms = q_out[5].i;
+    return OK;
+}
+
 static const struct sql_query *const area_artifact[] = {
     &query_object_get,
     &query_object_insert,
@@ -454,5 +580,8 @@ static const struct sql_query *const area_artifact[] = {
     &query_artifact_delete_root,
     &query_artifact_delete_roots,
     &query_root_delete_range,
+    &query_artifact_all,
+    &query_artifact_named,
+    &query_artifact_dirs,
 };
 /* clang-format on */

@@ -73,3 +73,19 @@ DELETE FROM artifact WHERE root IN (SELECT id FROM root WHERE uri >= $1 AND uri 
 -- name: root_delete_range :execrows
 -- in: from_uri text, to_uri text
 DELETE FROM root WHERE uri >= $1 AND uri < $2;
+
+-- Everything of a root, a folder after the other.
+-- name: artifact_all :many
+-- in: root int
+-- out: dir text, name text, kind int, size int, object blob?, mtime_ms int
+SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 ORDER BY dir, name;
+
+-- name: artifact_named :many
+-- in: root int, dir text, from_name text, to_name text
+-- out: dir text, name text, kind int, size int, object blob?, mtime_ms int
+SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 AND dir = $2 AND name >= $3 AND name < $4 ORDER BY name;
+
+-- name: artifact_dirs :many
+-- in: root int, from_dir text, to_dir text
+-- out: dir text, name text, kind int, size int, object blob?, mtime_ms int
+SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 AND dir >= $2 AND dir < $3 ORDER BY dir, name;
