@@ -34,6 +34,7 @@ class Row:
         self.work, self.title, self.engine = work, title, engine
         self.figures, self.target, self.met = figures, target, met
         self.rounds, self.notes = {}, {}
+        self.probe = None  # what the machine allows, measured beside it
 
     def add(self, server, result):
         self.rounds.setdefault(server, []).append(result)
@@ -84,7 +85,7 @@ class Row:
 
     def as_json(self):
         out = {"work": self.work, "title": self.title, "engine": self.engine, "target": self.target,
-               "target_met": self.verdict(), "servers": {}}
+               "target_met": self.verdict(), "probe": self.probe, "servers": {}}
         for server in COLUMNS:
             if server not in self.rounds and server not in self.notes:
                 continue

@@ -199,6 +199,19 @@ class Cairn(Server):
         return True
 
 
+class Floor(Server):
+    """The least that a server of small durable writes does (bench/bench_floor.c): what the machine allows. It keeps nothing."""
+
+    name = "floor"
+    program = Cairn.program.parent / "bench/bench_floor"
+
+    def argv(self):
+        return [self.program, self.port, self.folder / "log", 3600]
+
+    def version(self):
+        return "bench/bench_floor.c"
+
+
 class Mlflow(Server):
     name = "mlflow"
     python = None  # set by the caller

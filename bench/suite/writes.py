@@ -82,6 +82,13 @@ def series(server, sizes, work, clients, quickack=True):
     return result
 
 
+def floor(server, sizes, clients):
+    """The load of log-metric against the minimal server, which stores nothing that could be compared."""
+    ids = Path(server.folder) / "ids"
+    ids.write_text("".join(f"{i:032x}\n" for i in range(clients)))
+    return loader.measure(server, "metric", ids=ids, clients=clients, seconds=sizes["seconds"], kind="loss")
+
+
 def check_latest(server, run, want):
     metrics = server.get(f"/api/2.0/mlflow/runs/get?run_id={run}")["run"]["data"]["metrics"]
     latest = {m["key"]: m["value"] for m in metrics}

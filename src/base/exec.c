@@ -43,19 +43,23 @@ static int thread_start(pthread_t *t, void *(*main)(void *arg), void *arg)
     return rc;
 }
 
-static struct timespec deadline_in(int64_t ms)
+static struct timespec deadline_in_us(int64_t us)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    ms = MIN_OF(ms, (int64_t)1000 * 86400 * 3650);
-    ts.tv_sec += (time_t)(ms / 1000);
-    ts.tv_nsec += (long)(ms % 1000) * 1000000;
+    ts.tv_sec += (time_t)(us / 1000000);
+    ts.tv_nsec += (long)(us % 1000000) * 1000;
     if (ts.tv_nsec >= 1000000000) {
         ts.tv_nsec -= 1000000000;
         ts.tv_sec++;
     }
     return ts;
+}
+
+static struct timespec deadline_in(int64_t ms)
+{
+    return deadline_in_us(MIN_OF(ms, (int64_t)1000 * 86400 * 3650) * 1000);
 }
 
 /* ---- pool ----------------------------------------------------------------------------------------------------------- */
@@ -254,6 +258,28 @@ static bool actor_wait(struct exec_actor *a, int64_t wait_ms)
     return stopping;
 }
 
+bool exec_actor_linger(struct exec_actor *a, int64_t us)
+{
+    struct timespec until;
+    bool woken;
+
+    if (exec_sim_on) {
+        return false;
+    }
+    until = deadline_in_us(MAX_OF(us, (int64_t)0));
+    atomic_store(&a->woken, false);
+    pthread_mutex_lock(&a->mutex);
+    while (!a->stopping && !atomic_load(&a->woken)) {
+        if (pthread_cond_timedwait(&a->changed, &a->mutex, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    woken = a->stopping;
+    pthread_mutex_unlock(&a->mutex);
+    /* As before a step: what wakers did before they found the flag set is seen by what follows. */
+    return atomic_exchange(&a->woken, false) || woken;
+}
+
 static void *actor_main(void *arg)
 {
     struct exec_actor *a = arg;
@@ -347,10 +373,11 @@ bool mpsc_push(struct mpsc *q, struct mpsc_node *n)
 {
     struct mpsc_node *old = atomic_load_explicit(&q->head, memory_order_relaxed);
 
-    /* release pairs with the acquire of mpsc_take_all(): the consumer sees the node's content */
+    /* release pairs with the acquire of mpsc_take_all(): the consumer sees the node's content. seq_cst, because a consumer may
+     * say in another variable that it need not be woken, and look here once more when it has taken that back. */
     do {
         atomic_store_explicit(&n->next, old, memory_order_relaxed);
-    } while (!atomic_compare_exchange_weak_explicit(&q->head, &old, n, memory_order_release,
+    } while (!atomic_compare_exchange_weak_explicit(&q->head, &old, n, memory_order_seq_cst,
                                                     memory_order_relaxed));
     return old == NULL;
 }
@@ -363,7 +390,7 @@ bool mpsc_is_empty(struct mpsc *q)
 
 struct mpsc_node *mpsc_take_all(struct mpsc *q)
 {
-    struct mpsc_node *n = atomic_exchange_explicit(&q->head, NULL, memory_order_acquire),
+    struct mpsc_node *n = atomic_exchange_explicit(&q->head, NULL, memory_order_seq_cst),
                      *oldest = NULL;
 
     while (n) {

@@ -38,6 +38,10 @@ struct exec_actor;
 enum status exec_actor_new(struct exec_actor **out, const char *name, int64_t (*step)(void *ctx),
                            void *ctx, struct err *err);
 void exec_actor_wake(struct exec_actor *a);
+/* For the step itself, which has a reason to be patient: waits until the actor is woken from now on, at most so many
+ * microseconds; what it was woken for before is the step's to look at afterwards. False when the time is over; at once under
+ * the simulator. */
+bool exec_actor_linger(struct exec_actor *a, int64_t us);
 /* One last step, then the thread ends. NULL-safe. */
 void exec_actor_free(struct exec_actor *a);
 

@@ -1,7 +1,8 @@
 /* net/loop.c - thread, inbox and lazy timers around one uv_loop_t.
- * The inbox is a lock-free list; only the push that finds it empty wakes the loop, so a burst costs one wake-up. */
+ * The inbox is polled like a socket: libuv's own wake-ups let the loop spin until the waker has left its system call. */
 #include "net/loop.h"
 #include "base/clock.h"
+#include "base/inbox.h"
 #include "base/mem.h"
 #include "net/metrics.h"
 #include <openssl/crypto.h>
@@ -10,12 +11,12 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_async_t wake;
+    uv_poll_t wake;      /* on the inbox */
     uv_prepare_t before; /* a turn begins */
     uv_check_t after;    /* and ends */
     bool in_turn;
     struct loop_turn *turn;
-    struct mpsc inbox;
+    struct inbox *inbox;
     struct exec_thread *thread;
     struct loop_task stop;
     unsigned index;
@@ -77,10 +78,9 @@ void net_init(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static void inbox_run(uv_async_t *wake)
+static void inbox_run(struct loop *l)
 {
-    struct loop *l = wake->data;
-    struct mpsc_node *n = mpsc_take_all(&l->inbox);
+    struct mpsc_node *n = inbox_take(l->inbox);
 
     while (n) {
         struct loop_task *t = CONTAINER_OF(n, struct loop_task, node);
@@ -89,6 +89,13 @@ static void inbox_run(uv_async_t *wake)
         n = atomic_load_explicit(&n->next, memory_order_relaxed);
         t->fn(t);
     }
+}
+
+static void on_wake(uv_poll_t *wake, int status, int events)
+{
+    (void)status; /* of a descriptor that does not fail */
+    (void)events;
+    inbox_run(wake->data);
 }
 
 static void turn_begins(uv_prepare_t *before)
@@ -137,7 +144,7 @@ static void loop_main(void *ctx)
 
     current = l;
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
-    inbox_run(&l->wake);
+    inbox_run(l);
     turn_ends(&l->after);
     close_handles(l);
     current = NULL;
@@ -160,13 +167,17 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     l->index = index;
     l->date_s = -1;
     l->wake.data = l;
-    mpsc_init(&l->inbox);
-    if (uv_async_init(&l->uv, &l->wake, inbox_run) != 0) {
+    st = inbox_new(&l->inbox, err);
+    if (!st && uv_poll_init(&l->uv, &l->wake, inbox_fd(l->inbox)) != 0) {
         st = err_set(err, ST_UNAVAILABLE, "no wake-up for an event loop");
+    }
+    if (st) {
         (void)uv_loop_close(&l->uv);
+        inbox_free(l->inbox);
         mem_free(l);
         return st;
     }
+    CHECK(uv_poll_start(&l->wake, UV_READABLE, on_wake) == 0);
     CHECK(uv_prepare_init(&l->uv, &l->before) == 0 && uv_check_init(&l->uv, &l->after) == 0);
     l->before.data = l->after.data = l;
     CHECK(uv_prepare_start(&l->before, turn_begins) == 0);
@@ -176,6 +187,7 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     if (st) {
         close_handles(l);
         (void)uv_loop_close(&l->uv);
+        inbox_free(l->inbox);
         mem_free(l);
         return st;
     }
@@ -199,14 +211,13 @@ void loop_free(struct loop *l)
     loop_post(l, &l->stop);
     exec_thread_join(l->thread);
     CHECK(uv_loop_close(&l->uv) == 0);
+    inbox_free(l->inbox);
     mem_free(l);
 }
 
 void loop_post(struct loop *l, struct loop_task *t)
 {
-    if (mpsc_push(&l->inbox, &t->node)) {
-        (void)uv_async_send(&l->wake);
-    }
+    inbox_post(l->inbox, &t->node);
 }
 
 bool loop_is_current(const struct loop *l)

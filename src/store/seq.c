@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/inbox.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -27,7 +28,10 @@ enum {
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
-    LEASE_MS = 10000
+    LEASE_MS = 10000,
+    GATHER_MAX = 32, /* operations: a group of these costs little more each than a larger one */
+    GATHER_MAX_US = 1000, /* no wait is longer */
+    GATHER_SKIP_MAX = 63
 };
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
@@ -282,10 +286,12 @@ static void answer_all(struct group *g)
 {
     struct write_op *next;
 
+    inbox_hold(); /* who waits for several of them wakes once */
     for (struct write_op *op = g->first; op; op = next) {
         next = op->next;
         answer(g->s, op);
     }
+    inbox_release();
     g->first = g->last = NULL;
 }
 
@@ -420,6 +426,16 @@ static enum status group_begin(struct seq *s, struct err *err)
     return st;
 }
 
+/* Random to other processes, and never the same twice in this one. */
+static int64_t next_tag(struct seq *s)
+{
+    uint64_t x = s->tag_state += 0x9e3779b97f4a7c15u;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return (int64_t)((x ^ (x >> 31)) >> 1);
+}
+
 static void group_run(struct seq *s)
 {
     struct group *g = &s->g;
@@ -431,7 +447,7 @@ static void group_run(struct seq *s)
     heads_group_begin(s->heads);
     st = group_begin(s, &err);
     g->seq = s->last_seq + 1;
-    g->tag = (int64_t)(rand_u64() >> 1);
+    g->tag = next_tag(s);
     g->now_ms = clock_wall_ms();
     while (s->first && !group_full(g)) {
         struct write_op *op = s->first;
@@ -521,7 +537,10 @@ static bool doubt_resolve(struct seq *s)
     return true;
 }
 
-/* ---- the actor ---------------------------------------------------------------------------------------------------------------- */
+/* ---- gathering ------------------------------------------------------------------------------------------------------------
+ * A commit costs the same for one operation and for twenty. Clients that wait for their answers fall into two halves: one writes
+ * while the other's group is committed. So a group that follows another one waits for those who were just answered, but not
+ * longer than twice what a commit takes, and not when such a wait was in vain. Alone, nobody waits. */
 
 static void take_inbox(struct seq *s)
 {
@@ -536,6 +555,44 @@ static void take_inbox(struct seq *s)
         s->last = op;
     }
 }
+
+static size_t waiting(struct seq *s)
+{
+    return atomic_load_explicit(&s->waiting, memory_order_seq_cst);
+}
+
+/* After a group: waits for the next one to fill. */
+static void gather(struct seq *s, int64_t began_ns)
+{
+    struct gather *g = &s->gather;
+    size_t had = waiting(s), crowd = s->g.ops_n + had, has;
+    size_t want = MIN_OF(crowd - crowd / 8, (size_t)GATHER_MAX);
+    int64_t took_ns = clock_mono_ns() - began_ns;
+
+    g->took_ns += (took_ns - g->took_ns) / 8;
+    if (crowd < 2 || had >= want || s->peers.on) {
+        return;
+    }
+    if (g->skip > 0) {
+        g->skip--;
+        return;
+    }
+    /* seq_cst, with seq_wake(): either it sees that nobody is to be woken before `want`, or this sees what it has submitted. */
+    atomic_store_explicit(&g->want, want, memory_order_seq_cst);
+    if (waiting(s) < want) {
+        (void)exec_actor_linger(s->actor, MIN_OF(2 * g->took_ns / 1000, (int64_t)GATHER_MAX_US));
+    }
+    atomic_store_explicit(&g->want, 0, memory_order_seq_cst);
+    has = waiting(s);
+    if (has >= want || has - had >= (want - had) / 2) {
+        g->off = 0;
+    } else if (has > 0) { /* for these it was in vain */
+        g->off = MIN_OF(2 * g->off + 1, (unsigned)GATHER_SKIP_MAX);
+        g->skip = g->off;
+    }
+}
+
+/* ---- the actor ---------------------------------------------------------------------------------------------------------------- */
 
 /* Drains when memory or log are full enough, old enough, or somebody asked. */
 static void drain_if_due(struct seq *s, int64_t now)
@@ -617,7 +674,7 @@ static void refuse_all(struct seq *s)
 static int64_t seq_step(void *ctx)
 {
     struct seq *s = (struct seq *)ctx;
-    int64_t now, checkpoint_in, peers_in;
+    int64_t now, checkpoint_in, peers_in, began_ns;
     bool stopping;
 
     if (atomic_load_explicit(&s->abandoned, memory_order_acquire)) {
@@ -632,9 +689,11 @@ static int64_t seq_step(void *ctx)
         take_inbox(s);
         peers_in = seq_peers_step(s);
         now = clock_mono_ms();
+        began_ns = 0;
         if (seq_may_write(s)) drain_if_due(s, now);
         if (stopping && !seq_may_write(s)) refuse_all(s);
         if (s->doubt == DOUBT_NONE && s->first && seq_may_write(s)) {
+            began_ns = clock_mono_ns();
             group_run(s);
             s->idle_since_ms = now;
             s->checkpointed = false;
@@ -642,6 +701,7 @@ static int64_t seq_step(void *ctx)
         }
         checkpoint_in =
             s->doubt == DOUBT_NONE ? seq_checkpoint(s, s->first == NULL) : DOUBT_RETRY_MS;
+        if (began_ns && !stopping && s->doubt == DOUBT_NONE) gather(s, began_ns);
         take_inbox(s);
     } while (stopping && s->first);
     show(s);
@@ -653,7 +713,7 @@ static int64_t seq_step(void *ctx)
 
 static enum status enter(struct seq *s, struct write_op *op, bool *wake)
 {
-    size_t n = atomic_fetch_add_explicit(&s->waiting, 1, memory_order_relaxed);
+    size_t n = atomic_fetch_add_explicit(&s->waiting, 1, memory_order_seq_cst);
     size_t bytes = atomic_fetch_add_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
     const char *why = NULL;
 
@@ -693,6 +753,11 @@ enum status seq_submit_quiet(struct seq *s, struct write_op *op)
 
 void seq_wake(struct seq *s)
 {
+    size_t want = atomic_load_explicit(&s->gather.want, memory_order_seq_cst);
+
+    if (want > 0 && waiting(s) < want) {
+        return; /* it is waiting for more, or will see these: see gather() */
+    }
     if (!mpsc_is_empty(&s->inbox)) exec_actor_wake(s->actor);
 }
 
@@ -830,6 +895,7 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     s->series = opt->series;
     s->log_since_ms = -1;
     s->checkpointed = true;
+    s->tag_state = rand_u64();
     s->g.s = s;
     s->g.effects.max = EFFECTS_MAX;
     s->g.pending_log.max = PENDING_MAX;

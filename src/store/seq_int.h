@@ -68,8 +68,16 @@ struct peers {
     _Atomic uint64_t foreign, rebuilt;
 };
 
+/* Who was just answered mostly writes again at once: waiting for them for a moment makes one commit of two. */
+struct gather {
+    _Atomic size_t want; /* not woken from a turn before so many operations wait; 0 = at once */
+    int64_t took_ns;     /* what groups take, smoothed */
+    unsigned off, skip;  /* groups after which nobody waits, since waits were in vain */
+};
+
 struct seq {
     struct exec_actor *actor;
+    struct gather gather;
     struct mpsc inbox;
     _Atomic size_t waiting, waiting_bytes;
     _Atomic bool stopping, abandoned, drain_wanted;
@@ -85,6 +93,7 @@ struct seq {
     struct peers peers;
     int64_t epoch, last_seq, last_uid;
     int64_t tag;        /* of the row last_seq */
+    uint64_t tag_state; /* tags are made from */
     int64_t replay_tip; /* the last row of the log, which a replay has not reached; else 0 */
     int64_t fence;      /* under which this process commits */
     int64_t mark, drain, folded;

@@ -1,7 +1,9 @@
 /* Threads: pools, actors, queues, locks and events under contention. Run under the thread sanitizer as well. */
 #include "base/exec.h"
+#include "base/inbox.h"
 #include "base/mem.h"
 #include "tap.h"
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -215,6 +217,141 @@ TEST(a_busy_actor_stops)
     }
     exec_actor_free(a);
     T_OK(n >= 101);
+}
+
+struct patient {
+    struct exec_actor *actor;
+    struct exec_event *began, *over;
+    bool woken, late;
+};
+
+static int64_t be_patient(void *ctx)
+{
+    struct patient *p = ctx;
+
+    if (!p->over) {
+        return -1; /* the last step */
+    }
+    exec_event_set(p->began);
+    p->woken = exec_actor_linger(p->actor, 60000000);
+    p->late = !exec_actor_linger(p->actor, 1);
+    exec_event_set(p->over);
+    p->over = NULL;
+    return -1;
+}
+
+/* What the actor was woken for before does not end its patience; the next wake-up does. */
+TEST(an_actor_lingers_until_it_is_woken)
+{
+    struct exec_event *over = exec_event_new();
+    struct patient p = { .began = exec_event_new(), .over = over };
+
+    T_ST(exec_actor_new(&p.actor, "patient", be_patient, &p, NULL), OK);
+    exec_actor_wake(p.actor);
+    T_OK(exec_event_wait(p.began, 30000));
+    T_OK(!exec_event_wait(over, 20)); /* not by itself */
+    /* A wake-up may come before the actor lingers, and is then forgotten: so more than one. */
+    do {
+        exec_actor_wake(p.actor);
+    } while (!exec_event_wait(over, 5));
+    exec_actor_free(p.actor);
+    T_OK(p.woken && p.late);
+    exec_event_free(p.began);
+    exec_event_free(over);
+}
+
+/* ---- inbox ------------------------------------------------------------------------------------------------------------- */
+
+enum { POSTERS = 4, POSTS = 3000 };
+
+struct poster {
+    struct exec_job job;
+    struct inbox *to[2];
+    bool holds;
+    struct mpsc_node nodes[POSTS];
+};
+
+static void post_run(struct exec_job *job, unsigned worker ATTR_UNUSED)
+{
+    struct poster *p = CONTAINER_OF(job, struct poster, job);
+
+    for (unsigned i = 0; i < POSTS; i++) {
+        if (p->holds && i % 5 == 0) inbox_hold();
+        inbox_post(p->to[i % 2], &p->nodes[i]);
+        if (p->holds && i % 5 == 4) inbox_release();
+    }
+}
+
+static unsigned take_count(struct inbox *box)
+{
+    unsigned n = 0;
+
+    for (struct mpsc_node *at = inbox_take(box); at;
+         at = atomic_load_explicit(&at->next, memory_order_relaxed)) {
+        n++;
+    }
+    return n;
+}
+
+/* Everything arrives, and the descriptor is readable as long as something lies there. */
+TEST_LIMIT(inboxes_wake_their_owner, 120)
+{
+    static struct poster posters[POSTERS];
+    struct inbox *box[2];
+    unsigned n = 0;
+    struct exec_pool *p;
+
+    T_ST(inbox_new(&box[0], NULL), OK);
+    T_ST(inbox_new(&box[1], NULL), OK);
+    T_ST(exec_pool_new(&p, "post", POSTERS, POSTERS, NULL), OK);
+    for (unsigned i = 0; i < POSTERS; i++) {
+        posters[i] =
+            (struct poster){ .job.run = post_run, .to = { box[0], box[1] }, .holds = i % 2 == 1 };
+        T_ST(exec_pool_submit(p, &posters[i].job), OK);
+    }
+    while (n < POSTERS * POSTS) {
+        struct pollfd fds[2] = { { inbox_fd(box[0]), POLLIN, 0 }, { inbox_fd(box[1]), POLLIN, 0 } };
+
+        T_OK(poll(fds, 2, 60000) > 0);
+        n += take_count(box[0]) + take_count(box[1]);
+    }
+    exec_pool_free(p);
+    T_UINT(n, POSTERS * POSTS);
+    T_OK(!inbox_take(box[0]) && !inbox_take(box[1]));
+    inbox_free(box[0]);
+    inbox_free(box[1]);
+    inbox_free(NULL);
+}
+
+static bool readable(struct inbox *box)
+{
+    struct pollfd fd = { inbox_fd(box), POLLIN, 0 };
+
+    return poll(&fd, 1, 0) == 1;
+}
+
+TEST(inboxes_that_are_held_back_wake_at_the_end)
+{
+    struct mpsc_node nodes[3];
+    struct inbox *box, *gone;
+
+    T_ST(inbox_new(&box, NULL), OK);
+    T_ST(inbox_new(&gone, NULL), OK);
+    inbox_hold();
+    inbox_post(box, &nodes[0]);
+    inbox_post(box, &nodes[1]);
+    inbox_post(gone, &nodes[2]);
+    T_OK(!readable(box));
+    T_UINT(take_count(gone), 1); /* its owner looked by itself, and ends */
+    inbox_free(gone);
+    inbox_release();
+    T_OK(readable(box));
+    T_UINT(take_count(box), 2);
+    T_OK(!readable(box));
+    inbox_post(box, &nodes[0]);
+    T_OK(readable(box));
+    T_UINT(take_count(box), 1);
+    inbox_free(box);
 }
 
 static struct lock the_lock = LOCK_INIT(LOCK_RANK_CACHE);

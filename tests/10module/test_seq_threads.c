@@ -188,6 +188,77 @@ TEST_LIMIT(writers_and_readers, 120)
     arena_free(a);
 }
 
+/* Writers as an event loop has them: they submit quietly, wake at the end of their turn, and go on with the answer. So groups wait for
+ * those who were just answered; nobody is forgotten. */
+struct quiet_writer {
+    struct exec_job job;
+    struct world *w;
+    struct exec_event *answered;
+};
+
+static void quiet_done(struct write_op *op)
+{
+    exec_event_set((struct exec_event *)op->user);
+}
+
+static void quiet_run(struct exec_job *job, unsigned worker)
+{
+    struct quiet_writer *me = CONTAINER_OF(job, struct quiet_writer, job);
+    struct arena *a = arena_new(16 << 20);
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < PER_WRITER; i++) {
+        struct run_log l;
+
+        arena_reset(a);
+        run_log_init(&l, me->w->core, a);
+        l.run_id = me->w->runs[i % RUNS];
+        l.op.done = quiet_done;
+        l.op.user = me->answered = exec_event_new();
+        if (run_points_begin(&l.points, a, &err) ||
+            run_points_add(&l.points, S("m"), i, i, i * WRITERS + (int)worker, &err) ||
+            seq_submit_quiet(me->w->core->seq, &l.op)) {
+            atomic_fetch_add(&me->w->wrong, 1);
+        } else {
+            seq_wake(me->w->core->seq);
+            (void)exec_event_wait(me->answered, -1);
+            if (l.op.st) atomic_fetch_add(&me->w->wrong, 1);
+        }
+        exec_event_free(me->answered);
+    }
+    arena_free(a);
+    if (atomic_fetch_sub(&me->w->left, 1) == 1) exec_event_set(me->w->done);
+}
+
+TEST_LIMIT(quiet_writers_are_all_answered, 120)
+{
+    struct core_options opt = { .sql = { .location = t_tmpdir() }, .artifact_root = S("/a") };
+    struct arena *a = arena_new(16 << 20);
+    struct world w = { .done = exec_event_new() };
+    struct quiet_writer writers[WRITERS];
+    struct exec_pool *pool = NULL;
+    struct err err = ERR_INIT;
+    struct seq_stats stats;
+
+    T_ST_ERR(core_open(&w.core, &opt, &err), OK, &err);
+    make_runs(&w, a);
+    atomic_store(&w.left, WRITERS);
+    T_ST_ERR(exec_pool_new(&pool, "quiet", WRITERS, 100, &err), OK, &err);
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = (struct quiet_writer){ .job.run = quiet_run, .w = &w };
+        T_ST(exec_pool_submit(pool, &writers[i].job), OK);
+    }
+    T_OK(exec_event_wait(w.done, 100000));
+    exec_pool_free(pool);
+    T_INT(atomic_load(&w.wrong), 0);
+    seq_stats(w.core->seq, &stats);
+    T_UINT(stats.points, WRITERS * PER_WRITER);
+    T_UINT(stats.waiting, 0);
+    core_close(w.core);
+    exec_event_free(w.done);
+    arena_free(a);
+}
+
 /* Reads a page of runs while the one that comes last is changed, drained and thrown out of memory. */
 struct leaving {
     struct core *core;
