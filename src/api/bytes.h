@@ -36,14 +36,22 @@ struct bytes_put {
     struct call *call;
     struct read_job job;
     struct exec_job work;
-    enum { BYTES_PIECE, BYTES_END, BYTES_FAIL } what;
-    struct str bytes;
+    struct bytes_step {
+        enum http_piece what;
+        struct str bytes;
+    } now, next;
+    char *small; /* a body that is collected before anything else happens */
+    size_t small_n;
+    char *rooms[2]; /* one is received into while the other is hashed and written */
+    size_t room_bytes;
+    bool working, reading, has_next, is_lost;
     struct artifact_upload upload;
     struct artifact_put put;
     struct digest said;
     bool has_said;
     enum status st;
     struct err err;
+    struct err broke; /* why the rest of the body does not come */
 };
 /* Answers the call in the end. */
 void bytes_put_begin(struct call *c, struct bytes_put *p);

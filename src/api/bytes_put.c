@@ -1,6 +1,9 @@
 /* api/bytes_put.c - artifacts on their way in: pieces go from the loop to a thread that hashes and writes, one at a time. */
 #include "api/bytes.h"
+#include "base/mem.h"
 #include "codec/base64.h"
+
+enum { ROOM_MIN = 64 * 1024, ROOM_MAX = 256 * 1024 };
 
 /* ---- what the client says about its bytes --------------------------------------------------------------------------------- */
 
@@ -59,7 +62,7 @@ enum status bytes_said(const struct http_req *req, struct digest *out, bool *has
     return st;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------------------------------------------- */
 
 static void finish_put(struct http_req *req, void *ctx)
 {
@@ -85,35 +88,6 @@ static void put_done(struct write_op *op)
     http_req_post(p->call->req, finish_put, p);
 }
 
-static void work(struct exec_job *job, unsigned worker);
-
-static void on_piece(struct http_req *req, void *ctx, enum http_piece what, struct str bytes,
-                     const struct err *err)
-{
-    struct bytes_put *p = ctx;
-
-    (void)req;
-    p->what = what == HTTP_PIECE_DATA  ? BYTES_PIECE
-              : what == HTTP_PIECE_END ? BYTES_END
-                                       : BYTES_FAIL;
-    p->bytes = bytes;
-    if (what == HTTP_PIECE_FAIL) {
-        p->err = *err;
-    }
-    p->work.run = work;
-    if (artifact_work_submit(p->call->core, &p->work)) {
-        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many uploads are waiting; try again");
-        artifact_upload_abort(&p->upload);
-        finish_put(req, p);
-    }
-}
-
-static void fail_put(struct bytes_put *p)
-{
-    artifact_upload_abort(&p->upload);
-    call_error(p->call, p->st, &p->err);
-}
-
 /* The cap of the route, also for bodies that do not say their length. */
 static enum status check_size(struct bytes_put *p, uint64_t size)
 {
@@ -121,16 +95,82 @@ static enum status check_size(struct bytes_put *p, uint64_t size)
                                      : err_field(&p->err, ST_INVALID, "data", "%s", p->too_big);
 }
 
-/* All bytes are here. */
+/* All bytes are here. Once OK, the call belongs to the sequencer: nothing of it may be touched. */
 static enum status end_upload(struct bytes_put *p)
 {
+    enum status st;
+
     if (p->too_small && p->upload.size == 0) {
         return err_field(&p->err, ST_INVALID, "data", "%s", p->too_small);
     }
     if (p->has_said) {
         p->upload.expect = &p->said;
     }
-    return artifact_upload_end(&p->upload, &p->err);
+    st = artifact_upload_end(&p->upload, &p->err);
+    if (st) {
+        return st;
+    }
+    p->put.upload = &p->upload;
+    p->put.op.done = put_done;
+    p->put.op.user = p;
+    p->put.op.bytes = p->upload.in_blob ? 1024 : p->upload.small_n;
+    return seq_submit(p->call->core->seq, &p->put.op) == OK
+               ? OK
+               : err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
+}
+
+/* ---- large bodies: while one piece is hashed and written, the next one comes ------------------------------------------------ */
+
+static void start(struct bytes_put *p, struct bytes_step step);
+
+/* The next piece, into the room that is not worked on. */
+static void read_on(struct bytes_put *p);
+
+static void on_piece(struct http_req *req, void *ctx, enum http_piece what, struct str bytes,
+                     const struct err *err)
+{
+    struct bytes_put *p = ctx;
+    struct bytes_step step = { what, bytes };
+
+    p->reading = false;
+    if (what == HTTP_PIECE_FAIL) {
+        p->broke = *err;
+    }
+    if (p->is_lost) {
+        finish_put(req, p);
+    } else if (p->working) {
+        p->next = step;
+        p->has_next = true;
+    } else {
+        start(p, step);
+    }
+}
+
+static void read_on(struct bytes_put *p)
+{
+    char *room = p->rooms[0] && p->now.bytes.p == p->rooms[0] ? p->rooms[1] : p->rooms[0];
+
+    p->reading = true;
+    http_body_read_into(p->call->req, room, p->room_bytes, on_piece, p);
+}
+
+/* On the loop, after a piece was worked on. */
+static void worked(struct http_req *req, void *ctx)
+{
+    struct bytes_put *p = ctx;
+
+    p->working = false;
+    if (p->st) {
+        p->is_lost = true; /* a piece that is on its way has to come first */
+        if (!p->reading) {
+            finish_put(req, p);
+        }
+    } else if (p->has_next) {
+        p->has_next = false;
+        start(p, p->next);
+    } else if (!p->reading) {
+        read_on(p);
+    }
 }
 
 static void work(struct exec_job *job, unsigned worker)
@@ -138,35 +178,72 @@ static void work(struct exec_job *job, unsigned worker)
     struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, work);
 
     (void)worker;
-    switch (p->what) {
-    case BYTES_FAIL:
+    switch (p->now.what) {
+    case HTTP_PIECE_FAIL:
         artifact_upload_abort(&p->upload);
-        http_send_error(p->call->req, &p->err);
+        http_send_error(p->call->req, &p->broke);
         return;
-    case BYTES_PIECE:
-        p->st = check_size(p, p->upload.size + p->bytes.n);
-        p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->bytes, &p->err);
-        if (p->st) {
-            fail_put(p);
-        } else {
-            http_body_read(p->call->req, on_piece, p);
-        }
-        return;
-    case BYTES_END: break;
-    }
-    p->st = end_upload(p);
-    if (!p->st) {
-        p->put.upload = &p->upload;
-        p->put.op.done = put_done;
-        p->put.op.user = p;
-        p->put.op.bytes = p->upload.in_blob ? 1024 : p->upload.small_n;
-        /* Once submitted, the call belongs to the sequencer: nothing of it may be touched here. */
-        if (seq_submit(p->call->core->seq, &p->put.op) == OK) {
+    case HTTP_PIECE_DATA:
+        p->st = check_size(p, p->upload.size + p->now.bytes.n);
+        p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->now.bytes, &p->err);
+        break;
+    case HTTP_PIECE_END:
+        p->st = end_upload(p);
+        if (!p->st) {
             return;
         }
-        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
+        break;
     }
-    fail_put(p);
+    if (p->st) {
+        artifact_upload_abort(&p->upload);
+    }
+    http_req_post(p->call->req, worked, p);
+}
+
+static bool is_in_a_room(const struct bytes_put *p, struct str bytes)
+{
+    return bytes.p && (bytes.p == p->rooms[0] || bytes.p == p->rooms[1]);
+}
+
+static void start(struct bytes_put *p, struct bytes_step step)
+{
+    p->now = step;
+    p->working = true;
+    p->work.run = work;
+    if (artifact_work_submit(p->call->core, &p->work)) {
+        p->working = false;
+        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many uploads are waiting; try again");
+        artifact_upload_abort(&p->upload);
+        finish_put(p->call->req, p);
+    } else if (step.what == HTTP_PIECE_DATA && is_in_a_room(p, step.bytes)) {
+        read_on(p);
+    }
+}
+
+static void free_rooms(void *ctx)
+{
+    struct bytes_put *p = ctx;
+
+    mem_free(p->rooms[0]);
+}
+
+/* Two rooms, where the body is large and says so. Without them pieces come as they are. */
+static enum status make_rooms(struct bytes_put *p)
+{
+    uint64_t n = p->call->req->content_length;
+
+    if (n == UINT64_MAX || n <= ROOM_MIN) {
+        return OK;
+    }
+    p->room_bytes = (size_t)MIN_OF(MAX_OF(n / 2, (uint64_t)ROOM_MIN), (uint64_t)ROOM_MAX);
+    p->rooms[0] = mem_alloc(2 * p->room_bytes);
+    if (!p->rooms[0] || !arena_cleanup(p->call->arena, free_rooms, p)) {
+        mem_free(p->rooms[0]);
+        p->rooms[0] = NULL;
+        return err_nomem(&p->err);
+    }
+    p->rooms[1] = p->rooms[0] + p->room_bytes;
+    return OK;
 }
 
 /* On a pool thread: where do the bytes go? Then the first piece is asked for. */
@@ -180,34 +257,83 @@ static void find_place(struct read_job *job, struct view *v)
     } else {
         p->st = p->where(p, v, &p->put.place, &p->err);
     }
-    if (!p->st && p->call->req->content_length > ARTIFACT_INLINE_MAX) {
-        p->st = artifact_put_check(v, &p->put.place, &p->err);
-    }
+    p->st = p->st ? p->st : artifact_put_check(v, &p->put.place, &p->err);
     p->st =
         p->st ? p->st : artifact_upload_begin(&p->upload, p->call->core, p->call->arena, &p->err);
+    p->st = p->st ? p->st : make_rooms(p);
     if (p->st) {
         call_error(p->call, p->st, &p->err);
     } else {
-        http_body_read(p->call->req, on_piece, p);
+        read_on(p);
+    }
+}
+
+/* ---- small bodies: all of it first, then one turn of a pool thread ---------------------------------------------------------- */
+
+static void put_small(struct read_job *job, struct view *v)
+{
+    struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, job);
+
+    p->st = job->st;
+    if (p->st) {
+        p->err = job->err;
+    } else {
+        p->st = p->where(p, v, &p->put.place, &p->err);
+    }
+    if (!p->st) {
+        artifact_upload_all(&p->upload, p->call->core, p->call->arena,
+                            str_of(p->small, p->small_n));
+        p->st = end_upload(p);
+    }
+    if (p->st) {
+        call_error(p->call, p->st, &p->err);
+    }
+}
+
+static void submit_read(struct bytes_put *p, void (*run)(struct read_job *job, struct view *v))
+{
+    p->job = (struct read_job){ .run = run, .arena = p->call->arena };
+    if (core_read_submit(p->call->core, &p->job)) {
+        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many reads are waiting; try again");
+        call_error(p->call, p->st, &p->err);
+    }
+}
+
+static void on_small(struct http_req *req, void *ctx, enum http_piece what, struct str bytes,
+                     const struct err *err)
+{
+    struct bytes_put *p = ctx;
+
+    switch (what) {
+    case HTTP_PIECE_FAIL: http_send_error(req, err); return;
+    case HTTP_PIECE_DATA:
+        memcpy(p->small + p->small_n, bytes.p, bytes.n);
+        p->small_n += bytes.n;
+        http_body_read(req, on_small, p);
+        return;
+    case HTTP_PIECE_END: submit_read(p, put_small); return;
     }
 }
 
 void bytes_put_begin(struct call *c, struct bytes_put *p)
 {
+    uint64_t n = c->req->content_length;
     enum status st = bytes_said(c->req, &p->said, &p->has_said, &c->err);
 
-    if (!st && p->max && c->req->content_length != UINT64_MAX && c->req->content_length > p->max) {
+    if (!st && p->max && n != UINT64_MAX && n > p->max) {
         st = err_field(&c->err, ST_INVALID, "data", "%s", p->too_big);
-    }
-    if (st) {
-        call_error(c, st, &c->err);
-        return;
     }
     p->call = c;
     artifact_put_init(&p->put, c->core, c->arena);
-    p->job = (struct read_job){ .run = find_place, .arena = c->arena };
-    if (core_read_submit(c->core, &p->job)) {
-        err_set(&p->err, ST_UNAVAILABLE, "too many reads are waiting; try again");
-        call_error(c, ST_UNAVAILABLE, &p->err);
+    if (!st && n <= ARTIFACT_INLINE_MAX && !http_header(c->req, S("content-encoding")).p) {
+        p->small = arena_alloc(c->arena, (size_t)n + 1);
+        st = p->small ? OK : err_nomem(&c->err);
+    }
+    if (st) {
+        call_error(c, st, &c->err);
+    } else if (p->small) {
+        http_body_read(c->req, on_small, p);
+    } else {
+        submit_read(p, find_place);
     }
 }

@@ -236,6 +236,14 @@ enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, 
     return u->small ? OK : err_nomem(err);
 }
 
+void artifact_upload_all(struct artifact_upload *u, struct core *core, struct arena *a,
+                         struct str bytes)
+{
+    *u = (struct artifact_upload){ .core = core, .arena = a, .size = bytes.n };
+    u->small = (char *)(uintptr_t)(bytes.p ? bytes.p : "");
+    u->small_n = bytes.n;
+}
+
 enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err)
 {
     enum status st = OK;

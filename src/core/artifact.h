@@ -14,7 +14,7 @@
 #include "store/seq.h"
 
 /* A path is part of a key, and a key on PostgreSQL has at most 2,704 bytes. */
-enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048 };
+enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048, ARTIFACT_NAME_MAX = 256 };
 
 #define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
 
@@ -45,6 +45,28 @@ struct artifact_info {
 enum status artifact_list(struct view *v, const struct artifact_place *at, struct str after,
                           size_t max, struct artifact_info **out, size_t *n, bool *more,
                           struct err *err);
+
+/* A directory with everything below it: names in byte order, each directory before what is in it. The walk itself is a few hundred bytes
+ * however much there is, and may go on with another view; what changes meanwhile is seen or not. */
+struct artifact_walk {
+    struct artifact_place base;
+    char dir[ARTIFACT_PATH_MAX]; /* below the base */
+    char after[ARTIFACT_NAME_MAX];
+    size_t dir_n, after_n;
+    bool is_done;
+    /* of one view */
+    struct artifact_info *page;
+    size_t page_n, page_i, page_max;
+    bool page_more;
+};
+/* The base must live as long as the walk. */
+void artifact_walk_begin(struct artifact_walk *w, const struct artifact_place *base);
+/* The next entry: its place, and in info->name its path below the base (of a base that is a file: its name). Both lie in the view's
+ * arena. ST_END after the last one. */
+enum status artifact_walk_next(struct artifact_walk *w, struct view *v, struct artifact_info *info,
+                               struct artifact_place *at, struct err *err);
+/* Before the walk goes on with another view, or the arena of this one is emptied. */
+void artifact_walk_pause(struct artifact_walk *w);
 
 enum { ARTIFACT_ETAG_MAX = 72 };
 /* The bytes of a file: inline, or a descriptor that the caller closes, or elsewhere or in packs (is_remote): then
@@ -90,6 +112,9 @@ struct artifact_upload {
 };
 enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
                                   struct err *err);
+/* The same with all bytes at once, at most ARTIFACT_INLINE_MAX, which must live until the operation is done. No pieces follow. */
+void artifact_upload_all(struct artifact_upload *u, struct core *core, struct arena *a,
+                         struct str bytes);
 enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err);
 /* After the last piece: hashes, and makes large bytes durable. ST_INVALID when they are not those expected: nothing is kept. */
 enum status artifact_upload_end(struct artifact_upload *u, struct err *err);

@@ -289,7 +289,9 @@ static bool take_body(struct http1 *h)
     size_t used;
 
     if (!h->chunked) {
-        data = str_sub(in, 0, (size_t)MIN_OF((uint64_t)MIN_OF(in.n, (size_t)WINDOW_BODY), h->left));
+        size_t most = MIN_OF((size_t)WINDOW_BODY, http_core_room_left(h->p));
+
+        data = str_sub(in, 0, (size_t)MIN_OF((uint64_t)MIN_OF(in.n, most), h->left));
         if (data.n == 0) {
             return false;
         }
@@ -324,7 +326,7 @@ static enum io recv_in_place(struct http1 *h, bool *done)
     enum io io;
 
     *done = false;
-    if (!h->chunked && h->left >= WINDOW_FIRST) {
+    if (!h->chunked && (h->left >= WINDOW_FIRST || http_core_room_left(h->p) != SIZE_MAX)) {
         n = http_core_room(h->p, (size_t)MIN_OF(h->left, (uint64_t)ROOM_MAX), &room);
     }
     if (n == 0) {

@@ -225,6 +225,7 @@ static void deliver(struct http_priv *p, enum http_piece what, struct str bytes,
                     const struct err *err)
 {
     p->piece_wanted = false;
+    p->room = NULL;
     p->piece_fn(&p->req, p->piece_ctx, what, bytes, err);
 }
 
@@ -303,8 +304,16 @@ static void run_read(struct loop_task *t)
 
 void http_body_read(struct http_req *req, http_piece_fn fn, void *ctx)
 {
+    http_body_read_into(req, NULL, 0, fn, ctx);
+}
+
+void http_body_read_into(struct http_req *req, void *room, size_t max, http_piece_fn fn, void *ctx)
+{
     struct http_priv *p = priv_of(req);
 
+    p->room = p->decoder || !max || req->content_length == UINT64_MAX ? NULL : room;
+    p->room_n = 0;
+    p->room_max = max;
     p->piece_fn = fn;
     p->piece_ctx = ctx;
     if (loop_is_current(req->loop) && p->carrier && p->wire->busy(p->carrier)) {
@@ -755,6 +764,10 @@ static void buffered_body(struct http_priv *p, struct str bytes)
 
 size_t http_core_room(struct http_priv *p, size_t n, char **room)
 {
+    if (p->stage == STAGE_HANDLER && p->room) {
+        *room = p->room + p->room_n;
+        return MIN_OF(n, p->room_max - p->room_n);
+    }
     if (p->stage != STAGE_BODY || p->decoder || p->body_seen > p->body_cap) {
         return 0;
     }
@@ -764,6 +777,26 @@ size_t http_core_room(struct http_priv *p, size_t n, char **room)
     }
     *room = p->body.p + p->body.n;
     return n;
+}
+
+size_t http_core_room_left(const struct http_priv *p)
+{
+    return p->stage == STAGE_HANDLER && p->room ? p->room_max - p->room_n : SIZE_MAX;
+}
+
+/* Into the consumer's room, where they may lie already. */
+static void collect(struct http_priv *p, struct str bytes)
+{
+    if (!count_body(p, bytes.n)) {
+        return;
+    }
+    if (bytes.p != p->room + p->room_n) {
+        memcpy(p->room + p->room_n, bytes.p, bytes.n);
+    }
+    p->room_n += bytes.n;
+    if (p->body_last || p->room_n == p->room_max) {
+        deliver(p, HTTP_PIECE_DATA, str_of(p->room, p->room_n), NULL);
+    }
 }
 
 /* One piece for the consumer of a compressed stream, if there is one. */
@@ -832,7 +865,9 @@ void http_core_body(struct http_priv *p, struct str bytes, bool last)
         p->dec_in = bytes;
         return; /* the next flush decodes */
     }
-    if (bytes.n > 0 && count_body(p, bytes.n)) {
+    if (bytes.n > 0 && p->room) {
+        collect(p, bytes);
+    } else if (bytes.n > 0 && count_body(p, bytes.n)) {
         deliver(p, HTTP_PIECE_DATA, bytes, NULL);
     }
 }

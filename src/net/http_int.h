@@ -113,6 +113,8 @@ struct http_priv {
     struct str dec_in; /* not decoded yet, the carrier's bytes */
     char *dec_out;
     bool body_last, body_over, piece_wanted;
+    char *room; /* the consumer's, for the piece that is wanted; NULL = none */
+    size_t room_n, room_max;
     http_piece_fn piece_fn;
     void *piece_ctx;
     struct http_answer answer;
@@ -143,6 +145,8 @@ bool http_core_flush(struct http_priv *p);
 void http_core_body(struct http_priv *p, struct str bytes, bool last);
 /* Room to receive raw body bytes right into the buffered body, or 0. Then http_core_body() with the same bytes. */
 size_t http_core_room(struct http_priv *p, size_t n, char **room);
+/* How many bytes http_core_body() may be given at once; SIZE_MAX = any number. */
+size_t http_core_room_left(const struct http_priv *p);
 void http_core_body_fail(struct http_priv *p, int http, enum status st, const char *why);
 /* Adds the fields every answer has; false when memory is out. */
 bool http_core_fields(struct http_priv *p);
