@@ -176,6 +176,7 @@ static void worked(struct http_req *req, void *ctx)
 static void work(struct exec_job *job, unsigned worker)
 {
     struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, work);
+    enum status st;
 
     (void)worker;
     switch (p->now.what) {
@@ -188,10 +189,11 @@ static void work(struct exec_job *job, unsigned worker)
         p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->now.bytes, &p->err);
         break;
     case HTTP_PIECE_END:
-        p->st = end_upload(p);
-        if (!p->st) {
+        st = end_upload(p);
+        if (!st) {
             return;
         }
+        p->st = st;
         break;
     }
     if (p->st) {
@@ -273,20 +275,20 @@ static void find_place(struct read_job *job, struct view *v)
 static void put_small(struct read_job *job, struct view *v)
 {
     struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, job);
+    enum status st = job->st;
 
-    p->st = job->st;
-    if (p->st) {
+    if (st) {
         p->err = job->err;
     } else {
-        p->st = p->where(p, v, &p->put.place, &p->err);
+        st = p->where(p, v, &p->put.place, &p->err);
     }
-    if (!p->st) {
+    if (!st) {
         artifact_upload_all(&p->upload, p->call->core, p->call->arena,
                             str_of(p->small, p->small_n));
-        p->st = end_upload(p);
+        st = end_upload(p);
     }
-    if (p->st) {
-        call_error(p->call, p->st, &p->err);
+    if (st) {
+        call_error(p->call, st, &p->err);
     }
 }
 

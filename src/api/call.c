@@ -317,7 +317,7 @@ static enum status decode(struct call *c, struct err *err)
     if (st) {
         return st;
     }
-    st = query ? msg_decode_query(in, c->in, c->req->query, &ctx, err)
+    st = query ? msg_decode_query(in, c->in, c->req->query.p ? c->req->query : S(""), &ctx, err)
                : msg_decode_json(in, c->in, c->req->body, &ctx, err);
     if (st && ctx.issue.kind != MSG_ISSUE_NONE) {
         return t->issue(&ctx.issue, c->arena, err);

@@ -1,10 +1,13 @@
 /* core/artifact.c - places, listings, uploads and the operations that name them. */
+#include "base/sys.h"
 #include "core/artifact_int.h"
 #include "core/names.h"
 #include "core/node.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 /* ---- places --------------------------------------------------------------------------------------------------------------- */
@@ -294,6 +297,16 @@ void artifact_upload_abort(struct artifact_upload *u)
 {
     blob_write_abort(u->writer);
     u->writer = NULL;
+}
+
+enum status artifact_nameless(struct core *core, int *fd, struct err *err)
+{
+    *fd = core->spool ? sys.open(core->spool, O_RDWR | O_TMPFILE, 0600) : -1;
+    if (*fd >= 0) {
+        return OK;
+    }
+    return core->spool ? err_errno(err, errno, "cannot put bytes aside")
+                       : err_set(err, ST_NOT_IMPLEMENTED, "there is no folder to put bytes aside");
 }
 
 enum status artifact_work_submit(struct core *core, struct exec_job *job)

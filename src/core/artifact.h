@@ -119,6 +119,8 @@ enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, s
 /* After the last piece: hashes, and makes large bytes durable. ST_INVALID when they are not those expected: nothing is kept. */
 enum status artifact_upload_end(struct artifact_upload *u, struct err *err);
 void artifact_upload_abort(struct artifact_upload *u);
+/* A file without a name, for what a long answer puts aside; the caller closes it. */
+enum status artifact_nameless(struct core *core, int *fd, struct err *err);
 /* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
 enum status artifact_work_submit(struct core *core, struct exec_job *job) ATTR_CHECK;
 

@@ -140,11 +140,20 @@ static enum status list_roots_below(struct view *v, struct str path, struct str 
 
 /* ---- rows --------------------------------------------------------------------------------------------------------------------- */
 
+static void set_sha256(struct artifact_info *info, struct str object)
+{
+    info->has_sha256 = object.n == sizeof(info->sha256.b);
+    if (info->has_sha256) {
+        memcpy(info->sha256.b, object.p, object.n);
+    }
+}
+
 /* One entry for the file itself, when the place is a file. */
 static enum status list_file(struct view *v, int64_t root, struct str path, struct entries *out,
                              struct err *err)
 {
     struct q_artifact_get_row row;
+    struct artifact_info info;
     struct str dir, name;
     enum status st;
 
@@ -153,11 +162,11 @@ static enum status list_file(struct view *v, int64_t root, struct str path, stru
     if (st || row.kind != 1) {
         return st == ST_NOT_FOUND ? OK : st;
     }
-    return add_entry(
-        v, out,
-        &(struct artifact_info){
-            .name = name, .is_self = true, .size = row.size, .mtime_ms = row.mtime_ms },
-        err);
+    info = (struct artifact_info){
+        .name = name, .is_self = true, .size = row.size, .mtime_ms = row.mtime_ms
+    };
+    set_sha256(&info, row.object);
+    return add_entry(v, out, &info, err);
 }
 
 static enum status list_rows(struct view *v, int64_t root, struct str path, struct str after,
@@ -172,10 +181,7 @@ static enum status list_rows(struct view *v, int64_t root, struct str path, stru
             .name = row.name, .is_dir = row.kind == 2, .size = row.size, .mtime_ms = row.mtime_ms
         };
 
-        if (row.object.n == sizeof(info.sha256.b)) {
-            memcpy(info.sha256.b, row.object.p, sizeof(info.sha256.b));
-            info.has_sha256 = true;
-        }
+        set_sha256(&info, row.object);
         st = add_entry(v, out, &info, err);
     }
     sql_close(stmt);

@@ -39,6 +39,7 @@ struct core {
     struct fragments *fragments;     /* encoded runs */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
+    const char *spool; /* a folder of this server alone, for what is put aside; NULL = none */
     struct str artifact_root; /* where experiments without an own location put their artifacts */
 };
 

@@ -37,6 +37,7 @@ struct serving {
     struct router *router;
     struct http_server *http;
     struct quiet *quiet;
+    char spool[PATH_BYTES]; /* DATA/spool */
     /* Reading the tokens again when another server changed them. */
     struct read_job reload;
     struct arena *reload_arena;
@@ -224,6 +225,11 @@ static enum status open_store(struct serving *s, struct err *err)
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
+    snprintf(s->spool, sizeof(s->spool), "%s/spool", o->data);
+    st = st ? st : fs_mkdirs(s->spool, err);
+    if (!st) {
+        s->core->spool = s->spool;
+    }
     st = st ? st : collect_start(s->core, &(struct collect_options){ 0 }, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);

@@ -462,6 +462,9 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
     if (!st) {
         st = router_add(r, native_registry_routes, native_registry_routes_n, NULL, 0, prefix, err);
     }
+    if (!st) {
+        st = router_add(r, native_artifact_routes, native_artifact_routes_n, NULL, 0, prefix, err);
+    }
     if (!st && with_metrics) {
         st = router_add(r, metrics_rows, ARRAY_N(metrics_rows), NULL, 0, prefix, err);
     }

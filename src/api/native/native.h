@@ -10,13 +10,15 @@
 #include "gen/native/native.h"
 
 extern const struct tongue native_tongue;
-/* The routes of registry.c, chart.c, checkpoints.c and runs.c. */
+/* The routes of registry.c, artifacts.c, chart.c, checkpoints.c and runs.c. */
 extern const struct route native_registry_routes[];
 extern const size_t native_registry_routes_n;
 extern const struct route native_chart_routes[];
 extern const size_t native_chart_routes_n;
 extern const struct route native_checkpoint_routes[];
 extern const size_t native_checkpoint_routes_n;
+extern const struct route native_artifact_routes[];
+extern const size_t native_artifact_routes_n;
 extern const struct route native_run_routes[];
 extern const size_t native_run_routes_n;
 
