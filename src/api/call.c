@@ -15,10 +15,19 @@ struct str call_capture(const struct call *c, const char *name)
 
 static const struct tongue *tongue_of(const struct http_req *req)
 {
-    extern const struct tongue mlflow_tongue;
+    extern const struct tongue mlflow_tongue, kubeflow_tongue;
     const struct endpoint *ep = req->route ? req->route->handler : NULL;
 
-    return ep ? ep->tongue : &mlflow_tongue;
+    return ep                                                           ? ep->tongue
+           : str_find(req->path, S("/api/model_registry/")) != SIZE_MAX ? &kubeflow_tongue
+                                                                        : &mlflow_tongue;
+}
+
+static int http_of(const struct http_req *req, enum status st, const struct err *err)
+{
+    const struct tongue *t = tongue_of(req);
+
+    return t->http ? t->http(st, err) : status_row(st)->http;
 }
 
 static void send_error(struct http_req *req, int http, enum status st, const struct err *err)
@@ -38,7 +47,7 @@ static void send_error(struct http_req *req, int http, enum status st, const str
     if (http == 401) {
         http_add_header(req, S("www-authenticate"), S("Basic realm=\"mlflow\""));
     }
-    tongue_of(req)->error(req, st, err, &body);
+    tongue_of(req)->error(req, http, st, err, &body);
     http_send_buf(req, &body);
 }
 
@@ -51,7 +60,7 @@ void call_error(struct call *c, enum status st, const struct err *err)
         err_set(&unknown, st, "%s", st == ST_NOT_FOUND ? "not found" : "the request failed");
         err = &unknown;
     }
-    send_error(c->req, status_row(st)->http, st, err);
+    send_error(c->req, http_of(c->req, st, err), st, err);
 }
 
 void call_answer(struct call *c)

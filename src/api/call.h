@@ -38,8 +38,11 @@ struct tongue {
     enum status (*check)(struct http_req *req, struct err *err);
     /* The text for a request that does not fit its message; returns the status to answer with. */
     enum status (*issue)(const struct msg_issue *issue, struct arena *a, struct err *err);
-    /* Writes the error body and sets the content type. */
-    void (*error)(struct http_req *req, enum status st, const struct err *err, struct buf *body);
+    /* The HTTP status of an error; NULL: by the status table. */
+    int (*http)(enum status st, const struct err *err);
+    /* Writes the error body and sets the content type; http is the status that is answered. */
+    void (*error)(struct http_req *req, int http, enum status st, const struct err *err,
+                  struct buf *body);
 };
 
 enum endpoint_kind { CALL_DIRECT, CALL_READ, CALL_WRITE, CALL_STREAM };

@@ -16,7 +16,15 @@ enum node_type {
     TYPE_MLFLOW_LOGGED_MODEL = 4,
     TYPE_MLFLOW_REGISTERED_MODEL = 5,
     TYPE_MLFLOW_MODEL_VERSION = 6,
-    TYPE_MODEL = 7
+    TYPE_MODEL = 7,
+    TYPE_KF_MODEL_ARTIFACT = 8,
+    TYPE_KF_DOC_ARTIFACT = 9,
+    TYPE_KF_DATASET = 10,
+    TYPE_KF_METRIC = 11,
+    TYPE_KF_PARAMETER = 12,
+    TYPE_KF_SERVING_ENVIRONMENT = 13,
+    TYPE_KF_INFERENCE_SERVICE = 14,
+    TYPE_KF_SERVE_MODEL = 15
 };
 enum ident_scheme {
     IDENT_MLFLOW_RUN = 1,
@@ -25,14 +33,20 @@ enum ident_scheme {
     IDENT_MLFLOW_EXPERIMENT = 4,
     IDENT_REGISTERED_MODEL = 5, /* its name */
     IDENT_MODEL_VERSION = 6,    /* uid of the registered model, '/', number */
-    IDENT_MODEL_PLACE = 7       /* URI of a model's bytes */
+    IDENT_MODEL_PLACE = 7,      /* URI of a model's bytes */
+    IDENT_VERSION_LABEL = 8,    /* uid of the registered model, '/', name that is not the number */
+    IDENT_EXTERNAL = 9,         /* kind, '/', the id that a client gave */
+    IDENT_CATALOG = 10          /* type, '/', uid of the parent, '/', name */
 };
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
 enum member_role {
     MEMBER_OF_EXPERIMENT = 1,
-    MEMBER_OF_VERSION = 2 /* the model that a version stands for */
+    MEMBER_OF_VERSION = 2,  /* the model that a version stands for */
+    MEMBER_BESIDE = 3,      /* another artifact of a version */
+    MEMBER_OF_SERVICE = 4,  /* a serving of an inference service */
+    MEMBER_OF_RUN_NAMES = 5 /* an artifact that a client attributed to a run */
 };
-enum parent_role { PARENT_REGISTERED_MODEL = 1 };
+enum parent_role { PARENT_REGISTERED_MODEL = 1, PARENT_SERVING_ENVIRONMENT = 2 };
 enum prop_scope { PROP_TYPED = 0, PROP_CUSTOM = 1, PROP_PARAM = 2, PROP_TAG = 3, PROP_FACET = 4 };
 
 struct node_new {

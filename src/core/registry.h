@@ -112,16 +112,17 @@ enum registry_event_kind {
     REGISTRY_DESCRIPTION = 4,
     REGISTRY_STAGE = 5,
     REGISTRY_ALIAS = 6,
-    REGISTRY_TAG = 7
+    REGISTRY_TAG = 7,
+    REGISTRY_PROPERTY = 8
 };
-/* "created", "deleted", "renamed", "description", "stage", "alias", "tag". */
+/* "created", "deleted", "renamed", "description", "stage", "alias", "tag", "property". */
 const char *registry_event_name(enum registry_event_kind kind);
 struct registry_event {
     enum registry_event_kind kind;
     int64_t
         version; /* 0: the model itself. Of an alias: the version it was given to, or taken from */
-    struct str key;   /* alias or tag; "" = none */
-    struct str value; /* new name, description, stage or tag value; NULL p = taken away */
+    struct str key;   /* alias, tag or property; "" = none */
+    struct str value; /* new name, description, stage or value; NULL p = taken away */
     struct str who;
     int64_t at_ms;
 };
@@ -166,6 +167,8 @@ struct model_version_create {
     struct str name, source, description, who;
     struct str run_id, model_id; /* NULL p = not given */
     struct str run_link;
+    struct str label;    /* the name to go by beside the number; NULL p = none */
+    bool without_source; /* nothing is known of the bytes yet */
     struct key_value *tags;
     size_t tags_n;
     bool make_model;  /* when there is none of that name; it stays only if the version is made */

@@ -36,10 +36,10 @@ const char *registry_event_name(enum registry_event_kind kind)
         [REGISTRY_CREATED] = "created", [REGISTRY_DELETED] = "deleted",
         [REGISTRY_RENAMED] = "renamed", [REGISTRY_DESCRIPTION] = "description",
         [REGISTRY_STAGE] = "stage",     [REGISTRY_ALIAS] = "alias",
-        [REGISTRY_TAG] = "tag",
+        [REGISTRY_TAG] = "tag",         [REGISTRY_PROPERTY] = "property",
     };
 
-    return kind >= REGISTRY_CREATED && kind <= REGISTRY_TAG ? names[kind] : "";
+    return kind >= REGISTRY_CREATED && kind <= REGISTRY_PROPERTY ? names[kind] : "";
 }
 
 enum status registry_event_parse(struct str text, enum registry_event_kind *out, struct err *err)

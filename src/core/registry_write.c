@@ -2,10 +2,11 @@
 #include "base/hash.h"
 #include "base/num.h"
 #include "base/utf8.h"
+#include "core/catalog.h"
 #include "core/model_source.h"
 #include "core/names.h"
 #include "core/node.h"
-#include "core/registry.h"
+#include "core/registry_int.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
@@ -202,13 +203,13 @@ static enum status model_insert(struct subject *s, struct str name, struct str d
     return st ? st : note(s, 0, REGISTRY_CREATED, S(""), name, err);
 }
 
-static enum status model_create_validate(struct write_op *op, struct group *g, struct err *err)
+enum status group_registered_model_create(struct group *g, struct registered_model_create *c,
+                                          struct err *err)
 {
-    struct registered_model_create *c = WRITE_OP_OF(op, struct registered_model_create);
     bool prompt = is_true(c->tags, c->tags_n, false);
     struct subject s = { 0 };
     struct err ignored = ERR_INIT;
-    enum status st = find_model(&s, g, op, c->core, c->name, c->who, &ignored);
+    enum status st = find_model(&s, g, &c->op, c->core, c->name, c->who, &ignored);
 
     if (st != ST_NOT_FOUND) {
         *err = ignored;
@@ -221,6 +222,11 @@ static enum status model_create_validate(struct write_op *op, struct group *g, s
     }
     st = st ? st : set_tags(&s, s.model.uid, 0, c->tags, c->tags_n, err);
     return st ? st : registered_model_get(&s.v, c->name, &c->model, err);
+}
+
+static enum status model_create_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    return group_registered_model_create(g, WRITE_OP_OF(op, struct registered_model_create), err);
 }
 
 static const struct write_kind model_create_kind = { .name = "registered_model.create",
@@ -305,6 +311,42 @@ static enum status attribute(struct subject *s, const struct model_source *from,
                               : group_edge_add(s->g, run, model, EDGE_OUTPUT, &added, err);
 }
 
+/* The name that the version goes by beside its number. Versions made with a name keep it; a number that is the name of an earlier
+ * version gets another: "7-2". *label: p NULL when the number will do. */
+static enum status choose_label(struct model_version_create *c, struct subject *s, int64_t number,
+                                struct str *label, struct err *err)
+{
+    struct arena *a = c->op.arena;
+    struct str digits = arena_printf(a, "%" PRId64, number), wish = digits, key;
+    int64_t other;
+    bool taken;
+    enum status st;
+
+    *label = (struct str){ NULL, 0 };
+    if (c->label.p) {
+        st = catalog_label_taken(s->g, s->model.uid, c->label, &taken, err);
+        if (!st && taken) {
+            return err_field(err, ST_EXISTS, "name", "model version with name %.*s already exists",
+                             STR_ARG(c->label));
+        }
+        if (!st && !str_eq(c->label, digits)) {
+            *label = c->label;
+        }
+        return st;
+    }
+    for (int i = 2;; i++) {
+        key = arena_printf(a, "%" PRId64 "/%.*s", s->model.uid, STR_ARG(wish));
+        st = key.p && wish.p ? group_node_find(s->g, IDENT_VERSION_LABEL, key, &other, err)
+                             : err_nomem(err);
+        if (st) {
+            break;
+        }
+        wish = arena_printf(a, "%" PRId64 "-%d", number, i);
+        *label = wish;
+    }
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
 static enum status version_insert(struct model_version_create *c, struct subject *s,
                                   const struct model_source *from, int64_t number, int64_t *uid,
                                   struct err *err)
@@ -313,13 +355,19 @@ static enum status version_insert(struct model_version_create *c, struct subject
     struct node_new node = { .kind = NODE_CONTEXT,
                              .type = TYPE_MLFLOW_MODEL_VERSION,
                              .scheme = IDENT_MODEL_VERSION };
-    enum status st;
+    struct str key;
+    enum status st = choose_label(c, s, number, &node.name, err);
 
     node.ident = arena_printf(a, "%" PRId64 "/%" PRId64, s->model.uid, number);
-    if (!node.ident.p) {
-        return err_nomem(err);
+    if (st || !node.ident.p) {
+        return st ? st : err_nomem(err);
     }
     st = group_node_add(s->g, &node, uid, err);
+    if (!st && node.name.p) {
+        key = arena_printf(a, "%" PRId64 "/%.*s", s->model.uid, STR_ARG(node.name));
+        st = key.p ? q_ident_insert(s->v.conn, 0, IDENT_VERSION_LABEL, key, *uid, err)
+                   : err_nomem(err);
+    }
     st = st ? st : group_parent_add(s->g, *uid, s->model.uid, PARENT_REGISTERED_MODEL, err);
     st = st ? st
             : q_model_version_insert(s->v.conn, *uid, s->model.uid, number, c->description,
@@ -357,17 +405,18 @@ static enum status find_subject(struct model_version_create *c, struct subject *
     return st;
 }
 
-static enum status version_create_validate(struct write_op *op, struct group *g, struct err *err)
+enum status group_model_version_create(struct group *g, struct model_version_create *c,
+                                       struct err *err)
 {
-    struct model_version_create *c = WRITE_OP_OF(op, struct model_version_create);
     bool prompt = is_true(c->tags, c->tags_n, false);
-    struct model_source from;
+    struct model_source from = { .source = S(""), .storage = S(""), .run_id = S("") };
     struct subject s;
     int64_t uid, number;
     enum status st = find_subject(c, &s, g, prompt, err);
 
-    st = st ? st
-            : model_source_resolve(&s.v, g, c->source, c->run_id, c->model_id, prompt, &from, err);
+    if (!st && !c->without_source) {
+        st = model_source_resolve(&s.v, g, c->source, c->run_id, c->model_id, prompt, &from, err);
+    }
     if (st) {
         return st;
     }
@@ -379,7 +428,7 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
         st = note(&s, number, REGISTRY_DESCRIPTION, S(""), c->description, err);
     }
     st = st ? st : set_tags(&s, uid, number, c->tags, c->tags_n, err);
-    if (!st && !prompt) {
+    if (!st && !prompt && !c->without_source) {
         st = attribute(&s, &from, uid, err);
     }
     if (!st && from.model_uid) {
@@ -389,6 +438,11 @@ static enum status version_create_validate(struct write_op *op, struct group *g,
         st = set_alias(&s, c->alias, number, err);
     }
     return st ? st : model_version_get(&s.v, c->name, number, &c->version, err);
+}
+
+static enum status version_create_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    return group_model_version_create(g, WRITE_OP_OF(op, struct model_version_create), err);
 }
 
 static const struct write_kind version_create_kind = { .name = "model_version.create",
@@ -453,6 +507,7 @@ static enum status model_drop(struct subject *s, struct err *err)
     int64_t uid = s->model.uid, now = group_now_ms(s->g);
     enum status st = note(s, 0, REGISTRY_DELETED, S(""), s->model.name, err);
 
+    st = st ? st : catalog_drop_owned(s->g, uid, 0, s->who, err);
     st = st ? st : q_registry_drop_tombstones(conn, uid, s->who, now, err);
     st = st ? st : q_registry_drop_members_log(conn, uid, now, err);
     st = st ? st : q_registry_drop_members(conn, uid, err);
@@ -583,6 +638,9 @@ static enum status version_drop(struct registry_change *c, struct subject *s, in
             st = unalias(s, m.aliases[i].alias, 0, err);
         }
     }
+    st = st ? st : catalog_drop_owned(s->g, s->model.uid, c->version, s->who, err);
+    st = st ? st : q_ident_drop(s->v.conn, uid, IDENT_VERSION_LABEL, err);
+    st = st ? st : q_ident_drop(s->v.conn, uid, IDENT_EXTERNAL, err);
     st = st ? st : q_model_version_redact(s->v.conn, uid, group_now_ms(s->g), err);
     st = st ? st : note(s, c->version, REGISTRY_DELETED, S(""), no_value, err);
     return st ? st : touch(s, err);

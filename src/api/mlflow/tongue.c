@@ -103,12 +103,14 @@ static struct str message_of(struct http_req *req, const struct err *err)
     return whole.p ? whole : text;
 }
 
-static void error(struct http_req *req, enum status st, const struct err *err, struct buf *body)
+static void error(struct http_req *req, int http, enum status st, const struct err *err,
+                  struct buf *body)
 {
     const char *code = err->code_name ? err->code_name : status_row(st)->mlflow;
     const struct class_row *class = class_of(code);
     struct json_writer w = { .b = body, .ascii = true };
 
+    (void)http;
     http_type(req, "application/json");
     json_w_object(&w);
     json_w_key(&w, S("error_code"));

@@ -22,7 +22,8 @@ static enum status issue(const struct msg_issue *i, struct arena *a, struct err 
     return msg_issue_err(i, err);
 }
 
-static void error(struct http_req *req, enum status st, const struct err *err, struct buf *body)
+static void error(struct http_req *req, int http, enum status st, const struct err *err,
+                  struct buf *body)
 {
     struct cairn_v1_error_detail detail = {
         .has = CAIRN_V1_ERROR_DETAIL_HAS_CODE | CAIRN_V1_ERROR_DETAIL_HAS_MESSAGE |
@@ -35,6 +36,7 @@ static void error(struct http_req *req, enum status st, const struct err *err, s
     };
     struct cairn_v1_error out = { .has = CAIRN_V1_ERROR_HAS_ERROR, .error = &detail };
 
+    (void)http;
     detail.has |= err->hint[0] ? CAIRN_V1_ERROR_DETAIL_HAS_HINT : 0;
     detail.has |= err->field[0] ? CAIRN_V1_ERROR_DETAIL_HAS_FIELD : 0;
     http_type(req, "application/json");

@@ -4,6 +4,7 @@
 
 #include "gen/sql/artifact.inc.h"
 #include "gen/sql/batch.inc.h"
+#include "gen/sql/catalog.inc.h"
 #include "gen/sql/check.inc.h"
 #include "gen/sql/collect.inc.h"
 #include "gen/sql/dataset.inc.h"
@@ -22,6 +23,7 @@
 const struct sql_query_area sql_query_areas[] = {
     { area_artifact, ARRAY_N(area_artifact) },
     { area_batch, ARRAY_N(area_batch) },
+    { area_catalog, ARRAY_N(area_catalog) },
     { area_check, ARRAY_N(area_check) },
     { area_collect, ARRAY_N(area_collect) },
     { area_dataset, ARRAY_N(area_dataset) },

@@ -7,6 +7,7 @@
 
 #include "gen/sql/artifact.h"
 #include "gen/sql/batch.h"
+#include "gen/sql/catalog.h"
 #include "gen/sql/check.h"
 #include "gen/sql/collect.h"
 #include "gen/sql/dataset.h"

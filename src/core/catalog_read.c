@@ -1,0 +1,535 @@
+/* core/catalog_read.c - items of the catalog by number, by name, and in lists. */
+#include "base/num.h"
+#include "core/catalog.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+#include <inttypes.h>
+
+const char *catalog_kind_name(enum catalog_kind kind)
+{
+    static const char *const names[] = {
+        [CATALOG_MODEL] = "registered model",    [CATALOG_VERSION] = "model version",
+        [CATALOG_ARTIFACT] = "artifact",         [CATALOG_ENVIRONMENT] = "serving environment",
+        [CATALOG_SERVICE] = "inference service", [CATALOG_SERVE] = "serve model",
+    };
+
+    return names[kind];
+}
+
+static enum node_kind node_kind_of(enum catalog_kind kind)
+{
+    return kind == CATALOG_ARTIFACT ? NODE_ARTIFACT
+           : kind == CATALOG_SERVE  ? NODE_EXECUTION
+                                    : NODE_CONTEXT;
+}
+
+static bool is_artifact_type(enum node_type t)
+{
+    return (t >= TYPE_KF_MODEL_ARTIFACT && t <= TYPE_KF_PARAMETER) || t == TYPE_MODEL ||
+           t == TYPE_MLFLOW_LOGGED_MODEL;
+}
+
+static bool type_fits(enum catalog_kind kind, enum node_type t)
+{
+    switch (kind) {
+    case CATALOG_MODEL: return t == TYPE_MLFLOW_REGISTERED_MODEL;
+    case CATALOG_VERSION: return t == TYPE_MLFLOW_MODEL_VERSION;
+    case CATALOG_ARTIFACT: return is_artifact_type(t);
+    case CATALOG_ENVIRONMENT: return t == TYPE_KF_SERVING_ENVIRONMENT;
+    case CATALOG_SERVICE: return t == TYPE_KF_INFERENCE_SERVICE;
+    case CATALOG_SERVE: return t == TYPE_KF_SERVE_MODEL;
+    }
+    return false;
+}
+
+static enum status not_found(enum catalog_kind kind, int64_t id, struct err *err)
+{
+    return err_field(err, ST_NOT_FOUND, "id", "%s %" PRId64 " not found", catalog_kind_name(kind),
+                     id);
+}
+
+/* ---- one item ------------------------------------------------------------------------------------------------------------ */
+
+/* The name of a version: its label, or its number. */
+static bool name_version(struct view *v, struct catalog_item *it, struct str label, int64_t number)
+{
+    it->number = number;
+    it->name = label.p ? label : arena_printf(v->arena, "%" PRId64, number);
+    return it->name.p != NULL;
+}
+
+static enum status read_model(struct view *v, struct catalog_item *it, struct err *err)
+{
+    struct q_catalog_model_row row;
+    enum status st = q_catalog_model(v->conn, v->arena, it->uid, &row, err);
+
+    if (!st) {
+        it->id = row.id;
+        it->name = row.name;
+        it->description = row.description.n ? row.description : (struct str){ NULL, 0 };
+        it->create_ms = row.create_ms;
+        it->update_ms = row.update_ms;
+    }
+    return st;
+}
+
+static enum status read_version(struct view *v, struct catalog_item *it, struct err *err)
+{
+    struct q_catalog_version_row row;
+    enum status st = q_catalog_version(v->conn, v->arena, it->uid, &row, err);
+
+    if (st || row.stage == STAGE_DELETED) {
+        return st ? st : ST_NOT_FOUND;
+    }
+    it->id = row.id;
+    it->parent = row.model;
+    it->uri = row.source;
+    it->description = row.description.n ? row.description : (struct str){ NULL, 0 };
+    it->create_ms = row.create_ms;
+    it->update_ms = row.update_ms;
+    return name_version(v, it, row.label, row.version) ? OK : err_nomem(err);
+}
+
+/* The version that an artifact belongs to first. ST_NOT_FOUND: to none that lives. */
+static enum status version_of(struct view *v, int64_t node, struct catalog_item *version,
+                              struct err *err)
+{
+    static const int64_t roles[] = { MEMBER_OF_VERSION, MEMBER_BESIDE };
+    enum status st = ST_NOT_FOUND;
+
+    for (size_t i = 0; i < ARRAY_N(roles) && st == ST_NOT_FOUND; i++) {
+        struct q_node_context_row row;
+
+        st = q_node_context(v->conn, v->arena, node, roles[i], &row, err);
+        if (!st) {
+            *version = (struct catalog_item){ .kind = CATALOG_VERSION, .uid = row.ctx };
+            st = read_version(v, version, err);
+        }
+    }
+    return st;
+}
+
+/* What only MLflow knows has no name of its own: it is called like the model, and is not there without a version. */
+static enum status name_artifact(struct view *v, struct catalog_item *it, struct err *err)
+{
+    struct catalog_item version, model;
+    enum status st = OK;
+
+    if (it->parent) {
+        version = (struct catalog_item){ .kind = CATALOG_VERSION, .uid = it->parent };
+        st = read_version(v, &version, err);
+    } else {
+        st = version_of(v, it->uid, &version, err);
+        it->parent = st ? 0 : version.uid;
+    }
+    if (it->type != TYPE_MODEL && it->type != TYPE_MLFLOW_LOGGED_MODEL) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    if (st) {
+        return st;
+    }
+    model = (struct catalog_item){ .kind = CATALOG_MODEL, .uid = version.parent };
+    st = read_model(v, &model, err);
+    it->name = model.name;
+    it->uri = it->uri.p ? it->uri : version.uri;
+    return st;
+}
+
+/* From a row of node; the rest of what a list shows. */
+static enum status complete(struct view *v, struct catalog_item *it, struct err *err)
+{
+    switch (it->kind) {
+    case CATALOG_MODEL: return read_model(v, it, err);
+    case CATALOG_VERSION: return read_version(v, it, err);
+    case CATALOG_ARTIFACT: return name_artifact(v, it, err);
+    case CATALOG_ENVIRONMENT: return OK;
+    case CATALOG_SERVICE:
+        if (!it->parent) {
+            struct q_node_parent_row row = { 0 };
+            enum status st =
+                q_node_parent(v->conn, v->arena, it->uid, PARENT_SERVING_ENVIRONMENT, &row, err);
+
+            it->parent = row.parent;
+            return st == ST_NOT_FOUND ? OK : st;
+        }
+        return OK;
+    case CATALOG_SERVE:
+        if (!it->parent) {
+            struct q_node_context_row row = { 0 };
+            enum status st =
+                q_node_context(v->conn, v->arena, it->uid, MEMBER_OF_SERVICE, &row, err);
+
+            it->parent = row.ctx;
+            return st == ST_NOT_FOUND ? OK : st;
+        }
+        return OK;
+    }
+    return OK;
+}
+
+enum status catalog_load(struct view *v, struct catalog_item *it, struct err *err)
+{
+    const struct prop *description;
+    struct q_ident_of_node_row external;
+    struct q_node_row_row parent;
+    enum status st;
+
+    if (it->loaded) {
+        return OK;
+    }
+    st = node_props(v, it->uid, &it->props, err);
+    if (st) {
+        return st;
+    }
+    if (it->kind != CATALOG_MODEL && it->kind != CATALOG_VERSION) {
+        description = props_find(&it->props, PROP_TYPED, S("description"));
+        it->description = description ? description->s : (struct str){ NULL, 0 };
+    }
+    st = q_ident_of_node(v->conn, v->arena, it->uid, IDENT_EXTERNAL, &external, err);
+    if (!st) { /* behind the kind and its slash */
+        it->external_id = str_sub(external.key, 2, external.key.n);
+    }
+    if (!st || st == ST_NOT_FOUND) {
+        st = it->parent ? q_node_row(v->conn, v->arena, it->parent, &parent, err) : ST_NOT_FOUND;
+        it->parent_id = st ? 0 : parent.id;
+    }
+    it->loaded = !st || st == ST_NOT_FOUND;
+    return it->loaded ? OK : st;
+}
+
+enum status catalog_get_uid(struct view *v, enum catalog_kind kind, int64_t uid,
+                            struct catalog_item *out, struct err *err)
+{
+    struct q_node_row_row row;
+    enum status st = q_node_row(v->conn, v->arena, uid, &row, err);
+
+    *out = (struct catalog_item){ .kind = kind, .uid = uid };
+    if (st) {
+        return st;
+    }
+    if (!type_fits(kind, (enum node_type)row.type_id)) {
+        return ST_NOT_FOUND;
+    }
+    out->type = (enum node_type)row.type_id;
+    out->id = row.id;
+    out->name = row.name;
+    out->uri = row.uri;
+    out->create_ms = row.create_ms;
+    out->update_ms = row.update_ms;
+    st = complete(v, out, err);
+    return st ? st : catalog_load(v, out, err);
+}
+
+enum status catalog_get(struct view *v, enum catalog_kind kind, int64_t id,
+                        struct catalog_item *out, struct err *err)
+{
+    struct q_node_by_id_row row;
+    enum status st = q_node_by_id(v->conn, v->arena, node_kind_of(kind), id, &row, err);
+
+    *out = (struct catalog_item){ .kind = kind };
+    st = st ? st : catalog_get_uid(v, kind, row.uid, out, err);
+    return st == ST_NOT_FOUND ? not_found(kind, id, err) : st;
+}
+
+/* ---- by name --------------------------------------------------------------------------------------------------------------- */
+
+static enum status find_ident(struct view *v, enum ident_scheme scheme, struct str key,
+                              int64_t *uid, struct err *err)
+{
+    struct q_ident_find_row row = { 0 };
+    enum status st =
+        key.p ? q_ident_find(v->conn, v->arena, 0, scheme, key, &row, err) : err_nomem(err);
+
+    *uid = row.uid;
+    return st;
+}
+
+static enum status find_version(struct view *v, int64_t model, struct str name, int64_t *uid,
+                                struct err *err)
+{
+    struct q_model_version_get_row row;
+    struct catalog_item it;
+    int64_t number;
+    enum status st =
+        find_ident(v, IDENT_VERSION_LABEL,
+                   arena_printf(v->arena, "%" PRId64 "/%.*s", model, STR_ARG(name)), uid, err);
+
+    if (st != ST_NOT_FOUND) {
+        return st;
+    }
+    if (!num_parse_i64(name, &number) || number < 1 || name.p[0] == '0' || name.p[0] == '+') {
+        return ST_NOT_FOUND;
+    }
+    st = q_model_version_get(v->conn, v->arena, model, number, &row, err);
+    if (st) {
+        return st;
+    }
+    it = (struct catalog_item){ .kind = CATALOG_VERSION, .uid = row.uid };
+    st = read_version(v, &it, err);
+    *uid = row.uid;
+    return st ? st : str_eq(it.name, name) ? OK : ST_NOT_FOUND; /* its label hides its number */
+}
+
+enum status catalog_find(struct view *v, enum catalog_kind kind, int64_t parent, struct str name,
+                         struct catalog_item *out, struct err *err)
+{
+    static const enum catalog_kind parents[] = { [CATALOG_VERSION] = CATALOG_MODEL,
+                                                 [CATALOG_SERVICE] = CATALOG_ENVIRONMENT,
+                                                 [CATALOG_SERVE] = CATALOG_SERVICE };
+    struct q_registered_model_uid_row model;
+    struct catalog_item up = { 0 };
+    enum node_type type = kind == CATALOG_ENVIRONMENT ? TYPE_KF_SERVING_ENVIRONMENT
+                          : kind == CATALOG_SERVICE   ? TYPE_KF_INFERENCE_SERVICE
+                                                      : TYPE_KF_SERVE_MODEL;
+    int64_t uid = 0;
+    enum status st = OK;
+
+    *out = (struct catalog_item){ .kind = kind };
+    if (kind == CATALOG_MODEL) {
+        st = q_registered_model_uid(v->conn, v->arena, name, &model, err);
+        uid = st ? 0 : model.uid;
+    } else if (kind != CATALOG_ENVIRONMENT) {
+        st = catalog_get(v, parents[kind], parent, &up, err);
+        if (st) {
+            return st;
+        }
+    }
+    if (kind == CATALOG_VERSION) {
+        st = find_version(v, up.uid, name, &uid, err);
+    } else if (kind != CATALOG_MODEL) {
+        st = find_ident(
+            v, IDENT_CATALOG,
+            arena_printf(v->arena, "%d/%" PRId64 "/%.*s", (int)type, up.uid, STR_ARG(name)), &uid,
+            err);
+    }
+    st = st ? st : catalog_get_uid(v, kind, uid, out, err);
+    return st != ST_NOT_FOUND ? st
+                              : err_field(err, st, "name", "%s with name %.*s not found",
+                                          catalog_kind_name(kind), STR_ARG(name));
+}
+
+enum status catalog_find_external(struct view *v, enum catalog_kind kind, struct str external_id,
+                                  struct catalog_item *out, struct err *err)
+{
+    int64_t uid;
+    enum status st =
+        find_ident(v, IDENT_EXTERNAL,
+                   arena_printf(v->arena, "%d/%.*s", (int)node_kind_of(kind), STR_ARG(external_id)),
+                   &uid, err);
+
+    *out = (struct catalog_item){ .kind = kind };
+    st = st ? st : catalog_get_uid(v, kind, uid, out, err);
+    return st != ST_NOT_FOUND
+               ? st
+               : err_field(err, st, "externalId", "%s with externalId %.*s not found",
+                           catalog_kind_name(kind), STR_ARG(external_id));
+}
+
+enum status catalog_newest_version(struct view *v, int64_t model_id, struct catalog_item *out,
+                                   struct err *err)
+{
+    struct catalog_item model;
+    struct q_catalog_versions_of_row row;
+    struct sql_stmt *stmt = NULL;
+    int64_t uid = 0;
+    enum status st = catalog_get(v, CATALOG_MODEL, model_id, &model, err);
+
+    *out = (struct catalog_item){ .kind = CATALOG_VERSION };
+    st = st ? st : q_catalog_versions_of_open(v->conn, &stmt, model.uid, err);
+    while (!st && (st = q_catalog_versions_of_next(stmt, &row, err)) == OK) {
+        uid = row.uid;
+    }
+    sql_close(stmt);
+    if (st != ST_END) {
+        return st;
+    }
+    if (!uid) {
+        return err_field(err, ST_NOT_FOUND, "id", "registered model %" PRId64 " has no version",
+                         model_id);
+    }
+    return catalog_get_uid(v, CATALOG_VERSION, uid, out, err);
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------------------ */
+
+struct each {
+    struct view *v;
+    enum status (*fn)(void *ctx, struct catalog_item *item, struct err *err);
+    void *ctx;
+};
+
+static enum status each_model(struct each *e, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_catalog_models_row row;
+    enum status st = q_catalog_models_open(e->v->conn, &stmt, err);
+
+    while (!st && (st = q_catalog_models_next(stmt, &row, err)) == OK) {
+        struct catalog_item it = { .kind = CATALOG_MODEL,
+                                   .type = TYPE_MLFLOW_REGISTERED_MODEL,
+                                   .uid = row.uid,
+                                   .id = row.id,
+                                   .name = row.name,
+                                   .create_ms = row.create_ms,
+                                   .update_ms = row.update_ms };
+
+        it.description = row.description.n ? row.description : (struct str){ NULL, 0 };
+        st = e->fn(e->ctx, &it, err);
+    }
+    sql_close(stmt);
+    return st;
+}
+
+/* The rows of the two queries have the same columns. */
+#define VERSION_ITEM(row)                                                                          \
+    ((struct catalog_item){ .kind = CATALOG_VERSION,                                               \
+                            .type = TYPE_MLFLOW_MODEL_VERSION,                                     \
+                            .uid = (row).uid,                                                      \
+                            .id = (row).id,                                                        \
+                            .parent = (row).model,                                                 \
+                            .name = (row).label,                                                   \
+                            .number = (row).version,                                               \
+                            .description = (row).description,                                      \
+                            .create_ms = (row).create_ms,                                          \
+                            .update_ms = (row).update_ms })
+
+static enum status give_version(struct each *e, struct catalog_item *it, struct err *err)
+{
+    char digits[NUM_I64_MAX];
+
+    if (!it->name.p) {
+        it->name = str_of(digits, num_print_i64(it->number, digits));
+    }
+    it->description = it->description.n ? it->description : (struct str){ NULL, 0 };
+    return e->fn(e->ctx, it, err);
+}
+
+static enum status each_version(struct each *e, bool has_parent, int64_t model, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_catalog_versions_row row;
+    struct q_catalog_versions_of_row of;
+    struct catalog_item it;
+    enum status st;
+
+    if (has_parent) {
+        st = q_catalog_versions_of_open(e->v->conn, &stmt, model, err);
+        while (!st && (st = q_catalog_versions_of_next(stmt, &of, err)) == OK) {
+            it = VERSION_ITEM(of);
+            st = give_version(e, &it, err);
+        }
+    } else {
+        st = q_catalog_versions_open(e->v->conn, &stmt, err);
+        while (!st && (st = q_catalog_versions_next(stmt, &row, err)) == OK) {
+            it = VERSION_ITEM(row);
+            st = give_version(e, &it, err);
+        }
+    }
+    sql_close(stmt);
+    return st;
+}
+
+#define NODE_ITEM(kind_, parent_, row)                                                             \
+    ((struct catalog_item){ .kind = (kind_),                                                       \
+                            .type = (enum node_type)(row).type_id,                                 \
+                            .uid = (row).uid,                                                      \
+                            .id = (row).id,                                                        \
+                            .parent = (parent_),                                                   \
+                            .name = (row).name,                                                    \
+                            .uri = (row).uri,                                                      \
+                            .create_ms = (row).create_ms,                                          \
+                            .update_ms = (row).update_ms })
+
+/* An artifact of a deleted version is left out. */
+static enum status give_node(struct each *e, struct catalog_item *it, struct err *err)
+{
+    enum status st = complete(e->v, it, err);
+
+    return st == ST_NOT_FOUND ? OK : st ? st : e->fn(e->ctx, it, err);
+}
+
+static enum status each_node(struct each *e, const struct catalog_list *in, int64_t parent,
+                             const int64_t *types, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_node_of_types_row all;
+    struct q_node_of_context_row of;
+    struct q_node_of_parent_row below;
+    struct catalog_item it;
+    enum status st;
+
+    if (!in->has_parent) {
+        st = q_node_of_types_open(e->v->conn, &stmt, types, n, err);
+        while (!st && (st = q_node_of_types_next(stmt, &all, err)) == OK) {
+            it = NODE_ITEM(in->kind, 0, all);
+            st = give_node(e, &it, err);
+        }
+    } else if (in->kind == CATALOG_SERVICE) {
+        st = q_node_of_parent_open(e->v->conn, &stmt, parent, types, n, err);
+        while (!st && (st = q_node_of_parent_next(stmt, &below, err)) == OK) {
+            it = NODE_ITEM(in->kind, parent, below);
+            st = give_node(e, &it, err);
+        }
+    } else {
+        st = q_node_of_context_open(e->v->conn, &stmt, parent, types, n, err);
+        while (!st && (st = q_node_of_context_next(stmt, &of, err)) == OK) {
+            it = NODE_ITEM(in->kind, parent, of);
+            st = give_node(e, &it, err);
+        }
+    }
+    sql_close(stmt);
+    return st;
+}
+
+static size_t types_of(const struct catalog_list *in, int64_t *types)
+{
+    static const int64_t artifacts[] = { TYPE_MLFLOW_LOGGED_MODEL, TYPE_MODEL,
+                                         TYPE_KF_MODEL_ARTIFACT,   TYPE_KF_DOC_ARTIFACT,
+                                         TYPE_KF_DATASET,          TYPE_KF_METRIC,
+                                         TYPE_KF_PARAMETER };
+    size_t n = 0;
+
+    if (in->kind != CATALOG_ARTIFACT) {
+        types[0] = in->kind == CATALOG_ENVIRONMENT ? TYPE_KF_SERVING_ENVIRONMENT
+                   : in->kind == CATALOG_SERVICE   ? TYPE_KF_INFERENCE_SERVICE
+                                                   : TYPE_KF_SERVE_MODEL;
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_N(artifacts); i++) {
+        bool wanted = in->types_n == 0;
+
+        for (size_t k = 0; k < in->types_n; k++) {
+            wanted = wanted || catalog_shown_type((enum node_type)artifacts[i]) == in->types[k];
+        }
+        if (wanted) {
+            types[n++] = artifacts[i];
+        }
+    }
+    return n;
+}
+
+enum status catalog_each(struct view *v, const struct catalog_list *in,
+                         enum status (*fn)(void *ctx, struct catalog_item *item, struct err *err),
+                         void *ctx, struct err *err)
+{
+    static const enum catalog_kind parents[] = { [CATALOG_VERSION] = CATALOG_MODEL,
+                                                 [CATALOG_ARTIFACT] = CATALOG_VERSION,
+                                                 [CATALOG_SERVICE] = CATALOG_ENVIRONMENT,
+                                                 [CATALOG_SERVE] = CATALOG_SERVICE };
+    struct each e = { .v = v, .fn = fn, .ctx = ctx };
+    struct catalog_item parent = { 0 };
+    int64_t types[CATALOG_TYPES_MAX];
+    enum status st = OK;
+
+    if (in->has_parent) {
+        st = catalog_get(v, parents[in->kind], in->parent, &parent, err);
+    }
+    if (st) {
+        return st;
+    }
+    st = in->kind == CATALOG_MODEL ? each_model(&e, err)
+         : in->kind == CATALOG_VERSION
+             ? each_version(&e, in->has_parent, parent.uid, err)
+             : each_node(&e, in, parent.uid, types, types_of(in, types), err);
+    return st == ST_END ? OK : st;
+}
