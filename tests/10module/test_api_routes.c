@@ -2,6 +2,7 @@
  * table fails, and so does a line of the table without a route. Handlers do not run: what counts is who gets to them. */
 #include "tap.h"
 
+#include "api/kubeflow/kubeflow.h"
 #include "api/mlflow/mlflow.h"
 #include "api/native/native.h"
 #include "base/fs.h"
@@ -180,6 +181,7 @@ TEST_LIMIT(every_route_and_every_caller, 120)
 
     T_ST(router_new(&router, &err), OK);
     T_ST_ERR(mlflow_routes(router, NULL, &err), OK, &err);
+    T_ST_ERR(kubeflow_routes(router, NULL, &err), OK, &err);
     T_ST_ERR(native_routes(router, NULL, true, &err), OK, &err);
     router_each(router, take_route, &w);
     for (size_t c = 0; c < ARRAY_N(callers); c++) {

@@ -9,6 +9,7 @@ by process id. Environment:
     CAIRN_E2E_URL         use this running server instead of starting one
     CAIRN_PG_BIN          directory of initdb and postgres (default: /usr/lib/postgresql/15/bin)
     CAIRN_PYENV_NEW, CAIRN_PYENV_312   Python of the two MLflow environments
+    CAIRN_PYENV_REGISTRY, CAIRN_PYENV_REGISTRY_ALPHA   of the two clients of Kubeflow's model registry
     CAIRN_MLFLOW_RELEASE  "new" (default) or "312": which real server CAIRN_E2E_TARGET=mlflow starts
 """
 
@@ -48,8 +49,10 @@ def find_binary():
 
 
 def find_python(env):
-    """Python of the environment "mlflow-new" or "mlflow-312", or None when it is not installed."""
-    named = os.environ.get({"mlflow-new": "CAIRN_PYENV_NEW", "mlflow-312": "CAIRN_PYENV_312"}[env])
+    """Python of an environment of tests/requirements, or None when it is not installed."""
+    named = os.environ.get({"mlflow-new": "CAIRN_PYENV_NEW", "mlflow-312": "CAIRN_PYENV_312",
+                            "model-registry": "CAIRN_PYENV_REGISTRY",
+                            "model-registry-v1alpha3": "CAIRN_PYENV_REGISTRY_ALPHA"}[env])
     if named:
         return Path(named)
     path = ROOT / ".cache" / "pyenv" / env / "bin" / "python"

@@ -26,6 +26,8 @@ enum { KF_TEXT_MAX = REGISTRY_TEXT_MAX, KF_PAGE_MAX = 1000 };
 
 /* A number as the path or a body has it: 1 to 999999999. */
 enum status kf_id(struct str text, const char *field, int64_t *out, struct err *err);
+/* Whether the request says v1, not v1alpha3. */
+bool kf_is_v1(const struct call *c);
 /* The {id} of the path. */
 enum status kf_path_id(const struct call *c, int64_t *out, struct err *err);
 /* 422: a field that has to be there is not. */
@@ -49,9 +51,9 @@ struct str kf_item_name(struct arena *a, const struct catalog_item *it);
  * may be set (in addition to those common to all). */
 enum status kf_facts(struct call *c, const struct msg_desc *desc, const void *in, uint64_t only,
                      struct catalog_facts *out, struct err *err);
-/* An item as a message of the table. */
+/* An item as a message of the table. v1: 64-bit numbers are text everywhere. */
 enum status kf_put(struct arena *a, const struct msg_desc *desc, const struct catalog_item *it,
-                   void **out, struct err *err);
+                   bool v1, void **out, struct err *err);
 /* Answers with an item by the route's table. */
 enum status kf_answer(struct call *c, const struct catalog_item *it, struct err *err);
 /* The same after a write; c->user is the item. */

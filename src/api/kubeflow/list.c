@@ -24,7 +24,7 @@ struct lister {
     const struct kf_filter *filter;
     struct str name, external_id; /* of which items only; NULL p = any */
     enum order_by by;
-    bool desc_order, has_token;
+    bool desc_order, has_token, v1;
     struct entry after; /* the token's */
     size_t page;
     struct entry *entries;
@@ -366,7 +366,7 @@ static enum status put_items(struct lister *l, struct json_writer *w, size_t n, 
             st = OK;
             continue;
         }
-        st = st ? st : kf_put(l->scratch.arena, l->desc, &it, &msg, err);
+        st = st ? st : kf_put(l->scratch.arena, l->desc, &it, l->v1, &msg, err);
         if (!st) {
             if (w->comma) {
                 buf_put_lit(w->b, ",");

@@ -138,9 +138,7 @@ static enum status create_service(struct call *c, struct write_op **op, struct e
     enum status st = start_service(c, false, op, err);
 
     /* Clients decode an answer only with the status that their specification gives this call. */
-    if (str_find(c->req->path, S(KF_PATH "/")) != SIZE_MAX) {
-        c->status = 200;
-    }
+    c->status = kf_is_v1(c) ? 201 : 200;
     return st;
 }
 

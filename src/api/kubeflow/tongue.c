@@ -107,6 +107,11 @@ enum status kf_id(struct str text, const char *field, int64_t *out, struct err *
     return OK;
 }
 
+bool kf_is_v1(const struct call *c)
+{
+    return str_find(c->req->path, S(KF_PATH_V1 "/")) != SIZE_MAX;
+}
+
 enum status kf_path_id(const struct call *c, int64_t *out, struct err *err)
 {
     return kf_id(call_capture(c, "id"), "id", out, err);

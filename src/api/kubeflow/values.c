@@ -114,9 +114,10 @@ static enum status json_prop(struct call *c, const struct msg_field *f, struct s
     } else if (metric && ev == JSON_EV_NUMBER && str_eq_lit(f->name, "value")) {
         p->type = PROP_DOUBLE;
         ok = num_scan_double(r.raw, &p->d) > 0 && isfinite(p->d);
-    } else if (metric && ev == JSON_EV_NUMBER) {
+    } else if (metric && str_eq_lit(f->name, "step")) { /* v1 says text, v1alpha3 a number */
         p->type = PROP_INT;
-        ok = json_i64(r.raw, &p->i);
+        ok = (ev == JSON_EV_NUMBER && json_i64(r.raw, &p->i)) ||
+             (ev == JSON_EV_STRING && num_parse_i64(r.raw, &p->i));
     }
     json_release(&r);
     if (!ok) {
@@ -282,7 +283,8 @@ static bool put_list(struct arena *a, void *msg, const struct msg_field *f, stru
     return ok;
 }
 
-static bool put_typed(struct arena *a, void *msg, const struct msg_field *f, const struct prop *p)
+static bool put_typed(struct arena *a, void *msg, const struct msg_field *f, const struct prop *p,
+                      bool v1)
 {
     struct buf b = BUF_INIT(KF_TEXT_MAX * 8);
     int32_t number;
@@ -309,6 +311,8 @@ static bool put_typed(struct arena *a, void *msg, const struct msg_field *f, con
         json_put_str(&b, p->s, false);
     } else if (f->type == MSG_T_JSON && p->type == PROP_DOUBLE) {
         json_put_double(&b, p->d, JSON_NAN_NULL);
+    } else if (f->type == MSG_T_JSON && v1) {
+        json_put_str(&b, number_text(a, p->i), false);
     } else {
         return set_text(msg, f, p->type == PROP_INT ? number_text(a, p->i) : prop_text(a, p));
     }
@@ -356,7 +360,7 @@ static bool put_common(struct arena *a, void *msg, const struct msg_field *f,
 }
 
 enum status kf_put(struct arena *a, const struct msg_desc *desc, const struct catalog_item *it,
-                   void **out, struct err *err)
+                   bool v1, void **out, struct err *err)
 {
     void *msg = arena_zalloc(a, 1, desc->size);
     bool ok = msg != NULL;
@@ -367,7 +371,7 @@ enum status kf_put(struct arena *a, const struct msg_desc *desc, const struct ca
 
         ok = put_common(a, msg, f, it, &done);
         if (ok && !done) {
-            ok = put_typed(a, msg, f, props_find(&it->props, PROP_TYPED, f->name));
+            ok = put_typed(a, msg, f, props_find(&it->props, PROP_TYPED, f->name), v1);
         }
     }
     *out = msg;
@@ -376,7 +380,7 @@ enum status kf_put(struct arena *a, const struct msg_desc *desc, const struct ca
 
 enum status kf_answer(struct call *c, const struct catalog_item *it, struct err *err)
 {
-    return kf_put(c->arena, c->req->route->out, it, &c->out, err);
+    return kf_put(c->arena, c->req->route->out, it, kf_is_v1(c), &c->out, err);
 }
 
 enum status kf_finish(struct call *c, struct err *err)

@@ -189,7 +189,7 @@ struct kubeflow_artifact {
     struct str value;
     /* CU: metric; milliseconds since the epoch, as text */
     struct str timestamp;
-    /* CU: metric; a number */
+    /* CU: metric; a number in v1alpha3, text in v1, either is taken */
     struct str step;
     /* CU: parameter */
     int32_t parameter_type; /* enum kubeflow_parameter_type */

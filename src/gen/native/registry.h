@@ -36,11 +36,11 @@ extern const struct msg_desc cairn_v1_registry_history_desc;
 
 struct cairn_v1_registry_event {
     uint64_t has;
-    /* created, deleted, renamed, description, stage, alias, tag */
+    /* created, deleted, renamed, description, stage, alias, tag, property */
     struct str what;
     /* Absent: the model itself. Of an alias: the version it was given to, or taken from. */
     int64_t version;
-    /* The alias or tag. */
+    /* The alias, tag or property. */
     struct str key;
     /* New name, description, stage, or value of the tag; absent where something was taken away. */
     struct str value;

@@ -1019,7 +1019,6 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX registry_log_model ON registry_log (model, seq);\n"
         "CREATE INDEX registry_log_alias ON registry_log (model, key, seq) WHERE what = 6;\n",
     } },
-<<<<<<< HEAD
     { .version = 14, .name = "packs", .text = {
         "ALTER TABLE object ADD COLUMN stage INTEGER NOT NULL DEFAULT 0;\n"
         "CREATE INDEX object_todo ON object (sha256) WHERE stage = 0;\n"
@@ -1073,10 +1072,7 @@ const struct sql_migration sql_migrations[] = {
         ");\n"
         "ALTER TABLE batch_aside ALTER COLUMN body SET STORAGE EXTERNAL;\n",
     } },
-};
-const unsigned sql_migrations_n = 15;
-=======
-    { .version = 14, .name = "catalog", .text = {
+    { .version = 16, .name = "catalog", .text = {
         "INSERT INTO type (id, kind, name) VALUES (8, 1, 'kf.ModelArtifact');\n"
         "INSERT INTO type (id, kind, name) VALUES (9, 1, 'kf.DocArtifact');\n"
         "INSERT INTO type (id, kind, name) VALUES (10, 1, 'kf.DataSet');\n"
@@ -1127,6 +1123,5 @@ const unsigned sql_migrations_n = 15;
         "CREATE INDEX prop_log_uid ON prop_log (uid, key, seq);\n",
     } },
 };
-const unsigned sql_migrations_n = 14;
->>>>>>> ee439ef (api, core: Kubeflow's model registry API over the same rows)
+const unsigned sql_migrations_n = 16;
 /* clang-format on */

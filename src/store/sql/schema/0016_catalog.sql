@@ -1,4 +1,4 @@
--- 0015_catalog: what the model registry knows beyond MLflow's: artifacts of versions, where models are served, typed properties.
+-- 0016_catalog: what the model registry knows beyond MLflow's: artifacts of versions, where models are served, typed properties.
 
 INSERT INTO type (id, kind, name) VALUES (8, 1, 'kf.ModelArtifact');
 INSERT INTO type (id, kind, name) VALUES (9, 1, 'kf.DocArtifact');
