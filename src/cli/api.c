@@ -320,6 +320,31 @@ enum status api_download(struct cli *cli, const char *path, uint64_t from,
                : error_of(cli, &answer, cli->target->url, err);
 }
 
+enum status api_upload(struct cli *cli, const char *path, uint64_t n,
+                       size_t (*source)(void *ctx, void *p, size_t max), void *ctx, struct jv **out,
+                       struct err *err)
+{
+    struct client_answer answer;
+    struct client_request req = {
+        .method = "PUT", .source = source, .source_ctx = ctx, .source_n = n
+    };
+    enum status st = need_target(cli, err);
+
+    *out = NULL;
+    if (st) {
+        return st;
+    }
+    req.socket = cli->target->socket;
+    req.token = cli->target->token;
+    req.url = arena_printf(cli->arena, "%s%s", cli->target->url, path).p;
+    st = req.url ? client_send(cli->arena, &req, &answer, err) : err_nomem(err);
+    if (st) {
+        return st;
+    }
+    return answer.status == 200 ? jv_parse(answer.body, cli->arena, out, err)
+                                : error_of(cli, &answer, cli->target->url, err);
+}
+
 struct str api_escape(struct arena *a, struct str s)
 {
     static const char digits[] = "0123456789ABCDEF", plain[] = "-._~";

@@ -32,6 +32,10 @@ enum status api_call(struct cli *cli, const char *method, const char *path, stru
 enum status api_download(struct cli *cli, const char *path, uint64_t from,
                          bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,
                          struct err *err) ATTR_CHECK;
+/* Sends n bytes as the body of a PUT: source as in client/http.h. */
+enum status api_upload(struct cli *cli, const char *path, uint64_t n,
+                       size_t (*source)(void *ctx, void *p, size_t max), void *ctx, struct jv **out,
+                       struct err *err) ATTR_CHECK;
 /* The address without slashes at its end; ST_INVALID if it is none. */
 enum status api_clean_url(struct cli *cli, const char *url, const char **out,
                           struct err *err) ATTR_CHECK;

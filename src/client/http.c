@@ -3,12 +3,13 @@
 #include "base/buf.h"
 #include "base/curl.h"
 
-enum { CONNECT_MS = 5000, TOTAL_MS = 120 * 1000 };
+enum { CONNECT_MS = 5000, TOTAL_MS = 120 * 1000, UPLOAD_BUFFER = 256 * 1024 };
 
 struct body {
     struct buf buf;
     const struct client_request *req;
     CURL *h;
+    uint64_t sent;
     bool sink_failed;
 };
 
@@ -26,6 +27,20 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     }
     buf_put(&b->buf, p, size * n);
     return b->buf.failed ? 0 : size * n;
+}
+
+static size_t on_source(char *p, size_t size, size_t n, void *ctx)
+{
+    struct body *b = ctx;
+    size_t got = 0;
+
+    if (b->sent < b->req->source_n) {
+        got = b->req->source(b->req->source_ctx, p,
+                             (size_t)MIN_OF((uint64_t)(size * n), b->req->source_n - b->sent));
+        b->sink_failed = got == 0;
+        b->sent += got;
+    }
+    return b->sink_failed ? CURL_READFUNC_ABORT : got;
 }
 
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
@@ -64,7 +79,9 @@ static struct curl_slist *make_fields(const struct client_request *req, struct a
                       *more;
     const char *rows[2] = { NULL, NULL };
 
-    rows[0] = req->body.p ? "Content-Type: application/json" : NULL;
+    rows[0] = req->body.p   ? "Content-Type: application/json"
+              : req->source ? "Content-Type: application/octet-stream"
+                            : NULL;
     if (req->token) {
         rows[1] = arena_printf(a, "Authorization: Bearer %s", req->token).p;
         if (!rows[1]) {
@@ -99,7 +116,14 @@ static void set_up(CURL *h, const struct client_request *req, struct body *body,
     curl.easy_setopt(h, CURLOPT_USERAGENT, "cairn/" CAIRN_VERSION);
     curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(req->connect_ms ? req->connect_ms : CONNECT_MS));
-    if (req->sink) { /* however long it takes, as long as bytes come */
+    if (req->source) {
+        curl.easy_setopt(h, CURLOPT_UPLOAD, 1L);
+        curl.easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)req->source_n);
+        curl.easy_setopt(h, CURLOPT_READFUNCTION, on_source);
+        curl.easy_setopt(h, CURLOPT_READDATA, body);
+        curl.easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    }
+    if (req->sink || req->source) { /* however long it takes, as long as bytes move */
         curl.easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl.easy_setopt(h, CURLOPT_LOW_SPEED_TIME, total / 1000);
     } else {

@@ -15,10 +15,14 @@ struct client_request {
     const char *token;  /* sent as a bearer token; NULL = none */
     struct str body;    /* p NULL = none; JSON */
     int64_t connect_ms; /* 0 = 5 s */
-    int64_t total_ms;   /* 0 = 120 s; with a sink: without a byte */
+    int64_t total_ms;   /* 0 = 120 s; with a sink or a source: without a byte */
     /* Bytes of a success (200, 206) go here piece by piece and not into the answer; false ends the request. May be NULL. */
     bool (*sink)(void *ctx, int status, const void *p, size_t n);
     void *sink_ctx;
+    /* The body, source_n bytes, instead of `body`: up to max bytes at a time; 0 ends the request as failed (ST_IO). */
+    size_t (*source)(void *ctx, void *p, size_t max);
+    void *source_ctx;
+    uint64_t source_n;
     const char *range; /* "100-": these bytes are asked for; 206 gives them, 200 all. NULL = all */
 };
 
@@ -28,7 +32,7 @@ struct client_answer {
     char request_id[64]; /* "" if the server named none */
 };
 
-/* Any HTTP status is OK here. ST_IO when the sink ends it. ST_UNAVAILABLE: no answer (the message says why); ST_NOT_IMPLEMENTED: no libcurl on this
+/* Any HTTP status is OK here. ST_IO when the sink or the source ends it. ST_UNAVAILABLE: no answer (the message says why); ST_NOT_IMPLEMENTED: no libcurl on this
  * machine; ST_INVALID: the URL is none. Redirects are not followed. */
 enum status client_send(struct arena *a, const struct client_request *req,
                         struct client_answer *out, struct err *err) ATTR_CHECK;

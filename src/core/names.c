@@ -339,7 +339,8 @@ bool name_percent_decode(char *p, size_t *n)
     return true;
 }
 
-/* True for "C:/..." and "scheme:/...": a colon before the first slash, with the slash right after it. */
+/* True for "C:/..." and "scheme:/...": a colon before the first slash, with the slash right after it. "file:" is one without it as
+ * well: RFC 8089 has that form. */
 static bool has_scheme_or_drive(struct str path)
 {
     size_t colon = str_find_byte(path, ':', 0), slash = str_find_byte(path, '/', 0);
@@ -352,7 +353,7 @@ static bool has_scheme_or_drive(struct str path)
             return false;
         }
     }
-    return slash == colon + 1;
+    return slash == colon + 1 || str_eq_nocase(str_sub(path, 0, colon), S("file"));
 }
 
 static bool path_is_plain(struct str path)

@@ -141,6 +141,8 @@ TEST(artifact_paths)
                                        "%00",
                                        "%252525252e%252525252e/x",
                                        "s3:/x",
+                                       "file:etc/passwd",
+                                       "File:x",
                                        "%2fetc" };
     char longest[300];
 
