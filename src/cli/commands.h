@@ -14,6 +14,7 @@ struct ls_flags {
 };
 int run_ls(struct cli *cli);
 int run_show(struct cli *cli);
+int run_events_ls(struct cli *cli);
 struct rm_flags {
     bool hard;
 };

@@ -13,7 +13,8 @@ enum {
     BODY_MAX = 4 << 20,
     CANDIDATES_MAX = 20,
     TEXT_MAX = 1 << 20,
-    PICKED_MAX = 32
+    PICKED_MAX = 32,
+    RESUMES_SHOWN = 10
 };
 
 #define SEARCH_RUNS        "/api/2.0/mlflow/runs/search"
@@ -583,7 +584,41 @@ static void put_pairs(struct buf *b, const char *title, const struct jv *list)
     }
 }
 
-static enum status print_run(const struct jv *run, struct err *err)
+/* "12 s", "3 min 5 s", "2 h 10 min" */
+static void put_span(struct buf *b, int64_t ms)
+{
+    int64_t s = ms / 1000;
+
+    if (s < 60) {
+        buf_printf(b, "%lld s", (long long)s);
+    } else if (s < 3600) {
+        buf_printf(b, "%lld min %lld s", (long long)(s / 60), (long long)(s % 60));
+    } else {
+        buf_printf(b, "%lld h %lld min", (long long)(s / 3600), (long long)(s % 3600 / 60));
+    }
+}
+
+/* When somebody went on in the run, the first time first. */
+static void put_resumed(struct buf *b, const struct jv *events)
+{
+    const struct jv *list[RESUMES_SHOWN];
+    size_t n = 0;
+    char at[32];
+
+    for (const struct jv *e = events; e && n < RESUMES_SHOWN; e = e->next) {
+        list[n++] = e;
+    }
+    while (n--) {
+        int64_t when = jv_i64(list[n], "at_ms", 0);
+
+        clock_rfc3339(when, at);
+        buf_printf(b, "%-12s %s, after ", "resumed", at);
+        put_span(b, when - jv_i64(list[n], "since_ms", when));
+        buf_printf(b, " without a sign of life (was %.*s)\n", STR_ARG(jv_text(list[n], "before")));
+    }
+}
+
+static enum status print_run(const struct jv *run, const struct jv *events, struct err *err)
 {
     struct buf b = BUF_INIT(64 << 20);
     const struct jv *info = jv_get(run, "info"), *data = jv_get(run, "data");
@@ -597,6 +632,7 @@ static enum status print_run(const struct jv *run, struct err *err)
     put_line(&b, "experiment", jv_text(info, "experiment_id"));
     put_line(&b, "user", jv_text(info, "user_id"));
     put_time(&b, "started", jv_i64(info, "start_time", 0), now);
+    put_resumed(&b, events);
     put_time(&b, "ended", jv_i64(info, "end_time", 0), now);
     put_line(&b, "artifacts", jv_text(info, "artifact_uri"));
     put_pairs(&b, "parameters", jv_items(data, "params"));
@@ -610,9 +646,52 @@ static enum status print_run(const struct jv *run, struct err *err)
     return st;
 }
 
+static enum status run_events(struct cli *cli, struct str run, struct jv **out, struct err *err)
+{
+    struct str id = api_escape(cli->arena, run);
+    const char *path = arena_printf(cli->arena, "/api/cairn/v1/runs/%.*s/events", STR_ARG(id)).p;
+    enum status st = path && id.p ? api_call(cli, "GET", path, (struct str){ NULL, 0 }, out, err)
+                                  : err_nomem(err);
+
+    return st;
+}
+
+static const struct column event_columns[] = {
+    { "at_ms", "WHEN", 0 }, { "what", "WHAT", COLUMN_NAME },
+    { "before", "WAS", 0 }, { "since_ms", "LAST SIGN", 0 },
+    { "who", "WHO", 0 },
+};
+
+int run_events_ls(struct cli *cli)
+{
+    const struct jv *run = NULL;
+    struct jv *events = NULL;
+    struct err err = ERR_INIT;
+    struct render r;
+    enum status st = cli_run_find(cli, cli->args[0], &run, &err);
+
+    st = st ? st : run_events(cli, jv_text(jv_get(run, "info"), "run_id"), &events, &err);
+    st = st ? st : render_begin(&r, cli, event_columns, ARRAY_N(event_columns), false, &err);
+    for (const struct jv *e = jv_items(events, "events"); !st && e; e = e->next) {
+        struct cell cells[ARRAY_N(event_columns)] = {
+            cell_time(jv_i64(e, "at_ms", 0)), cell_text(jv_text(e, "what")),
+            cell_text(jv_text(e, "before")),  cell_time(jv_i64(e, "since_ms", 0)),
+            cell_text(jv_text(e, "who")),
+        };
+
+        st = render_row(&r, cells, &err);
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
 int run_show(struct cli *cli)
 {
     const struct jv *run = NULL;
+    struct jv *events = NULL;
     struct err err = ERR_INIT;
     struct run_table t = { .n = 0 };
     bool text = (cli->format == CLI_TABLE || cli->format == CLI_WIDE) && !cli->fields;
@@ -620,7 +699,8 @@ int run_show(struct cli *cli)
 
     st = st ? st : cli_run_find(cli, cli->args[0], &run, &err);
     if (!st && text) {
-        st = print_run(run, &err);
+        st = run_events(cli, jv_text(jv_get(run, "info"), "run_id"), &events, &err);
+        st = st ? st : print_run(run, jv_items(events, "events"), &err);
     } else if (!st) {
         st = run_row(&t, run, &err);
         if (!st) render_end(&t.r);

@@ -116,9 +116,26 @@ struct run_update {
     bool has_status, has_end, has_name;
     enum run_status status;
     int64_t end_ms;
-    struct str name;
+    struct str name, who;
 };
 void run_update_init(struct run_update *u, struct core *core, struct arena *a);
+/* Sets the status. RUN_RUNNING for a run that exists already and was not just scheduled means that somebody goes on in it (a client
+ * that was interrupted, or one more process): that is kept as an event, at most one a second for a run. */
+void run_update_status(struct run_update *u, enum run_status status);
+
+enum run_event_kind { RUN_RESUMED = 1 };
+enum { RUN_EVENTS_MAX = 1000 };
+struct run_event {
+    enum run_event_kind kind;
+    enum run_status before;
+    int64_t
+        since_ms; /* last sign of life before: its start, its end, its newest point, or the event before */
+    int64_t at_ms;
+    struct str who;
+};
+/* Newest first, at most RUN_EVENTS_MAX. */
+enum status run_events(struct view *v, struct str run_id, struct run_event **out, size_t *n,
+                       struct err *err);
 
 /* Deletes (or restores) one run; repeating it is harmless. */
 struct run_lifecycle {

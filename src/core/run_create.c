@@ -265,6 +265,44 @@ static enum status update_name(struct group *g, struct update_write *w, struct e
     return st;
 }
 
+/* The latest time that the run is known to have lived, in the eyes of its clients' clocks but not after now. */
+static int64_t last_sign(const struct head *h, int64_t now)
+{
+    const struct head_metric *m = (const struct head_metric *)h->metrics.p;
+    int64_t last = h->has_end ? MAX_OF(h->start_ms, h->end_ms) : h->start_ms;
+
+    for (size_t i = 0; i < h->metrics.n; i++) {
+        last = MAX_OF(last, m[i].m.last.timestamp_ms);
+    }
+    return MIN_OF(last, now);
+}
+
+enum { RESUMES_APART_MS = 1000 };
+
+static enum status note_resumed(struct group *g, const struct run_update *u, const struct head *h,
+                                struct err *err)
+{
+    struct q_run_event_last_row last = { .seen_ms = INT64_MIN };
+    int64_t now = group_now_ms(g);
+    enum status st;
+
+    if (h->status == RUN_SCHEDULED) {
+        return OK;
+    }
+    st = q_run_event_last(group_conn(g), u->op.arena, h->uid, &last, err);
+    if (st && st != ST_NOT_FOUND) {
+        return st;
+    }
+    if (!st && now - last.seen_ms < RESUMES_APART_MS) {
+        return OK;
+    }
+    return q_run_event_append(group_conn(g), h->uid, RUN_RESUMED, h->status,
+                              MAX_OF(last_sign(h, now), last.seen_ms), u->who.p ? u->who : S(""),
+                              now, err);
+}
+
+static const struct write_kind run_resume_kind;
+
 static enum status update_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_update *u = WRITE_OP_OF(op, struct run_update);
@@ -285,7 +323,8 @@ static enum status update_validate(struct write_op *op, struct group *g, struct 
     st = run_head(g, u->run_id, &w->h, err);
     if (!st) st = run_check_active(g, w->h, err);
     if (st || mask == 0) return st;
-    st = group_effect(g, update_apply, update_undo, w, err);
+    if (op->kind == &run_resume_kind) st = note_resumed(g, u, w->h, err);
+    if (!st) st = group_effect(g, update_apply, update_undo, w, err);
     if (!st && has_name) st = update_name(g, w, err);
     if (st) return st;
     batch_record(b);
@@ -304,7 +343,18 @@ static enum status update_validate(struct write_op *op, struct group *g, struct 
 static const struct write_kind run_update_kind = { .name = "run.update",
                                                    .validate = update_validate };
 
+static const struct write_kind run_resume_kind = { .name = "run.resume",
+                                                   .validate = update_validate,
+                                                   .sql = true };
+
 void run_update_init(struct run_update *u, struct core *core, struct arena *a)
 {
     *u = (struct run_update){ .op = { .kind = &run_update_kind, .arena = a }, .core = core };
+}
+
+void run_update_status(struct run_update *u, enum run_status status)
+{
+    u->has_status = true;
+    u->status = status;
+    u->op.kind = status == RUN_RUNNING ? &run_resume_kind : &run_update_kind;
 }

@@ -115,6 +115,7 @@ static enum status purge_names(struct group *g, const struct run_purge *p, int64
     if (!st) st = q_purge_members_log(w, uid, now, err);
     if (!st) st = q_purge_members(w, uid, err);
     if (!st) st = q_purge_props(w, uid, err);
+    if (!st) st = q_purge_events(w, uid, err);
     if (!st) st = q_purge_idents(w, uid, err);
     if (!st) st = q_purge_node(w, uid, err);
     if (!st) st = q_purge_run(w, uid, &n, err);

@@ -568,6 +568,34 @@ enum status owner_metric_keys(struct view *v, int64_t owner, struct str **out, s
     return OK;
 }
 
+enum status run_events(struct view *v, struct str run_id, struct run_event **out, size_t *n,
+                       struct err *err)
+{
+    struct q_run_event_list_row row;
+    struct sql_stmt *stmt = NULL;
+    size_t cap = 0;
+    int64_t uid = 0;
+    enum status st = run_uid(v, run_id, &uid, err);
+
+    *out = NULL;
+    *n = 0;
+    if (!st) st = q_run_event_list_open(v->conn, &stmt, uid, RUN_EVENTS_MAX, err);
+    while (!st && (st = q_run_event_list_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.who) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] = (struct run_event){ .kind = (enum run_event_kind)row.what,
+                                             .before = (enum run_status)row.before,
+                                             .since_ms = row.since_ms,
+                                             .at_ms = row.seen_ms,
+                                             .who = row.who };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
 uint64_t run_change(const struct view *v, int64_t uid)
 {
     return heads_change(v->core->heads, uid);

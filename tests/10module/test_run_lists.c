@@ -160,8 +160,7 @@ SQL_TEST(a_change_ends_a_fragment)
 
         run_update_init(&u, f.core, f.a);
         u.run_id = run;
-        u.has_status = true;
-        u.status = RUN_FINISHED;
+        run_update_status(&u, RUN_FINISHED);
         T_ST_ERR(corefix_run(&f, &u.op), OK, &f.err);
     }
     T_OK(!kept(&f, uid));

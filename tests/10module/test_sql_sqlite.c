@@ -89,7 +89,7 @@ TEST(a_store_of_an_unknown_scheme_is_refused)
 
 TEST(a_full_disk_is_an_answer)
 {
-    struct sql_options opt = { .location = t_tmpdir(), .max_pages = 100 };
+    struct sql_options opt = { .location = t_tmpdir(), .max_pages = 200 };
     struct sql_db *db;
     struct sql_conn *w, *r;
     char name[32], big[4000];

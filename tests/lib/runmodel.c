@@ -395,8 +395,7 @@ struct write_op *model_op_write(struct model_op *op, struct core *core, struct a
     case OP_UPDATE:
         run_update_init(&op->w.update, core, a);
         op->w.update.run_id = id;
-        op->w.update.has_status = op->has_status;
-        op->w.update.status = (enum run_status)op->status;
+        if (op->has_status) run_update_status(&op->w.update, (enum run_status)op->status);
         op->w.update.has_end = op->has_end;
         op->w.update.end_ms = op->end_ms;
         op->w.update.has_name = op->has_name;

@@ -116,10 +116,10 @@ static enum status update_start(struct call *c, struct write_op **op, struct err
     }
     run_update_init(u, c->core, c->arena);
     u->run_id = in->run_id;
-    u->has_status = (in->has & MLFLOW_UPDATE_RUN_HAS_STATUS) != 0;
+    u->who = c->principal->name;
+    if (in->has & MLFLOW_UPDATE_RUN_HAS_STATUS) run_update_status(u, (enum run_status)in->status);
     u->has_end = (in->has & MLFLOW_UPDATE_RUN_HAS_END_TIME) != 0;
     u->has_name = (in->has & MLFLOW_UPDATE_RUN_HAS_RUN_NAME) != 0 && in->run_name.n > 0;
-    u->status = (enum run_status)in->status;
     u->end_ms = in->end_time;
     u->name = in->run_name;
     *op = &u->op;

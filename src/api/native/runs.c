@@ -234,7 +234,35 @@ static enum status run_values_read(struct call *c, struct view *v, struct err *e
     return st;
 }
 
+static enum status events(struct call *c, struct view *v, struct err *err)
+{
+    struct cairn_v1_run_events_answer *out = ARENA_NEW(c->arena, struct cairn_v1_run_events_answer);
+    struct run_event *list;
+    size_t n;
+    enum status st =
+        out ? run_events(v, call_capture(c, "run_id"), &list, &n, err) : err_nomem(err);
+
+    if (st) return st;
+    out->events_n = n;
+    out->events = ARENA_ARRAY(c->arena, struct cairn_v1_run_event, n + 1);
+    if (!out->events) return err_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        struct cairn_v1_run_event *to = &out->events[i];
+
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_WHAT, what, S("resumed"));
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_AT_MS, at_ms, list[i].at_ms);
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_BEFORE, before, status_text(list[i].before));
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_SINCE_MS, since_ms, list[i].since_ms);
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_WHO, who, list[i].who);
+    }
+    c->out = out;
+    return OK;
+}
+
 const struct route native_run_routes[] = {
+    ROUTE(HTTP_GET, "/api/cairn/v1/runs/{run_id}/events", &cairn_v1_run_events_query_desc,
+          &cairn_v1_run_events_answer_desc, RESOURCE_RUN, ACTION_RUN_READ,
+          ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = events)),
     ROUTE(HTTP_POST, "/api/cairn/v1/runs/search", &cairn_v1_run_search_desc,
           &cairn_v1_run_search_answer_desc, RESOURCE_RUN, ACTION_RUN_READ,
           ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = search)),

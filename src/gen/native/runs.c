@@ -115,3 +115,36 @@ const struct msg_desc cairn_v1_run_search_answer_desc = {
     .name = "cairn.v1.RunSearchAnswer", .fields = cairn_v1_run_search_answer_fields,
     .size = sizeof(struct cairn_v1_run_search_answer), .field_n = 3,
 };
+
+const struct msg_desc cairn_v1_run_events_query_desc = {
+    .name = "cairn.v1.RunEventsQuery", .fields = NULL, .size = sizeof(struct cairn_v1_run_events_query),
+    .field_n = 0,
+};
+
+static const struct msg_field cairn_v1_run_event_fields[] = {
+    { .name = S_INIT("what"), .json = S_INIT("what"), .label = "what", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_run_event, what), .size = sizeof(struct str) },
+    { .name = S_INIT("at_ms"), .json = S_INIT("atMs"), .label = "at_ms", .number = 2, .bit = 1,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_event, at_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("before"), .json = S_INIT("before"), .label = "before", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_run_event, before), .size = sizeof(struct str) },
+    { .name = S_INIT("since_ms"), .json = S_INIT("sinceMs"), .label = "since_ms", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_event, since_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("who"), .json = S_INIT("who"), .label = "who", .number = 5, .bit = 4, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_run_event, who), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_run_event_desc = {
+    .name = "cairn.v1.RunEvent", .fields = cairn_v1_run_event_fields, .size = sizeof(struct cairn_v1_run_event),
+    .field_n = 5,
+};
+
+static const struct msg_field cairn_v1_run_events_answer_fields[] = {
+    { .name = S_INIT("events"), .json = S_INIT("events"), .label = "events", .number = 1, .bit = 0,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_run_events_answer, events),
+      .off_n = offsetof(struct cairn_v1_run_events_answer, events_n), .size = sizeof(struct cairn_v1_run_event),
+      .msg = &cairn_v1_run_event_desc },
+};
+const struct msg_desc cairn_v1_run_events_answer_desc = {
+    .name = "cairn.v1.RunEventsAnswer", .fields = cairn_v1_run_events_answer_fields,
+    .size = sizeof(struct cairn_v1_run_events_answer), .field_n = 1,
+};

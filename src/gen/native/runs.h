@@ -111,4 +111,39 @@ struct cairn_v1_run_search_answer {
 #define CAIRN_V1_RUN_SEARCH_ANSWER_HAS_TOTAL (1ull << 2)
 extern const struct msg_desc cairn_v1_run_search_answer_desc;
 
+/* GET /api/cairn/v1/runs/{run_id}/events */
+struct cairn_v1_run_events_query {
+    uint64_t has;
+};
+extern const struct msg_desc cairn_v1_run_events_query_desc;
+
+struct cairn_v1_run_event {
+    uint64_t has;
+    /* resumed: somebody went on in the run */
+    struct str what;
+    /* Milliseconds since the epoch. */
+    int64_t at_ms;
+    /* The status until then: RUNNING where the process before it ended without a word. */
+    struct str before;
+    /* The last sign of life before: start, end, newest point of a metric, or the event before. */
+    int64_t since_ms;
+    /* The principal who did it. */
+    struct str who;
+};
+#define CAIRN_V1_RUN_EVENT_HAS_WHAT (1ull << 0)
+#define CAIRN_V1_RUN_EVENT_HAS_AT_MS (1ull << 1)
+#define CAIRN_V1_RUN_EVENT_HAS_BEFORE (1ull << 2)
+#define CAIRN_V1_RUN_EVENT_HAS_SINCE_MS (1ull << 3)
+#define CAIRN_V1_RUN_EVENT_HAS_WHO (1ull << 4)
+extern const struct msg_desc cairn_v1_run_event_desc;
+
+struct cairn_v1_run_events_answer {
+    uint64_t has;
+    /* Newest first, at most 1000. */
+    struct cairn_v1_run_event *events;
+    size_t events_n;
+};
+#define CAIRN_V1_RUN_EVENTS_ANSWER_HAS_EVENTS (1ull << 0)
+extern const struct msg_desc cairn_v1_run_events_answer_desc;
+
 #endif

@@ -78,6 +78,8 @@ enum status q_purge_members_log(struct sql_conn *q_conn, int64_t node, int64_t n
 
 enum status q_purge_members(struct sql_conn *q_conn, int64_t node, struct err *q_err) ATTR_CHECK;
 
+enum status q_purge_events(struct sql_conn *q_conn, int64_t run, struct err *q_err) ATTR_CHECK;
+
 enum status q_purge_props(struct sql_conn *q_conn, int64_t uid, struct err *q_err) ATTR_CHECK;
 
 enum status q_purge_idents(struct sql_conn *q_conn, int64_t uid, struct err *q_err) ATTR_CHECK;

@@ -384,6 +384,24 @@ enum status q_purge_members(struct sql_conn *q_conn, int64_t node, struct err *q
     return sql_exec(q_conn, &query_purge_members, q_in, NULL, q_err);
 }
 
+static const unsigned char purge_events_in[] = { SQL_INT };
+static const struct sql_query query_purge_events = {
+    .name = "purge_events", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_events_in,
+    .text = { "DELETE FROM run_event WHERE run = ?1",
+              "DELETE FROM run_event WHERE run = $1" },
+};
+
+enum status q_purge_events(struct sql_conn *q_conn, int64_t run, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = run },
+    };
+
+    return sql_exec(q_conn, &query_purge_events, q_in, NULL, q_err);
+}
+
 static const unsigned char purge_props_in[] = { SQL_INT };
 static const struct sql_query query_purge_props = {
     .name = "purge_props", .cached = true, .kind = SQL_EXEC,
@@ -552,6 +570,7 @@ static const struct sql_query *const area_purge[] = {
     &query_purge_tombstone,
     &query_purge_members_log,
     &query_purge_members,
+    &query_purge_events,
     &query_purge_props,
     &query_purge_idents,
     &query_purge_node,

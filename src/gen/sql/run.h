@@ -109,4 +109,26 @@ enum status q_run_page_next(struct sql_stmt *q_stmt, struct q_run_page_row *q_ro
 enum status q_run_lifecycle_by_exp(struct sql_conn *q_conn, int64_t exp, int64_t lifecycle,
                                    const int64_t *deleted_ms, struct err *q_err) ATTR_CHECK;
 
+enum status q_run_event_append(struct sql_conn *q_conn, int64_t run, int64_t what, int64_t before,
+                               int64_t since_ms, struct str who, int64_t now_ms,
+                               struct err *q_err) ATTR_CHECK;
+
+struct q_run_event_last_row {
+    int64_t seen_ms;
+};
+enum status q_run_event_last(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                             struct q_run_event_last_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_run_event_list_row {
+    int64_t what;
+    int64_t before;
+    int64_t since_ms;
+    struct str who;
+    int64_t seen_ms;
+};
+enum status q_run_event_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t run,
+                                  int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_run_event_list_next(struct sql_stmt *q_stmt, struct q_run_event_list_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
 #endif

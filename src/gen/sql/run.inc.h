@@ -282,6 +282,98 @@ enum status q_run_lifecycle_by_exp(struct sql_conn *q_conn, int64_t exp, int64_t
     return sql_exec(q_conn, &query_run_lifecycle_by_exp, q_in, NULL, q_err);
 }
 
+static const unsigned char run_event_append_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT };
+static const struct sql_query query_run_event_append = {
+    .name = "run_event_append", .cached = true, .kind = SQL_EXEC,
+    .in_n = 6, .out_n = 0,
+    .in = run_event_append_in,
+    .text = { "INSERT INTO run_event (run, what, before, since_ms, who, seen_ms) VALUES (?1, "
+              "?2, ?3, ?4, ?5, ?6)",
+              "INSERT INTO run_event (run, what, before, since_ms, who, seen_ms) VALUES ($1, "
+              "$2, $3, $4, $5, $6)" },
+};
+
+enum status q_run_event_append(struct sql_conn *q_conn, int64_t run, int64_t what, int64_t before,
+                               int64_t since_ms, struct str who, int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[6] = {
+        { .i = run },
+        { .i = what },
+        { .i = before },
+        { .i = since_ms },
+        { .s = who },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_run_event_append, q_in, NULL, q_err);
+}
+
+static const unsigned char run_event_last_in[] = { SQL_INT };
+static const unsigned char run_event_last_out[] = { SQL_INT };
+static const char *const run_event_last_names[] = { "seen_ms" };
+static const struct sql_query query_run_event_last = {
+    .name = "run_event_last", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = run_event_last_in,
+    .out = run_event_last_out, .out_names = run_event_last_names,
+    .text = { "SELECT seen_ms FROM run_event WHERE run = ?1 ORDER BY seq DESC LIMIT 1",
+              "SELECT seen_ms FROM run_event WHERE run = $1 ORDER BY seq DESC LIMIT 1" },
+};
+
+enum status q_run_event_last(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                             struct q_run_event_last_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = run },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_run_event_last, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->seen_ms = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char run_event_list_in[] = { SQL_INT, SQL_INT };
+static const unsigned char run_event_list_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT };
+static const char *const run_event_list_names[] = { "what", "before", "since_ms", "who", "seen_ms" };
+static const struct sql_query query_run_event_list = {
+    .name = "run_event_list", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 5,
+    .in = run_event_list_in,
+    .out = run_event_list_out, .out_names = run_event_list_names,
+    .text = { "SELECT what, before, since_ms, who, seen_ms FROM run_event WHERE run = ?1 "
+              "ORDER BY seq DESC LIMIT ?2",
+              "SELECT what, before, since_ms, who, seen_ms FROM run_event WHERE run = $1 "
+              "ORDER BY seq DESC LIMIT $2" },
+};
+
+enum status q_run_event_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t run,
+                                  int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = run },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_run_event_list, q_in, q_stmt, q_err);
+}
+
+enum status q_run_event_list_next(struct sql_stmt *q_stmt, struct q_run_event_list_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[5];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->what = q_out[0].i;
+    q_row->before = q_out[1].i;
+    q_row->since_ms = q_out[2].i;
+    q_row->who = q_out[3].s;
+    q_row->seen_ms = q_out[4].i;
+    return OK;
+}
+
 static const struct sql_query *const area_run[] = {
     &query_run_insert,
     &query_run_update,
@@ -290,5 +382,8 @@ static const struct sql_query *const area_run[] = {
     &query_runs_by_uid,
     &query_run_page,
     &query_run_lifecycle_by_exp,
+    &query_run_event_append,
+    &query_run_event_last,
+    &query_run_event_list,
 };
 /* clang-format on */

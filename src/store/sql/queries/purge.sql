@@ -76,6 +76,10 @@ SELECT 2, m.ctx, m.node, m.role, CAST($2 AS bigint), CAST($2 AS bigint) FROM mem
 -- in: node int
 DELETE FROM member WHERE node = $1;
 
+-- name: purge_events :exec
+-- in: run int
+DELETE FROM run_event WHERE run = $1;
+
 -- name: purge_props :exec
 -- in: uid int
 DELETE FROM prop WHERE uid = $1;

@@ -38,3 +38,17 @@ FROM runhead WHERE exp = $1 AND (start_ms, run) > ($2, $3) ORDER BY start_ms, ru
 -- name: run_lifecycle_by_exp :exec
 -- in: exp int, lifecycle int, deleted_ms int?
 UPDATE runhead SET lifecycle = $2, deleted_ms = $3 WHERE exp = $1;
+
+-- name: run_event_append :exec
+-- in: run int, what int, before int, since_ms int, who text, now_ms int
+INSERT INTO run_event (run, what, before, since_ms, who, seen_ms) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: run_event_last :one
+-- in: run int
+-- out: seen_ms int
+SELECT seen_ms FROM run_event WHERE run = $1 ORDER BY seq DESC LIMIT 1;
+
+-- name: run_event_list :many
+-- in: run int, max int
+-- out: what int, before int, since_ms int, who text, seen_ms int
+SELECT what, before, since_ms, who, seen_ms FROM run_event WHERE run = $1 ORDER BY seq DESC LIMIT $2;
