@@ -19,7 +19,10 @@ enum {
     OWNERS_MAX = 1 << 18,
     NOTES_MAX = 1 << 20,
     SCAN_PAGE = 256,
-    SLEEP_PART = 3, /* sleeps so many times what it computed: a quarter of one core */
+    LOOK_AHEAD = 64, /* owners whose run has ended that are looked at at once */
+    SLEEP_PART = 3,  /* sleeps so many times what it computed: a quarter of one core */
+    ACTIVE_MS = 250,
+    PASSES_MAX = 1 << 14, /* each takes a part of a long series further */
     RETRY_MS = 1000,
     CONFLICTS_MAX = 8,
     NS_PER_MS = 1000000
@@ -38,6 +41,7 @@ struct owner {
     int64_t owner;
     int64_t packs, kn; /* since it was last merged */
     bool ended, queued, bad;
+    bool looked, due;   /* `looked`: due says whether its packs give anything to merge */
     struct owner *next; /* in the queue */
 };
 struct waiter {
@@ -71,13 +75,23 @@ struct compact {
     uint64_t all_target;
     int64_t all_owner; /* the one in hand, or the last */
     bool all_again;
+    unsigned passes; /* over it */
+    struct all_page {
+        int64_t owner;
+        bool due;
+    } page[SCAN_PAGE]; /* owners of packs, by number */
+    size_t page_n, page_at;
+    int64_t page_after;
+    bool pages_done;
+    int64_t next_chunks; /* the next owner of chunks */
+    bool has_next, no_next;
     struct write_op op;
     struct merge_plan *plan;
     bool submitted, op_all;
     enum merge_mode op_mode;
     int64_t op_owner;
     int conflicts;
-    int64_t debt_ns, resume_ms;
+    int64_t debt_ns, resume_ms, active_until_ms;
     uint64_t seen_ops, own_ops;
     _Atomic uint64_t merges, points, chunks, failed, cpu_ns, all_owners, waiting;
 };
@@ -204,6 +218,7 @@ static void take_notes(struct compact *c)
             o->packs += !m->p[i].ended;
             o->kn += m->p[i].kn;
             o->ended = o->ended || m->p[i].ended;
+            o->looked = false;
             if (o->packs > c->packs_max || o->kn >= c->chunk_points || o->ended) enqueue(c, o);
         }
         mem_free(m);
@@ -313,7 +328,7 @@ static void merge_owner(struct compact *c, int64_t uid, enum merge_mode mode, bo
         st = submit(c);
         if (st) err = c->op.err;
     }
-    if (st) failed(c, st, &err);
+    if (st && st != ST_CANCELLED) failed(c, st, &err);
     if (st || *idle) merger_clear(c->merger);
 }
 
@@ -331,7 +346,7 @@ static void merge_answered(struct compact *c)
         atomic_fetch_add_explicit(&c->points, (uint64_t)c->plan->points, memory_order_relaxed);
         atomic_fetch_add_explicit(&c->chunks, c->plan->chunks_n, memory_order_relaxed);
         if (c->op_all) {
-            c->all_again = more;
+            c->all_again = more && ++c->passes < PASSES_MAX;
         } else if (o && more) {
             o->ended = o->ended || c->op_mode == MERGE_ENDED;
             enqueue(c, o);
@@ -341,15 +356,63 @@ static void merge_answered(struct compact *c)
     merger_clear(c->merger);
 }
 
+/* Whether what an owner's packs hold, in all, is worth a merge once its run has ended. */
+static bool is_due(const struct compact *c, int64_t packs, int64_t kn)
+{
+    return packs > 1 || kn >= c->chunk_points;
+}
+
+/* Of the first owners of the queue, those whose run has ended: mostly their points lie in one pack, and stay there. */
+static void look_ahead(struct compact *c)
+{
+    int64_t uids[LOOK_AHEAD];
+    struct q_pack_owners_of_row row;
+    struct err err = ERR_INIT;
+    struct sql_stmt *q = NULL;
+    size_t n = 0;
+    enum status st;
+
+    for (struct owner *o = c->first; o && n < LOOK_AHEAD && o->ended && !o->looked; o = o->next) {
+        o->due = false;
+        uids[n++] = o->owner;
+    }
+    if (n == 0) {
+        return;
+    }
+    st = q_pack_owners_of_open(c->conn, &q, uids, n, &err);
+    while (!st && (st = q_pack_owners_of_next(q, &row, &err)) == OK) {
+        struct owner *o = (struct owner *)int_map_get(&c->owners, (uint64_t)row.owner);
+
+        if (o) o->due = is_due(c, row.packs, row.kn);
+    }
+    sql_close(q);
+    for (size_t i = 0; i < n && st == ST_END; i++) {
+        struct owner *o = (struct owner *)int_map_get(&c->owners, (uint64_t)uids[i]);
+
+        if (o) o->looked = true; /* else it is merged as any other, which says what is wrong */
+    }
+}
+
 /* The next owner that is due. */
 static void merge_due(struct compact *c)
 {
-    struct owner *o = dequeue(c);
-    int64_t uid = o->owner;
-    bool ended = o->ended, idle;
+    struct owner *o;
+    int64_t uid;
+    bool ended, idle, skip;
 
+    look_ahead(c);
+    do { /* those that give nothing cost nothing */
+        o = dequeue(c);
+        skip = o->looked && !o->due;
+        if (skip) forget(c, o);
+    } while (skip && c->first && c->first->looked);
+    if (skip) {
+        return;
+    }
+    uid = o->owner;
+    ended = o->ended;
     o->packs = o->kn = 0;
-    o->ended = false;
+    o->ended = o->looked = false;
     merge_owner(c, uid, ended ? MERGE_ENDED : MERGE_TIERED, &idle);
     if (idle) {
         o = (struct owner *)int_map_get(&c->owners, (uint64_t)uid);
@@ -400,32 +463,78 @@ bool compact_wait(struct compact *c, int64_t timeout_ms)
     return w.done;
 }
 
-static void all_step(struct compact *c)
+/* Fills the page with the next owners of packs. */
+static enum status all_page(struct compact *c, struct err *err)
 {
-    struct q_series_next_owner_row row = { 0 };
-    struct err err = ERR_INIT;
-    bool idle = true;
+    struct q_pack_owners_sum_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = q_pack_owners_sum_open(c->conn, &q, c->page_after, SCAN_PAGE, err);
+
+    c->page_n = c->page_at = 0;
+    while (!st && (st = q_pack_owners_sum_next(q, &row, err)) == OK) {
+        c->page[c->page_n++] = (struct all_page){ row.owner, is_due(c, row.packs, row.kn) };
+        c->page_after = row.owner;
+    }
+    sql_close(q);
+    c->pages_done = c->page_n < SCAN_PAGE;
+    return st == ST_END ? OK : st;
+}
+
+/* The next owner that may have something: it has chunks, or packs that are worth a merge. *found false: the page is at its end. */
+static enum status all_next(struct compact *c, bool *found, struct err *err)
+{
+    struct q_chunk_next_owner_row row = { 0 };
     enum status st = OK;
 
-    if (!c->all_again) {
-        st = q_series_next_owner(c->conn, NULL, c->all_owner, &row, &err);
-        if (!st && row.owner_null) {
-            c->all = false;
-            atomic_store_explicit(&c->all_done, c->all_target, memory_order_release);
-            wake_waiters(c, false);
-            return;
-        }
-        if (!st) {
-            c->all_owner = row.owner;
-            atomic_fetch_add_explicit(&c->all_owners, 1, memory_order_relaxed);
-        }
+    *found = false;
+    if (!c->has_next && !c->no_next) {
+        st = q_chunk_next_owner(c->conn, NULL, c->all_owner, &row, err);
+        if (st) return st;
+        c->no_next = row.owner_null;
+        c->has_next = !c->no_next;
+        c->next_chunks = row.owner;
     }
-    c->all_again = false;
-    if (!st) {
-        merge_owner(c, c->all_owner, MERGE_FINAL, &idle);
-    } else {
+    if (c->page_at == c->page_n && !c->pages_done) {
+        return all_page(c, err);
+    }
+    while (!*found && c->page_at < c->page_n) {
+        const struct all_page *o = &c->page[c->page_at];
+
+        if (c->has_next && c->next_chunks < o->owner) break;
+        *found = o->due || (c->has_next && c->next_chunks == o->owner);
+        if (c->has_next && c->next_chunks == o->owner) c->has_next = false;
+        c->all_owner = o->owner;
+        c->page_at++;
+        atomic_fetch_add_explicit(&c->all_owners, 1, memory_order_relaxed);
+    }
+    if (!*found && c->has_next && (c->page_at < c->page_n || c->pages_done)) {
+        *found = true;
+        c->all_owner = c->next_chunks;
+        c->has_next = false;
+        atomic_fetch_add_explicit(&c->all_owners, 1, memory_order_relaxed);
+    }
+    return OK;
+}
+
+static void all_step(struct compact *c)
+{
+    struct err err = ERR_INIT;
+    bool idle = true, found = c->all_again;
+    enum status st = found ? OK : all_next(c, &found, &err);
+
+    if (st) {
         LOG_WARN("store", "compaction waits: %s", err.message);
         wait_a_while(c);
+        return;
+    }
+    if (!c->all_again) c->passes = 0;
+    c->all_again = false;
+    if (found) {
+        merge_owner(c, c->all_owner, MERGE_FINAL, &idle);
+    } else if (c->page_at == c->page_n && c->pages_done && c->no_next) {
+        c->all = false;
+        atomic_store_explicit(&c->all_done, c->all_target, memory_order_release);
+        wake_waiters(c, false);
     }
 }
 
@@ -437,7 +546,9 @@ static bool all_begin(struct compact *c)
         c->all = true;
         c->all_again = false;
         c->all_target = asked;
-        c->all_owner = INT64_MIN;
+        c->all_owner = c->page_after = INT64_MIN;
+        c->page_n = c->page_at = 0;
+        c->pages_done = c->has_next = c->no_next = false;
         c->conflicts = 0;
         atomic_store_explicit(&c->all_owners, 0, memory_order_relaxed);
     }
@@ -495,17 +606,17 @@ static void scan_step(struct compact *c)
 
 /* ---- the actor ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool writers_are_active(struct compact *c)
+/* Now, or a moment ago: a commit may take longer than a step here. */
+static bool writers_are_active(struct compact *c, int64_t now)
 {
     struct seq_stats s;
     uint64_t others;
-    bool active;
 
     seq_stats(c->seq, &s);
     others = s.ops - MIN_OF(c->own_ops, s.ops);
-    active = s.waiting > 1 || others > c->seen_ops;
+    if (s.waiting > 1 || others > c->seen_ops) c->active_until_ms = now + ACTIVE_MS;
     c->seen_ops = others;
-    return active;
+    return now < c->active_until_ms;
 }
 
 /* Of several servers on one database, the one that drains also merges what is left from before. */
@@ -558,7 +669,7 @@ static int64_t compact_step(void *ctx)
     atomic_store_explicit(&c->waiting, c->queued_n, memory_order_relaxed);
     used = clock_thread_cpu_ns() - began;
     atomic_fetch_add_explicit(&c->cpu_ns, (uint64_t)used, memory_order_relaxed);
-    if (c->all || !writers_are_active(c)) {
+    if (!writers_are_active(c, clock_mono_ms())) {
         c->debt_ns = 0;
     } else {
         c->debt_ns += used * SLEEP_PART;
@@ -612,7 +723,7 @@ enum status compact_new(struct compact **out, const struct compact_options *opt,
     c->scan_after = INT64_MIN;
     mpsc_init(&c->inbox);
     lock_init(&c->lock, LOCK_RANK_CACHE);
-    c->merger = merger_new(opt->chunk_points);
+    c->merger = merger_new(opt->chunk_points, opt->rewrite);
     c->chunk_points = opt->chunk_points ? (int64_t)opt->chunk_points : (int64_t)CHUNK_POINTS;
     c->packs_max = opt->packs ? (int64_t)opt->packs : (int64_t)MERGE_PACKS;
     if (!c->merger) {
@@ -648,6 +759,7 @@ void compact_stop(struct compact *c)
     lock_take(&c->lock);
     c->stopping = true;
     lock_give(&c->lock);
+    merger_cancel(c->merger);
     wake_waiters(c, true);
     exec_actor_free(c->actor);
     sql_disconnect(c->conn);

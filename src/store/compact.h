@@ -6,8 +6,9 @@
  *
  * Only packs that the row of the run has folded (w0 <= runhead.ver) are merged: latest values never depend on a merged pack.
  *
- * Budget: while writes wait or were made since it last looked, it sleeps three times as long as it computed, so it takes at most a
- * quarter of one core; alone it does not sleep. Memory: one merge at a time, see merge.h; of due owners at most OWNERS_MAX (others
+ * Budget: while writes wait or were made in the last quarter of a second, it sleeps three times as long as it computed, so it takes at most a
+ * quarter of one core, also when everything was asked for; alone it does not sleep. Owners that need nothing are passed by in
+ * pages of hundreds. It ends between two keys of a merge. Memory: one merge at a time, see merge.h; of due owners at most OWNERS_MAX (others
  * are found again by a later drain or the next start). Nothing that readers or writers need is held while it works.
  *
  * Failures are logged and tried again when the owner is due the next time; a damaged body is logged with its owner, and the owner
@@ -26,6 +27,7 @@ struct sql_conn;
 struct compact_options {
     size_t chunk_points; /* 0 = CHUNK_POINTS; less is for tests */
     size_t packs;        /* 0 = MERGE_PACKS */
+    size_t rewrite;      /* points; 0 = MERGE_REWRITE; less is for tests */
 };
 enum status compact_new(struct compact **out, const struct compact_options *opt,
                         struct err *err) ATTR_CHECK;
@@ -45,7 +47,7 @@ void compact_drained(struct compact *c);
 
 /* ---- asking, any thread ------------------------------------------------------------------------------------------------- */
 
-/* Brings every owner into its final form, once, without sleeping; after a seq_drain(). Returns at once. */
+/* Brings every owner into its final form, once; after a seq_drain(). Returns at once. */
 void compact_all(struct compact *c);
 /* Waits until no compact_all() of before is left. False after timeout_ms (< 0: no limit), or when the compactor stops. Never
  * on a loop thread. */

@@ -111,12 +111,32 @@ enum status q_pack_owners_full_open(struct sql_conn *q_conn, struct sql_stmt **q
 enum status q_pack_owners_full_next(struct sql_stmt *q_stmt, struct q_pack_owners_full_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
 
-struct q_series_next_owner_row {
+struct q_pack_owners_sum_row {
+    int64_t owner;
+    int64_t packs;
+    int64_t kn;
+};
+enum status q_pack_owners_sum_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                                   int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_pack_owners_sum_next(struct sql_stmt *q_stmt, struct q_pack_owners_sum_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_pack_owners_of_row {
+    int64_t owner;
+    int64_t packs;
+    int64_t kn;
+};
+enum status q_pack_owners_of_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  const int64_t *owners, size_t owners_n,
+                                  struct err *q_err) ATTR_CHECK;
+enum status q_pack_owners_of_next(struct sql_stmt *q_stmt, struct q_pack_owners_of_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
+struct q_chunk_next_owner_row {
     int64_t owner;
     bool owner_null;
 };
-enum status q_series_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
-                                struct q_series_next_owner_row *q_row,
-                                struct err *q_err) ATTR_CHECK;
+enum status q_chunk_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
+                               struct q_chunk_next_owner_row *q_row, struct err *q_err) ATTR_CHECK;
 
 #endif

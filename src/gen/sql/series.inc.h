@@ -414,28 +414,101 @@ enum status q_pack_owners_full_next(struct sql_stmt *q_stmt, struct q_pack_owner
     return OK;
 }
 
-static const unsigned char series_next_owner_in[] = { SQL_INT };
-static const unsigned char series_next_owner_out[] = { SQL_INT | SQL_MAYBE };
-static const char *const series_next_owner_names[] = { "owner" };
-static const struct sql_query query_series_next_owner = {
-    .name = "series_next_owner", .cached = true, .kind = SQL_ONE,
-    .in_n = 1, .out_n = 1,
-    .in = series_next_owner_in,
-    .out = series_next_owner_out, .out_names = series_next_owner_names,
-    .text = { "SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > ?1 "
-              "UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > ?1) AS owners",
-              "SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > $1 "
-              "UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > $1) AS owners" },
+static const unsigned char pack_owners_sum_in[] = { SQL_INT, SQL_INT };
+static const unsigned char pack_owners_sum_out[] = { SQL_INT, SQL_INT, SQL_INT };
+static const char *const pack_owners_sum_names[] = { "owner", "packs", "kn" };
+static const struct sql_query query_pack_owners_sum = {
+    .name = "pack_owners_sum", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = pack_owners_sum_in,
+    .out = pack_owners_sum_out, .out_names = pack_owners_sum_names,
+    .text = { "SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner > ?1 GROUP BY owner "
+              "ORDER BY owner LIMIT ?2",
+              "SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner > $1 GROUP BY owner "
+              "ORDER BY owner LIMIT $2" },
 };
 
-enum status q_series_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
-                                struct q_series_next_owner_row *q_row, struct err *q_err)
+enum status q_pack_owners_sum_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t owner,
+                                   int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = owner },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_pack_owners_sum, q_in, q_stmt, q_err);
+}
+
+enum status q_pack_owners_sum_next(struct sql_stmt *q_stmt, struct q_pack_owners_sum_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    q_row->packs = q_out[1].i;
+    q_row->kn = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char pack_owners_of_in[] = { SQL_INT_LIST };
+static const unsigned char pack_owners_of_out[] = { SQL_INT, SQL_INT, SQL_INT };
+static const char *const pack_owners_of_names[] = { "owner", "packs", "kn" };
+static const struct sql_query query_pack_owners_of = {
+    .name = "pack_owners_of", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 3,
+    .in = pack_owners_of_in,
+    .out = pack_owners_of_out, .out_names = pack_owners_of_names,
+    .text = { "SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner IN (SELECT value FROM "
+              "json_each(?1)) GROUP BY owner",
+              "SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner = ANY ($1) GROUP BY "
+              "owner" },
+};
+
+enum status q_pack_owners_of_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  const int64_t *owners, size_t owners_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = owners, .list_n = owners_n },
+    };
+
+    return sql_rows(q_conn, &query_pack_owners_of, q_in, q_stmt, q_err);
+}
+
+enum status q_pack_owners_of_next(struct sql_stmt *q_stmt, struct q_pack_owners_of_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->owner = q_out[0].i;
+    q_row->packs = q_out[1].i;
+    q_row->kn = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char chunk_next_owner_in[] = { SQL_INT };
+static const unsigned char chunk_next_owner_out[] = { SQL_INT | SQL_MAYBE };
+static const char *const chunk_next_owner_names[] = { "owner" };
+static const struct sql_query query_chunk_next_owner = {
+    .name = "chunk_next_owner", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = chunk_next_owner_in,
+    .out = chunk_next_owner_out, .out_names = chunk_next_owner_names,
+    .text = { "SELECT MIN(owner) FROM chunk WHERE owner > ?1",
+              "SELECT MIN(owner) FROM chunk WHERE owner > $1" },
+};
+
+enum status q_chunk_next_owner(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
+                               struct q_chunk_next_owner_row *q_row, struct err *q_err)
 {
     struct sql_value q_in[1] = {
         { .i = owner },
     };
     struct sql_value q_out[1];
-    enum status q_st = sql_one(q_conn, &query_series_next_owner, q_in, q_arena, q_out, q_err);
+    enum status q_st = sql_one(q_conn, &query_chunk_next_owner, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->owner = q_out[0].i;
@@ -457,6 +530,8 @@ static const struct sql_query *const area_series[] = {
     &query_run_ver,
     &query_pack_owners,
     &query_pack_owners_full,
-    &query_series_next_owner,
+    &query_pack_owners_sum,
+    &query_pack_owners_of,
+    &query_chunk_next_owner,
 };
 /* clang-format on */

@@ -9,11 +9,11 @@
 #include "store/series/series_int.h"
 #include "store/sql/sql.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum {
     LIST_MAX = 4096,        /* packs looked at */
-    REWRITE_MAX = 1 << 17,  /* points of chunks that one merge encodes again */
     BODIES_MAX = 256 << 20, /* far above what the points of one merge encode to */
     ARENA_MAX = 512 << 20,
     LATE_PART = 4, /* late points are put in when they are this part of what is encoded again */
@@ -29,9 +29,12 @@ struct entry { /* one key in one pack */
     uint32_t reader;
     const struct pack_key *k;
 };
-struct cluster { /* chunks that overlap */
+struct cluster { /* chunks that overlap, or may: what is known of their ends meets */
     size_t from, to;
     struct point end;
+    bool end_exact; /* it is a point */
+    size_t
+        mixed; /* the first of them that another one really reaches into; SIZE_MAX: none is known */
     int64_t n;
     size_t late_from, late_to;
 };
@@ -46,6 +49,8 @@ struct merger {
     struct chunker chunker;
     struct packer *packer;
     int64_t chunk_points;
+    size_t rewrite_points;
+    _Atomic bool cancelled;
     struct merge_plan plan;
     struct pack_reader *readers;
     size_t readers_n;
@@ -63,11 +68,12 @@ struct merger {
     size_t key_chunks;  /* where its chunks begin */
     size_t late_from;   /* where its part of rest begins */
     size_t rewritten;
-    int64_t kn; /* of the first pack */
+    int64_t kn;     /* of the first pack */
+    bool no_chunks; /* the owner has none */
     enum merge_mode mode;
 };
 
-struct merger *merger_new(size_t chunk_points)
+struct merger *merger_new(size_t chunk_points, size_t rewrite_points)
 {
     struct merger *m = (struct merger *)mem_zalloc(1, sizeof(*m));
 
@@ -75,6 +81,7 @@ struct merger *merger_new(size_t chunk_points)
         return NULL;
     }
     m->chunk_points = (int64_t)(chunk_points ? chunk_points : (size_t)CHUNK_POINTS);
+    m->rewrite_points = rewrite_points ? rewrite_points : (size_t)MERGE_REWRITE;
     chunker_init(&m->chunker);
     buf_init(&m->plan.bodies, BODIES_MAX);
     m->entries.max = m->dropped.max = m->rest.max = m->heads.max = m->clusters.max = 1 << 26;
@@ -86,6 +93,18 @@ struct merger *merger_new(size_t chunk_points)
         return NULL;
     }
     return m;
+}
+
+void merger_cancel(struct merger *m)
+{
+    atomic_store_explicit(&m->cancelled, true, memory_order_relaxed);
+}
+
+static enum status go_on(struct merger *m, struct err *err)
+{
+    return atomic_load_explicit(&m->cancelled, memory_order_relaxed)
+               ? err_set(err, ST_CANCELLED, "the merge was cancelled")
+               : OK;
 }
 
 static void points_release(struct points *p)
@@ -262,6 +281,15 @@ static enum status add_entry(struct merger *m, uint32_t key, uint32_t reader,
     return OK;
 }
 
+static enum status find_chunks(struct merger *m, struct sql_conn *conn, struct err *err)
+{
+    struct q_chunk_next_key_row row;
+    enum status st = q_chunk_next_key(conn, NULL, m->plan.owner, -1, &row, err);
+
+    m->no_chunks = !st && row.key_null;
+    return st;
+}
+
 /* For the final form, keys that have chunks only are looked at too. */
 static enum status add_chunk_keys(struct merger *m, struct sql_conn *conn, struct err *err)
 {
@@ -289,7 +317,8 @@ static enum status open_packs(struct merger *m, struct sql_conn *conn, struct er
         struct pack_reader *r = &m->readers[i];
         struct q_pack_one_row row;
 
-        st = q_pack_one(conn, m->arena, p->owner, p->packs[i], &row, err);
+        st = go_on(m, err);
+        if (!st) st = q_pack_one(conn, m->arena, p->owner, p->packs[i], &row, err);
         if (st == ST_NOT_FOUND) {
             return err_set(err, ST_CONFLICT, "a pack went while it was merged");
         }
@@ -298,7 +327,7 @@ static enum status open_packs(struct merger *m, struct sql_conn *conn, struct er
             st = add_entry(m, r->keys[k].key, (uint32_t)i, &r->keys[k], err);
         }
     }
-    if (!st && m->mode == MERGE_FINAL) st = add_chunk_keys(m, conn, err);
+    if (!st && m->mode == MERGE_FINAL && !m->no_chunks) st = add_chunk_keys(m, conn, err);
     if (!st && m->entries.n > 1) {
         qsort(m->entries.p, m->entries.n, sizeof(*m->entries.p), entry_cmp);
     }
@@ -363,10 +392,14 @@ static enum status list_chunks(struct merger *m, struct sql_conn *conn, int64_t 
 {
     struct q_chunk_heads_row row;
     struct sql_stmt *q = NULL;
-    enum status st = q_chunk_heads_open(conn, &q, m->plan.owner, m->key, CHUNK_LVL_EXACT, from_ms,
-                                        INT64_MAX, err);
+    enum status st;
 
     vec_clear(&m->heads);
+    if (m->no_chunks) {
+        return OK;
+    }
+    st = q_chunk_heads_open(conn, &q, m->plan.owner, m->key, CHUNK_LVL_EXACT, from_ms, INT64_MAX,
+                            err);
     while (!st && (st = q_chunk_heads_next(q, &row, err)) == OK) {
         struct chunk_head *h = vec_add(&m->heads);
 
@@ -389,6 +422,20 @@ static int head_cmp(const void *a, const void *b)
     return point_cmp(&x, &y);
 }
 
+static bool is_exact(const struct chunk_head *h)
+{
+    return (h->flags & CHUNK_MONOTONE) != 0;
+}
+
+/* Whether a chunk that begins at `from` begins before `end`, and not only may: inside of one timestamp ends that are not
+ * exact tell nothing, and no rewriting can make them tell more. */
+static bool reaches_in(const struct cluster *c, const struct chunk_head *h,
+                       const struct point *from)
+{
+    if (c->end.timestamp_ms != from->timestamp_ms) return c->end.timestamp_ms > from->timestamp_ms;
+    return c->end_exact && is_exact(h) && point_cmp(&c->end, from) >= 0;
+}
+
 static enum status make_clusters(struct merger *m, struct err *err)
 {
     struct cluster *c = NULL;
@@ -404,11 +451,18 @@ static enum status make_clusters(struct merger *m, struct err *err)
             if (!c) {
                 return err_nomem(err);
             }
-            *c = (struct cluster){ .from = i, .end = end };
+            *c = (struct cluster){
+                .from = i, .end = end, .end_exact = is_exact(h), .mixed = SIZE_MAX
+            };
+        } else if (c->mixed == SIZE_MAX && reaches_in(c, h, &from)) {
+            c->mixed = i - 1;
         }
         c->to = i + 1;
         c->n += h->n;
-        if (point_cmp(&end, &c->end) > 0) c->end = end;
+        if (point_cmp(&end, &c->end) > 0) {
+            c->end = end;
+            c->end_exact = is_exact(h);
+        }
     }
     return OK;
 }
@@ -433,20 +487,55 @@ static size_t assign_late(struct merger *m, size_t n)
 static bool is_rewritten(struct merger *m, const struct cluster *c)
 {
     size_t late = c->late_to - c->late_from, all = late + (size_t)c->n;
-    bool wanted = m->mode == MERGE_FINAL ? late > 0 || c->to - c->from > 1
+    bool wanted = m->mode == MERGE_FINAL ? late > 0 || c->mixed != SIZE_MAX
                                          : late > 0 && late >= (size_t)c->n / LATE_PART;
 
-    if (wanted && all <= REWRITE_MAX && all + m->rewritten > REWRITE_MAX) {
+    if (wanted && all <= m->rewrite_points && all + m->rewritten > m->rewrite_points) {
         m->plan.more = true; /* the next merge has room for it */
     }
-    return wanted && all + m->rewritten <= REWRITE_MAX;
+    return wanted && all + m->rewritten <= m->rewrite_points;
 }
 
-/* Decodes the chunks of a cluster, puts its late points in, and encodes all of it again, evenly. */
-static enum status rewrite(struct merger *m, struct sql_conn *conn, const struct cluster *c,
-                           struct err *err)
+/* Of a cluster that is too large for one merge: the first chunks that are mixed. Late points wait until it has come apart. False when it is not to be
+ * rewritten, or not now. */
+static bool first_part(struct merger *m, const struct cluster *c, struct cluster *part)
 {
-    size_t late = c->late_to - c->late_from, n = 0, left, k, at = 0;
+    size_t late = c->late_to - c->late_from;
+
+    if (m->mode != MERGE_FINAL || c->mixed == SIZE_MAX ||
+        late + (size_t)c->n <= m->rewrite_points) {
+        return false;
+    }
+    m->plan.more = true;
+    *part = (struct cluster){ .from = c->mixed, .to = c->mixed };
+    while (part->to < c->to && (part->to - part->from < 2 ||
+                                (size_t)(part->n + m->heads.p[part->to].n) <= m->rewrite_points)) {
+        part->n += m->heads.p[part->to++].n;
+    }
+    return m->rewritten == 0 || (size_t)part->n + m->rewritten <= m->rewrite_points;
+}
+
+/* Points in order as chunks of even size. */
+static enum status put_evenly(struct merger *m, const struct point *p, size_t n, struct err *err)
+{
+    size_t k = MAX_OF(n / (size_t)m->chunk_points, (size_t)1), at = 0;
+    enum status st = OK;
+
+    for (size_t i = 0; i < k && n > 0 && !st; i++) {
+        size_t to = n * (i + 1) / k;
+
+        st = put_chunk(m, p + at, to - at, err);
+        at = to;
+    }
+    return st;
+}
+
+/* Decodes the chunks of a cluster, puts its late points in, and encodes all of it again, evenly. `rest`: the first chunk of the cluster
+ * that stays; what lies before it is apart from then on. NULL: none stays. */
+static enum status rewrite(struct merger *m, struct sql_conn *conn, const struct cluster *c,
+                           const struct chunk_head *rest, struct err *err)
+{
+    size_t late = c->late_to - c->late_from, n = 0, left, cut;
     enum status st = OK;
 
     if (!points_room(&m->old, (size_t)c->n + late)) {
@@ -481,14 +570,16 @@ static enum status rewrite(struct merger *m, struct sql_conn *conn, const struct
     points_sort(m->old.p, m->old.tmp, n);
     left = points_dedupe(m->old.p, n);
     m->duplicates += (int64_t)(n - left);
-    k = MAX_OF(left / (size_t)m->chunk_points, (size_t)1);
-    for (size_t i = 0; i < k && !st; i++) {
-        size_t to = left * (i + 1) / k;
+    cut = left;
+    if (rest) {
+        struct point bound = chunk_lower(rest);
 
-        st = put_chunk(m, m->old.p + at, to - at, err);
-        at = to;
+        while (cut > 0 && point_cmp(&m->old.p[cut - 1], &bound) >= 0) {
+            cut--;
+        }
     }
-    return st;
+    st = put_evenly(m, m->old.p, cut, err);
+    return st ? st : put_evenly(m, m->old.p + cut, left - cut, err);
 }
 
 /* ---- one key ----------------------------------------------------------------------------------------------------------------------- */
@@ -534,6 +625,7 @@ static enum status late_left(struct merger *m, size_t fresh_rest, struct err *er
         m->old.p[i] = m->rest.p[m->late_from + i].p;
     }
     m->rest.n = m->late_from;
+    if (m->mode == MERGE_FINAL) m->plan.more = true; /* they are put in their places next */
     while (at < late && !st) {
         size_t n = MIN_OF((size_t)m->chunk_points, late - at);
 
@@ -575,11 +667,15 @@ static enum status merge_key(struct merger *m, struct sql_conn *conn, const stru
     if (!st) st = old_chunks(m, conn, n, &at, err);
     for (size_t i = 0; i < m->clusters.n && !st; i++) {
         const struct cluster *c = &m->clusters.p[i];
+        struct cluster part;
 
         if (is_rewritten(m, c)) {
-            st = rewrite(m, conn, c, err);
+            st = rewrite(m, conn, c, NULL, err);
         } else {
-            st = put_rest(m, m->pts.p + c->late_from, c->late_to - c->late_from, err);
+            if (first_part(m, c, &part)) {
+                st = rewrite(m, conn, &part, part.to < c->to ? &m->heads.p[part.to] : NULL, err);
+            }
+            if (!st) st = put_rest(m, m->pts.p + c->late_from, c->late_to - c->late_from, err);
         }
     }
     if (st) return st;
@@ -635,13 +731,20 @@ enum status merge_make(struct merger *m, struct sql_conn *conn, int64_t owner, i
     p->owner = owner;
     m->mode = mode;
     m->rewritten = 0;
+    m->kn = 0;
     st = choose(m, conn, ver, err);
     if (st || (p->packs_n == 0 && mode != MERGE_FINAL)) return st;
-    st = open_packs(m, conn, err);
+    st = find_chunks(m, conn, err);
+    if (!st && m->no_chunks && p->packs_n <= 1 && m->kn < m->chunk_points) {
+        p->packs_n = 0; /* one pack that fills no chunk */
+        return OK;
+    }
+    if (!st) st = open_packs(m, conn, err);
     for (size_t at = 0; at < m->entries.n && !st; at = to) {
         for (to = at + 1; to < m->entries.n && m->entries.p[to].key == m->entries.p[at].key; to++) {
         }
-        st = merge_key(m, conn, m->entries.p + at, to - at, err);
+        st = go_on(m, err);
+        if (!st) st = merge_key(m, conn, m->entries.p + at, to - at, err);
     }
     if (!st) st = pack_rest(m, err);
     if (!st) st = buf_status(&p->bodies, "chunks of a merge", err);

@@ -6,7 +6,9 @@
  * first that holds a full chunk of some key), so that a point is packed again a logarithmic number of times only. Of each key,
  * points after the last chunk become chunks of CHUNK_POINTS; what is left over, of all keys, becomes one pack with the number of
  * the last pack replaced. Late points go into the chunks they fall into when they are at least a quarter of these, else they
- * wait in the pack; once they would fill a chunk they become one that overlaps, which readers merge.
+ * wait in the pack; once they would fill a chunk they become one that overlaps, which readers merge. The final form has no chunks
+ * that overlap: where more of them do than one merge rewrites, each merge puts the first of them in order, up to where the others
+ * begin, and the next one goes on from there.
  *
  * Memory: the packs of one merge (MERGE_POINTS points; at least two packs, a pack being at most what tails may hold), twice
  * 24 bytes for each point of the key in hand, some 10 bytes for each point written and 120 for each packed again: 40 MB at
@@ -21,7 +23,7 @@
 
 struct sql_conn;
 
-enum { MERGE_POINTS = 1 << 18, MERGE_PACKS = 16 };
+enum { MERGE_POINTS = 1 << 18, MERGE_PACKS = 16, MERGE_REWRITE = 1 << 17 };
 
 enum merge_mode {
     MERGE_TIERED, /* what is worth it while more may come */
@@ -55,9 +57,12 @@ struct merge_plan {
 };
 
 struct merger;
-/* chunk_points: what is cut, 0 = CHUNK_POINTS; less is for tests. NULL when memory is out. */
-struct merger *merger_new(size_t chunk_points);
+/* chunk_points: what is cut, 0 = CHUNK_POINTS; rewrite_points: of chunks that one merge encodes again, 0 = MERGE_REWRITE; less is for
+ * tests. NULL when memory is out. */
+struct merger *merger_new(size_t chunk_points, size_t rewrite_points);
 void merger_free(struct merger *m);
+/* merge_make() ends soon with ST_CANCELLED, now and whenever it is called again. Any thread. */
+void merger_cancel(struct merger *m);
 
 /* Reads packs up to drain `ver` and makes the plan; packs_n and gone_n are 0 when there is nothing to do. ST_CORRUPT when
  * something read is damaged. */

@@ -66,8 +66,19 @@ SELECT owner, COUNT(*) FROM pack WHERE owner > $1 GROUP BY owner ORDER BY owner 
 -- out: owner int
 SELECT DISTINCT owner FROM pack WHERE kn >= 2048 AND owner > $1 ORDER BY owner LIMIT $2;
 
--- name: series_next_owner :one
+-- Owners with what their packs hold, in pages and for a list.
+
+-- name: pack_owners_sum :many
+-- in: owner int, max int
+-- out: owner int, packs int, kn int
+SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner > $1 GROUP BY owner ORDER BY owner LIMIT $2;
+
+-- name: pack_owners_of :many
+-- in: owners int[]
+-- out: owner int, packs int, kn int
+SELECT owner, COUNT(*), MAX(kn) FROM pack WHERE owner {in:$1} GROUP BY owner;
+
+-- name: chunk_next_owner :one
 -- in: owner int
 -- out: owner int?
-SELECT MIN(owner) FROM (SELECT MIN(owner) AS owner FROM pack WHERE owner > $1
-                        UNION ALL SELECT MIN(owner) FROM chunk WHERE owner > $1) AS owners;
+SELECT MIN(owner) FROM chunk WHERE owner > $1;
