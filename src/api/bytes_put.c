@@ -114,7 +114,7 @@ static enum status end_upload(struct bytes_put *p)
     p->put.op.done = put_done;
     p->put.op.user = p;
     p->put.op.bytes = p->upload.in_blob ? 1024 : p->upload.small_n;
-    return seq_submit(p->call->core->seq, &p->put.op) == OK
+    return artifact_put_submit(&p->put) == OK
                ? OK
                : err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
 }

@@ -139,8 +139,8 @@ static enum status no_artifact(struct str path, struct err *err)
     return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(path));
 }
 
-enum status artifact_open(struct view *v, const struct artifact_place *at,
-                          struct artifact_bytes *out, struct err *err)
+static enum status open_once(struct view *v, const struct artifact_place *at,
+                             struct artifact_bytes *out, struct err *err)
 {
     struct q_root_get_row root;
     struct q_artifact_get_row row;
@@ -195,6 +195,22 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
                         err);
     if (st) {
         err_ctx(err, "artifact '%.*s'", STR_ARG(at->path));
+    }
+    return st;
+}
+
+enum status artifact_open(struct view *v, const struct artifact_place *at,
+                          struct artifact_bytes *out, struct err *err)
+{
+    struct err first = ERR_INIT;
+    enum status st = open_once(v, at, out, &first);
+
+    /* The bytes may have moved, or gone with the name, since the rows were read: the rows say so now. */
+    if (st == ST_CORRUPT) {
+        return open_once(v, at, out, err);
+    }
+    if (st) {
+        *err = first;
     }
     return st;
 }
@@ -269,25 +285,17 @@ enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, s
 
 enum status artifact_upload_end(struct artifact_upload *u, struct err *err)
 {
-    struct blob_writer *w = u->writer;
+    enum status st = OK;
     uint64_t size;
 
-    enum status st;
-
-    u->writer = NULL;
-    if (w && u->expect) {
-        blob_write_expect(w, u->expect);
-    }
-    if (w) {
-        st = blob_write_end(w, &u->sha256, &size, err);
+    if (u->writer) {
+        blob_write_hash(u->writer, &u->sha256, &size);
     } else {
         st = sha256_of(u->small, u->small_n, &u->sha256) ? OK : err_nomem(err);
     }
-    if (!w && !st && u->expect && !digest_eq(&u->sha256, u->expect)) {
-        st = ST_INVALID;
-    }
-    if (st == ST_INVALID) {
-        err_field(err, st, "digest", "the bytes do not have the SHA-256 that was announced");
+    if (!st && u->expect && !digest_eq(&u->sha256, u->expect)) {
+        st = err_field(err, ST_INVALID, "digest",
+                       "the bytes do not have the SHA-256 that was announced");
         err_hint(err, "nothing was kept; send the file again");
     }
     return st;
@@ -295,8 +303,48 @@ enum status artifact_upload_end(struct artifact_upload *u, struct err *err)
 
 void artifact_upload_abort(struct artifact_upload *u)
 {
+    struct err ignored = ERR_INIT;
+
     blob_write_abort(u->writer);
     u->writer = NULL;
+    if (u->direct.p) {
+        IGNORE_STATUS(blob_direct_drop(u->core->blobs, u->direct, &ignored)); /* or after a day */
+        u->direct.p = NULL;
+    }
+}
+
+/* Whether the bytes that the row names are there. */
+static enum status find_row_bytes(struct artifact_upload *u, bool *there, struct err *err)
+{
+    struct blob_object o = { u->sha256, u->lease.row_gen, u->size, u->lease.recipe };
+    enum status st = OK;
+
+    *there = u->lease.has_row;
+    if (*there && o.recipe.n) {
+        st = blob_object_check(u->core->blobs, &o, err);
+        *there = st == OK;
+    }
+    return st == ST_CORRUPT ? OK : st;
+}
+
+enum status artifact_upload_place(struct artifact_upload *u, struct err *err)
+{
+    struct blob_writer *w = u->writer;
+    struct str direct = u->direct;
+    bool there;
+    enum status st = find_row_bytes(u, &there, err);
+
+    if (st || there) {
+        artifact_upload_abort(u);
+        return st;
+    }
+    u->writer = NULL;
+    u->direct.p = NULL;
+    st = direct.p
+             ? blob_direct_place(u->core->blobs, direct, &u->sha256, u->lease.gen, u->size, err)
+             : blob_write_place(w, u->lease.gen, err);
+    u->is_placed = st == OK;
+    return st;
 }
 
 enum status artifact_nameless(struct core *core, int *fd, struct err *err)
@@ -332,6 +380,7 @@ enum status artifact_direct_end(struct core *core, struct arena *a, struct str i
                                 struct artifact_upload *u, struct err *err)
 {
     struct blob_part *list = ARENA_ARRAY(a, struct blob_part, n);
+    enum status st;
 
     if (!list) {
         return err_nomem(err);
@@ -340,7 +389,11 @@ enum status artifact_direct_end(struct core *core, struct arena *a, struct str i
         list[i] = (struct blob_part){ parts[i].number, parts[i].etag };
     }
     *u = (struct artifact_upload){ .core = core, .arena = a, .in_blob = true };
-    return blob_direct_end(core->blobs, id, list, n, &u->sha256, &u->size, err);
+    st = blob_direct_join(core->blobs, id, list, n, &u->sha256, &u->size, err);
+    if (!st) {
+        u->direct = id;
+    }
+    return st;
 }
 
 enum status artifact_direct_abort(struct core *core, struct str id, struct err *err)
@@ -351,32 +404,15 @@ enum status artifact_direct_abort(struct core *core, struct str id, struct err *
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
                                 struct str *url, struct err *err)
 {
-    struct blob_writer *w;
-    struct digest sha256;
-    uint64_t size;
-    enum status st;
-
     if (b->is_remote && !blob_recipe_is_whole(b->recipe)) {
         return err_set(err, ST_NOT_IMPLEMENTED,
                        "Presigned URLs are not supported for this artifact: get the file through "
                        "the artifact proxy");
     }
     if (!b->is_remote) {
-        st = blob_write_begin(core->blobs, &w, err);
-        if (st) {
-            return st;
-        }
-        st = blob_write(w, b->inline_bytes.p, b->inline_bytes.n, err);
-        if (st) {
-            blob_write_abort(w);
-            return st;
-        }
-        st = blob_write_end(w, &sha256, &size, err);
-        if (st) {
-            return st;
-        }
+        return blob_direct_get_small(core->blobs, a, &b->sha256, b->inline_bytes, url, err);
     }
-    return blob_direct_get(core->blobs, a, &b->sha256, b->is_remote ? b->gen : 0, url, err);
+    return blob_direct_get(core->blobs, a, &b->sha256, b->gen, url, err);
 }
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
@@ -490,16 +526,17 @@ static enum status make_dirs(struct group *g, struct arena *a, int64_t root, str
     return OK;
 }
 
-static enum status insert_object(struct group *g, const struct artifact_upload *u, struct err *err)
+static enum status publish(struct group *g, struct arena *a, const struct artifact_upload *u,
+                           struct err *err)
 {
-    unsigned char recipe[BLOB_RECIPE_WHOLE_BYTES];
-    struct str sha = str_of(u->sha256.b, sizeof(u->sha256.b)), none = { NULL, 0 };
-    int64_t n;
+    struct object_new o = {
+        .sha256 = u->sha256, .size = u->size, .lease = &u->lease, .is_placed = u->is_placed
+    };
 
-    blob_recipe_whole(recipe);
-    return q_object_insert(group_conn(g), sha, (int64_t)u->size,
-                           u->in_blob ? str_of(recipe, sizeof(recipe)) : none,
-                           u->in_blob ? none : str_of(u->small, u->small_n), &n, err);
+    if (!u->in_blob) {
+        o.body = str_of(u->small, u->small_n);
+    }
+    return object_publish(g, a, &o, err);
 }
 
 enum status artifact_put_check(struct view *v, const struct artifact_place *at, struct err *err)
@@ -549,7 +586,7 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
         return st;
     }
     st = str_eq_lit(p->place.root_uri, PROXY_ROOT) ? check_below(g, &p->place, op->arena, err) : OK;
-    st = st ? st : insert_object(g, u, err);
+    st = st ? st : publish(g, op->arena, u, err);
     return st ? st
               : q_artifact_put(group_conn(g), root, dir, name, 1, (int64_t)u->size,
                                str_of(u->sha256.b, sizeof(u->sha256.b)), group_now_ms(g), err);
@@ -562,6 +599,144 @@ static const struct write_kind put_kind = { .name = "artifact.put",
 void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a)
 {
     *p = (struct artifact_put){ .op = { .kind = &put_kind, .arena = a }, .core = core };
+}
+
+/* ---- claiming, placing and naming, one after the other --------------------------------------------------------------------- */
+
+static void put_end(struct artifact_put *p, enum status st, const struct err *err)
+{
+    p->op.done = p->then;
+    p->op.st = st;
+    if (st) {
+        p->op.err = *err;
+    }
+    p->then(&p->op);
+}
+
+static void abort_work(struct exec_job *job, unsigned worker)
+{
+    struct artifact_put *p = CONTAINER_OF(job, struct artifact_put, work);
+
+    (void)worker;
+    artifact_upload_abort(p->upload);
+    put_end(p, p->op.st, &p->op.err);
+}
+
+static void released(struct write_op *op)
+{
+    struct artifact_put *p = (struct artifact_put *)op->user;
+
+    put_end(p, p->op.st, &p->op.err);
+}
+
+/* The lease leads to nothing: it ends now, or by itself. p->op says what failed. */
+static void release_lease(struct artifact_put *p)
+{
+    object_release_init(&p->release, p->op.arena, &p->upload->sha256, p->upload->size,
+                        &p->upload->lease);
+    p->release.op.user = p;
+    p->release.op.done = released;
+    if (seq_submit(p->core->seq, &p->release.op)) {
+        put_end(p, p->op.st, &p->op.err);
+    }
+}
+
+static void put_answered(struct write_op *op)
+{
+    struct artifact_put *p = WRITE_OP_OF(op, struct artifact_put);
+
+    if (op->st && p->upload->lease.id[0]) {
+        release_lease(p);
+    } else {
+        put_end(p, op->st, &op->err);
+    }
+}
+
+static void place_work(struct exec_job *job, unsigned worker)
+{
+    struct artifact_put *p = CONTAINER_OF(job, struct artifact_put, work);
+    struct err err = ERR_INIT;
+    enum status st = artifact_upload_place(p->upload, &err);
+
+    (void)worker;
+    if (!st) {
+        p->op.done = put_answered;
+        if (seq_submit(p->core->seq, &p->op) == OK) {
+            return;
+        }
+    } else {
+        p->op.st = st;
+        p->op.err = err;
+    }
+    release_lease(p);
+}
+
+/* On the sequencer's thread: what waits goes elsewhere. */
+static void claimed(struct write_op *op)
+{
+    struct object_claim *c = WRITE_OP_OF(op, struct object_claim);
+    struct artifact_put *p = (struct artifact_put *)op->user;
+
+    p->upload->lease = c->lease;
+    p->work.run = op->st ? abort_work : place_work;
+    if (op->st) {
+        p->upload->lease.id[0] = 0;
+        p->op.st = op->st;
+        p->op.err = op->err;
+    }
+    if (artifact_work_submit(p->core, &p->work) == OK) {
+        return;
+    }
+    if (!op->st) {
+        p->op.st = err_set(&p->op.err, ST_UNAVAILABLE, "too many transfers are waiting; try again");
+    }
+    abort_work(&p->work, 0); /* as many as may wait do: this is short */
+}
+
+enum status artifact_put_submit(struct artifact_put *p)
+{
+    enum status st;
+
+    if (!p->upload->in_blob) {
+        return seq_submit(p->core->seq, &p->op);
+    }
+    p->then = p->op.done;
+    object_claim_init(&p->claim, p->op.arena, &p->upload->sha256, p->upload->size);
+    p->claim.op.user = p;
+    p->claim.op.done = claimed;
+    st = seq_submit(p->core->seq, &p->claim.op);
+    if (st) {
+        p->op.st = st;
+        p->op.err = p->claim.op.err;
+    }
+    return st;
+}
+
+static void put_run_done(struct write_op *op)
+{
+    exec_event_set((struct exec_event *)op->user);
+}
+
+enum status artifact_put_run(struct artifact_put *p, struct err *err)
+{
+    struct exec_event *e = exec_event_new();
+    enum status st;
+
+    if (!e) {
+        artifact_upload_abort(p->upload);
+        return err_nomem(err);
+    }
+    p->op.user = e;
+    p->op.done = put_run_done;
+    st = artifact_put_submit(p);
+    if (st) {
+        artifact_upload_abort(p->upload);
+    } else if (!exec_event_wait(e, -1)) {
+        p->op.st = err_set(&p->op.err, ST_UNAVAILABLE, "the sequencer has stopped");
+    }
+    exec_event_free(e);
+    *err = p->op.err;
+    return p->op.st;
 }
 
 /* The roots of runs and models below a path of the proxy, with everything in them. */

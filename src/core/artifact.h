@@ -10,7 +10,7 @@
 #define CAIRN_CORE_ARTIFACT_H
 
 #include "base/hash.h"
-#include "core/core.h"
+#include "core/object.h"
 #include "store/seq.h"
 
 /* A path is part of a key, and a key on PostgreSQL has at most 2,704 bytes. */
@@ -105,10 +105,14 @@ struct artifact_upload {
     size_t small_n;
     struct blob_writer *writer; /* once they do not fit */
     uint64_t size;
-    struct digest sha256;
+    struct digest sha256; /* after the end */
     bool in_blob;
     const struct digest
         *expect; /* may be set before the end: what the bytes must have; NULL = anything */
+    struct str
+        direct; /* sent by the client itself: the id of artifact_direct_begin(), NULL p else */
+    struct object_lease lease;
+    bool is_placed;
 };
 enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
                                   struct err *err);
@@ -116,11 +120,15 @@ enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, 
 void artifact_upload_all(struct artifact_upload *u, struct core *core, struct arena *a,
                          struct str bytes);
 enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err);
-/* After the last piece: hashes, and makes large bytes durable. ST_INVALID when they are not those expected: nothing is kept. */
+/* After the last piece: the digest is known. ST_INVALID when the bytes are not those expected. */
 enum status artifact_upload_end(struct artifact_upload *u, struct err *err);
+/* Gives the bytes up. May be called again, and after anything else. */
 void artifact_upload_abort(struct artifact_upload *u);
 /* A file without a name, for what a long answer puts aside; the caller closes it. */
 enum status artifact_nameless(struct core *core, int *fd, struct err *err);
+/* After the end, with the lease of an object_claim of these bytes: makes large ones durable, unless the store has them. May wait
+ * for a network. The upload holds nothing afterwards, also on failure. */
+enum status artifact_upload_place(struct artifact_upload *u, struct err *err);
 /* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
 enum status artifact_work_submit(struct core *core, struct exec_job *job) ATTR_CHECK;
 
@@ -134,7 +142,7 @@ bool artifact_direct_is_on(const struct core *core);
 /* URLs for `parts` parts. The id ends or aborts it. */
 enum status artifact_direct_begin(struct core *core, struct arena *a, unsigned parts,
                                   struct str *id, struct str *urls, struct err *err);
-/* The parts are in their place: *u is as after artifact_upload_end(). */
+/* The parts are one object, which is not in its place yet: *u is as after artifact_upload_end(). */
 enum status artifact_direct_end(struct core *core, struct arena *a, struct str id,
                                 const struct artifact_part *parts, size_t n,
                                 struct artifact_upload *u, struct err *err);
@@ -146,14 +154,25 @@ enum status artifact_direct_get(struct core *core, struct arena *a, const struct
 /* Whether a file could be put at a place as things are: for an answer before a large body has come. The operation finds out for good. */
 enum status artifact_put_check(struct view *v, const struct artifact_place *at, struct err *err);
 
-/* Names uploaded bytes. */
+/* Names uploaded bytes. The operation alone is the last step: large bytes are placed before it. */
 struct artifact_put {
     struct write_op op;
     struct core *core;
     struct artifact_place place;
     struct artifact_upload *upload;
+    /* Of artifact_put_submit(). */
+    struct object_claim claim;
+    struct object_release release;
+    struct exec_job work;
+    void (*then)(struct write_op *op);
 };
 void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a);
+/* All steps, after artifact_upload_end(): claims, places, names, and calls op.done, whose op.st tells; when it failed nothing is
+ * kept. When it answers anything but OK, op.err says why, done() is not called, and the upload is still the caller's. Any thread; does
+ * not wait. */
+enum status artifact_put_submit(struct artifact_put *p) ATTR_CHECK;
+/* The same, waiting. For commands and tests, never on a loop thread. The upload holds nothing afterwards. */
+enum status artifact_put_run(struct artifact_put *p, struct err *err);
 
 /* Removes a file, or a directory with everything below it; a whole root when the path is "". Missing is fine. */
 struct artifact_delete {

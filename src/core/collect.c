@@ -5,8 +5,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/object.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
+#include "store/places.h"
 #include "store/seq.h"
 #include "store/sql/sql.h"
 
@@ -14,12 +16,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EVERY_MS = 60000, RETRY_MS = 1000, ARENA_MAX = 1 << 20 };
+enum {
+    EVERY_MS = 60000,
+    WALK_MS = 60 * 60 * 1000,
+    RETRY_MS = 1000,
+    ARENA_MAX = 8 << 20,
+    WALK_PAGE = 1000,
+    REST = 9 /* times as long as a batch took */
+};
 
 struct batch {
     struct blob_entry e[COLLECT_BATCH];
+    char id[COLLECT_BATCH][33]; /* of leases */
+    bool freed[COLLECT_BATCH];  /* by the operation */
     size_t n;
 };
+
+enum phase { LEASES, WALK, CONDEMNED, DELETING, RETIRED, PHASE_N };
 
 /* Lives on the stack of who waits. */
 struct waiter {
@@ -46,6 +59,11 @@ struct collector {
     struct batch batch;
     uint64_t round; /* the one that was asked for and is at work; 0: one of the background */
     bool in_round;
+    enum phase phase;
+    struct digest walked; /* the walk is behind this, if is_walking */
+    bool is_walking;
+    int64_t walk_at_ms, walk_seq, seen_seq; /* walk_seq: of the log at the start of the last walk */
+    int64_t void_before_ms;                 /* leases of before are nobody's; 0: none are */
     int64_t next_ms, resume_ms, began_ms;
 };
 
@@ -80,19 +98,328 @@ static enum status submit(struct collector *c, const struct write_kind *kind, st
     return OK;
 }
 
+/* ---- batches -------------------------------------------------------------------------------------------------------------- */
+
+static struct str key_of(const struct blob_entry *e)
+{
+    return str_of(e->sha256.b, sizeof(e->sha256.b));
+}
+
+/* Room for one more is the caller's to know. */
+static enum status add(struct batch *b, struct str sha256, int64_t gen, int64_t bytes,
+                       struct err *err)
+{
+    struct blob_entry *e = &b->e[b->n];
+
+    if (sha256.n != sizeof(e->sha256.b)) {
+        return err_set(err, ST_CORRUPT, "a row about bytes has no digest");
+    }
+    memcpy(e->sha256.b, sha256.p, sizeof(e->sha256.b));
+    e->gen = gen;
+    e->size = (uint64_t)bytes;
+    b->freed[b->n++] = false;
+    return OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct blob_entry *x = (const struct blob_entry *)a, *y = (const struct blob_entry *)b;
+    int d = memcmp(x->sha256.b, y->sha256.b, sizeof(x->sha256.b));
+
+    return d ? d : (x->gen > y->gen) - (x->gen < y->gen);
+}
+
+static enum status delete_bytes(struct collector *c, struct err *err)
+{
+    enum status st;
+
+    qsort(c->batch.e, c->batch.n, sizeof(c->batch.e[0]), by_place);
+    FAILPOINT("core.collect.bytes.before");
+    st = blob_delete_many(c->core->blobs, c->batch.e, c->batch.n, err);
+    FAILPOINT("core.collect.bytes.after");
+    return st;
+}
+
+/* ---- leases --------------------------------------------------------------------------------------------------------------- */
+
+static enum status leases_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        const struct blob_entry *e = &c->batch.e[i];
+        int64_t n = 0;
+
+        st = q_lease_remove(group_conn(g), str_cstr(c->batch.id[i]), &n, err);
+        /* Who published meanwhile has taken it away, and the place is a row's. */
+        if (!st && n == 1) {
+            st = place_retire(group_conn(g), &e->sha256, e->gen, e->size, group_now_ms(g), err);
+        }
+        c->batch.freed[i] = n == 1;
+    }
+    FAILPOINT("core.collect.leases");
+    return st;
+}
+
+static const struct write_kind leases_kind = { .name = "collect.leases",
+                                               .validate = leases_validate,
+                                               .sql = true };
+
+static enum status read_leases(struct collector *c, int64_t until_ms, int64_t before_ms,
+                               struct err *err)
+{
+    struct q_lease_ended_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = q_lease_ended_open(c->conn, &q, until_ms, before_ms, COLLECT_BATCH, err);
+
+    while (!st && (st = q_lease_ended_next(q, &row, err)) == OK) {
+        snprintf(c->batch.id[c->batch.n], sizeof(c->batch.id[0]), "%.*s", STR_ARG(row.id));
+        st = add(&c->batch, row.sha256, row.gen, row.bytes, err);
+        if (st || c->batch.n == COLLECT_BATCH) break;
+    }
+    sql_close(q);
+    return st == ST_END ? OK : st;
+}
+
+static enum status step_leases(struct collector *c, struct err *err)
+{
+    enum status st = OK;
+
+    if (c->void_before_ms) {
+        st = read_leases(c, INT64_MAX, c->void_before_ms, err);
+        if (!st && c->batch.n == 0) c->void_before_ms = 0;
+    }
+    if (!st && c->batch.n == 0) {
+        st = read_leases(c, clock_wall_ms(), INT64_MAX, err);
+    }
+    if (st || c->batch.n == 0) {
+        return st ? st : ST_END;
+    }
+    return submit(c, &leases_kind, err);
+}
+
+/* ---- the walk: what nothing refers to is condemned ------------------------------------------------------------------------------ */
+
+static enum status is_held(struct group *g, struct write_op *op, struct str key, bool *held,
+                           struct err *err)
+{
+    struct q_object_is_held_row row;
+    enum status st = q_object_is_held(group_conn(g), op->arena, key, &row, err);
+
+    *held = !st && row.n > 0;
+    return st;
+}
+
+static enum status condemn_one(struct write_op *op, struct group *g, struct blob_entry *e,
+                               bool *freed, struct err *err)
+{
+    struct q_object_state_row row;
+    bool held = true;
+    int64_t n;
+    enum status st = q_object_state(group_conn(g), op->arena, key_of(e), &row, err);
+
+    *freed = false;
+    if (st || row.state != OBJECT_LIVE) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    st = is_held(g, op, key_of(e), &held, err);
+    if (st || held) {
+        return st;
+    }
+    e->size = (uint64_t)row.size;
+    *freed = !row.recipe.p; /* the bytes lie in the row */
+    return *freed ? q_object_drop(group_conn(g), key_of(e), &n, err)
+                  : q_object_set_state(group_conn(g), key_of(e), OBJECT_CONDEMNED, group_now_ms(g),
+                                       &n, err);
+}
+
+static enum status condemn_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        st = condemn_one(op, g, &c->batch.e[i], &c->batch.freed[i], err);
+    }
+    FAILPOINT("core.collect.condemn");
+    return st;
+}
+
+static const struct write_kind condemn_kind = { .name = "collect.condemn",
+                                                .validate = condemn_validate,
+                                                .sql = true };
+
+/* A page, or less when it holds a whole batch. *at_end: no objects are left. */
+static enum status walk_page(struct collector *c, bool *at_end, struct err *err)
+{
+    struct digest from = c->walked;
+    struct str after = c->is_walking ? str_of(from.b, sizeof(from.b)) : S("");
+    struct q_object_walk_row row;
+    struct sql_stmt *q = NULL;
+    uint64_t n = 0;
+    enum status st = q_object_walk_open(c->conn, &q, after, WALK_PAGE, err);
+
+    while (!st && c->batch.n < COLLECT_BATCH && (st = q_object_walk_next(q, &row, err)) == OK) {
+        if (row.sha256.n != sizeof(from.b)) {
+            st = err_set(err, ST_CORRUPT, "an object has a digest of the wrong length");
+            break;
+        }
+        memcpy(c->walked.b, row.sha256.p, sizeof(c->walked.b));
+        c->is_walking = true;
+        n++;
+        if (!row.held) st = add(&c->batch, row.sha256, 0, 0, err);
+    }
+    sql_close(q);
+    *at_end = st == ST_END && n < WALK_PAGE;
+    lock_take(&c->lock);
+    c->stats.walked += n;
+    lock_give(&c->lock);
+    return st == ST_END ? OK : st;
+}
+
+static bool walk_is_due(struct collector *c, int64_t now)
+{
+    struct seq_stats s;
+
+    seq_stats(c->core->seq, &s);
+    c->seen_seq = s.last_seq;
+    return c->round || (now >= c->walk_at_ms && s.last_seq != c->walk_seq);
+}
+
+static enum status step_walk(struct collector *c, struct err *err)
+{
+    int64_t now = clock_mono_ms();
+    bool at_end = false;
+    enum status st;
+
+    if (!c->is_walking) {
+        if (!walk_is_due(c, now)) {
+            return ST_END;
+        }
+        c->walk_seq = c->seen_seq;
+        c->walk_at_ms = now + c->opt.walk_ms;
+    }
+    st = walk_page(c, &at_end, err);
+    if (st) {
+        return st;
+    }
+    if (c->batch.n > 0) {
+        return submit(c, &condemn_kind, err);
+    }
+    return at_end ? ST_END : OK;
+}
+
+/* ---- condemned: still free? ------------------------------------------------------------------------------------------------- */
+
+static enum status sentence_one(struct write_op *op, struct group *g, const struct blob_entry *e,
+                                struct err *err)
+{
+    struct q_object_state_row row;
+    bool held = true;
+    int64_t n;
+    enum status st = q_object_state(group_conn(g), op->arena, key_of(e), &row, err);
+
+    if (st || row.state != OBJECT_CONDEMNED) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    st = is_held(g, op, key_of(e), &held, err);
+    return st ? st
+              : q_object_set_state(group_conn(g), key_of(e), held ? OBJECT_LIVE : OBJECT_DELETING,
+                                   held ? 0 : group_now_ms(g), &n, err);
+}
+
+static enum status sentence_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        st = sentence_one(op, g, &c->batch.e[i], err);
+    }
+    FAILPOINT("core.collect.sentence");
+    return st;
+}
+
+static const struct write_kind sentence_kind = { .name = "collect.sentence",
+                                                 .validate = sentence_validate,
+                                                 .sql = true };
+
+static enum status read_leaving(struct collector *c, enum object_state state, int64_t before_ms,
+                                struct err *err)
+{
+    struct q_object_leaving_row row;
+    struct sql_stmt *q = NULL;
+    enum status st =
+        q_object_leaving_open(c->conn, &q, (int64_t)state, before_ms, COLLECT_BATCH, err);
+
+    while (!st && (st = q_object_leaving_next(q, &row, err)) == OK) {
+        st = add(&c->batch, row.sha256, row.gen, row.size, err);
+        if (st || c->batch.n == COLLECT_BATCH) break;
+    }
+    sql_close(q);
+    return st == ST_END ? OK : st;
+}
+
+static enum status step_condemned(struct collector *c, struct err *err)
+{
+    int64_t before = c->round ? INT64_MAX : clock_wall_ms() - c->opt.grace_ms;
+    enum status st = read_leaving(c, OBJECT_CONDEMNED, before, err);
+
+    if (st || c->batch.n == 0) {
+        return st ? st : ST_END;
+    }
+    return submit(c, &sentence_kind, err);
+}
+
+/* ---- deleting: the bytes, then the row ----------------------------------------------------------------------------------------- */
+
+static enum status deleted_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        const struct blob_entry *e = &c->batch.e[i];
+        int64_t n = 0;
+
+        /* No row: a reference gave the content a new place meanwhile, or another server was here. */
+        st = q_object_gone(group_conn(g), key_of(e), e->gen, &n, err);
+        if (!st && n == 1) st = q_object_pack_forget(group_conn(g), key_of(e), err);
+        c->batch.freed[i] = n == 1;
+    }
+    FAILPOINT("core.collect.deleted");
+    return st;
+}
+
+static const struct write_kind deleted_kind = { .name = "collect.deleted",
+                                                .validate = deleted_validate,
+                                                .sql = true };
+
+static enum status step_deleting(struct collector *c, struct err *err)
+{
+    enum status st = read_leaving(c, OBJECT_DELETING, INT64_MAX, err);
+
+    if (!st && c->batch.n == 0) {
+        return ST_END;
+    }
+    st = st ? st : delete_bytes(c, err);
+    return st ? st : submit(c, &deleted_kind, err);
+}
+
 /* ---- places that were retired --------------------------------------------------------------------------------------------- */
 
 static enum status gone_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct collector *c = CONTAINER_OF(op, struct collector, op);
     enum status st = OK;
-    int64_t n;
 
     for (size_t i = 0; !st && i < c->batch.n; i++) {
         const struct blob_entry *e = &c->batch.e[i];
+        int64_t n = 0;
 
-        st = q_retired_remove(group_conn(g), str_of(e->sha256.b, sizeof(e->sha256.b)), e->gen, &n,
-                              err);
+        st = q_retired_remove(group_conn(g), key_of(e), e->gen, &n, err);
+        c->batch.freed[i] = n == 1;
     }
     FAILPOINT("core.collect.retired");
     return st;
@@ -102,50 +429,25 @@ static const struct write_kind gone_kind = { .name = "collect.retired",
                                              .validate = gone_validate,
                                              .sql = true };
 
-static int by_place(const void *a, const void *b)
-{
-    const struct blob_entry *x = (const struct blob_entry *)a, *y = (const struct blob_entry *)b;
-    int d = memcmp(x->sha256.b, y->sha256.b, sizeof(x->sha256.b));
-
-    return d ? d : x->gen < y->gen ? -1 : x->gen > y->gen;
-}
-
-static enum status read_retired(struct collector *c, int64_t until_ms, struct err *err)
+static enum status step_retired(struct collector *c, struct err *err)
 {
     struct q_retired_due_row row;
     struct sql_stmt *q = NULL;
-    enum status st = q_retired_due_open(c->conn, &q, until_ms, COLLECT_BATCH, err);
+    enum status st =
+        q_retired_due_open(c->conn, &q, c->round ? INT64_MAX : clock_wall_ms(), COLLECT_BATCH, err);
 
-    c->batch.n = 0;
     while (!st && (st = q_retired_due_next(q, &row, err)) == OK) {
-        struct blob_entry *e = &c->batch.e[c->batch.n];
-
-        if (row.sha256.n != sizeof(e->sha256.b) || c->batch.n == COLLECT_BATCH) {
-            st = err_set(err, ST_CORRUPT, "a place that was given up has no digest");
-            break;
-        }
-        memcpy(e->sha256.b, row.sha256.p, sizeof(e->sha256.b));
-        e->gen = row.gen;
-        e->size = (uint64_t)row.bytes;
-        c->batch.n++;
+        st = add(&c->batch, row.sha256, row.gen, row.bytes, err);
+        if (st || c->batch.n == COLLECT_BATCH) break;
     }
     sql_close(q);
-    return st == ST_END ? OK : st;
-}
-
-/* ST_END: there are none. */
-static enum status step_retired(struct collector *c, struct err *err)
-{
-    int64_t until = c->round ? INT64_MAX : clock_wall_ms();
-    enum status st = read_retired(c, until, err);
-
-    if (st || c->batch.n == 0) {
-        return st ? st : ST_END;
+    if (st && st != ST_END) {
+        return st;
     }
-    qsort(c->batch.e, c->batch.n, sizeof(c->batch.e[0]), by_place);
-    FAILPOINT("core.collect.bytes.before");
-    st = blob_delete_many(c->core->blobs, c->batch.e, c->batch.n, err);
-    FAILPOINT("core.collect.bytes.after");
+    if (c->batch.n == 0) {
+        return ST_END;
+    }
+    st = delete_bytes(c, err);
     return st ? st : submit(c, &gone_kind, err);
 }
 
@@ -153,14 +455,21 @@ static enum status step_retired(struct collector *c, struct err *err)
 
 static void batch_done(struct collector *c)
 {
-    lock_take(&c->lock);
+    struct collect_stats *s = &c->stats;
+    uint64_t n = 0, bytes = 0;
+
     for (size_t i = 0; i < c->batch.n; i++) {
-        c->stats.bytes += c->batch.e[i].size;
+        n += c->batch.freed[i];
+        bytes += c->batch.freed[i] ? c->batch.e[i].size : 0;
     }
-    c->stats.places += c->batch.n;
-    c->stats.problem[0] = 0;
+    lock_take(&c->lock);
+    s->leases += c->phase == LEASES ? n : 0;
+    s->condemned += c->phase == WALK ? c->batch.n - n : 0;
+    s->objects += c->phase == WALK || c->phase == DELETING ? n : 0;
+    s->places += c->phase == RETIRED ? n : 0;
+    s->bytes += c->phase == LEASES ? 0 : bytes;
+    s->problem[0] = 0;
     lock_give(&c->lock);
-    c->batch.n = 0;
 }
 
 static void step_failed(struct collector *c, const struct err *err, int64_t now)
@@ -191,8 +500,11 @@ static bool round_begin(struct collector *c, int64_t now)
     if (!c->in_round && now >= c->next_ms) {
         c->next_ms = now + MAX_OF(c->opt.every_ms, (int64_t)1);
     }
+    c->phase = LEASES;
+    c->is_walking = false;
     lock_take(&c->lock);
     c->stats.running = c->in_round;
+    c->stats.walked = 0;
     lock_give(&c->lock);
     return c->in_round;
 }
@@ -218,10 +530,37 @@ static int64_t idle(struct collector *c, int64_t now)
     return c->opt.every_ms > 0 ? MAX_OF(c->next_ms - now, (int64_t)1) : -1;
 }
 
+/* The batch that was read is done with. */
+static void rest(struct collector *c, int64_t now)
+{
+    c->batch.n = 0;
+    c->resume_ms = c->round ? now : now + REST * (now - c->began_ms);
+}
+
+/* The phases of a round, one step of one of them. ST_END: the round is over. */
+static enum status step(struct collector *c, struct err *err)
+{
+    static enum status (*const steps[PHASE_N])(struct collector * c, struct err * err) = {
+        [LEASES] = step_leases,     [WALK] = step_walk,       [CONDEMNED] = step_condemned,
+        [DELETING] = step_deleting, [RETIRED] = step_retired,
+    };
+    enum status st = ST_END;
+
+    while (st == ST_END && c->phase < PHASE_N) {
+        c->batch.n = 0;
+        st = steps[c->phase](c, err);
+        if (st == ST_END) {
+            c->is_walking = false;
+            c->phase++;
+        }
+    }
+    return st;
+}
+
 static int64_t collect_step(void *ctx)
 {
     struct collector *c = (struct collector *)ctx;
-    int64_t now = clock_mono_ms(), took;
+    int64_t now = clock_mono_ms();
     struct err err = ERR_INIT;
     enum status st;
     bool stopping;
@@ -234,12 +573,11 @@ static int64_t collect_step(void *ctx)
     }
     if (c->submitted) {
         c->submitted = false;
-        took = now - c->began_ms;
         if (c->op.st) {
             step_failed(c, &c->op.err, now);
         } else {
             batch_done(c);
-            c->resume_ms = c->round ? now : now + took;
+            rest(c, now);
         }
     }
     if (now < c->resume_ms) {
@@ -250,9 +588,14 @@ static int64_t collect_step(void *ctx)
     }
     arena_reset(c->arena);
     c->began_ms = now;
-    st = step_retired(c, &err);
-    if (st == OK) {
+    st = step(c, &err);
+    if (st == OK && c->submitted) {
         return -1;
+    }
+    now = clock_mono_ms();
+    if (st == OK) { /* a page without work */
+        rest(c, now);
+        return MAX_OF(c->resume_ms - now, (int64_t)0);
     }
     if (st == ST_END) {
         round_end(c, now);
@@ -308,12 +651,68 @@ void collect_stats(struct collector *c, struct collect_stats *out)
     lock_give(&c->lock);
 }
 
+/* ---- what would go ------------------------------------------------------------------------------------------------------------ */
+
+/* ST_END after the last page. */
+static enum status plan_page(struct view *v, struct digest *last, bool *begun,
+                             struct collect_plan *out, struct err *err)
+{
+    struct digest from = *last;
+    struct str after = *begun ? str_of(from.b, sizeof(from.b)) : S("");
+    struct q_object_plan_row row;
+    struct sql_stmt *q = NULL;
+    size_t n = 0;
+    enum status st = q_object_plan_open(v->conn, &q, after, WALK_PAGE, err);
+
+    while (!st && (st = q_object_plan_next(q, &row, err)) == OK) {
+        if (row.sha256.n != sizeof(last->b)) {
+            st = err_set(err, ST_CORRUPT, "an object has a digest of the wrong length");
+            break;
+        }
+        memcpy(last->b, row.sha256.p, sizeof(last->b));
+        *begun = true;
+        n++;
+        if (row.held) {
+            out->kept++;
+            out->kept_bytes += row.size;
+        } else {
+            out->objects++;
+            out->object_bytes += row.size;
+        }
+    }
+    sql_close(q);
+    return st == ST_END && n == WALK_PAGE ? OK : st;
+}
+
+enum status collect_look(struct view *v, struct collect_plan *out, struct err *err)
+{
+    struct q_retired_sum_row places;
+    struct q_lease_count_row leases;
+    struct digest last = { { 0 } };
+    bool begun = false;
+    enum status st;
+
+    *out = (struct collect_plan){ 0 };
+    do {
+        st = plan_page(v, &last, &begun, out, err);
+    } while (st == OK);
+    if (st == ST_END) st = q_retired_sum(v->conn, v->arena, &places, err);
+    if (!st) st = q_lease_count(v->conn, v->arena, clock_wall_ms(), &leases, err);
+    if (!st) {
+        out->places = places.n;
+        out->place_bytes = places.bytes;
+        out->leases = leases.n;
+    }
+    return st;
+}
+
 /* ---- life cycle ---------------------------------------------------------------------------------------------------------------- */
 
 enum status collect_start(struct core *core, const struct collect_options *opt, struct err *err)
 {
     struct collector *c = (struct collector *)mem_zalloc(1, sizeof(*c));
     struct exec_actor *actor = NULL;
+    struct seq_stats stats;
     enum status st;
 
     if (!c) {
@@ -322,7 +721,12 @@ enum status collect_start(struct core *core, const struct collect_options *opt, 
     c->core = core;
     c->opt = *opt;
     c->opt.every_ms = opt->every_ms ? opt->every_ms : (int64_t)EVERY_MS;
+    c->opt.walk_ms = opt->walk_ms ? opt->walk_ms : (int64_t)WALK_MS;
+    c->opt.grace_ms = opt->grace_ms ? opt->grace_ms : (int64_t)COLLECT_GRACE_MS;
     c->next_ms = clock_mono_ms() + MAX_OF(c->opt.every_ms, (int64_t)0);
+    c->walk_seq = -1;
+    seq_stats(core->seq, &stats);
+    if (stats.others == 0) c->void_before_ms = clock_wall_ms();
     lock_init(&c->lock, LOCK_RANK_CACHE);
     c->arena = arena_new(ARENA_MAX);
     st = c->arena ? sql_connect(&c->conn, core->db, SQL_READER, err) : err_nomem(err);

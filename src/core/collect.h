@@ -1,10 +1,19 @@
 /* core/collect.h - the collector: an actor of its own that deletes bytes which nothing refers to.
- * Today these are the places that were retired (store/places.h): their bytes go when their time has come, then the row.
- * Bytes go first and durably, so a crash in between leaves a row whose bytes are missing, which the next round finishes: removing what
- * is gone is fine, because no place is ever used again.
+ * A round has these parts; each goes in batches of at most COLLECT_BATCH, every change an operation of the sequencer:
  *
- * Budget: a batch of COLLECT_BATCH places at a time, in memory too; between two of them it sleeps as long as they took, unless somebody
- * waits for it. On several servers of one database only the one that drains works by itself; two at once do no harm.
+ *   leases      that ended, and those of a server that is gone: their places are retired (core/object.h)
+ *   walk        over all objects: what nothing refers to is condemned; bytes that lie in the row go with it at once
+ *   condemned   longer than the grace: still free ones become deleting, others live
+ *   deleting    their bytes are deleted, durably, then the row
+ *   retired     places (store/places.h) whose time has come: the bytes, then the row
+ *
+ * Bytes go before the row that says so, so a crash leaves a row whose bytes are missing, and the next round finishes it: removing what
+ * is gone is fine, because no place is ever used again. A reference that comes at any moment is safe: it makes a condemned
+ * object live, and gives one that is being deleted a new place.
+ * In the background a round comes every minute, and walks only when something was written since the last walk, at most every hour.
+ *
+ * Budget: a batch at a time, in memory too; in the background it sleeps nine times as long as a batch took. On several servers of one
+ * database only the one that drains works by itself; two at once do no harm.
  * Ownership: the opener of the core makes it once the blob store is open; core_close() stops and frees it, before the blob store is
  * closed. Thread rule: as each function says. */
 #ifndef CAIRN_CORE_COLLECT_H
@@ -14,10 +23,12 @@
 
 struct collector;
 
-enum { COLLECT_BATCH = 256 };
+enum { COLLECT_BATCH = 128, COLLECT_GRACE_MS = 20 * 60 * 1000 };
 
 struct collect_options {
     int64_t every_ms; /* between two rounds in the background; 0 = 60 s, < 0: only when asked */
+    int64_t walk_ms;  /* at least, between two walks in the background; 0 = an hour */
+    int64_t grace_ms; /* 0 = COLLECT_GRACE_MS */
 };
 /* With core->blobs open. On the thread that opens the core. */
 enum status collect_start(struct core *core, const struct collect_options *opt,
@@ -33,12 +44,25 @@ bool collect_wait(struct collector *c, uint64_t round, int64_t timeout_ms);
 struct collect_stats {
     uint64_t asked, done; /* numbers of rounds that were asked for */
     bool running;
-    uint64_t places, bytes; /* deleted, since the start */
-    uint64_t failed;        /* steps */
-    char problem[160];      /* of the last step that failed, while it fails; else "" */
+    uint64_t walked;          /* objects that the walk of this round has passed */
+    uint64_t condemned;       /* since the start, like what follows */
+    uint64_t objects, places; /* deleted: content, and places that were given up */
+    uint64_t bytes;           /* of both */
+    uint64_t leases;          /* ended without a file */
+    uint64_t failed;          /* steps */
+    char problem[160];        /* of the last step that failed, while it fails; else "" */
 };
 /* Any thread. */
 void collect_stats(struct collector *c, struct collect_stats *out);
+
+/* What a round that begins now would delete, counted without deleting, page by page. On a pool thread. */
+struct collect_plan {
+    int64_t objects, object_bytes; /* that nothing refers to */
+    int64_t places, place_bytes;   /* that were given up */
+    int64_t leases;
+    int64_t kept, kept_bytes; /* objects that stay */
+};
+enum status collect_look(struct view *v, struct collect_plan *out, struct err *err);
 
 /* For core_close() and tests. Ends the actor; an operation of its may still be answered until the sequencer has ended. NULL-safe. */
 void collect_stop(struct collector *c);

@@ -249,7 +249,7 @@ TEST(lost_bytes)
     T_ST_ERR(corefix_put(&s.f, S("x"), p, 100000), OK, &s.f.err);
     T_OK(sha256_of(p, 100000, &d));
     digest_hex(&d, hex);
-    snprintf(path, sizeof(path), "%s/objects/%.2s/%s-0", s.f.blobs, hex, hex);
+    snprintf(path, sizeof(path), "%s/objects/%.2s/%s-1", s.f.blobs, hex, hex);
     T_INT(sys.unlink(path), 0);
     r = call(&s, "GET /api/2.0/mlflow-artifacts/artifacts/x", "", S(""));
     T_INT(r.status, 500);

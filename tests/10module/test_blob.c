@@ -40,7 +40,7 @@ static enum status write_all(struct blob_store *s, const void *p, size_t n, stru
         blob_write_abort(w);
         return st;
     }
-    st = blob_write_end(w, d, &size, err);
+    st = blob_write_end(w, 0, d, &size, err);
     if (!st) T_UINT(size, n);
     return st;
 }
@@ -209,7 +209,7 @@ TEST(one_owner)
     T_OK(second == NULL);
     T_OK(strstr(err.message, "the blob folder is in use") != NULL);
     T_OK(err.hint[0] != 0);
-    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &err), OK, &err);
     check_bytes(s, &d, "abc", 3);
     blob_close(s);
     s = open_at(dir);

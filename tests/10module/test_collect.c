@@ -37,7 +37,7 @@ static struct digest put_bytes(struct corefix *f, uint64_t seed, size_t n)
     for (size_t at = 0; at < n; at += sizeof(seed)) {
         T_ST_ERR(blob_write(w, &seed, sizeof(seed), &f->err), OK, &f->err);
     }
-    T_ST_ERR(blob_write_end(w, &d, &size, &f->err), OK, &f->err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &f->err), OK, &f->err);
     return d;
 }
 
@@ -138,12 +138,358 @@ SQL_TEST(places_have_their_grace)
     corefix_close(&f);
 }
 
-/* A kill at the point leaves nothing that the next round does not finish. */
-static void killed(const char *location, const char *point)
+/* ---- objects ---------------------------------------------------------------------------------------------------------------- */
+
+enum { BIG = ARTIFACT_INLINE_MAX + 1000 };
+
+static struct str body(struct corefix *f, char seed, size_t n)
 {
-    const char *blobs = t_tmpdir();
+    char *p = (char *)arena_alloc(f->a, n);
+
+    T_OK(p != NULL);
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (char)(seed + (char)(i % 7));
+    }
+    return str_of(p, n);
+}
+
+static void put(struct corefix *f, const char *path, struct str b)
+{
+    T_ST_ERR(corefix_put(f, str_cstr(path), b.p, b.n), OK, &f->err);
+}
+
+static void has(struct corefix *f, const char *path, struct str b)
+{
+    struct str got;
+
+    T_ST_ERR(corefix_get(f, str_cstr(path), &got), OK, &f->err);
+    T_OK(str_eq(got, b));
+}
+
+static void drop(struct corefix *f, const char *path)
+{
+    T_ST_ERR(corefix_delete(f, str_cstr(path)), OK, &f->err);
+}
+
+static enum status count_place(void *ctx, const struct blob_entry *e, struct err *err)
+{
+    (void)e;
+    (void)err;
+    ++*(int64_t *)ctx;
+    return OK;
+}
+
+static int64_t files(struct corefix *f)
+{
+    int64_t n = 0;
+
+    for (unsigned i = 0; i < BLOB_SHARDS; i++) {
+        T_ST_ERR(blob_list(f->core->blobs, i, count_place, &n, &f->err), OK, &f->err);
+    }
+    return n;
+}
+
+/* Nothing lies anywhere that nothing refers to. */
+static void is_clean(struct corefix *f, int64_t objects, int64_t places)
+{
+    T_INT(rows(f, "SELECT count(*) FROM object"), objects);
+    T_INT(rows(f, "SELECT count(*) FROM object WHERE state <> 1"), 0);
+    T_INT(rows(f, "SELECT count(*) FROM object WHERE recipe IS NOT NULL"), places);
+    T_INT(rows(f, "SELECT count(*) FROM retired"), 0);
+    T_INT(rows(f, "SELECT count(*) FROM upload"), 0);
+    T_INT(files(f), places);
+}
+
+struct set_state {
+    struct write_op op;
+    int64_t state;
+};
+
+static enum status set_state_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    static const char text[] = "UPDATE object SET state = $1 WHERE recipe IS NOT NULL";
+    static const unsigned char in[] = { SQL_INT };
+    struct sql_query q = {
+        .name = "set_state", .text = { text, text }, .kind = SQL_EXEC, .in = in, .in_n = 1
+    };
+    struct sql_value v = { .i = WRITE_OP_OF(op, struct set_state)->state };
+
+    return sql_exec(group_conn(g), &q, &v, NULL, err);
+}
+
+static const struct write_kind set_state_kind = { .name = "test.state",
+                                                  .validate = set_state_validate,
+                                                  .sql = true };
+
+/* Of every object that does not lie in its row. */
+static void set_states(struct corefix *f, enum object_state state)
+{
+    struct set_state s = { .state = (int64_t)state };
+
+    write_op_init(&s.op, &set_state_kind, f->a);
+    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
+}
+
+SQL_TEST(what_nothing_refers_to_goes)
+{
     struct corefix f;
-    struct digest d[3];
+    struct str one, two, small;
+    struct collect_plan plan;
+    struct collect_stats stats;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    one = body(&f, 1, BIG);
+    two = body(&f, 2, BIG + 1);
+    small = body(&f, 3, 100);
+    put(&f, "a/one", one);
+    put(&f, "a/one again", one);
+    put(&f, "a/two", two);
+    put(&f, "a/small", small);
+    put(&f, "b/small", small);
+    collect(&f);
+    is_clean(&f, 3, 2);
+    drop(&f, "a/one");
+    collect(&f);
+    has(&f, "a/one again", one);
+    is_clean(&f, 3, 2);
+    put(&f, "a/one again", two); /* written over */
+    drop(&f, "a/small");
+    T_ST_ERR(collect_look(&f.v, &plan, &f.err), OK, &f.err);
+    T_INT(plan.objects, 1);
+    T_INT(plan.object_bytes, BIG);
+    T_INT(plan.kept, 2);
+    T_INT(plan.kept_bytes, BIG + 1 + 100);
+    T_INT(rows(&f, "SELECT count(*) FROM object"), 3);
+    collect(&f);
+    has(&f, "a/one again", two);
+    has(&f, "b/small", small);
+    is_clean(&f, 2, 1);
+    drop(&f, "a");
+    drop(&f, "b");
+    collect(&f);
+    is_clean(&f, 0, 0);
+    collect_stats(f.core->collector, &stats);
+    T_UINT(stats.objects, 3);
+    T_UINT(stats.bytes, BIG + BIG + 1 + 100);
+    put(&f, "a/one", one); /* the same again lies in another place */
+    has(&f, "a/one", one);
+    T_OK(rows(&f, "SELECT max(gen) FROM object") > 1);
+    is_clean(&f, 1, 1);
+    corefix_close(&f);
+}
+
+/* A reference that comes while the content is on its way out. */
+SQL_TEST(content_comes_back_in_every_state)
+{
+    struct corefix f;
+    struct str b;
+    int64_t gen;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    b = body(&f, 1, BIG);
+    put(&f, "one", b);
+    gen = rows(&f, "SELECT gen FROM object");
+    drop(&f, "one");
+    set_states(&f, OBJECT_CONDEMNED);
+    put(&f, "two", b);
+    T_INT(rows(&f, "SELECT gen FROM object"), gen);
+    T_INT(files(&f), 1);
+    collect(&f);
+    has(&f, "two", b);
+    is_clean(&f, 1, 1);
+    drop(&f, "two");
+    set_states(&f, OBJECT_DELETING);
+    put(&f, "three", b);
+    T_OK(rows(&f, "SELECT gen FROM object") > gen);
+    T_INT(files(&f), 2);
+    collect(&f);
+    has(&f, "three", b);
+    is_clean(&f, 1, 1);
+    set_states(&f, OBJECT_CONDEMNED); /* wrongly, as it has a name */
+    collect(&f);
+    has(&f, "three", b);
+    is_clean(&f, 1, 1);
+    corefix_close(&f);
+}
+
+/* ---- leases ------------------------------------------------------------------------------------------------------------------ */
+
+static void upload(struct corefix *f, struct str b, struct artifact_upload *u,
+                   struct artifact_put *p, const char *path)
+{
+    artifact_put_init(p, f->core, f->a);
+    T_ST_ERR(artifact_proxy_place(&f->v, str_cstr(path), &p->place, &f->err), OK, &f->err);
+    T_ST_ERR(artifact_upload_begin(u, f->core, f->a, &f->err), OK, &f->err);
+    T_ST_ERR(artifact_upload_piece(u, b, &f->err), OK, &f->err);
+    T_ST_ERR(artifact_upload_end(u, &f->err), OK, &f->err);
+    p->upload = u;
+}
+
+static void claim(struct corefix *f, struct artifact_upload *u)
+{
+    struct object_claim c;
+
+    object_claim_init(&c, f->a, &u->sha256, u->size);
+    T_ST_ERR(corefix_run(f, &c.op), OK, &f->err);
+    u->lease = c.lease;
+    T_ST_ERR(artifact_upload_place(u, &f->err), OK, &f->err);
+}
+
+SQL_TEST(leases_keep_what_an_upload_relies_on)
+{
+    struct corefix f;
+    struct artifact_upload fresh, same;
+    struct artifact_put p, q;
+    struct str b, c;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    collect(&f);
+    b = body(&f, 1, BIG);
+    c = body(&f, 2, BIG);
+    put(&f, "one", b);
+    upload(&f, b, &same, &p, "two");
+    claim(&f, &same);
+    T_OK(!same.is_placed); /* it lies there */
+    upload(&f, c, &fresh, &q, "three");
+    claim(&f, &fresh);
+    T_OK(fresh.is_placed);
+    drop(&f, "one");
+    collect(&f);
+    T_INT(files(&f), 2);
+    T_ST_ERR(corefix_run(&f, &p.op), OK, &f.err);
+    T_ST_ERR(corefix_run(&f, &q.op), OK, &f.err);
+    has(&f, "two", b);
+    has(&f, "three", c);
+    collect(&f);
+    is_clean(&f, 2, 2);
+    corefix_close(&f);
+}
+
+/* Two uploads of the same new content at once: one place stays. */
+SQL_TEST(two_uploads_of_the_same)
+{
+    struct corefix f;
+    struct artifact_upload u[2];
+    struct artifact_put p[2];
+    struct str b;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    b = body(&f, 1, BIG);
+    for (size_t i = 0; i < 2; i++) {
+        upload(&f, b, &u[i], &p[i], i ? "two" : "one");
+        claim(&f, &u[i]);
+        T_OK(u[i].is_placed);
+    }
+    T_INT(files(&f), 2);
+    for (size_t i = 0; i < 2; i++) {
+        T_ST_ERR(corefix_run(&f, &p[i].op), OK, &f.err);
+    }
+    collect(&f);
+    has(&f, "one", b);
+    has(&f, "two", b);
+    is_clean(&f, 1, 1);
+    corefix_close(&f);
+}
+
+/* Leases of a server that is gone are worth nothing: their places go, and who still holds one is told to try again. */
+SQL_TEST(leases_of_before_are_void)
+{
+    struct corefix f;
+    struct artifact_upload fresh, same;
+    struct artifact_put p, q;
+    struct str b, got;
+
+    corefix_open(&f, location, NULL);
+    b = body(&f, 1, BIG);
+    put(&f, "one", b);
+    upload(&f, b, &same, &q, "two");
+    claim(&f, &same);
+    upload(&f, body(&f, 2, BIG), &fresh, &p, "three");
+    claim(&f, &fresh);
+    T_INT(rows(&f, "SELECT count(*) FROM upload"), 2);
+    corefix_crash(&f);
+    drop(&f, "one");
+    while (clock_wall_ms() <= rows(&f, "SELECT max(create_ms) FROM upload")) {
+    }
+    start_collector(&f);
+    collect(&f);
+    collect(&f); /* places that were retired within the first */
+    is_clean(&f, 0, 0);
+    p.core = q.core = f.core;
+    T_ST(corefix_run(&f, &p.op), ST_UNAVAILABLE);
+    T_OK(f.err.retry_after_s > 0);
+    T_ST(corefix_run(&f, &q.op), ST_UNAVAILABLE);
+    T_ST(corefix_get(&f, S("three"), &got), ST_NOT_FOUND);
+    T_ST(corefix_get(&f, S("two"), &got), ST_NOT_FOUND);
+    corefix_close(&f);
+}
+
+/* Large bytes that cannot be named leave nothing. */
+SQL_TEST(refused_uploads_leave_nothing)
+{
+    struct corefix f;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    put(&f, "a", S("file"));
+    T_ST(corefix_put(&f, S("a/b"), body(&f, 1, BIG).p, BIG), ST_INVALID);
+    T_INT(rows(&f, "SELECT count(*) FROM upload"), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM retired"), 1);
+    collect(&f);
+    is_clean(&f, 1, 0);
+    corefix_close(&f);
+}
+
+/* The same bytes again mend an object whose bytes are gone. */
+SQL_TEST(uploads_mend_what_is_missing)
+{
+    struct corefix f;
+    struct digest d;
+    struct str b, got;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    b = body(&f, 1, BIG);
+    put(&f, "one", b);
+    T_OK(sha256_of(b.p, b.n, &d));
+    T_ST_ERR(blob_delete(f.core->blobs, &d, rows(&f, "SELECT gen FROM object"), &f.err), OK,
+             &f.err);
+    T_ST(corefix_get(&f, S("one"), &got), ST_CORRUPT);
+    put(&f, "two", b);
+    has(&f, "one", b);
+    has(&f, "two", b);
+    collect(&f);
+    is_clean(&f, 1, 1);
+    corefix_close(&f);
+}
+
+/* ---- kills ------------------------------------------------------------------------------------------------------------------- */
+
+/* Uploads, uploads again, deletes: what passes every point. */
+static void work(struct corefix *f)
+{
+    put(f, "keep", body(f, 1, BIG));
+    put(f, "gone", body(f, 2, BIG));
+    put(f, "small", body(f, 3, 50));
+    IGNORE_STATUS(corefix_put(f, S("keep/below"), body(f, 4, BIG).p, BIG));
+    drop(f, "gone");
+    drop(f, "small");
+    collect(f);
+    put(f, "gone", body(f, 2, BIG));
+    drop(f, "gone");
+    collect(f);
+}
+
+/* A kill at the point leaves nothing that the next round does not finish. */
+static void killed(const char *location, const char *blobs, const char *point, int nth)
+{
+    struct corefix f;
+    struct str got;
+    bool named;
     int status;
     pid_t pid = fork();
 
@@ -151,57 +497,63 @@ static void killed(const char *location, const char *point)
     if (pid == 0) {
         char spec[128];
 
+        struct artifact_upload u;
+        struct artifact_put p;
+
         corefix_open(&f, location, blobs);
-        start_collector(&f);
-        for (size_t i = 0; i < ARRAY_N(d); i++) {
-            d[i] = put_bytes(&f, i, 64);
+        upload(&f, body(&f, 5, BIG), &u, &p, "lost");
+        claim(&f, &u);
+        while (clock_wall_ms() <= rows(&f, "SELECT max(create_ms) FROM upload")) {
         }
-        retire(&f, d, ARRAY_N(d), 0);
-        snprintf(spec, sizeof(spec), "%s=kill", point);
+        start_collector(&f); /* the lease is of before */
+        snprintf(spec, sizeof(spec), "%s=kill:%d", point, nth);
         failpoint_arm(spec);
-        collect(&f);
+        work(&f);
         _exit(0);
     }
     T_INT(waitpid(pid, &status, 0), pid);
-    if (!WIFSIGNALED(status)) T_FAIL("%s is never passed", point);
+    if (!WIFSIGNALED(status)) T_FAIL("%s is not passed %d times", point, nth);
     corefix_open(&f, location, blobs);
-    for (size_t i = 0; i < ARRAY_N(d); i++) {
-        d[i] = put_bytes(&f, i, 64);
+    while (clock_wall_ms() <= rows(&f, "SELECT coalesce(max(create_ms), 0) FROM upload")) {
     }
-    T_INT(rows(&f, "SELECT count(*) FROM retired"), 3);
     start_collector(&f);
     collect(&f);
-    for (size_t i = 0; i < ARRAY_N(d); i++) {
-        T_OK(!has_bytes(&f, &d[i], 0));
-    }
-    T_INT(rows(&f, "SELECT count(*) FROM retired"), 0);
+    collect(&f);
+    named = corefix_get(&f, S("keep"), &got) == OK;
+    if (named) has(&f, "keep", body(&f, 1, BIG));
+    if (corefix_get(&f, S("gone"), &got) == OK) has(&f, "gone", body(&f, 2, BIG));
+    is_clean(&f, rows(&f, "SELECT count(DISTINCT object) FROM artifact"),
+             rows(&f, "SELECT count(DISTINCT object) FROM artifact WHERE size > 40"
+                      " AND name <> 'small'"));
+    drop(&f, "");
+    work(&f);
+    has(&f, "keep", body(&f, 1, BIG));
+    is_clean(&f, 1, 1);
+    drop(&f, "");
+    collect(&f);
     corefix_close(&f);
 }
 
-static const char *const points[] = { "core.collect.bytes.before", "blob.delete.one",
-                                      "core.collect.bytes.after", "core.collect.retired" };
+static const char *const points[] = {
+    "core.object.claim",        "core.object.release",       "blob.write.before_dir_sync",
+    "core.collect.leases",      "core.collect.condemn",      "core.collect.sentence",
+    "core.collect.deleted",     "core.collect.bytes.before", "blob.delete.one",
+    "core.collect.bytes.after", "core.collect.retired",
+};
 
-static const char *new_folder(void)
+static void killed_everywhere(const char *location)
 {
-    return t_tmpdir();
-}
+    const char *blobs = t_tmpdir();
 
-static void killed_everywhere(const char *(*location)(void))
-{
 #ifndef CAIRN_FAILPOINTS
     T_SKIP("a build without failpoints");
 #endif
     for (size_t i = 0; i < ARRAY_N(points); i++) {
-        killed(location(), points[i]);
+        killed(location, blobs, points[i], 1 + (int)(i % 2) * (i > 4));
     }
 }
 
-TEST(killed_while_collecting_sqlite)
+SQL_TEST_LIMIT(killed_while_collecting, 240)
 {
-    killed_everywhere(new_folder);
-}
-
-TEST_LIMIT(killed_while_collecting_postgres, 120)
-{
-    killed_everywhere(pgtest_uri);
+    killed_everywhere(location);
 }

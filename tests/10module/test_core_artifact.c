@@ -330,6 +330,7 @@ TEST(failing_folder)
             st = artifact_upload_begin(&u, f.core, f.a, &f.err);
             st = st ? st : artifact_upload_piece(&u, str_of(p, 100000), &f.err);
             st = st ? st : artifact_upload_end(&u, &f.err);
+            st = st ? st : artifact_upload_place(&u, &f.err);
             if (st) artifact_upload_abort(&u);
             reached = sys_call_n() >= n;
             sys_fail_never();

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "core/collect.h"
 #include "store/blob/blob.h"
 
 #include <errno.h>
@@ -62,6 +63,36 @@ struct art_op *art_draw(uint64_t (*rnd)(void *ctx), struct core *core, struct ar
     return op;
 }
 
+static void place_run(struct exec_job *job, unsigned worker)
+{
+    struct art_op *op = CONTAINER_OF(job, struct art_op, job);
+
+    (void)worker;
+    op->st = artifact_upload_place(&op->upload, &op->err);
+    op->state = op->st ? ART_FAILED : ART_READY;
+}
+
+static void claimed(struct write_op *w)
+{
+    struct art_op *op = (struct art_op *)w->user;
+
+    op->st = w->st;
+    op->err = w->err;
+    op->upload.lease = op->claim.lease;
+    op->state = w->st ? ART_FAILED : ART_PLACING;
+    if (w->st) artifact_upload_abort(&op->upload);
+}
+
+static void claim(struct art_op *op)
+{
+    object_claim_init(&op->claim, op->arena, &op->upload.sha256, op->upload.size);
+    op->claim.op.user = op;
+    op->claim.op.done = claimed;
+    op->state = ART_CLAIMING;
+    op->st = seq_submit(op->core->seq, &op->claim.op);
+    op->err = op->claim.op.err;
+}
+
 static void upload_run(struct exec_job *job, unsigned worker)
 {
     struct art_op *op = CONTAINER_OF(job, struct art_op, job);
@@ -74,7 +105,10 @@ static void upload_run(struct exec_job *job, unsigned worker)
         op->sent += piece.n;
     } else {
         op->st = artifact_upload_end(&op->upload, &op->err);
-        if (!op->st) op->state = ART_READY;
+        if (!op->st && op->upload.in_blob)
+            claim(op);
+        else if (!op->st)
+            op->state = ART_READY;
     }
     if (op->st) {
         artifact_upload_abort(&op->upload);
@@ -84,15 +118,15 @@ static void upload_run(struct exec_job *job, unsigned worker)
 
 void art_upload_step(struct art_op *op)
 {
-    if (op->state != ART_UPLOADING) return;
+    if (op->state != ART_UPLOADING && op->state != ART_PLACING) return;
+    op->job.run = op->state == ART_UPLOADING ? upload_run : place_run;
     op->state = ART_QUEUED;
-    op->job.run = upload_run;
     T_ST(artifact_work_submit(op->core, &op->job), OK);
 }
 
 void art_upload_drop(struct art_op *op)
 {
-    if (op->state == ART_UPLOADING || op->state == ART_QUEUED) artifact_upload_abort(&op->upload);
+    if (op->state < ART_READY) artifact_upload_abort(&op->upload);
     op->state = ART_FAILED;
 }
 
@@ -314,7 +348,8 @@ static enum status check_object(struct core *core, const struct sql_value *v, st
 void arts_check_objects(const struct arts *m, struct core *core)
 {
     static const char text[] =
-        "SELECT sha256, size, gen, recipe FROM object WHERE recipe IS NOT NULL ORDER BY sha256";
+        "SELECT sha256, size, gen, recipe FROM object WHERE recipe IS NOT NULL AND state <> 3 "
+        "ORDER BY sha256";
     static const unsigned char out[] = { SQL_BLOB, SQL_INT, SQL_INT, SQL_BLOB };
     static const char *const names[] = { "sha256", "size", "gen", "recipe" };
     struct sql_query q = { .name = "objects",
@@ -340,4 +375,67 @@ void arts_check_objects(const struct arts *m, struct core *core)
     T_ST_ERR(st, ST_END, &err);
     sql_close(stmt);
     arena_free(a);
+}
+
+/* ---- what nothing refers to ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t number(struct core *core, const char *text, const struct blob_entry *e)
+{
+    static const unsigned char in[] = { SQL_BLOB, SQL_INT }, out[] = { SQL_INT };
+    static const char *const names[] = { "n" };
+    struct sql_query q = { .name = "number",
+                           .text = { text, text },
+                           .kind = SQL_ONE,
+                           .in = in,
+                           .in_n = e ? ARRAY_N(in) : 0,
+                           .out = out,
+                           .out_n = ARRAY_N(out),
+                           .out_names = names };
+    struct sql_value param[2] = { { 0 } }, v[1];
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct view view;
+
+    if (e) {
+        param[0].s = str_of(e->sha256.b, sizeof(e->sha256.b));
+        param[1].i = e->gen;
+    }
+    core_view(core, a, &view);
+    T_ST_ERR(sql_one(view.conn, &q, param, a, v, &err), OK, &err);
+    arena_free(a);
+    return v[0].i;
+}
+
+static enum status file_has_a_row(void *ctx, const struct blob_entry *e, struct err *err)
+{
+    struct core *core = (struct core *)ctx;
+    int64_t n =
+        number(core,
+               "SELECT (SELECT count(*) FROM object WHERE sha256 = $1 AND gen = $2 AND recipe "
+               "IS NOT NULL) + (SELECT count(*) FROM upload WHERE sha256 = $1 AND gen = $2)",
+               e);
+
+    return n == 1 ? OK : err_set(err, ST_CORRUPT, "a file has %d rows", (int)n);
+}
+
+void arts_check_collected(const struct arts *m, struct core *core)
+{
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < 2; i++) {
+        if (!collect_wait(core->collector, collect_ask(core->collector), -1))
+            T_FAIL("seed %llu: the collector has stopped", (unsigned long long)m->seed);
+    }
+    T_INT(number(core, "SELECT count(*) FROM retired", NULL), 0);
+    T_INT(number(core, "SELECT count(*) FROM object WHERE state <> 1", NULL), 0);
+    T_INT(
+        number(core,
+               "SELECT count(*) FROM object WHERE sha256 NOT IN (SELECT object FROM artifact WHERE "
+               "object IS NOT NULL) AND sha256 NOT IN (SELECT sha256 FROM upload)",
+               NULL),
+        0);
+    for (unsigned i = 0; i < BLOB_SHARDS; i++) {
+        if (blob_list(core->blobs, i, file_has_a_row, core, &err))
+            T_FAIL("seed %llu: %s", (unsigned long long)m->seed, err.message);
+    }
 }

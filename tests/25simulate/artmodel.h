@@ -19,7 +19,14 @@ struct arts {
     } at[ART_PATHS];
 };
 
-enum art_state { ART_UPLOADING, ART_QUEUED, ART_READY, ART_FAILED };
+enum art_state {
+    ART_UPLOADING,
+    ART_QUEUED,
+    ART_CLAIMING, /* large bytes wait for their lease */
+    ART_PLACING,
+    ART_READY,
+    ART_FAILED
+};
 
 struct art_op {
     struct exec_job job;
@@ -32,6 +39,7 @@ struct art_op {
     enum status st;
     struct err err;
     struct artifact_upload upload;
+    struct object_claim claim;
     struct core *core;
     struct arena *arena;
     uint64_t (*rnd)(void *ctx);
@@ -57,5 +65,9 @@ bool arts_agree(const struct arts *m, struct core *core);
 void arts_check(const struct arts *m, struct core *core);
 /* T_ check that every object in the store has its bytes, named or not. */
 void arts_check_objects(const struct arts *m, struct core *core);
+
+/* Collects; then T_ checks that nothing lies in the store that nothing refers to: every file has its row or its lease, and of
+ * objects only those are left that a name or a lease holds. */
+void arts_check_collected(const struct arts *m, struct core *core);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "core/collect.h"
 #include "store/blob/blob.h"
 
 #include <stdlib.h>
@@ -243,11 +244,22 @@ static void crash(bool power_lost)
     disk_restart(power_lost);
 }
 
+/* The blobs, and what deletes them. */
+static enum status try_open_blobs(struct err *err)
+{
+    struct collect_options opt = { .every_ms = 1 + (int64_t)below(5000),
+                                   .walk_ms = 1 + (int64_t)below(5000),
+                                   .grace_ms = 1 + (int64_t)below(30000) };
+    enum status st = blob_open(&sim.core->blobs, BLOB_DIR, err);
+
+    return st ? st : collect_start(sim.core, &opt, err);
+}
+
 static enum status try_open_all(struct err *err)
 {
     enum status st = try_open(err);
 
-    return st || !sim.blobs ? st : blob_open(&sim.core->blobs, BLOB_DIR, err);
+    return st || !sim.blobs ? st : try_open_blobs(err);
 }
 
 /* The power goes, or the process dies, meanwhile; again and again. */
@@ -280,7 +292,7 @@ static void open_blobs(void)
 
     if (!sim.blobs) return;
     if (below(2)) simdisk_power_off_after((int64_t)below(24));
-    st = blob_open(&sim.core->blobs, BLOB_DIR, &err);
+    st = try_open_blobs(&err);
     simdisk_power_off_after(-1);
     if (st || simdisk_is_off()) {
         T_OK(simdisk_is_off());
@@ -329,6 +341,7 @@ static void recover(void)
     }
     model_check_rows(sim.core);
     if (sim.blobs) arts_check_objects(&sim.arts, sim.core);
+    if (sim.blobs) arts_check_collected(&sim.arts, sim.core);
     sim.flight_n = sim.in_flight = 0;
 }
 
@@ -351,6 +364,7 @@ static void live(void)
         case 3:
             if (sim.in_flight == 0 && below(4) == 0) check();
             if (below(3) == 0) compact_all(sim.core->compact);
+            if (sim.blobs && below(2) == 0) (void)collect_ask(sim.core->collector);
             break;
         default: (void)exec_sim_step(); break;
         }

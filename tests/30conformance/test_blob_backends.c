@@ -113,7 +113,7 @@ static struct digest put(struct blob_store *s, const char *p, size_t n)
     uint64_t size;
 
     T_ST_ERR(begin_with(s, p, n, &w, &err), OK, &err);
-    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &err), OK, &err);
     T_UINT(size, n);
     T_OK(sha256_of(p, n, &want));
     T_OK(digest_eq(&d, &want));
@@ -466,7 +466,7 @@ static enum status put_and_get(struct blob_store *s, const char *p, size_t n, st
         blob_write_abort(w);
         return st;
     }
-    st = blob_write_end(w, d, &size, err);
+    st = blob_write_end(w, 0, d, &size, err);
     st = st ? st : blob_reader_open(s, d, 0, n, 0, n, &r, err);
     st = st ? st : blob_reader_next(r, got, sizeof(got), &k, err);
     if (!st) T_MEM(got, p, k);
@@ -532,7 +532,7 @@ static void two_at_once(void)
     T_ST_ERR(begin_with(one, p, BIG, &w, &err), OK, &err);
     T_UINT(left_over(two), 1);
     T_UINT(left_over(one), 1);
-    T_ST_ERR(blob_write_end(w, &d, &size, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &err), OK, &err);
     check_range(two, &d, p, BIG, 0, BIG);
     T_UINT(left_over(two), 0);
     blob_close(two);

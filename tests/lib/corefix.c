@@ -168,7 +168,7 @@ enum status corefix_put(struct corefix *f, struct str path, const void *p, size_
         return st;
     }
     put.upload = &u;
-    return seq_run(f->core->seq, &put.op, &f->err);
+    return artifact_put_run(&put, &f->err);
 }
 
 /* Out of packs. */

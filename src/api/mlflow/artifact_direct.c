@@ -163,9 +163,10 @@ static void complete_work(struct exec_job *job, unsigned worker)
         d->put.op.done = put_done;
         d->put.op.user = d;
         d->put.op.bytes = 1024;
-        if (seq_submit(c->core->seq, &d->put.op) == OK) {
+        if (artifact_put_submit(&d->put) == OK) {
             return; /* the call belongs to the sequencer now */
         }
+        artifact_upload_abort(&d->upload);
         d->st = err_set(&d->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
     }
     hand_back(d);

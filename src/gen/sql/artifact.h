@@ -17,10 +17,6 @@ struct q_object_get_row {
 enum status q_object_get(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
                          struct q_object_get_row *q_row, struct err *q_err) ATTR_CHECK;
 
-enum status q_object_insert(struct sql_conn *q_conn, struct str sha256, int64_t size,
-                            struct str recipe, struct str body, int64_t *q_n,
-                            struct err *q_err) ATTR_CHECK;
-
 struct q_object_all_row {
     struct str sha256;
     int64_t size;

@@ -30,30 +30,6 @@ enum status q_object_get(struct sql_conn *q_conn, struct arena *q_arena, struct 
     return OK;
 }
 
-static const unsigned char object_insert_in[] = { SQL_BLOB, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
-static const struct sql_query query_object_insert = {
-    .name = "object_insert", .cached = true, .kind = SQL_EXECROWS,
-    .in_n = 4, .out_n = 0,
-    .in = object_insert_in,
-    .text = { "INSERT INTO object (sha256, size, gen, state, recipe, body) VALUES (?1, ?2, "
-              "0, 1, ?3, ?4) ON CONFLICT (sha256) DO NOTHING",
-              "INSERT INTO object (sha256, size, gen, state, recipe, body) VALUES ($1, $2, "
-              "0, 1, $3, $4) ON CONFLICT (sha256) DO NOTHING" },
-};
-
-enum status q_object_insert(struct sql_conn *q_conn, struct str sha256, int64_t size,
-                            struct str recipe, struct str body, int64_t *q_n, struct err *q_err)
-{
-    struct sql_value q_in[4] = {
-        { .s = sha256 },
-        { .i = size },
-        { .null = !recipe.p, .s = recipe },
-        { .null = !body.p, .s = body },
-    };
-
-    return sql_exec(q_conn, &query_object_insert, q_in, q_n, q_err);
-}
-
 static const unsigned char object_all_in[] = { SQL_BLOB, SQL_INT };
 static const unsigned char object_all_out[] = { SQL_BLOB, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
 static const char *const object_all_names[] = { "sha256", "size", "gen", "state", "recipe" };
@@ -565,7 +541,6 @@ enum status q_artifact_dirs_next(struct sql_stmt *q_stmt, struct q_artifact_dirs
 
 static const struct sql_query *const area_artifact[] = {
     &query_object_get,
-    &query_object_insert,
     &query_object_all,
     &query_root_get,
     &query_root_insert,

@@ -21,7 +21,100 @@ enum status q_retired_due_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt
 enum status q_retired_due_next(struct sql_stmt *q_stmt, struct q_retired_due_row *q_row,
                                struct err *q_err) ATTR_CHECK;
 
+struct q_retired_sum_row {
+    int64_t n;
+    int64_t bytes;
+};
+enum status q_retired_sum(struct sql_conn *q_conn, struct arena *q_arena,
+                          struct q_retired_sum_row *q_row, struct err *q_err) ATTR_CHECK;
+
 enum status q_retired_remove(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t *q_n,
                              struct err *q_err) ATTR_CHECK;
+
+enum status q_lease_add(struct sql_conn *q_conn, struct str id, struct str sha256, int64_t gen,
+                        int64_t bytes, int64_t until_ms, int64_t now_ms,
+                        struct err *q_err) ATTR_CHECK;
+
+enum status q_lease_remove(struct sql_conn *q_conn, struct str id, int64_t *q_n,
+                           struct err *q_err) ATTR_CHECK;
+
+struct q_lease_ended_row {
+    struct str id;
+    struct str sha256; /* p is NULL when it has no value */
+    int64_t gen;
+    int64_t bytes;
+};
+enum status q_lease_ended_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t until_ms,
+                               int64_t before_ms, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_lease_ended_next(struct sql_stmt *q_stmt, struct q_lease_ended_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
+struct q_lease_count_row {
+    int64_t n;
+};
+enum status q_lease_count(struct sql_conn *q_conn, struct arena *q_arena, int64_t now_ms,
+                          struct q_lease_count_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_object_state_row {
+    int64_t size;
+    int64_t gen;
+    int64_t state;
+    struct str recipe; /* p is NULL when it has no value */
+};
+enum status q_object_state(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
+                           struct q_object_state_row *q_row, struct err *q_err) ATTR_CHECK;
+
+enum status q_object_new(struct sql_conn *q_conn, struct str sha256, int64_t size, int64_t gen,
+                         struct str recipe, struct str body, int64_t *q_n,
+                         struct err *q_err) ATTR_CHECK;
+
+enum status q_object_replace(struct sql_conn *q_conn, struct str sha256, int64_t gen,
+                             struct str recipe, struct str body, int64_t *q_n,
+                             struct err *q_err) ATTR_CHECK;
+
+enum status q_object_set_state(struct sql_conn *q_conn, struct str sha256, int64_t state,
+                               int64_t now_ms, int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+struct q_object_is_held_row {
+    int64_t n;
+};
+enum status q_object_is_held(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
+                             struct q_object_is_held_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_object_walk_row {
+    struct str sha256;
+    int64_t held;
+};
+enum status q_object_walk_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str after,
+                               int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_object_walk_next(struct sql_stmt *q_stmt, struct q_object_walk_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
+struct q_object_plan_row {
+    struct str sha256;
+    int64_t size;
+    int64_t state;
+    int64_t held;
+};
+enum status q_object_plan_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str after,
+                               int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_object_plan_next(struct sql_stmt *q_stmt, struct q_object_plan_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
+struct q_object_leaving_row {
+    struct str sha256;
+    int64_t size;
+    int64_t gen;
+};
+enum status q_object_leaving_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t state,
+                                  int64_t before_ms, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_object_leaving_next(struct sql_stmt *q_stmt, struct q_object_leaving_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
+enum status q_object_gone(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t *q_n,
+                          struct err *q_err) ATTR_CHECK;
+
+enum status q_object_drop(struct sql_conn *q_conn, struct str sha256, int64_t *q_n,
+                          struct err *q_err) ATTR_CHECK;
 
 #endif

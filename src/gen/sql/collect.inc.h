@@ -63,6 +63,30 @@ enum status q_retired_due_next(struct sql_stmt *q_stmt, struct q_retired_due_row
     return OK;
 }
 
+static const unsigned char retired_sum_out[] = { SQL_INT, SQL_INT };
+static const char *const retired_sum_names[] = { "n", "bytes" };
+static const struct sql_query query_retired_sum = {
+    .name = "retired_sum", .cached = true, .kind = SQL_ONE,
+    .in_n = 0, .out_n = 2,
+    .out = retired_sum_out, .out_names = retired_sum_names,
+    .text = { "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS bigint) FROM retired WHERE "
+              "after_ms >= 0",
+              "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS bigint) FROM retired WHERE "
+              "after_ms >= 0" },
+};
+
+enum status q_retired_sum(struct sql_conn *q_conn, struct arena *q_arena,
+                          struct q_retired_sum_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_retired_sum, NULL, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->bytes = q_out[1].i;
+    return OK;
+}
+
 static const unsigned char retired_remove_in[] = { SQL_BLOB, SQL_INT };
 static const struct sql_query query_retired_remove = {
     .name = "retired_remove", .cached = true, .kind = SQL_EXECROWS,
@@ -83,9 +107,423 @@ enum status q_retired_remove(struct sql_conn *q_conn, struct str sha256, int64_t
     return sql_exec(q_conn, &query_retired_remove, q_in, q_n, q_err);
 }
 
+static const unsigned char lease_add_in[] = { SQL_TEXT, SQL_BLOB, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_lease_add = {
+    .name = "lease_add", .cached = true, .kind = SQL_EXEC,
+    .in_n = 6, .out_n = 0,
+    .in = lease_add_in,
+    .text = { "INSERT INTO upload (id, root, path, sha256, gen, bytes, until_ms, create_ms) "
+              "VALUES (?1, 0, '', ?2, ?3, ?4, ?5, ?6)",
+              "INSERT INTO upload (id, root, path, sha256, gen, bytes, until_ms, create_ms) "
+              "VALUES ($1, 0, '', $2, $3, $4, $5, $6)" },
+};
+
+enum status q_lease_add(struct sql_conn *q_conn, struct str id, struct str sha256, int64_t gen,
+                        int64_t bytes, int64_t until_ms, int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[6] = {
+        { .s = id },
+        { .s = sha256 },
+        { .i = gen },
+        { .i = bytes },
+        { .i = until_ms },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_lease_add, q_in, NULL, q_err);
+}
+
+static const unsigned char lease_remove_in[] = { SQL_TEXT };
+static const struct sql_query query_lease_remove = {
+    .name = "lease_remove", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 1, .out_n = 0,
+    .in = lease_remove_in,
+    .text = { "DELETE FROM upload WHERE id = ?1",
+              "DELETE FROM upload WHERE id = $1" },
+};
+
+enum status q_lease_remove(struct sql_conn *q_conn, struct str id, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = id },
+    };
+
+    return sql_exec(q_conn, &query_lease_remove, q_in, q_n, q_err);
+}
+
+static const unsigned char lease_ended_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char lease_ended_out[] = { SQL_TEXT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT };
+static const char *const lease_ended_names[] = { "id", "sha256", "gen", "bytes" };
+static const struct sql_query query_lease_ended = {
+    .name = "lease_ended", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 4,
+    .in = lease_ended_in,
+    .out = lease_ended_out, .out_names = lease_ended_names,
+    .text = { "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= ?1 AND create_ms "
+              "< ?2 AND gen > 0 ORDER BY until_ms, id LIMIT ?3",
+              "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= $1 AND create_ms "
+              "< $2 AND gen > 0 ORDER BY until_ms, id LIMIT $3" },
+};
+
+enum status q_lease_ended_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t until_ms,
+                               int64_t before_ms, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = until_ms },
+        { .i = before_ms },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_lease_ended, q_in, q_stmt, q_err);
+}
+
+enum status q_lease_ended_next(struct sql_stmt *q_stmt, struct q_lease_ended_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->id = q_out[0].s;
+    q_row->sha256 = q_out[1].s;
+    q_row->gen = q_out[2].i;
+    q_row->bytes = q_out[3].i;
+    return OK;
+}
+
+static const unsigned char lease_count_in[] = { SQL_INT };
+static const unsigned char lease_count_out[] = { SQL_INT };
+static const char *const lease_count_names[] = { "n" };
+static const struct sql_query query_lease_count = {
+    .name = "lease_count", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = lease_count_in,
+    .out = lease_count_out, .out_names = lease_count_names,
+    .text = { "SELECT COUNT(*) FROM upload WHERE gen > 0 AND until_ms <= ?1",
+              "SELECT COUNT(*) FROM upload WHERE gen > 0 AND until_ms <= $1" },
+};
+
+enum status q_lease_count(struct sql_conn *q_conn, struct arena *q_arena, int64_t now_ms,
+                          struct q_lease_count_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = now_ms },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_lease_count, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char object_state_in[] = { SQL_BLOB };
+static const unsigned char object_state_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
+static const char *const object_state_names[] = { "size", "gen", "state", "recipe" };
+static const struct sql_query query_object_state = {
+    .name = "object_state", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 4,
+    .in = object_state_in,
+    .out = object_state_out, .out_names = object_state_names,
+    .text = { "SELECT size, gen, state, recipe FROM object WHERE sha256 = ?1",
+              "SELECT size, gen, state, recipe FROM object WHERE sha256 = $1" },
+};
+
+enum status q_object_state(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
+                           struct q_object_state_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = sha256 },
+    };
+    struct sql_value q_out[4];
+    enum status q_st = sql_one(q_conn, &query_object_state, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->size = q_out[0].i;
+    q_row->gen = q_out[1].i;
+    q_row->state = q_out[2].i;
+    q_row->recipe = q_out[3].s;
+    return OK;
+}
+
+static const unsigned char object_new_in[] = { SQL_BLOB, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const struct sql_query query_object_new = {
+    .name = "object_new", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 5, .out_n = 0,
+    .in = object_new_in,
+    .text = { "INSERT INTO object (sha256, size, gen, state, recipe, body) VALUES (?1, ?2, "
+              "?3, 1, ?4, ?5) ON CONFLICT (sha256) DO NOTHING",
+              "INSERT INTO object (sha256, size, gen, state, recipe, body) VALUES ($1, $2, "
+              "$3, 1, $4, $5) ON CONFLICT (sha256) DO NOTHING" },
+};
+
+enum status q_object_new(struct sql_conn *q_conn, struct str sha256, int64_t size, int64_t gen,
+                         struct str recipe, struct str body, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .s = sha256 },
+        { .i = size },
+        { .i = gen },
+        { .null = !recipe.p, .s = recipe },
+        { .null = !body.p, .s = body },
+    };
+
+    return sql_exec(q_conn, &query_object_new, q_in, q_n, q_err);
+}
+
+static const unsigned char object_replace_in[] = { SQL_BLOB, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const struct sql_query query_object_replace = {
+    .name = "object_replace", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 4, .out_n = 0,
+    .in = object_replace_in,
+    .text = { "UPDATE object SET gen = ?2, state = 1, since_ms = 0, stage = 0, recipe = ?3, "
+              "body = ?4 WHERE sha256 = ?1",
+              "UPDATE object SET gen = $2, state = 1, since_ms = 0, stage = 0, recipe = $3, "
+              "body = $4 WHERE sha256 = $1" },
+};
+
+enum status q_object_replace(struct sql_conn *q_conn, struct str sha256, int64_t gen,
+                             struct str recipe, struct str body, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .s = sha256 },
+        { .i = gen },
+        { .null = !recipe.p, .s = recipe },
+        { .null = !body.p, .s = body },
+    };
+
+    return sql_exec(q_conn, &query_object_replace, q_in, q_n, q_err);
+}
+
+static const unsigned char object_set_state_in[] = { SQL_BLOB, SQL_INT, SQL_INT };
+static const struct sql_query query_object_set_state = {
+    .name = "object_set_state", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 3, .out_n = 0,
+    .in = object_set_state_in,
+    .text = { "UPDATE object SET state = ?2, since_ms = ?3 WHERE sha256 = ?1",
+              "UPDATE object SET state = $2, since_ms = $3 WHERE sha256 = $1" },
+};
+
+enum status q_object_set_state(struct sql_conn *q_conn, struct str sha256, int64_t state,
+                               int64_t now_ms, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .s = sha256 },
+        { .i = state },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_object_set_state, q_in, q_n, q_err);
+}
+
+static const unsigned char object_is_held_in[] = { SQL_BLOB };
+static const unsigned char object_is_held_out[] = { SQL_INT };
+static const char *const object_is_held_names[] = { "n" };
+static const struct sql_query query_object_is_held = {
+    .name = "object_is_held", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = object_is_held_in,
+    .out = object_is_held_out, .out_names = object_is_held_names,
+    .text = { "SELECT COUNT(*) FROM object o WHERE o.sha256 = ?1 AND (EXISTS (SELECT 1 FROM "
+              "artifact a WHERE a.object = o.sha256) OR EXISTS (SELECT 1 FROM upload u WHERE "
+              "u.sha256 = o.sha256))",
+              "SELECT COUNT(*) FROM object o WHERE o.sha256 = $1 AND (EXISTS (SELECT 1 FROM "
+              "artifact a WHERE a.object = o.sha256) OR EXISTS (SELECT 1 FROM upload u WHERE "
+              "u.sha256 = o.sha256))" },
+};
+
+enum status q_object_is_held(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
+                             struct q_object_is_held_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = sha256 },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_object_is_held, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char object_walk_in[] = { SQL_BLOB, SQL_INT };
+static const unsigned char object_walk_out[] = { SQL_BLOB, SQL_INT };
+static const char *const object_walk_names[] = { "sha256", "held" };
+static const struct sql_query query_object_walk = {
+    .name = "object_walk", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = object_walk_in,
+    .out = object_walk_out, .out_names = object_walk_names,
+    .text = { "SELECT o.sha256, CASE WHEN EXISTS (SELECT 1 FROM artifact a WHERE a.object = "
+              "o.sha256) THEN 1 ELSE 0 END FROM object o WHERE o.sha256 > ?1 ORDER BY "
+              "o.sha256 LIMIT ?2",
+              "SELECT o.sha256, CASE WHEN EXISTS (SELECT 1 FROM artifact a WHERE a.object = "
+              "o.sha256) THEN 1 ELSE 0 END FROM object o WHERE o.sha256 > $1 ORDER BY "
+              "o.sha256 LIMIT $2" },
+};
+
+enum status q_object_walk_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str after,
+                               int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = after },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_object_walk, q_in, q_stmt, q_err);
+}
+
+enum status q_object_walk_next(struct sql_stmt *q_stmt, struct q_object_walk_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->sha256 = q_out[0].s;
+    q_row->held = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char object_plan_in[] = { SQL_BLOB, SQL_INT };
+static const unsigned char object_plan_out[] = { SQL_BLOB, SQL_INT, SQL_INT, SQL_INT };
+static const char *const object_plan_names[] = { "sha256", "size", "state", "held" };
+static const struct sql_query query_object_plan = {
+    .name = "object_plan", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 4,
+    .in = object_plan_in,
+    .out = object_plan_out, .out_names = object_plan_names,
+    .text = { "SELECT o.sha256, o.size, o.state, CASE WHEN EXISTS (SELECT 1 FROM artifact a "
+              "WHERE a.object = o.sha256) OR EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = "
+              "o.sha256) THEN 1 ELSE 0 END FROM object o WHERE o.sha256 > ?1 ORDER BY "
+              "o.sha256 LIMIT ?2",
+              "SELECT o.sha256, o.size, o.state, CASE WHEN EXISTS (SELECT 1 FROM artifact a "
+              "WHERE a.object = o.sha256) OR EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = "
+              "o.sha256) THEN 1 ELSE 0 END FROM object o WHERE o.sha256 > $1 ORDER BY "
+              "o.sha256 LIMIT $2" },
+};
+
+enum status q_object_plan_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str after,
+                               int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = after },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_object_plan, q_in, q_stmt, q_err);
+}
+
+enum status q_object_plan_next(struct sql_stmt *q_stmt, struct q_object_plan_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->sha256 = q_out[0].s;
+    q_row->size = q_out[1].i;
+    q_row->state = q_out[2].i;
+    q_row->held = q_out[3].i;
+    return OK;
+}
+
+static const unsigned char object_leaving_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char object_leaving_out[] = { SQL_BLOB, SQL_INT, SQL_INT };
+static const char *const object_leaving_names[] = { "sha256", "size", "gen" };
+static const struct sql_query query_object_leaving = {
+    .name = "object_leaving", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 3,
+    .in = object_leaving_in,
+    .out = object_leaving_out, .out_names = object_leaving_names,
+    .text = { "SELECT sha256, size, gen FROM object WHERE state = ?1 AND since_ms <= ?2 AND "
+              "state <> 1 ORDER BY state, since_ms, sha256 LIMIT ?3",
+              "SELECT sha256, size, gen FROM object WHERE state = $1 AND since_ms <= $2 AND "
+              "state <> 1 ORDER BY state, since_ms, sha256 LIMIT $3" },
+};
+
+enum status q_object_leaving_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t state,
+                                  int64_t before_ms, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = state },
+        { .i = before_ms },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_object_leaving, q_in, q_stmt, q_err);
+}
+
+enum status q_object_leaving_next(struct sql_stmt *q_stmt, struct q_object_leaving_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->sha256 = q_out[0].s;
+    q_row->size = q_out[1].i;
+    q_row->gen = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char object_gone_in[] = { SQL_BLOB, SQL_INT };
+static const struct sql_query query_object_gone = {
+    .name = "object_gone", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 2, .out_n = 0,
+    .in = object_gone_in,
+    .text = { "DELETE FROM object WHERE sha256 = ?1 AND gen = ?2 AND state = 3",
+              "DELETE FROM object WHERE sha256 = $1 AND gen = $2 AND state = 3" },
+};
+
+enum status q_object_gone(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t *q_n,
+                          struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = sha256 },
+        { .i = gen },
+    };
+
+    return sql_exec(q_conn, &query_object_gone, q_in, q_n, q_err);
+}
+
+static const unsigned char object_drop_in[] = { SQL_BLOB };
+static const struct sql_query query_object_drop = {
+    .name = "object_drop", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 1, .out_n = 0,
+    .in = object_drop_in,
+    .text = { "DELETE FROM object WHERE sha256 = ?1",
+              "DELETE FROM object WHERE sha256 = $1" },
+};
+
+enum status q_object_drop(struct sql_conn *q_conn, struct str sha256, int64_t *q_n,
+                          struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = sha256 },
+    };
+
+    return sql_exec(q_conn, &query_object_drop, q_in, q_n, q_err);
+}
+
 static const struct sql_query *const area_collect[] = {
     &query_retired_add,
     &query_retired_due,
+    &query_retired_sum,
     &query_retired_remove,
+    &query_lease_add,
+    &query_lease_remove,
+    &query_lease_ended,
+    &query_lease_count,
+    &query_object_state,
+    &query_object_new,
+    &query_object_replace,
+    &query_object_set_state,
+    &query_object_is_held,
+    &query_object_walk,
+    &query_object_plan,
+    &query_object_leaving,
+    &query_object_gone,
+    &query_object_drop,
 };
 /* clang-format on */

@@ -16,11 +16,10 @@ static const struct blob_ops *const backends[] = { &blob_s3_ops, &blob_dir_ops }
 
 struct blob_writer {
     const struct blob_ops *ops;
-    void *backend; /* of the writer; NULL once it is finished */
-    struct sha256 *sha;
+    void *backend;      /* of the writer; NULL once it is finished */
+    struct sha256 *sha; /* NULL once it is hashed */
+    struct digest sha256;
     uint64_t size;
-    struct digest expect; /* if has_expect */
-    bool has_expect;
 };
 
 struct blob_reader {
@@ -182,26 +181,30 @@ void blob_write_abort(struct blob_writer *w)
     }
 }
 
-void blob_write_expect(struct blob_writer *w, const struct digest *sha256)
+void blob_write_hash(struct blob_writer *w, struct digest *sha256, uint64_t *size)
 {
-    w->expect = *sha256;
-    w->has_expect = true;
+    if (w->sha) {
+        w->sha256 = sha256_end(w->sha);
+        sha256_free(w->sha);
+        w->sha = NULL;
+    }
+    *sha256 = w->sha256;
+    *size = w->size;
 }
 
-enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_t *size,
-                           struct err *err)
+enum status blob_write_place(struct blob_writer *w, int64_t gen, struct err *err)
 {
-    enum status st;
+    enum status st = w->ops->write_finish(w->backend, &w->sha256, gen, w->size, err);
 
-    *sha256 = sha256_end(w->sha);
-    *size = w->size;
-    if (w->has_expect && !digest_eq(sha256, &w->expect)) {
-        blob_write_abort(w);
-        return err_set(err, ST_INVALID, "the bytes do not have the SHA-256 they should have");
-    }
-    st = w->ops->write_finish(w->backend, sha256, 0, w->size, err);
     free_writer(w);
     return blob_as_io(st, err);
+}
+
+enum status blob_write_end(struct blob_writer *w, int64_t gen, struct digest *sha256,
+                           uint64_t *size, struct err *err)
+{
+    blob_write_hash(w, sha256, size);
+    return blob_write_place(w, gen, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */
@@ -416,10 +419,21 @@ enum status blob_direct_begin(struct blob_store *s, struct arena *a, unsigned pa
     return blob_as_io(s->ops->direct_begin(s->backend, a, parts, id, urls, err), err);
 }
 
-enum status blob_direct_end(struct blob_store *s, struct str id, const struct blob_part *parts,
-                            size_t n, struct digest *sha256, uint64_t *size, struct err *err)
+enum status blob_direct_join(struct blob_store *s, struct str id, const struct blob_part *parts,
+                             size_t n, struct digest *sha256, uint64_t *size, struct err *err)
 {
-    return s->ops->direct_end(s->backend, id, parts, n, sha256, size, err);
+    return s->ops->direct_join(s->backend, id, parts, n, sha256, size, err);
+}
+
+enum status blob_direct_place(struct blob_store *s, struct str id, const struct digest *sha256,
+                              int64_t gen, uint64_t size, struct err *err)
+{
+    return s->ops->direct_place(s->backend, id, sha256, gen, size, err);
+}
+
+enum status blob_direct_drop(struct blob_store *s, struct str id, struct err *err)
+{
+    return s->ops->direct_drop(s->backend, id, err);
 }
 
 enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *err)
@@ -431,6 +445,13 @@ enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct 
                             int64_t gen, struct str *url, struct err *err)
 {
     return s->ops->direct_get(s->backend, a, sha256, gen, url, err);
+}
+
+enum status blob_direct_get_small(struct blob_store *s, struct arena *a,
+                                  const struct digest *sha256, struct str bytes, struct str *url,
+                                  struct err *err)
+{
+    return s->ops->direct_get_small(s->backend, a, sha256, bytes, url, err);
 }
 
 /* ---- leftovers -------------------------------------------------------------------------------------------------------------------- */

@@ -76,11 +76,14 @@ enum status blob_health(struct blob_store *s, struct err *err);
 
 enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, struct err *err);
 enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct err *err);
-/* The bytes must have this digest: otherwise blob_write_end() keeps nothing and gives ST_INVALID. */
-void blob_write_expect(struct blob_writer *w, const struct digest *sha256);
-/* Makes the bytes durable in their place and frees the writer, also on failure. */
-enum status blob_write_end(struct blob_writer *w, struct digest *sha256, uint64_t *size,
-                           struct err *err);
+/* The digest and size of what was written; nothing more may be. */
+void blob_write_hash(struct blob_writer *w, struct digest *sha256, uint64_t *size);
+/* After that: makes the bytes durable in their place of generation gen, which must be the caller's alone, and frees the writer, also
+ * on failure. */
+enum status blob_write_place(struct blob_writer *w, int64_t gen, struct err *err);
+/* Both. */
+enum status blob_write_end(struct blob_writer *w, int64_t gen, struct digest *sha256,
+                           uint64_t *size, struct err *err);
 void blob_write_abort(struct blob_writer *w); /* NULL-safe */
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------------- */
@@ -184,15 +187,23 @@ struct blob_part {
     unsigned number; /* from 1, rising */
     struct str etag;
 };
-/* The parts become one object, which is read back and hashed, and then put in its place of generation 0: durable, as after
- * blob_write_end(). ST_INVALID when the id or the parts are not those of an upload that is open. */
-enum status blob_direct_end(struct blob_store *s, struct str id, const struct blob_part *parts,
-                            size_t n, struct digest *sha256, uint64_t *size, struct err *err);
+/* The parts become one object, which is read back and hashed, and waits for blob_direct_place() or _drop(). ST_INVALID when the
+ * id or the parts are not those of an upload that is open. */
+enum status blob_direct_join(struct blob_store *s, struct str id, const struct blob_part *parts,
+                             size_t n, struct digest *sha256, uint64_t *size, struct err *err);
+/* Puts it in its place: durable, as after blob_write_place(). It waits no longer, also on failure. */
+enum status blob_direct_place(struct blob_store *s, struct str id, const struct digest *sha256,
+                              int64_t gen, uint64_t size, struct err *err);
+enum status blob_direct_drop(struct blob_store *s, struct str id, struct err *err);
 /* Unknown uploads are fine. */
 enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *err);
 /* A URL whose GET, with or without a range, answers with the bytes. */
 enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct digest *sha256,
                             int64_t gen, struct str *url, struct err *err);
+/* The same for bytes that lie elsewhere: a copy is made, which goes after a day. */
+enum status blob_direct_get_small(struct blob_store *s, struct arena *a,
+                                  const struct digest *sha256, struct str bytes, struct str *url,
+                                  struct err *err);
 
 /* Removes what uploads that broke off left behind, as far as it cannot be somebody's at work: own leftovers of before the store was
  * opened, and others' after a day. *left: unfinished uploads that are still there afterwards. */

@@ -66,11 +66,16 @@ struct blob_ops {
     bool (*has_direct)(const void *b);
     enum status (*direct_begin)(void *b, struct arena *a, unsigned parts, struct str *id,
                                 struct str *urls, struct err *err);
-    enum status (*direct_end)(void *b, struct str id, const struct blob_part *parts, size_t n,
-                              struct digest *sha256, uint64_t *size, struct err *err);
+    enum status (*direct_join)(void *b, struct str id, const struct blob_part *parts, size_t n,
+                               struct digest *sha256, uint64_t *size, struct err *err);
+    enum status (*direct_place)(void *b, struct str id, const struct digest *sha256, int64_t gen,
+                                uint64_t size, struct err *err);
+    enum status (*direct_drop)(void *b, struct str id, struct err *err);
     enum status (*direct_abort)(void *b, struct str id, struct err *err);
     enum status (*direct_get)(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
                               struct str *url, struct err *err);
+    enum status (*direct_get_small)(void *b, struct arena *a, const struct digest *sha256,
+                                    struct str bytes, struct str *url, struct err *err);
     enum status (*tidy)(void *b, size_t *left, struct err *err); /* see blob_tidy() */
     enum status (*list)(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err);
 };

@@ -592,8 +592,11 @@ const struct blob_ops blob_s3_ops = {
     .pack_remove = s3_pack_remove,
     .has_direct = s3_has_direct,
     .direct_begin = s3_direct_begin,
-    .direct_end = s3_direct_end,
+    .direct_join = s3_direct_join,
+    .direct_place = s3_direct_place,
+    .direct_drop = s3_direct_drop,
     .direct_abort = s3_direct_abort,
     .direct_get = s3_direct_get,
+    .direct_get_small = s3_direct_get_small,
     .tidy = s3_tidy,
 };

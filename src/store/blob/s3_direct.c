@@ -101,11 +101,11 @@ static enum status list_of(const struct blob_part *parts, size_t n, struct buf *
              : err_field(err, ST_INVALID, "parts", "an upload has at least one part");
 }
 
-enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts, size_t n,
-                          struct digest *sha256, uint64_t *size, struct err *err)
+enum status s3_direct_join(void *b, struct str id, const struct blob_part *parts, size_t n,
+                           struct digest *sha256, uint64_t *size, struct err *err)
 {
     struct s3 *s = b;
-    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX], place[S3_KEY_MAX];
+    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX];
     struct buf list = BUF_INIT(XML_MAX);
     struct arena *a = arena_new(S3_ARENA_MAX);
     struct s3_op open = { .method = "GET", .what = "look at an upload" };
@@ -133,11 +133,33 @@ enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts,
         *size = an.length < 0 ? 0 : (uint64_t)an.length;
         st = blob_as_io(hash_staged(s, key, *size, sha256, err), err);
     }
-    if (!st) {
-        s3_object_key(s, sha256, 0, place);
-        st = blob_as_io(s3_place(s, a, key, place, *size, err), err);
-    }
     buf_release(&list);
+    arena_free(a);
+    return st;
+}
+
+enum status s3_direct_place(void *b, struct str id, const struct digest *sha256, int64_t gen,
+                            uint64_t size, struct err *err)
+{
+    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX], place[S3_KEY_MAX];
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    enum status st = a ? parse_id(b, id, key, upload, err) : err_nomem(err);
+
+    s3_object_key(b, sha256, gen, place);
+    st = st ? st : blob_as_io(s3_place(b, a, key, place, size, err), err);
+    arena_free(a);
+    return st;
+}
+
+enum status s3_direct_drop(void *b, struct str id, struct err *err)
+{
+    char key[S3_KEY_MAX], upload[S3_UPLOAD_ID_MAX];
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    enum status st = a ? parse_id(b, id, key, upload, err) : err_nomem(err);
+
+    if (!st) {
+        s3_forget_staging(b, a, key);
+    }
     arena_free(a);
     return st;
 }
@@ -162,4 +184,21 @@ enum status s3_direct_get(void *b, struct arena *a, const struct digest *sha256,
 
     s3_object_key(b, sha256, gen, key);
     return s3_url(b, "GET", key, NULL, 0, BLOB_DIRECT_S, a, url, err);
+}
+
+enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *sha256,
+                                struct str bytes, struct str *url, struct err *err)
+{
+    struct s3 *s = b;
+    char key[S3_KEY_MAX], hex[65];
+    struct s3_op op = { .method = "PUT", .body = bytes, .what = "put a copy of an object" };
+    struct s3_answer an;
+    enum status st;
+
+    digest_hex(sha256, hex);
+    snprintf(key, sizeof(key), "%sstaging/get.%s", s->prefix, hex);
+    op.key = str_cstr(key);
+    op.payload = hex;
+    st = blob_as_io(s3_call(s, &op, a, &an, err), err);
+    return st ? st : s3_url(s, "GET", key, NULL, 0, BLOB_DIRECT_S, a, url, err);
 }

@@ -5,6 +5,7 @@
  *     PREFIX/packs/ab/abcdef0123456789           packs
  *     PREFIX/staging/<instance>.<start>.<n>      an upload whose digest is not known yet
  *     PREFIX/staging/client.<random>             likewise, sent by a client itself (s3_direct.c)
+ *     PREFIX/staging/get.<sha256>                a copy of what lies in a row, for a signed URL
  *
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
  * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
@@ -138,6 +139,8 @@ enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const ch
 /* A staged object is copied to its place, looked at there, and no longer staged. */
 enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
                      uint64_t size, struct err *err);
+/* Deletes a staged object; what cannot be deleted now is later. */
+void s3_forget_staging(struct s3 *s, struct arena *a, const char *staging);
 /* Reads a key; s3_read() and s3_read_end() go on. */
 enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
                         void **out, struct err *err);
@@ -147,11 +150,16 @@ void s3_read_end(void *reader);
 /* s3_direct.c: slots of blob_ops */
 enum status s3_direct_begin(void *b, struct arena *a, unsigned parts, struct str *id,
                             struct str *urls, struct err *err);
-enum status s3_direct_end(void *b, struct str id, const struct blob_part *parts, size_t n,
-                          struct digest *sha256, uint64_t *size, struct err *err);
+enum status s3_direct_join(void *b, struct str id, const struct blob_part *parts, size_t n,
+                           struct digest *sha256, uint64_t *size, struct err *err);
+enum status s3_direct_place(void *b, struct str id, const struct digest *sha256, int64_t gen,
+                            uint64_t size, struct err *err);
+enum status s3_direct_drop(void *b, struct str id, struct err *err);
 enum status s3_direct_abort(void *b, struct str id, struct err *err);
 enum status s3_direct_get(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
                           struct str *url, struct err *err);
+enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *sha256,
+                                struct str bytes, struct str *url, struct err *err);
 
 /* s3_tidy.c */
 enum status s3_tidy(void *b, size_t *left, struct err *err);

@@ -365,7 +365,7 @@ static enum status copy(struct s3 *s, struct arena *a, const char *staging, cons
     return s3_call(s, &op, a, &an, err);
 }
 
-static void forget_staging(struct s3 *s, struct arena *a, const char *staging)
+void s3_forget_staging(struct s3 *s, struct arena *a, const char *staging)
 {
     struct s3_op op = { .method = "DELETE",
                         .key = str_cstr(staging),
@@ -391,22 +391,15 @@ enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const c
     if (!st && (s3_stat_key(s, key, &there, err) != OK || there != size)) {
         st = err_set(err, ST_UNAVAILABLE, "an object did not arrive in its place");
     }
-    forget_staging(s, a, staging);
+    s3_forget_staging(s, a, staging);
     return st;
 }
 
 static enum status finish_parts(struct s3_writer *w, struct arena *a, const char *key,
                                 uint64_t size, struct err *err)
 {
-    struct err ignored = ERR_INIT;
-    uint64_t there;
     enum status st;
 
-    /* The same bytes again: nothing has to be put together. */
-    if (s3_stat_key(w->s, key, &there, &ignored) == OK && there == size) {
-        s3_doom(w->s, w->live.key, w->live.id);
-        return OK;
-    }
     st = w->n ? send_part(w, a, err) : OK;
     if (st) {
         s3_doom(w->s, w->live.key, w->live.id);

@@ -5,11 +5,6 @@
 -- out: size int, gen int, state int, recipe blob?, body blob?
 SELECT size, gen, state, recipe, body FROM object WHERE sha256 = $1;
 
--- name: object_insert :execrows
--- in: sha256 blob, size int, recipe blob?, body blob?
-INSERT INTO object (sha256, size, gen, state, recipe, body) VALUES ($1, $2, 0, 1, $3, $4)
-ON CONFLICT (sha256) DO NOTHING;
-
 -- name: object_all :many
 -- in: after blob, max int
 -- out: sha256 blob, size int, gen int, state int, recipe blob?
