@@ -121,7 +121,10 @@ void help_markdown(struct buf *out, const struct cli *cli);
 void help_options(struct buf *out, const struct cli *cli);
 /* The rows cairn itself brings: help, completion, config, context, login, run, experiment, version. */
 extern const struct cli_table cli_builtin;
-/* The rows of model.c, checkpoint.c and artifact.c. */
-extern const struct cli_table cli_models, cli_checkpoints, cli_artifacts;
+/* The rows of model.c, checkpoint.c, artifact.c and lineage.c. */
+extern const struct cli_table cli_models;
+extern const struct cli_table cli_artifacts;
+extern const struct cli_table cli_checkpoints;
+extern const struct cli_table cli_lineage;
 
 #endif

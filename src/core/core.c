@@ -6,6 +6,7 @@
 #include "core/columns.h"
 #include "core/experiment.h"
 #include "core/fragments.h"
+#include "core/graph/graph.h"
 #include "core/run_purge.h"
 #include "store/compact.h"
 #include "store/heads.h"
@@ -182,6 +183,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
         st = fragments_new(&c->fragments, c->heads,
                            opt->fragment_bytes ? opt->fragment_bytes : FRAGMENT_BYTES, err);
     }
+    if (!st) st = graph_new(&c->graph, err);
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
     if (!st) st = start_compact(c, opt, err);
@@ -222,6 +224,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     mkeys_close(core->mkeys);
     experiments_free(core->experiments);
     fragments_free(core->fragments);
+    graph_free(core->graph);
     sql_close_db(core->db);
     lock_release(&all->watch_lock);
     mem_free(all->artifact_root);

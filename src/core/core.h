@@ -21,6 +21,7 @@ struct mkeys;
 struct blob_store;
 struct experiments;
 struct fragments;
+struct graph;
 struct runcols;
 struct column_saver;
 
@@ -37,6 +38,7 @@ struct core {
     struct collector *collector;     /* deletes bytes that nothing refers to; NULL: not started */
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
+    struct graph *graph;             /* links of lineage in memory */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
     const char *spool; /* a folder of this server alone, for what is put aside; NULL = none */

@@ -15,7 +15,8 @@ struct mkeys {
     struct rwlock lock;
     struct str_map by_name;
     struct int_map by_id;
-    size_t bytes, max_bytes;
+    _Atomic size_t bytes; /* changed under the lock; the sequencer looks without it */
+    size_t max_bytes;
     uint32_t last_id;         /* the sequencer's */
     VEC(struct mkey *) fresh; /* added by the open group, in order */
 };

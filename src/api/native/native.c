@@ -449,26 +449,23 @@ static const struct route metrics_rows[] = {
 
 enum status native_routes(struct router *r, const char *prefix, bool with_metrics, struct err *err)
 {
-    enum status st = router_add(r, rows, ARRAY_N(rows), NULL, 0, prefix, err);
+    const struct {
+        const struct route *rows;
+        size_t n;
+    } tables[] = {
+        { rows, ARRAY_N(rows) },
+        { native_chart_routes, native_chart_routes_n },
+        { native_checkpoint_routes, native_checkpoint_routes_n },
+        { native_run_routes, native_run_routes_n },
+        { native_registry_routes, native_registry_routes_n },
+        { native_artifact_routes, native_artifact_routes_n },
+        { native_lineage_routes, native_lineage_routes_n },
+        { metrics_rows, with_metrics ? ARRAY_N(metrics_rows) : 0 },
+    };
+    enum status st = OK;
 
-    if (!st) {
-        st = router_add(r, native_chart_routes, native_chart_routes_n, NULL, 0, prefix, err);
-    }
-    if (!st) {
-        st = router_add(r, native_run_routes, native_run_routes_n, NULL, 0, prefix, err);
-    }
-    if (!st) {
-        st = router_add(r, native_checkpoint_routes, native_checkpoint_routes_n, NULL, 0, prefix,
-                        err);
-    }
-    if (!st) {
-        st = router_add(r, native_registry_routes, native_registry_routes_n, NULL, 0, prefix, err);
-    }
-    if (!st) {
-        st = router_add(r, native_artifact_routes, native_artifact_routes_n, NULL, 0, prefix, err);
-    }
-    if (!st && with_metrics) {
-        st = router_add(r, metrics_rows, ARRAY_N(metrics_rows), NULL, 0, prefix, err);
+    for (size_t i = 0; !st && i < ARRAY_N(tables); i++) {
+        st = router_add(r, tables[i].rows, tables[i].n, NULL, 0, prefix, err);
     }
     return st;
 }

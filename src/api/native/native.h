@@ -10,7 +10,7 @@
 #include "gen/native/native.h"
 
 extern const struct tongue native_tongue;
-/* The routes of registry.c, artifacts.c, chart.c, checkpoints.c and runs.c. */
+/* The routes of each file. */
 extern const struct route native_registry_routes[];
 extern const size_t native_registry_routes_n;
 extern const struct route native_chart_routes[];
@@ -21,6 +21,8 @@ extern const struct route native_artifact_routes[];
 extern const size_t native_artifact_routes_n;
 extern const struct route native_run_routes[];
 extern const size_t native_run_routes_n;
+extern const struct route native_lineage_routes[];
+extern const size_t native_lineage_routes_n;
 
 /* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
 enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);

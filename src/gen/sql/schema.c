@@ -1148,6 +1148,12 @@ const struct sql_migration sql_migrations[] = {
         ");\n"
         "CREATE INDEX run_event_run ON run_event (run, seq);\n",
     } },
+    { .version = 18, .name = "datasets", .text = {
+        "CREATE INDEX node_dataset ON node (name, digest) WHERE type_id = 3;\n"
+        "CREATE INDEX node_digest ON node (digest) WHERE type_id = 3;\n",
+        "CREATE INDEX node_dataset ON node (name, digest) WHERE type_id = 3;\n"
+        "CREATE INDEX node_digest ON node (digest) WHERE type_id = 3;\n",
+    } },
 };
-const unsigned sql_migrations_n = 17;
+const unsigned sql_migrations_n = 18;
 /* clang-format on */

@@ -1,0 +1,271 @@
+/* api/native/lineage.c - the questions to the graph, and how two runs differ. */
+#include "gen/native/lineage.h"
+#include "api/native/native.h"
+#include "core/graph/graph.h"
+#include "core/run_diff.h"
+
+#define READ(fn) ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
+
+enum { TYPES_MAX = 16 };
+
+/* ---- answers ------------------------------------------------------------------------------------------------------------ */
+
+static enum status pairs(struct arena *a, const struct key_value *from, size_t n,
+                         struct cairn_v1_lineage_pair **out, size_t *out_n, struct err *err)
+{
+    *out = ARENA_ARRAY(a, struct cairn_v1_lineage_pair, n + 1);
+    *out_n = n;
+    for (size_t i = 0; *out && i < n; i++) {
+        MSG_SET(&(*out)[i], CAIRN_V1_LINEAGE_PAIR_HAS_KEY, key, from[i].key);
+        MSG_SET(&(*out)[i], CAIRN_V1_LINEAGE_PAIR_HAS_VALUE, value, from[i].value);
+    }
+    return *out ? OK : err_nomem(err);
+}
+
+static enum status node(struct arena *a, const struct graph_node *x,
+                        struct cairn_v1_lineage_node *to, struct err *err)
+{
+    const struct graph_details *d = x->details;
+    enum status st = OK;
+
+    MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_NODE, node, x->ref);
+    MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_TYPE, type, str_cstr(graph_type_name(x->type)));
+    MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_NAME, name, x->name);
+    MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_DISTANCE, distance, (int32_t)x->distance);
+    if (x->time_ms) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_TIME_MS, time_ms, x->time_ms);
+    if (x->state.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_STATE, state, x->state);
+    if (x->source.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_SOURCE, source, x->source);
+    if (x->user.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_USER, user, x->user);
+    if (x->deleted) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_DELETED, deleted, true);
+    if (x->gone) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_GONE, gone, true);
+    if (x->has_metric) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_METRIC, metric, x->metric);
+    to->aliases = x->aliases;
+    to->aliases_n = x->aliases_n;
+    if (d) {
+        st = pairs(a, d->params, d->params_n, &to->params, &to->params_n, err);
+        st = st ? st : pairs(a, d->code, d->code_n, &to->code, &to->code_n, err);
+        to->libraries = d->libraries;
+        to->libraries_n = d->libraries_n;
+    }
+    return st;
+}
+
+static enum status nodes(struct arena *a, const struct graph_node *from, size_t n,
+                         struct cairn_v1_lineage_node **out, size_t *out_n, struct err *err)
+{
+    enum status st = OK;
+
+    *out = ARENA_ARRAY(a, struct cairn_v1_lineage_node, n + 1);
+    *out_n = n;
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < n; i++) {
+        st = node(a, &from[i], &(*out)[i], err);
+    }
+    return st;
+}
+
+static enum status links(struct arena *a, const struct graph_answer *from,
+                         struct cairn_v1_lineage_answer *out, struct err *err)
+{
+    out->links = ARENA_ARRAY(a, struct cairn_v1_lineage_link, from->links_n + 1);
+    out->links_n = from->links_n;
+    for (size_t i = 0; out->links && i < from->links_n; i++) {
+        const struct graph_link *l = &from->links[i];
+        struct cairn_v1_lineage_link *to = &out->links[i];
+
+        MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_FROM, from, (int32_t)l->from);
+        MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_TO, to, (int32_t)l->to);
+        MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_ROLE, role, str_cstr(graph_role_name(l->role)));
+        MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_RECORDED_MS, recorded_ms, l->seen_ms);
+        MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_CLAIMED_MS, claimed_ms, l->claimed_ms);
+        if (l->evaluation) {
+            MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_EVALUATION, evaluation, true);
+        }
+    }
+    return out->links ? OK : err_nomem(err);
+}
+
+static enum status give(struct call *c, const struct graph_answer *a, struct err *err)
+{
+    struct cairn_v1_lineage_answer *out = ARENA_NEW(c->arena, struct cairn_v1_lineage_answer);
+    enum status st =
+        out ? nodes(c->arena, a->nodes, a->n, &out->nodes, &out->nodes_n, err) : err_nomem(err);
+
+    st = st ? st : links(c->arena, a, out, err);
+    if (st) {
+        return st;
+    }
+    out->totals = ARENA_ARRAY(c->arena, struct cairn_v1_lineage_total, a->totals_n + 1);
+    if (!out->totals) {
+        return err_nomem(err);
+    }
+    out->totals_n = a->totals_n;
+    for (size_t i = 0; i < a->totals_n; i++) {
+        struct cairn_v1_lineage_total *to = &out->totals[i];
+
+        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_TYPE, type,
+                str_cstr(graph_type_name(a->totals[i].type)));
+        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_COUNT, count,
+                (int32_t)MIN_OF(a->totals[i].n, (size_t)INT32_MAX));
+    }
+    if (a->partial) {
+        MSG_SET(out, CAIRN_V1_LINEAGE_ANSWER_HAS_PARTIAL, partial, true);
+    }
+    c->out = out;
+    return OK;
+}
+
+/* ---- questions ------------------------------------------------------------------------------------------------------------ */
+
+static enum status types_of(struct call *c, const struct str *texts, size_t n,
+                            struct graph_query *q, struct err *err)
+{
+    enum status st = OK;
+
+    if (n > TYPES_MAX) {
+        return err_field(err, ST_INVALID, "types", "%zu types are given, at most %d are taken", n,
+                         TYPES_MAX);
+    }
+    q->types = ARENA_ARRAY(c->arena, enum node_type, n + 1);
+    if (!q->types) {
+        return err_nomem(err);
+    }
+    q->types_n = n;
+    for (size_t i = 0; !st && i < n; i++) {
+        st = graph_type_parse(texts[i], &q->types[i], err);
+    }
+    return st;
+}
+
+static enum status lineage(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_lineage *in = c->in;
+    struct graph_answer answer = { 0 };
+    struct graph_query q = { .node = in->node,
+                             .down = str_eq_lit(in->direction, "down"),
+                             .depth = (unsigned)in->depth,
+                             .evaluation = in->evaluation,
+                             .has_as_of = (in->has & CAIRN_V1_LINEAGE_HAS_AS_OF_MS) != 0,
+                             .as_of_ms = in->as_of_ms,
+                             .claimed = in->claimed,
+                             .max = (size_t)in->max_nodes,
+                             .timeout_ms = in->timeout_ms,
+                             .details = in->details };
+    enum status st = types_of(c, in->types, in->types_n, &q, err);
+
+    if (!st && in->direction.n && !q.down && !str_eq_lit(in->direction, "up")) {
+        st = err_field(err, ST_INVALID, "direction", "direction is '%.*s', not up or down",
+                       STR_ARG(in->direction));
+    }
+    st = st ? st : graph_ask(v, &q, &answer, err);
+    return st ? st : give(c, &answer, err);
+}
+
+static enum status impact(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_lineage_impact *in = c->in;
+    struct graph_answer answer = { 0 };
+    struct graph_impact q = { .q = { .node = in->node,
+                                     .down = true,
+                                     .depth = (unsigned)in->depth,
+                                     .evaluation = in->evaluation,
+                                     .has_as_of =
+                                         (in->has & CAIRN_V1_LINEAGE_IMPACT_HAS_AS_OF_MS) != 0,
+                                     .as_of_ms = in->as_of_ms,
+                                     .claimed = in->claimed,
+                                     .max = (size_t)in->max_nodes,
+                                     .timeout_ms = in->timeout_ms },
+                              .lowest = in->lowest };
+    enum status st = types_of(c, in->types, in->types_n, &q.q, err);
+
+    if (in->has & CAIRN_V1_LINEAGE_IMPACT_HAS_METRIC) {
+        q.metric = in->metric;
+    }
+    st = st ? st : graph_impact(v, &q, &answer, err);
+    return st ? st : give(c, &answer, err);
+}
+
+static enum status trail(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_lineage_trail *in = c->in;
+    struct cairn_v1_lineage_trail_answer *out =
+        ARENA_NEW(c->arena, struct cairn_v1_lineage_trail_answer);
+    struct graph_trail t = { 0 };
+    struct graph_query q = { .node = in->from,
+                             .has_as_of = (in->has & CAIRN_V1_LINEAGE_TRAIL_HAS_AS_OF_MS) != 0,
+                             .as_of_ms = in->as_of_ms,
+                             .claimed = in->claimed,
+                             .timeout_ms = in->timeout_ms };
+    enum status st = out ? graph_trail(v, &q, in->to, &t, err) : err_nomem(err);
+
+    st = st ? st : nodes(c->arena, t.nodes, t.n, &out->nodes, &out->nodes_n, err);
+    if (st) {
+        return st;
+    }
+    out->roles = ARENA_ARRAY(c->arena, struct str, t.n + 1);
+    if (!out->roles) {
+        return err_nomem(err);
+    }
+    out->roles_n = t.n ? t.n - 1 : 0;
+    for (size_t i = 0; i < out->roles_n; i++) {
+        out->roles[i] = str_cstr(graph_role_name(t.roles[i]));
+    }
+    if (t.backwards) {
+        MSG_SET(out, CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_BACKWARDS, backwards, true);
+    }
+    if (t.partial) {
+        MSG_SET(out, CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_PARTIAL, partial, true);
+    }
+    c->out = out;
+    return OK;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------------------ */
+
+static enum status diff(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_run_diff *in = c->in;
+    struct cairn_v1_run_diff_answer *out = ARENA_NEW(c->arena, struct cairn_v1_run_diff_answer);
+    struct run_difference *d;
+    size_t n, equal;
+    enum status st = out ? run_diff(v, in->a, in->b, in->all, &d, &n, &equal, err) : err_nomem(err);
+
+    if (st) {
+        return st;
+    }
+    out->differences = ARENA_ARRAY(c->arena, struct cairn_v1_run_difference, n + 1);
+    if (!out->differences) {
+        return err_nomem(err);
+    }
+    out->differences_n = n;
+    MSG_SET(out, CAIRN_V1_RUN_DIFF_ANSWER_HAS_EQUAL, equal,
+            (int32_t)MIN_OF(equal, (size_t)INT32_MAX));
+    for (size_t i = 0; i < n; i++) {
+        struct cairn_v1_run_difference *to = &out->differences[i];
+
+        MSG_SET(to, CAIRN_V1_RUN_DIFFERENCE_HAS_SECTION, section,
+                str_cstr(diff_section_name(d[i].section)));
+        MSG_SET(to, CAIRN_V1_RUN_DIFFERENCE_HAS_KEY, key, d[i].key);
+        if (d[i].a.p) MSG_SET(to, CAIRN_V1_RUN_DIFFERENCE_HAS_A, a, d[i].a);
+        if (d[i].b.p) MSG_SET(to, CAIRN_V1_RUN_DIFFERENCE_HAS_B, b, d[i].b);
+        if (d[i].equal) MSG_SET(to, CAIRN_V1_RUN_DIFFERENCE_HAS_EQUAL, equal, true);
+    }
+    c->out = out;
+    return OK;
+}
+
+#define PATH "/api/cairn/v1/"
+
+const struct route native_lineage_routes[] = {
+    ROUTE(HTTP_GET, PATH "lineage", &cairn_v1_lineage_desc, &cairn_v1_lineage_answer_desc,
+          RESOURCE_RUN, ACTION_RUN_READ, READ(lineage)),
+    ROUTE(HTTP_GET, PATH "lineage/impact", &cairn_v1_lineage_impact_desc,
+          &cairn_v1_lineage_answer_desc, RESOURCE_RUN, ACTION_RUN_READ, READ(impact)),
+    ROUTE(HTTP_GET, PATH "lineage/trail", &cairn_v1_lineage_trail_desc,
+          &cairn_v1_lineage_trail_answer_desc, RESOURCE_RUN, ACTION_RUN_READ, READ(trail)),
+    ROUTE(HTTP_GET, PATH "runs/diff", &cairn_v1_run_diff_desc, &cairn_v1_run_diff_answer_desc,
+          RESOURCE_RUN, ACTION_RUN_READ, READ(diff)),
+};
+const size_t native_lineage_routes_n = ARRAY_N(native_lineage_routes);

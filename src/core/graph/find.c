@@ -1,0 +1,272 @@
+/* core/graph/find.c - which nodes a text names. */
+#include "base/hash.h"
+#include "base/num.h"
+#include "core/graph/graph_int.h"
+#include "core/logged_model.h"
+#include "core/registry.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+#include <stdio.h>
+
+enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256 };
+
+struct found {
+    int64_t *uids; /* room for GRAPH_STARTS_MAX */
+    size_t n;
+};
+
+static enum status put(struct found *f, int64_t uid)
+{
+    if (f->n < GRAPH_STARTS_MAX) {
+        f->uids[f->n++] = uid;
+    }
+    return OK;
+}
+
+/* ---- one kind each: OK with nothing put where there is none -------------------------------------------------------------- */
+
+static enum status none_is_fine(enum status st)
+{
+    return st == ST_NOT_FOUND || st == ST_INVALID ? OK : st;
+}
+
+static enum status find_run(struct view *v, const struct graph_query *q, struct str text,
+                            struct found *f, struct err *err)
+{
+    struct run_view run;
+    enum status st = run_get(v, text, &run, err);
+
+    (void)q;
+    return st ? none_is_fine(st) : put(f, run.uid);
+}
+
+static enum status find_model(struct view *v, const struct graph_query *q, struct str text,
+                              struct found *f, struct err *err)
+{
+    struct q_logged_model_get_row row;
+    enum status st = q_logged_model_get(v->conn, v->arena, text, &row, err);
+
+    (void)q;
+    return st ? none_is_fine(st) : put(f, row.uid);
+}
+
+static enum status find_registered(struct view *v, const struct graph_query *q, struct str text,
+                                   struct found *f, struct err *err)
+{
+    struct q_registered_model_uid_row row;
+    enum status st = q_registered_model_uid(v->conn, v->arena, text, &row, err);
+
+    (void)q;
+    return st ? none_is_fine(st) : put(f, row.uid);
+}
+
+/* NAME/NUMBER, NAME@ALIAS: the alias as it was at the time that is asked for. */
+static enum status find_version(struct view *v, const struct graph_query *q, struct str text,
+                                struct found *f, struct err *err)
+{
+    struct model_version m;
+    int64_t number, since;
+    struct str who;
+    size_t cut = text.n;
+    enum status st = OK;
+
+    while (cut > 0 && text.p[cut - 1] != '@' && text.p[cut - 1] != '/') {
+        cut--;
+    }
+    if (cut < 2) {
+        return OK;
+    }
+    if (text.p[cut - 1] == '@' && !q->has_as_of) {
+        st = model_version_by_alias(v, str_sub(text, 0, cut - 1), str_sub(text, cut, text.n), &m,
+                                    err);
+        return st ? none_is_fine(st) : put(f, m.uid);
+    }
+    if (text.p[cut - 1] == '@') {
+        st = registry_alias_at(v, str_sub(text, 0, cut - 1), str_sub(text, cut, text.n),
+                               q->as_of_ms, &number, &who, &since, err);
+        if (st || !number) {
+            return none_is_fine(st);
+        }
+    } else if (!num_parse_i64(str_sub(text, cut, text.n), &number)) {
+        return OK;
+    }
+    st = model_version_get(v, str_sub(text, 0, cut - 1), number, &m, err);
+    return st ? none_is_fine(st) : put(f, m.uid);
+}
+
+static enum status find_files(struct view *v, const struct graph_query *q, struct str text,
+                              struct found *f, struct err *err)
+{
+    struct q_ident_find_row row;
+    struct digest d;
+    char hex[65];
+    enum status st;
+
+    (void)q;
+    if (text.n > PLACE_KEY_MAX) {
+        if (!sha256_of(text.p, text.n, &d)) {
+            return err_nomem(err);
+        }
+        digest_hex(&d, hex);
+        text = str_of(hex, 64);
+    }
+    st = q_ident_find(v->conn, NULL, 0, IDENT_MODEL_PLACE, text, &row, err);
+    return st ? none_is_fine(st) : put(f, row.uid);
+}
+
+static enum status find_node(struct view *v, const struct graph_query *q, struct str text,
+                             struct found *f, struct err *err)
+{
+    int64_t uid;
+
+    (void)v;
+    (void)q;
+    (void)err;
+    return num_parse_i64(text, &uid) && uid >= 0 && uid <= LINKS_UID_MAX ? put(f, uid) : OK;
+}
+
+static enum status datasets_named(struct view *v, struct str name, struct found *f, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_datasets_named_row row;
+    enum status st = q_lineage_datasets_named_open(v->conn, &stmt, name, GRAPH_STARTS_MAX, err);
+
+    while (!st && (st = q_lineage_datasets_named_next(stmt, &row, err)) == OK) {
+        st = put(f, row.uid);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static enum status datasets_version(struct view *v, struct str name, struct str digest,
+                                    struct found *f, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_datasets_version_row row;
+    enum status st =
+        q_lineage_datasets_version_open(v->conn, &stmt, name, digest, GRAPH_STARTS_MAX, err);
+
+    while (!st && (st = q_lineage_datasets_version_next(stmt, &row, err)) == OK) {
+        st = put(f, row.uid);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static enum status datasets_digest(struct view *v, struct str digest, struct found *f,
+                                   struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_datasets_digest_row row;
+    enum status st = q_lineage_datasets_digest_open(v->conn, &stmt, digest, GRAPH_STARTS_MAX, err);
+
+    while (!st && (st = q_lineage_datasets_digest_next(stmt, &row, err)) == OK) {
+        st = put(f, row.uid);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+/* NAME@DIGEST, @DIGEST, NAME, DIGEST. A name may have an @ in it: each is tried, the last first. */
+static enum status find_dataset(struct view *v, const struct graph_query *q, struct str text,
+                                struct found *f, struct err *err)
+{
+    enum status st = datasets_named(v, text, f, err);
+
+    (void)q;
+    for (size_t i = text.n; !st && f->n == 0 && i-- > 0;) {
+        if (text.p[i] == '@' && i + 1 < text.n) {
+            st = i == 0 ? datasets_digest(v, str_sub(text, 1, text.n), f, err)
+                        : datasets_version(v, str_sub(text, 0, i), str_sub(text, i + 1, text.n), f,
+                                           err);
+        }
+    }
+    return st || f->n ? st : datasets_digest(v, text, f, err);
+}
+
+/* ---- all kinds ------------------------------------------------------------------------------------------------------------ */
+
+static const struct kind {
+    struct str word;
+    bool said; /* needs its word */
+    enum status (*find)(struct view *v, const struct graph_query *q, struct str text,
+                        struct found *f, struct err *err);
+} kinds[] = {
+    { { "run:", 4 }, false, find_run },
+    { { "dataset:", 8 }, false, find_dataset },
+    { { "model:", 6 }, false, find_model },
+    { { "version:", 8 }, false, find_version },
+    { { "registered:", 11 }, false, find_registered },
+    { { "files:", 6 }, true, find_files },
+    { { "node:", 5 }, true, find_node },
+};
+
+static enum status nothing(struct str text, struct err *err)
+{
+    enum status st =
+        err_field(err, ST_NOT_FOUND, "node", "nothing is called '%.*s'", STR_ARG(text));
+
+    err_hint(err, "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
+                  "version:NAME@ALIAS, registered:NAME or files:URI");
+    return st;
+}
+
+static enum status find_bare(struct view *v, const struct graph_query *q, struct str text,
+                             struct found *f, struct err *err)
+{
+    char words[WORDS_MAX] = "";
+    size_t kinds_n = 0, used = 0;
+    struct found one = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
+
+    if (!one.uids) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < ARRAY_N(kinds); i++) {
+        enum status st;
+
+        one.n = 0;
+        st = kinds[i].said ? OK : kinds[i].find(v, q, text, &one, err);
+        if (st) {
+            return st;
+        }
+        if (one.n) {
+            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%.*s", used ? ", " : "",
+                                     STR_ARG(kinds[i].word));
+            kinds_n++;
+            memcpy(f->uids, one.uids, one.n * sizeof(*one.uids));
+            f->n = one.n;
+        }
+    }
+    if (kinds_n > 1) {
+        return err_field(err, ST_INVALID, "node",
+                         "'%.*s' is the name of several things: put one of %s before it",
+                         STR_ARG(text), words);
+    }
+    return f->n ? OK : nothing(text, err);
+}
+
+enum status graph_find(struct view *v, const struct graph_query *q, struct str text, int64_t **uids,
+                       size_t *n, struct err *err)
+{
+    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
+    enum status st;
+
+    *n = 0;
+    *uids = f.uids;
+    if (!f.uids) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < ARRAY_N(kinds); i++) {
+        if (str_starts(text, kinds[i].word)) {
+            st = kinds[i].find(v, q, str_sub(text, kinds[i].word.n, text.n), &f, err);
+            if (st || f.n) {
+                *n = f.n;
+                return st;
+            }
+            break; /* a name may have such a word in it */
+        }
+    }
+    st = find_bare(v, q, text, &f, err);
+    *n = f.n;
+    return st;
+}

@@ -1,0 +1,131 @@
+/* core/graph/graph.h - questions to the lineage graph: what something came from, what was made of it, and how one led to another.
+ * Nodes are runs, data sets, logged models, model versions, registered models, and places of models that no run logged. Links point in
+ * the direction that data flows: data set -> run -> logged model -> version -> registered model, model -> run that read it. What was
+ * hard-deleted stays in the graph as a node that is gone. The links lie in memory (store/graph/links.h), filled from the logs of the
+ * store by the first question and brought up to date by every one, so an answer has all that was acknowledged before it was asked.
+ *
+ * A node is written as run:ID, dataset:NAME@DIGEST, dataset:NAME (all its digests), model:ID (a logged model), version:NAME/NUMBER,
+ * version:NAME@ALIAS, registered:NAME, files:URI, or node:NUMBER. The word before the colon can be left out where only one kind of thing
+ * has that name. One data set logged in several experiments is several nodes and is asked for as one.
+ *
+ * Ownership: answers live in the view's arena. Thread rule: reads, on pool threads; graph_new() and graph_free() by the core. */
+#ifndef CAIRN_CORE_GRAPH_GRAPH_H
+#define CAIRN_CORE_GRAPH_GRAPH_H
+
+#include "core/node.h"
+#include "core/run.h"
+
+struct graph;
+enum status graph_new(struct graph **out, struct err *err);
+void graph_free(struct graph *g); /* NULL-safe */
+/* Bytes of the links in memory. */
+size_t graph_bytes(struct graph *g);
+
+enum {
+    GRAPH_STARTS_MAX = 1000,  /* nodes that one name may stand for */
+    GRAPH_NODES_MAX = 10000,  /* nodes of one answer */
+    GRAPH_LINKS_MAX = 100000, /* links of one answer */
+    GRAPH_DETAILS_MAX = 50    /* runs of one answer whose details are read */
+};
+/* Roles of links beside those of edges. */
+enum {
+    LINK_INPUT = EDGE_INPUT,
+    LINK_OUTPUT = EDGE_OUTPUT,
+    LINK_VERSION = 32,
+    LINK_REGISTERED = 33
+};
+/* "input", "output", "version", "registered". */
+const char *graph_role_name(unsigned role);
+/* "run", "dataset", "model", "version", "registered", "files", "node". */
+const char *graph_type_name(enum node_type type);
+enum status graph_type_parse(struct str text, enum node_type *out, struct err *err);
+
+struct graph_query {
+    struct str node;
+    bool down;      /* else up */
+    unsigned depth; /* links from the start; 0 = any */
+    bool
+        evaluation; /* follows links of data that a run only evaluated on; going up they always are followed */
+    bool has_as_of;   /* only what was known at as_of_ms */
+    int64_t as_of_ms; /* of the time of recording, or of the claimed one */
+    bool claimed;
+    enum node_type *types; /* that are given; the others are walked through. n 0 = all */
+    size_t types_n;
+    size_t max;         /* nodes that are given, nearest first */
+    int64_t timeout_ms; /* 0 = none */
+    bool details;       /* params, code, libraries and people of the nearest runs and models */
+};
+
+/* What is said about a run or a model beyond its name. */
+struct graph_details {
+    struct key_value *params,
+        *code; /* code: tags of source and version control, without "mlflow." */
+    size_t params_n, code_n;
+    struct str *libraries; /* lines of the model's requirements.txt */
+    size_t libraries_n;
+};
+struct graph_node {
+    int64_t uid;
+    enum node_type type;
+    struct str ref;      /* names it in questions */
+    struct str name;     /* for people */
+    struct str state;    /* of a run: RUNNING, ...; of a version: its stage; p NULL = none */
+    struct str source;   /* of a data set or a place; p NULL = none */
+    struct str user;     /* of a run; p NULL = none */
+    struct str *aliases; /* of a version */
+    size_t aliases_n;
+    unsigned distance;
+    int64_t time_ms; /* start of a run, creation of others; of what is gone, when it went */
+    bool deleted;    /* in the trash */
+    bool gone;       /* for good */
+    bool has_metric;
+    double metric;                 /* graph_impact(): latest value */
+    struct graph_details *details; /* NULL = not asked for */
+};
+struct graph_link {
+    uint32_t from, to; /* indexes of nodes, in the direction of data */
+    unsigned role;
+    bool evaluation;
+    int64_t seen_ms, claimed_ms;
+};
+struct graph_total {
+    enum node_type type;
+    size_t n;
+};
+enum { GRAPH_TYPES_MAX = 16 };
+struct graph_answer {
+    struct graph_node *nodes; /* by distance; the starts first */
+    size_t n;
+    struct graph_link *links; /* among them */
+    size_t links_n;
+    struct graph_total totals
+        [GRAPH_TYPES_MAX]; /* of all that was found without the starts, also what is not given */
+    size_t totals_n;
+    size_t starts_n;
+    bool partial; /* the time was over before everything was found: totals are at least */
+};
+/* ST_NOT_FOUND names what was looked for; a name of several kinds of things is ST_INVALID and says how to write each. */
+enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_answer *out,
+                      struct err *err);
+
+/* A shortest way along the data from one to the other; where there is none, from the other to the one (*backwards). n 0: none. */
+struct graph_trail {
+    struct graph_node *nodes;
+    unsigned *roles; /* of the link from node i to node i + 1 */
+    size_t n;
+    bool backwards, partial;
+};
+enum status graph_trail(struct view *v, const struct graph_query *q, struct str to,
+                        struct graph_trail *out, struct err *err);
+
+/* What was made of something: as graph_ask() down, but versions and registered models are given first of all, then models, then runs;
+ * with a metric the runs that have it, best first (highest, or lowest), before the others. */
+struct graph_impact {
+    struct graph_query q;
+    struct str metric; /* p NULL = none */
+    bool lowest;
+};
+enum status graph_impact(struct view *v, const struct graph_impact *q, struct graph_answer *out,
+                         struct err *err);
+
+#endif

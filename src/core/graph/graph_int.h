@@ -1,0 +1,32 @@
+/* core/graph/graph_int.h - shared by the files of the graph. */
+#ifndef CAIRN_CORE_GRAPH_GRAPH_INT_H
+#define CAIRN_CORE_GRAPH_GRAPH_INT_H
+
+#include "core/graph/graph.h"
+#include "store/graph/links.h"
+
+struct graph {
+    struct lock load; /* one thread brings the graph up to date */
+    struct rwlock lock;
+    struct links *links;
+    uint16_t *types; /* by uid: enum node_type; 0 = a run, or nothing */
+    size_t types_n;
+    /* Up to where the logs are in memory. load's */
+    int64_t edges, members, parents, nodes, gone;
+};
+
+/* Brings the graph up to what the view sees, and holds it for reading until rwlock_give(&g->lock). */
+enum status graph_hold(struct view *v, struct graph **out, struct err *err);
+/* Under the lock. */
+enum node_type graph_type(const struct graph *g, uint32_t uid);
+
+/* The nodes that a text names, at most GRAPH_STARTS_MAX. */
+enum status graph_find(struct view *v, const struct graph_query *q, struct str text, int64_t **uids,
+                       size_t *n, struct err *err);
+/* Fills what lies in rows: uid, type and distance are set. */
+enum status graph_describe(struct view *v, struct graph_node *nodes, size_t n, bool details,
+                           struct err *err);
+enum status graph_details(struct view *v, struct graph_node *nodes, size_t n, struct err *err);
+struct walk graph_walk(const struct graph_query *q, const int64_t *starts, size_t n);
+
+#endif

@@ -1,0 +1,221 @@
+/* core/run_diff.c - two runs as two sorted lists of facts, merged. */
+#include "core/run_diff.h"
+#include "base/num.h"
+#include "core/dataset.h"
+#include "core/graph/graph.h"
+#include "core/logged_model.h"
+#include <stdlib.h>
+
+struct fact {
+    enum diff_section section;
+    struct str key, value;
+};
+struct facts {
+    struct view *v;
+    struct fact *p;
+    size_t n, cap;
+};
+
+const char *diff_section_name(enum diff_section s)
+{
+    static const char *const names[] = { "code",     "data",    "parameters", "environment",
+                                         "hardware", "results", "tags" };
+
+    return names[s];
+}
+
+static enum status put(struct facts *f, enum diff_section section, struct str key, struct str value,
+                       struct err *err)
+{
+    if (!arena_grow(f->v->arena, (void **)&f->p, f->n, &f->cap, sizeof(*f->p))) {
+        return err_nomem(err);
+    }
+    f->p[f->n++] = (struct fact){ section, key, value };
+    return key.p && value.p ? OK : err_nomem(err);
+}
+
+/* ---- where facts come from ------------------------------------------------------------------------------------------------ */
+
+static enum status put_tags(struct facts *f, const struct run_view *run, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < run->tags_n; i++) {
+        struct str key = run->tags[i].key;
+        bool code = str_starts(key, S("mlflow.source.")) || str_starts(key, S("mlflow.project.")) ||
+                    str_eq_lit(key, "mlflow.gitRepoURL");
+
+        if (str_eq_lit(key, "mlflow.log-model.history") || str_eq_lit(key, "mlflow.user")) {
+            continue; /* said by the models and the user of the run */
+        }
+        st = put(f, code ? DIFF_CODE : DIFF_TAGS, key, run->tags[i].value, err);
+    }
+    return st;
+}
+
+static enum status put_metrics(struct facts *f, const struct run_view *run, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < run->metrics_n; i++) {
+        const struct run_metric *m = &run->metrics[i];
+        char text[NUM_DOUBLE_MAX];
+        size_t n = num_print_double(m->value, text);
+
+        st = put(f, str_starts(m->key, S("system/")) ? DIFF_HARDWARE : DIFF_RESULTS, m->key,
+                 arena_str(f->v->arena, str_of(text, n)), err);
+    }
+    return st;
+}
+
+static enum status put_inputs(struct facts *f, const struct run_view *run, struct err *err)
+{
+    struct dataset_input *d;
+    struct str *models;
+    size_t n, models_n;
+    enum status st = dataset_inputs_of_run(f->v, run->uid, &d, &n, err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        struct str key = d[i].context.p ? arena_printf(f->v->arena, "%.*s (%.*s)",
+                                                       STR_ARG(d[i].name), STR_ARG(d[i].context))
+                                        : d[i].name;
+
+        st = put(f, DIFF_DATA, key, d[i].digest, err);
+    }
+    st = st ? st : model_inputs_of_run(f->v, run->uid, &models, &models_n, err);
+    for (size_t i = 0; !st && i < models_n; i++) {
+        st = put(f, DIFF_DATA, S("model"), models[i], err);
+    }
+    return st;
+}
+
+/* "scikit-learn==1.7.2" is version 1.7.2 of scikit-learn. */
+static enum status put_library(struct facts *f, struct str line, struct err *err)
+{
+    size_t cut = 0;
+
+    while (cut < line.n && !strchr("=<>!~;[ @", line.p[cut])) {
+        cut++;
+    }
+    return put(f, DIFF_ENVIRONMENT, str_sub(line, 0, cut),
+               cut == line.n ? S("any") : str_sub(line, cut, line.n), err);
+}
+
+static enum status put_libraries(struct facts *f, const struct run_view *run, struct err *err)
+{
+    struct model_output *models;
+    struct graph_answer answer = { 0 };
+    struct graph_query q = { .details = true, .max = 1, .depth = 1 };
+    size_t n;
+    enum status st = model_outputs_of_run(f->v, run->uid, &models, &n, err);
+
+    if (st || n == 0) {
+        return st;
+    }
+    q.node = arena_printf(f->v->arena, "model:%.*s", STR_ARG(models[0].model_id));
+    st = q.node.p ? graph_ask(f->v, &q, &answer, err) : err_nomem(err);
+    if (st == ST_NOT_FOUND) {
+        return OK;
+    }
+    for (size_t i = 0;
+         !st && answer.n && answer.nodes[0].details && i < answer.nodes[0].details->libraries_n;
+         i++) {
+        st = put_library(f, answer.nodes[0].details->libraries[i], err);
+    }
+    return st;
+}
+
+static int fact_cmp(const void *pa, const void *pb)
+{
+    const struct fact *a = pa, *b = pb;
+    int c;
+
+    if (a->section != b->section) {
+        return a->section < b->section ? -1 : 1;
+    }
+    c = str_cmp(a->key, b->key);
+    return c ? c : str_cmp(a->value, b->value);
+}
+
+/* What has one name, in one value. */
+static enum status join_equal_keys(struct facts *f, struct err *err)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < f->n; i++) {
+        struct fact *last = n ? &f->p[n - 1] : NULL;
+
+        if (last && last->section == f->p[i].section && str_eq(last->key, f->p[i].key)) {
+            last->value = arena_printf(f->v->arena, "%.*s, %.*s", STR_ARG(last->value),
+                                       STR_ARG(f->p[i].value));
+            if (!last->value.p) {
+                return err_nomem(err);
+            }
+        } else {
+            f->p[n++] = f->p[i];
+        }
+    }
+    f->n = n;
+    return OK;
+}
+
+static enum status facts_of(struct facts *f, struct str id, struct err *err)
+{
+    static const struct str states[] = { S_INIT(""),         S_INIT("RUNNING"), S_INIT("SCHEDULED"),
+                                         S_INIT("FINISHED"), S_INIT("FAILED"),  S_INIT("KILLED") };
+    struct run_view run;
+    enum status st = run_get(f->v, id, &run, err);
+
+    for (size_t i = 0; !st && i < run.params_n; i++) {
+        st = put(f, DIFF_PARAMETERS, run.params[i].key, run.params[i].value, err);
+    }
+    st = st ? st : put_tags(f, &run, err);
+    st = st ? st : put_metrics(f, &run, err);
+    st = st ? st : put(f, DIFF_RESULTS, S("status"), states[run.status], err);
+    if (!st && run.user_id.n) {
+        st = put(f, DIFF_ENVIRONMENT, S("user"), run.user_id, err);
+    }
+    st = st ? st : put_inputs(f, &run, err);
+    st = st ? st : put_libraries(f, &run, err);
+    if (!st && f->n) {
+        qsort(f->p, f->n, sizeof(*f->p), fact_cmp);
+        st = join_equal_keys(f, err);
+    }
+    return st;
+}
+
+/* ---- the two ------------------------------------------------------------------------------------------------------------------ */
+
+static int name_cmp(const struct fact *a, const struct fact *b)
+{
+    return a->section != b->section ? (a->section < b->section ? -1 : 1) : str_cmp(a->key, b->key);
+}
+
+enum status run_diff(struct view *v, struct str a, struct str b, bool all,
+                     struct run_difference **out, size_t *n, size_t *equal_n, struct err *err)
+{
+    struct facts fa = { .v = v }, fb = { .v = v };
+    enum status st = facts_of(&fa, a, err);
+
+    *n = *equal_n = 0;
+    st = st ? st : facts_of(&fb, b, err);
+    *out = st ? NULL : ARENA_ARRAY(v->arena, struct run_difference, fa.n + fb.n + 1);
+    if (!st && !*out) {
+        st = err_nomem(err);
+    }
+    for (size_t i = 0, k = 0; !st && (i < fa.n || k < fb.n);) {
+        int c = i == fa.n ? 1 : k == fb.n ? -1 : name_cmp(&fa.p[i], &fb.p[k]);
+        const struct fact *x = c <= 0 ? &fa.p[i++] : NULL, *y = c >= 0 ? &fb.p[k++] : NULL;
+        struct run_difference d = { .section = x ? x->section : y->section,
+                                    .key = x ? x->key : y->key,
+                                    .a = x ? x->value : (struct str){ NULL, 0 },
+                                    .b = y ? y->value : (struct str){ NULL, 0 } };
+
+        d.equal = x && y && str_eq(x->value, y->value);
+        *equal_n += d.equal;
+        if (all || !d.equal) {
+            (*out)[(*n)++] = d;
+        }
+    }
+    return st;
+}

@@ -1,0 +1,72 @@
+-- lineage.sql - the graph: what its memory is filled from, finding nodes, and reading many of them.
+
+-- name: lineage_edges :many
+-- in: after int
+-- out: seq int, op int, src int, dst int, role int, context text?, claimed_ms int, seen_ms int
+SELECT e.seq, e.op, e.src, e.dst, e.role, t.value, e.claimed_ms, e.seen_ms FROM edge_log e
+LEFT JOIN edge_tag t ON t.dst = e.dst AND t.src = e.src AND t.role = e.role AND t.key = 'mlflow.data.context'
+WHERE e.seq > $1 ORDER BY e.seq;
+
+-- Versions that stand for a model.
+-- name: lineage_members :many
+-- in: after int
+-- out: seq int, op int, ctx int, node int, claimed_ms int, seen_ms int
+SELECT seq, op, ctx, node, claimed_ms, seen_ms FROM member_log WHERE seq > $1 AND role = 2 ORDER BY seq;
+
+-- Registered models of versions.
+-- name: lineage_parents :many
+-- in: after int
+-- out: seq int, op int, child int, parent int, claimed_ms int, seen_ms int
+SELECT seq, op, child, parent, claimed_ms, seen_ms FROM parent_log WHERE seq > $1 AND role = 1 ORDER BY seq;
+
+-- Runs have no row here: what is in a link and in neither of these is a run.
+-- name: lineage_types :many
+-- in: after int
+-- out: uid int, type_id int
+SELECT uid, type_id FROM node WHERE uid > $1 ORDER BY uid;
+
+-- name: lineage_gone_types :many
+-- in: after int
+-- out: uid int, type_id int
+SELECT uid, type_id FROM tombstone WHERE uid > $1 ORDER BY uid;
+
+-- name: lineage_datasets_named :many
+-- in: name text, max int
+-- out: uid int
+SELECT uid FROM node WHERE type_id = 3 AND name = $1 ORDER BY uid LIMIT $2;
+
+-- name: lineage_datasets_version :many
+-- in: name text, digest text, max int
+-- out: uid int
+SELECT uid FROM node WHERE type_id = 3 AND name = $1 AND digest = $2 ORDER BY uid LIMIT $3;
+
+-- name: lineage_datasets_digest :many
+-- in: digest text, max int
+-- out: uid int
+SELECT uid FROM node WHERE type_id = 3 AND digest = $1 ORDER BY uid LIMIT $2;
+
+-- name: lineage_nodes :many
+-- in: uids int[]
+-- out: uid int, name text?, uri text?, digest text?, create_ms int
+SELECT uid, name, uri, digest, create_ms FROM node WHERE uid {in:$1};
+
+-- name: lineage_tombstones :many
+-- in: uids int[]
+-- out: uid int, digest text?, gone_ms int
+SELECT uid, digest, gone_ms FROM tombstone WHERE uid {in:$1};
+
+-- name: lineage_logged_models :many
+-- in: uids int[]
+-- out: uid int, mid text, name text, status int, lifecycle int, artifact_uri text
+SELECT uid, mid, name, status, lifecycle, artifact_uri FROM logged_model WHERE uid {in:$1};
+
+-- name: lineage_registered_models :many
+-- in: uids int[]
+-- out: uid int, name text
+SELECT uid, name FROM registered_model WHERE uid {in:$1};
+
+-- name: lineage_versions :many
+-- in: uids int[]
+-- out: uid int, model int, name text, version int, stage int
+SELECT v.uid, v.model, m.name, v.version, v.stage FROM model_version v JOIN registered_model m ON m.uid = v.model
+WHERE v.uid {in:$1};

@@ -1,0 +1,262 @@
+/* The links of the graph in memory, against a list that is searched from end to end. */
+#include "tap.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/graph/links.h"
+
+#include <string.h>
+
+enum { NODES = 60, FACTS_MAX = 6000 };
+
+static struct link_fact facts[FACTS_MAX];
+static size_t facts_n;
+
+static struct link_fact draw_fact(size_t nodes, int64_t now)
+{
+    struct link_fact f = { .src = (int64_t)t_rand_below(nodes),
+                           .dst = (int64_t)t_rand_below(nodes),
+                           .role = (uint8_t)(t_rand_below(3) * 31),
+                           .gone = t_rand_below(4) == 0,
+                           .aside = t_rand_below(5) == 0,
+                           .claimed_ms = (int64_t)t_rand_below(1000),
+                           .seen_ms = now };
+
+    return f;
+}
+
+static bool same_link(const struct link_fact *a, const struct link_fact *b)
+{
+    return a->src == b->src && a->dst == b->dst && a->role == b->role;
+}
+
+/* Whether an interval of the link that facts[i] opened stands for the walk; false if facts[i] opened none. */
+static bool stands(size_t i, const struct walk *w)
+{
+    bool open = false;
+    int64_t from = 0, to = INT64_MAX;
+    size_t opened = SIZE_MAX;
+
+    for (size_t k = 0; k < facts_n; k++) {
+        if (!same_link(&facts[k], &facts[i])) continue;
+        if (!facts[k].gone && !open) {
+            open = true;
+            opened = k;
+            if (k == i) from = w->time == WALK_CLAIMED ? facts[k].claimed_ms : facts[k].seen_ms;
+        } else if (facts[k].gone && open) {
+            open = false;
+            if (opened == i) to = w->time == WALK_CLAIMED ? facts[k].claimed_ms : facts[k].seen_ms;
+        }
+        if (k == i && opened != i) return false;
+    }
+    if (!((w->roles ? w->roles : UINT64_MAX) >> facts[i].role & 1)) return false;
+    if (w->skip_aside && facts[i].aside) return false;
+    if (w->has_as_of) return from <= w->as_of_ms && to > w->as_of_ms;
+    return to == INT64_MAX && open && opened == i;
+}
+
+static void slow_distances(const struct walk *w, int *distance, size_t nodes)
+{
+    bool moved = true;
+
+    for (size_t i = 0; i < nodes; i++)
+        distance[i] = -1;
+    for (size_t i = 0; i < w->starts_n; i++)
+        distance[w->starts[i]] = 0;
+    for (int d = 0; moved && (w->depth == 0 || d < (int)w->depth); d++) {
+        moved = false;
+        for (size_t i = 0; i < facts_n; i++) {
+            int64_t a = w->direction == WALK_DOWN ? facts[i].src : facts[i].dst;
+            int64_t b = w->direction == WALK_DOWN ? facts[i].dst : facts[i].src;
+
+            if (distance[a] == d && distance[b] < 0 && stands(i, w)) {
+                distance[b] = d + 1;
+                moved = true;
+            }
+        }
+    }
+}
+
+static struct walk draw_walk(int64_t *start, size_t nodes, int64_t now)
+{
+    struct walk w = { .starts = start,
+                      .starts_n = 1 + t_rand_below(2),
+                      .direction = t_rand_below(2) ? WALK_UP : WALK_DOWN,
+                      .roles = t_rand_below(3) ? 0 : (uint64_t)1 << 31,
+                      .skip_aside = t_rand_below(2),
+                      .has_as_of = t_rand_below(2),
+                      .as_of_ms = (int64_t)t_rand_below((uint64_t)now + 2),
+                      .time = t_rand_below(2) ? WALK_RECORDED : WALK_CLAIMED,
+                      .depth = (unsigned)t_rand_below(5) };
+
+    start[0] = (int64_t)t_rand_below(nodes);
+    start[1] = (int64_t)t_rand_below(nodes);
+    return w;
+}
+
+static void compare(const struct links *l, size_t nodes, int64_t now)
+{
+    int distance[NODES];
+    int64_t start[2];
+    struct walk w = draw_walk(start, nodes, now);
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct walk_found f;
+    struct link_path p;
+    size_t want = 0;
+    int64_t to = (int64_t)t_rand_below(nodes);
+
+    slow_distances(&w, distance, nodes);
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    for (size_t i = 0; i < nodes; i++)
+        want += distance[i] >= 0;
+    T_UINT(f.n, want);
+    for (size_t i = 0; i < f.n; i++) {
+        T_INT(f.distance[i], distance[f.nodes[i]]);
+        T_OK(i == 0 || f.distance[i - 1] <= f.distance[i]);
+        T_INT(f.distance[f.from[i]], f.from[i] == i ? 0 : f.distance[i] - 1);
+    }
+    T_OK(!f.partial);
+    walk_found_release(&f);
+    w.starts_n = 1;
+    slow_distances(&w, distance, nodes);
+    T_ST_ERR(links_path(l, start[0], to, &w, a, &p, &err), OK, &err);
+    T_INT((int)p.n, distance[to] < 0 ? 0 : distance[to] + 1);
+    if (p.n) {
+        T_INT(p.nodes[0], start[0]);
+        T_INT(p.nodes[p.n - 1], to);
+    }
+    arena_free(a);
+}
+
+TEST(links_agree_with_a_slow_search)
+{
+    for (int round = 0; round < 12; round++) {
+        struct links *l = links_new();
+        struct err err = ERR_INIT;
+        int64_t now = 0;
+
+        facts_n = 0;
+        while (facts_n < 600) {
+            size_t n = 1 + t_rand_below(round % 2 ? 40 : 3);
+
+            for (size_t i = 0; i < n; i++)
+                facts[facts_n + i] = draw_fact(NODES, now++);
+            T_ST_ERR(links_add(l, facts + facts_n, n, &err), OK, &err);
+            facts_n += n;
+            if (t_rand_below(4) == 0) compare(l, NODES, now);
+        }
+        for (int i = 0; i < 20; i++)
+            compare(l, NODES, now);
+        links_free(l);
+    }
+}
+
+/* Enough facts that they are sorted by digits and packed, and more that come later. */
+TEST(links_are_packed_and_grow)
+{
+    struct links *l = links_new();
+    struct err err = ERR_INIT;
+
+    facts_n = 0;
+    for (size_t i = 0; i < 5000; i++)
+        facts[facts_n++] = draw_fact(NODES, (int64_t)i);
+    T_ST_ERR(links_add(l, facts, facts_n, &err), OK, &err);
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 4; i++)
+            compare(l, NODES, (int64_t)facts_n);
+        for (int i = 0; i < 100; i++) {
+            facts[facts_n] = draw_fact(NODES, (int64_t)facts_n);
+            facts_n++;
+        }
+        T_ST_ERR(links_add(l, facts + facts_n - 100, 100, &err), OK, &err);
+    }
+    T_OK(links_n(l) > 0 && links_bytes(l) > 0);
+    links_free(l);
+}
+
+TEST(long_chains_hubs_and_cycles_end)
+{
+    enum { N = 20000 };
+    struct link_fact *many = mem_alloc(N * sizeof(*many));
+    struct links *l = links_new();
+    struct err err = ERR_INIT;
+    struct walk_found f;
+    int64_t start = 0;
+    struct walk w = { .starts = &start, .starts_n = 1, .direction = WALK_DOWN };
+
+    for (int i = 0; i < N; i++) { /* a ring */
+        many[i] = (struct link_fact){ .src = i, .dst = (i + 1) % N, .role = 1, .seen_ms = i };
+    }
+    T_ST_ERR(links_add(l, many, N, &err), OK, &err);
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_UINT(f.n, N);
+    T_INT(f.distance[N - 1], N - 1);
+    walk_found_release(&f);
+    for (int i = 0; i < N; i++) { /* a hub, a fact at a time and all at once */
+        many[i] = (struct link_fact){ .src = 0, .dst = N + i, .role = 2, .seen_ms = i };
+    }
+    T_ST_ERR(links_add(l, many, N, &err), OK, &err);
+    T_UINT(links_of(l, 0, &w, NULL, 0), N + 1);
+    w.nodes_max = 100;
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_UINT(f.n, 100);
+    T_OK(f.partial);
+    walk_found_release(&f);
+    w.nodes_max = 0;
+    w.deadline_ms = clock_mono_ms() - 1;
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_OK(f.partial && f.n < 2 * N);
+    walk_found_release(&f);
+    links_free(l);
+    mem_free(many);
+}
+
+TEST(node_numbers_have_a_limit)
+{
+    struct links *l = links_new();
+    struct err err = ERR_INIT;
+    struct link_fact bad[] = { { .src = 1, .dst = 2 }, { .src = -1, .dst = 2 } };
+    struct walk_found f;
+    int64_t far = LINKS_UID_MAX + 5;
+    struct walk w = { .starts = &far, .starts_n = 1, .direction = WALK_UP };
+
+    T_ST(links_add(l, bad, 2, &err), ST_INVALID);
+    T_UINT(links_n(l), 0);
+    bad[1].src = LINKS_UID_MAX + 1;
+    T_ST(links_add(l, bad, 2, &err), ST_INVALID);
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_UINT(f.n, 0);
+    far = 77;
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_UINT(f.n, 1);
+    walk_found_release(&f);
+    links_free(l);
+}
+
+TEST(links_without_memory_stay_as_they_were)
+{
+    struct links *l = links_new();
+    struct err err = ERR_INIT;
+
+    facts_n = 0;
+    for (size_t i = 0; i < 1100; i++)
+        facts[facts_n++] = draw_fact(NODES, (int64_t)i);
+    for (size_t at = 0; at < facts_n; at += 100) {
+        for (int64_t n = 1;; n++) {
+            enum status st;
+            bool enough;
+
+            mem_fail_after(n, true);
+            st = links_add(l, facts + at, 100, &err);
+            enough = mem_call_n() < n;
+            mem_fail_never();
+            if (st == OK) break;
+            T_ST(st, ST_NOMEM);
+            T_OK(!enough);
+        }
+    }
+    for (int i = 0; i < 20; i++)
+        compare(l, NODES, (int64_t)facts_n);
+    links_free(l);
+}
