@@ -126,5 +126,7 @@ extern const struct cli_table cli_models;
 extern const struct cli_table cli_artifacts;
 extern const struct cli_table cli_checkpoints;
 extern const struct cli_table cli_lineage;
+/* The row of inspect.c. */
+extern const struct cli_table cli_inspect;
 
 #endif
