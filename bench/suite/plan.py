@@ -1,7 +1,7 @@
 """What is measured in which order, with which sizes and targets."""
 import time
 
-from . import machine, reads, report, servers, wide, writes
+from . import files, machine, reads, report, servers, wide, writes
 from .servers import Failed
 
 _FULL = {
@@ -13,7 +13,8 @@ _FULL = {
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
     "rest_kinds": {"sqlite": ("mixed", "noise", "loss", "accuracy", "cosine", "constant"), "postgres": ("mixed",)},
     "rest": (10, 2000), "rest_peer": (4, 100), "abuse_batches": 20, "delete": 6500000, "delete_peer": 100000, "fresh": 100,
-    "starts": 5, "client_s": 3, "peers_read": ("sqlite",), "peers_search": ("sqlite", "postgres"),
+    "large_file": 1000000000, "large_file_peer": 250000000, "small_files": 10000, "small_files_peer": 1000, "listed": 100000,
+    "listed_peer": 10000, "starts": 5, "client_s": 3, "peers_read": ("sqlite",), "peers_search": ("sqlite", "postgres"),
     "peers_restart": ("sqlite",),
 }
 SIZES = {
@@ -23,12 +24,13 @@ SIZES = {
                   history=200000, history_pages_peer=2, charts=(100, 10, 300),
                   charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
                   long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
+                  large_file=256000000, large_file_peer=100000000, listed=20000, listed_peer=2000,
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
                  store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
-                 long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
+                 long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
 }
 RATE = (("rate", "/s", "more"), ("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"),
@@ -131,6 +133,66 @@ def record_writes(bench, engine, everybody):
     if bench.wants("W2"):
         row = bench.row("W2", "flushes for each acknowledged log-metric, 1 client", engine, (("per_write", "", "less"),))
         bench.rounds(row, everybody, writes.flushes, sizes, rounds=1)
+
+
+def record_files(bench, engine, everybody):
+    """W8."""
+    sizes = bench.sizes
+    if not bench.wants("W8"):
+        return
+    peers = [s for s in everybody if s.name != "fasttrackml"]  # it has no artifact proxy
+    figures = (("mb_s", " MB/s", "more"), ("cpu_s_gb", " s CPU a GB", "less"), ("grown_mb", " MB more memory", "less"))
+    size = sizes["large_file"]
+    probe = bench.launch(servers.Receive, "sqlite")
+    rows = [bench.row("W8", f"a file of {size / 1e6:,.0f} MB up", engine, figures,
+                      "<= 1.6 s CPU a GB, >= 85 % of a probe, <= 30 MB",
+                      lambda r: r.value("cairn", "cpu_s_gb") <= 1.6 and r.value("cairn", "grown_mb") <= 30
+                      and r.value("cairn") >= 0.85 * r.probe["mb_s"]),
+            bench.row("W8", f"a file of {size / 1e6:,.0f} MB down", engine, figures)]
+    allowed = []
+    for i in range(sizes["rounds"]):
+        if probe:
+            allowed.append(bench.attempt(rows[0], probe, files.up, size, f"p{i}", i))
+        for server in peers:
+            n = size if server.name == "cairn" else min(size, sizes["large_file_peer"])
+            if bench.measure(rows[0], server, files.up, n, f"large-{engine}-{i}", i) and n != size:
+                rows[0].note(server.name, f"a file of {n / 1e6:,.0f} MB")
+            bench.measure(rows[1], server, files.down, n, f"large-{engine}-{i}", i)
+    if probe:
+        bench.close(probe)
+    found = [r for r in allowed if r]
+    if found:
+        rows[0].probe = {k: report.median(found, k) for k in ("mb_s", "cpu_s_gb")}
+        rows[0].note("cairn", f"a program that receives, hashes, writes and syncs the same bytes: {report.number(rows[0].probe['mb_s'])} "
+                     f"MB/s, {report.number(rows[0].probe['cpu_s_gb'])} s CPU a GB")
+    for row in rows:
+        bench.tell(row, peers)
+    limit = files.sync_limit(bench.folder)["per_s"]
+    row = bench.row("W8", f"{sizes['small_files']:,} files of 4 KB, 16 clients", engine, RATE,
+                    f">= 5,000/s or >= 70 % of {limit:,.0f} syncs/s", lambda r: r.value("cairn") >= min(5000, 0.7 * limit))
+    for _ in range(sizes["rounds"]):
+        for server in peers:
+            bench.measure(row, server, files.small, sizes,
+                          sizes["small_files"] if server.name == "cairn" else min(sizes["small_files"], sizes["small_files_peer"]))
+    bench.tell(row, peers)
+    pages = bench.row("W8", f"a page of the list of {sizes['listed']:,} files", engine,
+                      (("page_ms", " ms", "less"), ("max_ms", " ms at most", "less")), "<= 50 ms",
+                      lambda r: r.value("cairn", "max_ms") <= 50)
+    whole = bench.row("W8", f"the proxy's whole list of {sizes['listed']:,} files", engine,
+                      (("list_ms", " ms", "less"), ("grown_mb", " MB more memory", "less")))
+    made = {}
+
+    def make(server):
+        made[server.name] = files.Many(server, sizes["listed"] if server.name == "cairn" else min(sizes["listed"], sizes["listed_peer"]))
+
+    for server in peers:
+        bench.attempt(pages, server, make)
+        if server.name in made and made[server.name].n != sizes["listed"]:
+            for row in (pages, whole):
+                row.note(server.name, f"{made[server.name].n:,} files")
+    ready = [s for s in peers if s.name in made]
+    bench.rounds(pages, ready, lambda s: made[s.name].pages())
+    bench.rounds(whole, ready, lambda s: made[s.name].whole())
 
 
 def record_search(bench, engine, everybody):
@@ -384,6 +446,7 @@ def run(bench):
             everybody = [s for s in everybody if s]
             record_idle(bench, engine, everybody)
             record_writes(bench, engine, everybody)
+            record_files(bench, engine, everybody)
             searching = everybody if engine in sizes["peers_search"] else everybody[:1]
             for server in everybody[1:] if searching is not everybody else ():
                 bench.close(server)

@@ -212,6 +212,19 @@ class Floor(Server):
         return "bench/bench_floor.c"
 
 
+class Receive(Server):
+    """The least that a server of files does (bench/bench_receive.c): receives, hashes, writes and syncs."""
+
+    name = "receive"
+    program = Cairn.program.parent / "bench/bench_receive"
+
+    def argv(self):
+        return [self.program, self.port, self.folder / "file", 3600]
+
+    def version(self):
+        return "bench/bench_receive.c"
+
+
 class Mlflow(Server):
     name = "mlflow"
     python = None  # set by the caller
