@@ -1,5 +1,6 @@
 /* cli/model.c - cairn model: the registry from the command line.
  * A model is named NAME, one of its versions NAME/NUMBER, NAME@ALIAS or NAME/STAGE. */
+#include "cli/model.h"
 #include "base/clock.h"
 #include "base/num.h"
 #include "cli/api.h"
@@ -9,10 +10,6 @@
 #include "codec/json.h"
 
 enum { BODY_MAX = 1 << 20, PAGE_MAX = 1000, ANSWER_MAX = 64 };
-
-#define MODELS   "/api/2.0/mlflow/registered-models/"
-#define VERSIONS "/api/2.0/mlflow/model-versions/"
-#define HISTORY  "/api/cairn/v1/registered-models/" /* and what only cairn has */
 
 struct model_ls_flags {
     const char *filter;
@@ -56,8 +53,8 @@ static const char *query(struct cli *cli, const char *path, const char *const *p
     return out;
 }
 
-static enum status get(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
-                       struct err *err)
+enum status model_ask(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
+                      struct err *err)
 {
     const char *target = query(cli, path, pairs);
 
@@ -91,9 +88,8 @@ static enum status send(struct cli *cli, const char *method, const char *path,
     return st;
 }
 
-/* NAME/NUMBER, NAME@ALIAS, NAME/STAGE cut apart; *version NULL: only a model. */
-static enum status split_name(struct cli *cli, const char *text, const char **name,
-                              const char **version, struct err *err)
+enum status model_split_name(struct cli *cli, const char *text, const char **name,
+                             const char **version, struct err *err)
 {
     const char *slash = strchr(text, '/'), *at = slash ? NULL : strrchr(text, '@');
     const char *cut = slash ? slash : at;
@@ -110,19 +106,21 @@ static enum status split_name(struct cli *cli, const char *text, const char **na
     if (!cut || (slash && num_parse_i64(str_cstr(slash + 1), &number))) {
         return OK;
     }
-    if (at &&
-        get(cli, MODELS "get", (const char *const[]){ "name", text, NULL }, &answer, err) == OK) {
+    if (at && model_ask(cli, MODELS "get", (const char *const[]){ "name", text, NULL }, &answer,
+                        err) == OK) {
         *name = text; /* the name itself has an @ */
         *version = NULL;
         return OK;
     }
     if (at || strcmp(cut + 1, "latest") == 0) {
-        st = get(cli, MODELS "alias",
-                 (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
+        st =
+            model_ask(cli, MODELS "alias",
+                      (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
         found = jv_text(jv_get(answer, "model_version"), "version");
     } else {
-        st = get(cli, MODELS "get-latest-versions",
-                 (const char *const[]){ "name", *name, "stages", cut + 1, NULL }, &answer, err);
+        st = model_ask(cli, MODELS "get-latest-versions",
+                       (const char *const[]){ "name", *name, "stages", cut + 1, NULL }, &answer,
+                       err);
         found = jv_text(jv_items(answer, "model_versions"), "version");
         if (!st && !found.p) {
             st = err_set(err, ST_NOT_FOUND, "no version of %s is in stage %s", *name, cut + 1);
@@ -355,7 +353,7 @@ static enum status pages(struct cli *cli, const char *path, const char **pairs, 
     enum status st = OK;
 
     while (!st && left > 0) {
-        st = get(cli, path, pairs, &page, err);
+        st = model_ask(cli, path, pairs, &page, err);
         for (const struct jv *v = jv_items(page, list); !st && v && left > 0; v = v->next) {
             st = row(r, v, err);
             left--;
@@ -392,13 +390,14 @@ static int model_show(struct cli *cli)
     struct err err = ERR_INIT;
     struct jv *answer = NULL;
     struct render r;
-    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+    enum status st = model_split_name(cli, cli->args[0], &name, &version, &err);
 
     if (!st && !version) {
         st = show_versions(cli, name, &err);
     } else if (!st) {
-        st = get(cli, VERSIONS "get",
-                 (const char *const[]){ "name", name, "version", version, NULL }, &answer, &err);
+        st = model_ask(cli, VERSIONS "get",
+                       (const char *const[]){ "name", name, "version", version, NULL }, &answer,
+                       &err);
         st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
         st = st ? st : version_row(&r, jv_get(answer, "model_version"), &err);
         if (!st) {
@@ -493,7 +492,7 @@ static int model_alias(struct cli *cli)
     const char *name = NULL, *version = NULL;
     struct err err = ERR_INIT;
     struct jv *answer = NULL;
-    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+    enum status st = model_split_name(cli, cli->args[0], &name, &version, &err);
 
     if (!st && f->remove) {
         const char *target =
@@ -526,7 +525,7 @@ static int model_rm(struct cli *cli)
 {
     const char *name = NULL, *version = NULL;
     struct err err = ERR_INIT;
-    enum status st = split_name(cli, cli->args[0], &name, &version, &err);
+    enum status st = model_split_name(cli, cli->args[0], &name, &version, &err);
     struct str what;
 
     what = version ? arena_printf(cli->arena, "version %s of %s", version, name)
@@ -588,7 +587,7 @@ static int alias_at(struct cli *cli, const struct history_flags *f)
         pairs[4] = "at_ms";
         pairs[5] = f->at;
     }
-    st = get(cli, HISTORY "alias-at", pairs, &answer, &err);
+    st = model_ask(cli, HISTORY "alias-at", pairs, &answer, &err);
     if (!st && !jv_text(answer, "version").p) {
         st = err_set(&err, ST_NOT_FOUND, "%s named no version of %s then", f->alias, cli->args[0]);
     }
@@ -691,6 +690,23 @@ static const struct opt_row alias_rows[] = {
       .off = offsetof(struct alias_flags, remove),
       .doc = "take the alias away; with a version only if it names that" },
 };
+static const struct opt_row get_rows[] = {
+    { .name = "to",
+      .type = OPT_TEXT,
+      .arg = "FOLDER",
+      .off = offsetof(struct model_get_flags, to),
+      .doc = "where to; without it NAME-VERSION here" },
+    { .name = "force",
+      .type = OPT_BOOL,
+      .off = offsetof(struct model_get_flags, force),
+      .doc = "replace files that are there with other bytes" },
+};
+static const struct opt_row diff_rows[] = {
+    { .name = "all",
+      .type = OPT_BOOL,
+      .off = offsetof(struct model_diff_flags, all),
+      .doc = "show also what is the same" },
+};
 static const struct opt_row history_rows[] = {
     { .name = "alias",
       .type = OPT_TEXT,
@@ -706,7 +722,7 @@ static const struct opt_row history_rows[] = {
       .type = OPT_TEXT,
       .arg = "KIND",
       .off = offsetof(struct history_flags, what),
-      .doc = "created, deleted, renamed, description, stage, alias or tag" },
+      .doc = "created, deleted, renamed, description, stage, alias, tag or property" },
     { .name = "limit",
       .type = OPT_COUNT,
       .arg = "N",
@@ -756,6 +772,29 @@ static const struct cli_command rows[] = {
       CLI_EXAMPLES("cairn model alias fraud/7 prod", "cairn model alias fraud prod --remove",
                    "cairn model alias fraud/7 prod --remove  # not if prod has moved on"),
       .run = model_alias },
+    { .noun = "model",
+      .verb = "get",
+      .args = "NAME[/VERSION|@ALIAS]",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Get the files of a version into a folder and print where it is",
+      .detail =
+          "Without a version, the newest. Every file is checked against its SHA-256. A command that was "
+          "interrupted goes on where it was.",
+      CLI_OPTIONS(get_rows, struct model_get_flags),
+      CLI_EXAMPLES("cairn model get fraud@prod --to serve", "cairn model get fraud/7"),
+      .run = model_get },
+    { .noun = "model",
+      .verb = "diff",
+      .args = "NAME/VERSION NAME/VERSION",
+      .args_min = 2,
+      .args_max = 2,
+      .summary =
+          "Show two versions side by side: origin, signature, params, metrics, tags, files by digest",
+      .detail = "+ and - mark what only one of them has, ~ what differs, = what is the same.",
+      CLI_OPTIONS(diff_rows, struct model_diff_flags),
+      CLI_EXAMPLES("cairn model diff fraud/6 fraud@prod", "cairn model diff a/1 b/1 --all -o json"),
+      .run = model_diff },
     { .noun = "model",
       .verb = "history",
       .args = "NAME",

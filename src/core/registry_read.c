@@ -44,7 +44,7 @@ const char *registry_event_name(enum registry_event_kind kind)
 
 enum status registry_event_parse(struct str text, enum registry_event_kind *out, struct err *err)
 {
-    for (int i = REGISTRY_CREATED; i <= REGISTRY_TAG; i++) {
+    for (int i = REGISTRY_CREATED; i <= REGISTRY_PROPERTY; i++) {
         if (str_eq(text, str_cstr(registry_event_name((enum registry_event_kind)i)))) {
             *out = (enum registry_event_kind)i;
             return OK;
@@ -52,7 +52,7 @@ enum status registry_event_parse(struct str text, enum registry_event_kind *out,
     }
     return err_field(err, ST_INVALID, "what",
                      "'%.*s' is no kind of event: created, deleted, renamed, description, stage, "
-                     "alias, tag",
+                     "alias, tag, property",
                      STR_ARG(text));
 }
 

@@ -15,7 +15,7 @@ struct cairn_v1_registry_history {
     int32_t max_results;
     /* Of the page before. */
     struct str page_token;
-    /* Only events of one kind: created, deleted, renamed, description, stage, alias, tag. */
+    /* Only events of one kind: created, deleted, renamed, description, stage, alias, tag, property. */
     struct str what;
     /* Only of this version; 0: of the model itself. */
     int64_t version;
