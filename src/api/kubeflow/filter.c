@@ -182,7 +182,7 @@ static enum status mismatch(const struct parser *p, struct str property)
         p->err, ST_INVALID, "filterQuery",
         "invalid filter query, type mismatch or invalid value in comparison with '%.*s' "
         "(filterQuery)",
-        STR_ARG(str_sub(property, 0, 200)));
+        STR_ARG(utf8_prefix(property, 200)));
 }
 
 /* Takes backslashes away from in front of the bytes that they protect. */

@@ -1,6 +1,7 @@
 /* api/kubeflow/tongue.c - how errors look, what a number is, and the whole route table. */
 #include "api/kubeflow/kubeflow_int.h"
 #include "base/num.h"
+#include "base/utf8.h"
 
 static const char unprocessable[] = "Unprocessable Entity";
 
@@ -102,7 +103,7 @@ enum status kf_id(struct str text, const char *field, int64_t *out, struct err *
     if (!digits || !num_parse_i64(text, out)) {
         return err_field(err, ST_INVALID, field,
                          "%s '%.*s' is no number between 1 and %d, written in digits", field,
-                         STR_ARG(str_sub(text, 0, 100)), CATALOG_ID_MAX);
+                         STR_ARG(utf8_prefix(text, 100)), CATALOG_ID_MAX);
     }
     return OK;
 }
