@@ -312,10 +312,11 @@ static struct opts *find_flag(struct cli *cli, struct str name, char letter, boo
     *negated = false;
     for (size_t s = global_only ? 1 : 0; s < ARRAY_N(sets); s++) {
         *row = letter ? opts_find_letter(sets[s], letter) : opts_find(sets[s], name, negated);
-        if (*row) {
+        if (*row && (!cli->command || opt_is_for(*row, cli->command->verb))) {
             return sets[s];
         }
     }
+    *row = NULL;
     return NULL;
 }
 

@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 #include "cli/cli_int.h"
 
-enum { FLAG_COLUMN = 34, NOUN_MAX = 64 };
+enum { FLAG_COLUMN = 34, NOUN_MAX = 64, OWN_MAX = 8 };
 
 static void put_name(struct buf *out, const struct cli_command *c)
 {
@@ -11,7 +11,7 @@ static void put_name(struct buf *out, const struct cli_command *c)
 
 static bool is_shown(const struct cli_command *c, const struct opt_row *row)
 {
-    return !c->short_help || (row->flags & OPT_SHORT);
+    return opt_is_for(row, c->verb) && (!c->short_help || (row->flags & OPT_SHORT));
 }
 
 static bool has_flags(const struct cli_command *c)
@@ -354,7 +354,7 @@ static void options_table(struct buf *out, const struct cli_command *c, bool mlf
     buf_put_lit(out, "| flag | environment | in `cairn.conf` | default | limits | meaning |\n"
                      "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < c->opts_n; i++) {
-        if (((c->opts[i].flags & OPT_MLFLOW) != 0) == mlflow) {
+        if (!c->opts[i].only && ((c->opts[i].flags & OPT_MLFLOW) != 0) == mlflow) {
             options_row(out, &c->opts[i]);
         }
     }
@@ -411,6 +411,13 @@ static void markdown_command(struct buf *out, const struct cli_command *c)
     }
     buf_put_lit(out, "```\n");
     if (c->short_help || c->opts_n > 24) {
+        struct opt_row own[OWN_MAX];
+        size_t n = 0;
+
+        for (size_t i = 0; i < c->opts_n && n < OWN_MAX; i++) {
+            if (c->opts[i].only && opt_is_for(&c->opts[i], c->verb)) own[n++] = c->opts[i];
+        }
+        if (n) markdown_flags(out, own, n);
         buf_put_lit(out, "\nIts options are those of the server: see [options](options.md).\n");
     } else if (c->opts_n) {
         markdown_flags(out, c->opts, c->opts_n);

@@ -48,7 +48,13 @@ struct opt_row {
     unsigned flags;
     size_t off; /* of the value in the target struct */
     const char *doc;
+    const char *
+        only; /* the one verb of its noun that takes it, as a flag; NULL: every command with this table */
 };
+static inline bool opt_is_for(const struct opt_row *row, const char *verb)
+{
+    return !row->only || (verb && strcmp(row->only, verb) == 0);
+}
 
 enum opt_source {
     OPT_FROM_DEFAULT,

@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/sys.h"
+#include "gen/sql/packs.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
 #include <errno.h>
@@ -12,7 +13,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, COPY_BYTES = 256 * 1024, LINE_MAX_BYTES = 256, NAME_BYTES = 64 + 2 };
+enum {
+    PACK_PAGE = 64,
+    PATH_BYTES = 4096,
+    COPY_BYTES = 256 * 1024,
+    LINE_MAX_BYTES = 256,
+    NAME_BYTES = 64 + 2
+};
 
 struct copy {
     struct view *v;
@@ -173,6 +180,70 @@ static enum status copy_blobs(struct copy *c, struct err *err)
     return st ? st : fs_sync_dir(to, err);
 }
 
+/* Packs of the store as its rows say now: those of the copied database are among them. One that is being deleted may be gone; then the
+ * copied database does not name it any more, unless the copy took longer than the grace of places. */
+static enum status one_pack(struct copy *c, const struct q_packfile_all_row *row, struct err *err)
+{
+    const char *dir = blob_dir(c->v->core->blobs);
+    char place[BLOB_PACK_PLACE_MAX], from[PATH_BYTES * 2], to[PATH_BYTES * 2], line[LINE_MAX_BYTES];
+    struct stat info;
+    enum status st = OK;
+    int n;
+
+    blob_pack_place((uint64_t)row->id, place);
+    if (dir) {
+        snprintf(from, sizeof(from), "%s/%s", dir, place);
+        snprintf(to, sizeof(to), "%s/blobs/%.*s", c->dest, (int)(strrchr(place, '/') - place),
+                 place);
+        st = make_dir(to, err);
+        snprintf(to, sizeof(to), "%s/blobs/%s", c->dest, place);
+        if (st || (row->state != 1 && sys.stat(from, &info) != 0)) {
+            return st;
+        }
+        if (link(from, to) == 0) {
+            c->out->linked++;
+        } else {
+            st = copy_file(c, from, to, err);
+        }
+        snprintf(to, sizeof(to), "%s/blobs/%.*s", c->dest, (int)(strrchr(place, '/') - place),
+                 place);
+        st = st ? st : fs_sync_dir(to, err);
+    }
+    if (st) return st;
+    c->out->objects++;
+    c->out->bytes += row->bytes;
+    n = snprintf(line, sizeof(line), "{\"pack\":\"%016" PRIx64 "\",\"bytes\":%" PRId64 "}\n",
+                 (uint64_t)row->id, row->bytes);
+    return fs_write_all(c->manifest, line, (size_t)n, err);
+}
+
+static enum status copy_packs(struct copy *c, struct err *err)
+{
+    struct q_packfile_all_row rows[PACK_PAGE];
+    char path[PATH_BYTES];
+    int64_t after = 0;
+    size_t n = PACK_PAGE;
+    enum status st = OK;
+
+    snprintf(path, sizeof(path), "%s/blobs/packs", c->dest);
+    if (blob_dir(c->v->core->blobs)) st = make_dir(path, err);
+    while (!st && n == PACK_PAGE) {
+        struct sql_stmt *q = NULL;
+
+        n = 0;
+        st = q_packfile_all_open(c->v->conn, &q, after, PACK_PAGE, err);
+        while (!st && n < PACK_PAGE && (st = q_packfile_all_next(q, &rows[n], err)) == OK) {
+            after = rows[n++].id;
+        }
+        sql_close(q);
+        st = st == ST_END ? OK : st;
+        for (size_t i = 0; !st && i < n; i++) {
+            if (rows[i].state == 1 || rows[i].state == 3) st = one_pack(c, &rows[i], err);
+        }
+    }
+    return st || !blob_dir(c->v->core->blobs) ? st : fs_sync_dir(path, err);
+}
+
 static enum status first_line(struct copy *c, struct err *err)
 {
     char line[512], when[32];
@@ -209,6 +280,7 @@ static enum status copy_all(struct copy *c, struct err *err)
     }
     st = first_line(c, err);
     st = st ? st : copy_blobs(c, err);
+    st = st ? st : copy_packs(c, err);
     if (!st && sys.fdatasync(c->manifest) < 0) {
         st = err_errno(err, errno, "sync manifest");
     }

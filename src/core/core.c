@@ -7,6 +7,7 @@
 #include "core/experiment.h"
 #include "core/fragments.h"
 #include "core/graph/graph.h"
+#include "core/repack.h"
 #include "core/run_purge.h"
 #include "store/compact.h"
 #include "store/heads.h"
@@ -214,11 +215,13 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     compact_stop(core->compact);
     purger_stop(core->purger);
     collect_stop(core->collector);
+    repack_stop(core->repacker);
     end_seq(core->seq);
     compact_free(core->compact);
     columns_close(core);
     purger_free(core->purger);
     collect_free(core->collector);
+    repack_free(core->repacker);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

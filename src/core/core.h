@@ -17,6 +17,7 @@ struct series;
 struct compact;
 struct purger;
 struct collector;
+struct repacker;
 struct mkeys;
 struct blob_store;
 struct experiments;
@@ -36,6 +37,7 @@ struct core {
     struct mkeys *mkeys;     /* metric, param and tag names */
     struct blob_store *blobs;
     struct collector *collector;     /* deletes bytes that nothing refers to; NULL: not started */
+    struct repacker *repacker;       /* moves bytes into packs; NULL: not started */
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
     struct graph *graph;             /* links of lineage in memory */

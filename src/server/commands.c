@@ -69,6 +69,17 @@ static const struct cli_command rows[] = {
       STORE_OPTIONS,
       .run = command_compact },
     { .noun = "server",
+      .verb = "repack",
+      .summary = "Move the bytes of artifacts into packs, where equal parts lie once",
+      .detail =
+          "The server does so in the background when nothing new comes (--repack, --repack-rate). This does it now, at full speed:\n"
+          "files are cut where their content says, new parts are compressed where that pays, and the old files go some time later.\n"
+          "Asks the server that has the store open, which goes on serving, or opens it. Exit code 7: some objects are damaged; the\n"
+          "log names them.",
+      CLI_EXAMPLES("cairn server repack --wait --data ~/cairn"),
+      STORE_OPTIONS,
+      .run = command_repack },
+    { .noun = "server",
       .verb = "token add",
       .args = "NAME [PRINCIPAL]",
       .args_min = 1,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/num.h"
+#include "core/repack.h"
 #include "core/store_info.h"
 #include "store/seq.h"
 #include <inttypes.h>
@@ -115,6 +116,26 @@ static void put_memory(struct buf *b, struct core *core)
                m.columns, m.heads, m.keys, m.tails, m.answers);
 }
 
+static void put_packs(struct buf *b, struct core *core)
+{
+    struct repack_stats s;
+
+    if (!core->repacker) {
+        return;
+    }
+    repack_stats(core->repacker, &s);
+    one(b, "cairn_repack_running", "gauge", "Bytes are being moved into packs.", s.running);
+    one(b, "cairn_repack_objects_total", "counter", "Objects moved into packs.", s.objects);
+    one(b, "cairn_repack_bytes_total", "counter", "Bytes of these objects.", s.bytes);
+    one(b, "cairn_repack_new_bytes_total", "counter", "Of these, bytes that no pack had.",
+        s.new_bytes);
+    one(b, "cairn_repack_packs_total", "counter", "Packs written.", s.packs);
+    one(b, "cairn_repack_pack_bytes_total", "counter", "Bytes of these packs.", s.pack_bytes);
+    one(b, "cairn_repack_packs_left_total", "counter", "Packs given up.", s.packs_left);
+    one(b, "cairn_repack_damaged_total", "counter", "Objects found damaged.", s.damaged);
+    one(b, "cairn_repack_failures_total", "counter", "Rounds that broke off.", s.failed);
+}
+
 /* Second number of /proc/self/statm: resident pages. */
 static uint64_t resident_bytes(void)
 {
@@ -141,6 +162,7 @@ void figures_put(void *ctx, struct buf *out)
     put_answers(out, f->api);
     put_http(out, f->http);
     put_store(out, f->api->core);
+    put_packs(out, f->api->core);
     put_memory(out, f->api->core);
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",
         (uint64_t)f->start_ms / 1000);

@@ -472,6 +472,37 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.keep_deleted",
       AT(keep_deleted_ms),
       .doc = "runs that were deleted longer ago than this go for good; 0s = never" },
+    { .name = "repack",
+      .type = OPT_BOOL,
+      .def = "true",
+      ENV("REPACK"),
+      .key = "store.repack",
+      AT(repack),
+      .doc =
+          "move the bytes of artifacts into packs in the background, where equal parts lie once" },
+    { .name = "repack-rate",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "64M",
+      .min = "64K",
+      .max = "64G",
+      ENV("REPACK_RATE"),
+      .key = "store.repack_rate",
+      AT(repack_rate),
+      .doc = "bytes a second that moving into packs reads at most, in the background" },
+    { .name = "wait",
+      .type = OPT_BOOL,
+      AT(repack_wait),
+      .flags = OPT_SHORT,
+      .only = "repack",
+      .doc = "come back when it is done" },
+    { .name = "reindex",
+      .type = OPT_BOOL,
+      AT(repack_reindex),
+      .flags = OPT_SHORT,
+      .only = "repack",
+      .doc =
+          "first make the index of chunks anew from the packs, for a store whose index was lost" },
     { .name = "store-column-bytes",
       .type = OPT_SIZE,
       .arg = "SIZE",
@@ -776,6 +807,8 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.keep_deleted_ms = o->keep_deleted_ms;
     out->core.column_bytes = (size_t)o->column_bytes;
+    out->repack = o->repack;
+    out->repack_rate = (uint64_t)o->repack_rate;
     out->core.drain_age_ms = o->drain_age_ms;
     out->core.drain_bytes = (size_t)o->drain_bytes;
     out->core.head_age_ms = o->head_age_ms;

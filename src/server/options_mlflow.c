@@ -322,7 +322,9 @@ enum status options_config(struct cli *cli, struct str *out, struct err *err)
     json_w_key(&w, S("options"));
     json_w_array(&w);
     for (size_t i = 0; i < cli->own_opts.n; i++) {
-        put_option(&w, cli, &cli->own_opts.rows[i]);
+        if (!cli->own_opts.rows[i].only) {
+            put_option(&w, cli, &cli->own_opts.rows[i]);
+        }
     }
     json_w_array_end(&w);
     json_w_object_end(&w);

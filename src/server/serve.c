@@ -13,6 +13,7 @@
 #include "core/collect.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
+#include "core/repack.h"
 #include "net/server.h"
 #include "server/figures.h"
 #include "server/port_owner.h"
@@ -232,6 +233,11 @@ static enum status open_store(struct serving *s, struct err *err)
         s->core->spool = s->spool;
     }
     st = st ? st : collect_start(s->core, &(struct collect_options){ 0 }, err);
+    st = st ? st
+            : repack_start(s->core,
+                           &(struct repack_options){ .every_ms = o->repack ? 0 : -1,
+                                                     .bytes_per_s = o->repack_rate },
+                           err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
     if (!st) {

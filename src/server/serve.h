@@ -18,6 +18,8 @@ struct serve_options {
     const char *store; /* "postgresql://..."; NULL = SQLite in the folder */
     const char *blobs; /* folder of the bytes, or "s3://BUCKET/PREFIX"; NULL = DATA/blobs */
     struct blob_s3_options s3;
+    bool repack; /* in the background */
+    uint64_t repack_rate;
     const char *listen[SERVE_LISTEN_MAX];
     unsigned listen_n;
     const char *static_prefix; /* "/prefix" or NULL */

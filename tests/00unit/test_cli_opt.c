@@ -233,7 +233,7 @@ TEST(server_table)
             env[n++] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
         }
         env[n] = 0;
-        if (!(row->flags & OPT_MLFLOW)) {
+        if (!(row->flags & OPT_MLFLOW) && !row->only) {
             const char *dot = row->key ? strchr(row->key, '.') : NULL;
             struct str tail = str_cstr(dot ? dot + 1 : NULL);
             char flat[128];

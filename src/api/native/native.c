@@ -6,6 +6,7 @@
 #include "core/check_bytes.h"
 #include "core/check_memory.h"
 #include "core/compaction.h"
+#include "core/repack.h"
 #include "core/run.h"
 #include "core/run_purge.h"
 #include "core/store_info.h"
@@ -419,6 +420,58 @@ static enum status look_at_compaction(struct call *c, struct view *v, struct err
     return st;
 }
 
+/* ---- packs -------------------------------------------------------------------------------------------------------------- */
+
+void native_repack(struct view *v, struct cairn_v1_repack_answer *out)
+{
+    struct repack_stats s = { .asked = 0 };
+
+    if (v->core->repacker) repack_stats(v->core->repacker, &s);
+    *out = (struct cairn_v1_repack_answer){ .has = 0 };
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_ASKED, asked, (int64_t)s.asked);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_DONE, done, (int64_t)s.done);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_RUNNING, running, s.running);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_OBJECTS, objects, (int64_t)s.objects);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_BYTES, bytes, (int64_t)s.bytes);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_NEW_BYTES, new_bytes, (int64_t)s.new_bytes);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_PACKS, packs, (int64_t)s.packs);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_PACK_BYTES, pack_bytes, (int64_t)s.pack_bytes);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_PACKS_LEFT, packs_left, (int64_t)s.packs_left);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_DAMAGED, damaged, (int64_t)s.damaged);
+    MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_FAILED, failed, (int64_t)s.failed);
+    if (s.problem[0]) {
+        MSG_SET(out, CAIRN_V1_REPACK_ANSWER_HAS_PROBLEM, problem,
+                arena_str(v->arena, str_cstr(s.problem)));
+    }
+}
+
+static enum status start_repack(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_repack *in = c->in;
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_repack_answer), err);
+    if (!st && !v->core->repacker) {
+        st = err_set(err, ST_NOT_IMPLEMENTED, "this server keeps no bytes");
+    }
+    if (!st) {
+        (void)repack_ask(v->core->repacker, in->reindex ? REPACK_REINDEX : REPACK_NOW);
+        native_repack(v, c->out);
+    }
+    return st;
+}
+
+static enum status look_at_repack(struct call *c, struct view *v, struct err *err)
+{
+    enum status st = need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_repack_answer), err);
+    if (!st) {
+        native_repack(v, c->out);
+    }
+    return st;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
 
 static const struct route rows[] = {
@@ -440,6 +493,10 @@ static const struct route rows[] = {
           ACTION_RUN_DELETE, WRITE(delete_run)),
     ROUTE(HTTP_POST, "/api/cairn/v1/compact", &cairn_v1_empty_desc, &cairn_v1_compact_answer_desc,
           RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_compaction)),
+    ROUTE(HTTP_POST, "/api/cairn/v1/repack", &cairn_v1_repack_desc, &cairn_v1_repack_answer_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_repack)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/repack", NULL, &cairn_v1_repack_answer_desc, RESOURCE_SERVER,
+          ACTION_SERVER_ADMIN, READ(look_at_repack)),
     ROUTE(HTTP_GET, "/api/cairn/v1/compact", NULL, &cairn_v1_compact_answer_desc, RESOURCE_SERVER,
           ACTION_SERVER_ADMIN, READ(look_at_compaction)),
 };

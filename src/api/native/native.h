@@ -33,6 +33,7 @@ enum status native_backup(struct view *v, struct str path, struct cairn_v1_backu
                           struct err *err);
 enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err);
 void native_compaction(struct view *v, struct cairn_v1_compact_answer *out);
+void native_repack(struct view *v, struct cairn_v1_repack_answer *out);
 /* Fills the operation for a new token, and the answer. access: NULL for the store alone. */
 enum status native_token_add(struct token_add *t, struct access *access, struct arena *a,
                              const struct cairn_v1_token_add *in, struct cairn_v1_token_added *out,

@@ -311,6 +311,46 @@ const struct msg_desc cairn_v1_compact_answer_desc = {
     .size = sizeof(struct cairn_v1_compact_answer), .field_n = 7,
 };
 
+static const struct msg_field cairn_v1_repack_fields[] = {
+    { .name = S_INIT("reindex"), .json = S_INIT("reindex"), .label = "reindex", .number = 1, .bit = 0,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_repack, reindex), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_repack_desc = {
+    .name = "cairn.v1.Repack", .fields = cairn_v1_repack_fields, .size = sizeof(struct cairn_v1_repack),
+    .field_n = 1,
+};
+
+static const struct msg_field cairn_v1_repack_answer_fields[] = {
+    { .name = S_INIT("asked"), .json = S_INIT("asked"), .label = "asked", .number = 1, .bit = 0,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, asked), .size = sizeof(int64_t) },
+    { .name = S_INIT("done"), .json = S_INIT("done"), .label = "done", .number = 2, .bit = 1, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_repack_answer, done), .size = sizeof(int64_t) },
+    { .name = S_INIT("running"), .json = S_INIT("running"), .label = "running", .number = 3, .bit = 2,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_repack_answer, running), .size = sizeof(bool) },
+    { .name = S_INIT("objects"), .json = S_INIT("objects"), .label = "objects", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, objects), .size = sizeof(int64_t) },
+    { .name = S_INIT("bytes"), .json = S_INIT("bytes"), .label = "bytes", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("new_bytes"), .json = S_INIT("newBytes"), .label = "new_bytes", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, new_bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("packs"), .json = S_INIT("packs"), .label = "packs", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, packs), .size = sizeof(int64_t) },
+    { .name = S_INIT("pack_bytes"), .json = S_INIT("packBytes"), .label = "pack_bytes", .number = 8, .bit = 7,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, pack_bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("packs_left"), .json = S_INIT("packsLeft"), .label = "packs_left", .number = 9, .bit = 8,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, packs_left), .size = sizeof(int64_t) },
+    { .name = S_INIT("damaged"), .json = S_INIT("damaged"), .label = "damaged", .number = 10, .bit = 9,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, damaged), .size = sizeof(int64_t) },
+    { .name = S_INIT("failed"), .json = S_INIT("failed"), .label = "failed", .number = 11, .bit = 10,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_repack_answer, failed), .size = sizeof(int64_t) },
+    { .name = S_INIT("problem"), .json = S_INIT("problem"), .label = "problem", .number = 12, .bit = 11,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_repack_answer, problem), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_repack_answer_desc = {
+    .name = "cairn.v1.RepackAnswer", .fields = cairn_v1_repack_answer_fields,
+    .size = sizeof(struct cairn_v1_repack_answer), .field_n = 12,
+};
+
 static const struct msg_field cairn_v1_run_values_query_fields[] = {
     { .name = S_INIT("experiment_ids"), .json = S_INIT("experimentIds"), .label = "experiment_ids", .number = 1,
       .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,

@@ -313,6 +313,57 @@ struct cairn_v1_compact_answer {
 #define CAIRN_V1_COMPACT_ANSWER_HAS_CPU_MS (1ull << 6)
 extern const struct msg_desc cairn_v1_compact_answer_desc;
 
+/* POST /api/cairn/v1/repack: what is stored by now is moved into packs, without a limit on the rate. */
+struct cairn_v1_repack {
+    uint64_t has;
+    /* First the index of chunks is made anew from the packs. */
+    bool reindex;
+};
+#define CAIRN_V1_REPACK_HAS_REINDEX (1ull << 0)
+extern const struct msg_desc cairn_v1_repack_desc;
+
+/* What moving into packs has done since the server started. */
+struct cairn_v1_repack_answer {
+    uint64_t has;
+    /* Number of the last round that was asked for; 0: none. */
+    int64_t asked;
+    /* Number of the last of them that is done. */
+    int64_t done;
+    /* A round is at work, asked for or not. */
+    bool running;
+    /* Objects moved into packs. */
+    int64_t objects;
+    /* Their bytes. */
+    int64_t bytes;
+    /* Of these, bytes that no pack had. */
+    int64_t new_bytes;
+    /* Packs written. */
+    int64_t packs;
+    /* Bytes of these files. */
+    int64_t pack_bytes;
+    /* Packs given up because nothing names them. */
+    int64_t packs_left;
+    /* Objects that stay as they are, because their bytes are damaged or missing; the log names them. */
+    int64_t damaged;
+    /* Rounds that broke off. */
+    int64_t failed;
+    /* Why the last round broke off. */
+    struct str problem;
+};
+#define CAIRN_V1_REPACK_ANSWER_HAS_ASKED (1ull << 0)
+#define CAIRN_V1_REPACK_ANSWER_HAS_DONE (1ull << 1)
+#define CAIRN_V1_REPACK_ANSWER_HAS_RUNNING (1ull << 2)
+#define CAIRN_V1_REPACK_ANSWER_HAS_OBJECTS (1ull << 3)
+#define CAIRN_V1_REPACK_ANSWER_HAS_BYTES (1ull << 4)
+#define CAIRN_V1_REPACK_ANSWER_HAS_NEW_BYTES (1ull << 5)
+#define CAIRN_V1_REPACK_ANSWER_HAS_PACKS (1ull << 6)
+#define CAIRN_V1_REPACK_ANSWER_HAS_PACK_BYTES (1ull << 7)
+#define CAIRN_V1_REPACK_ANSWER_HAS_PACKS_LEFT (1ull << 8)
+#define CAIRN_V1_REPACK_ANSWER_HAS_DAMAGED (1ull << 9)
+#define CAIRN_V1_REPACK_ANSWER_HAS_FAILED (1ull << 10)
+#define CAIRN_V1_REPACK_ANSWER_HAS_PROBLEM (1ull << 11)
+extern const struct msg_desc cairn_v1_repack_answer_desc;
+
 /* POST /api/cairn/v1/runs/values: what values a key has among the runs that a filter finds, with counts. */
 struct cairn_v1_run_values_query {
     uint64_t has;
