@@ -174,9 +174,13 @@ class Cairn(Server):
     name = "cairn"
     program = Path(os.environ.get("CAIRN_BIN") or ROOT / "build/release/cairn").resolve()
 
+    def __init__(self, folder, engine, store=None, options=()):
+        super().__init__(folder, engine, store)
+        self.options = list(options)
+
     def argv(self):
         argv = [self.program, "server", "--data", self.folder / "store", "--listen", f"127.0.0.1:{self.port}"]
-        return argv + (["--store", self.store] if self.store else [])
+        return argv + (["--store", self.store] if self.store else []) + self.options
 
     def version(self):
         return subprocess.run([self.program, "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[-1]
@@ -193,7 +197,7 @@ class Cairn(Server):
         if subprocess.run(command + ["--help"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             return False  # a program without compaction
         done = subprocess.run(command + ["--data", self.folder / "store"] + (["--store", self.store] if self.store else []),
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
         if done.returncode:
             raise Failed(f"cairn server compact: {done.stdout.strip()}")
         return True

@@ -97,6 +97,7 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
                               .lease_ms = opt->lease_ms,
                               .beat_ms = opt->beat_ms,
                               .stale_ok = opt->stale_ok,
+                              .stale_poll_ms = opt->stale_poll_ms,
                               .changed = others_wrote,
                               .changed_ctx = c };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);

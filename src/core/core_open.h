@@ -29,6 +29,7 @@ struct core_options {
     size_t wait_ops, wait_bytes;
     int64_t lease_ms, beat_ms;
     bool stale_ok;
+    int64_t stale_poll_ms;
     struct compact_options compact;
     int64_t purge_rows;      /* 0 = 4,096: some 50 ms */
     int64_t keep_deleted_ms; /* runs deleted longer ago go for good; 0 = never */

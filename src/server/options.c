@@ -562,7 +562,7 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.stale_ok",
       AT(stale_ok),
       .doc =
-          "beside other servers: reads may lack what those acknowledged in the last 20 ms, and do not look" },
+          "beside other servers: reads may lack what those acknowledged in the last 20 ms, and do not look; the others ring" },
 
     { .name = "host",
       .type = OPT_TEXT,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "gen/sql/queries.h"
+#include "store/sql/bell.h"
 #include "store/sql/sql.h"
 
 enum {
@@ -28,6 +29,7 @@ enum {
     WAIT_BYTES = 256 << 20,
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
+    STALE_POLL_MS = 15,
     LEASE_MS = 10000,
     GATHER_MAX = 32, /* operations: a group of these costs little more each than a larger one */
     GATHER_MAX_US = 1000, /* no wait is longer */
@@ -323,6 +325,7 @@ static void group_committed(struct group *g)
     atomic_fetch_add_explicit(&s->groups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->ops, g->passed_n, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->points, (uint64_t)g->batch.points_n, memory_order_relaxed);
+    seq_tell_others(s);
 }
 
 /* Every operation of the group, also one that failed by itself: its failure may rest on one that now did not happen. */
@@ -845,6 +848,8 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .owner = atomic_load_explicit(&s->peers.seen_owner, memory_order_relaxed),
         .foreign = atomic_load_explicit(&s->peers.foreign, memory_order_relaxed),
         .rebuilt = atomic_load_explicit(&s->peers.rebuilt, memory_order_relaxed),
+        .rings = sql_bell_rings(s->peers.bell),
+        .bell_up = sql_bell_is_up(s->peers.bell),
     };
 }
 
@@ -860,6 +865,7 @@ static void defaults(struct seq_options *o)
     if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
     if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;
     if (o->lease_ms == 0) o->lease_ms = LEASE_MS;
+    if (o->stale_poll_ms == 0) o->stale_poll_ms = STALE_POLL_MS;
     if (o->beat_ms == 0) o->beat_ms = MAX_OF(o->lease_ms / 10, (int64_t)1);
     if (o->alone_ms == 0) o->alone_ms = MIN_OF(3 * o->beat_ms, o->lease_ms);
 }
@@ -912,6 +918,7 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
         seq_free(s);
         return st;
     }
+    seq_bell_open(s);
     exec_actor_wake(s->actor); /* what was replayed may be due */
     *out = s;
     return OK;
@@ -924,7 +931,9 @@ void seq_abandon(struct seq *s)
     }
     atomic_store_explicit(&s->abandoned, true, memory_order_release);
     atomic_store_explicit(&s->stopping, true, memory_order_release);
+    seq_bell_off(s);
     exec_actor_free(s->actor);
+    seq_bell_close(s);
     seq_free(s);
 }
 
@@ -942,7 +951,9 @@ void seq_close(struct seq *s)
         return;
     }
     atomic_store_explicit(&s->stopping, true, memory_order_release);
+    seq_bell_off(s);
     exec_actor_free(s->actor);
+    seq_bell_close(s);
     if (s->doubt == DOUBT_NONE) {
         if (seq_drains_at_end(s) && seq_drain_now(s, true, &err)) {
             LOG_WARN("store", "the log stays for the next start: %s", err.message);

@@ -91,8 +91,9 @@ struct seq_options {
     int64_t beat_ms;  /* 0 = a tenth of it: between signs of life */
     int64_t
         alone_ms; /* 0 = 3 times that: how long a server that is alone may rely on the last one */
-    /* Reads do not look at the log; the sequencer does so every 15 ms instead, while there are others. */
+    /* Reads do not look at the log; the sequencer does so when another server rings, and every so often, while there are others. */
     bool stale_ok;
+    int64_t stale_poll_ms; /* 0 = 15 */
     /* Other servers have written, perhaps anything: caches of rows are stale; tokens: also those of the store's tokens. On the
      * sequencer's thread; may be NULL. */
     void (*changed)(void *ctx, bool tokens);
@@ -116,6 +117,8 @@ struct seq_stats {
     bool owner;                      /* this one drains */
     uint64_t foreign;                /* groups of others played */
     uint64_t rebuilt;                /* times that memory was built anew */
+    uint64_t rings;                  /* of the doorbell, for others */
+    bool bell_up;                    /* it has a session */
 };
 /* Any thread; numbers of different moments. */
 void seq_stats(struct seq *s, struct seq_stats *out);

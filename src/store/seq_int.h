@@ -63,6 +63,11 @@ struct peers {
     struct mpsc readers;       /* of struct read_wait */
     _Atomic unsigned reading;
     _Atomic bool rebuilding;
+    struct sql_bell *bell;
+    struct lock bell_lock; /* guards bell_off, and the wake of a ring */
+    bool bell_off;
+    bool listeners;          /* another server listens to the bell */
+    _Atomic bool rung;       /* another server has rung */
     _Atomic unsigned others; /* for seq_stats(), like the next three */
     _Atomic bool seen_owner;
     _Atomic uint64_t foreign, rebuilt;
@@ -147,6 +152,11 @@ bool seq_may_write(const struct seq *s);
 void seq_readers_answer(struct seq *s, struct mpsc_node *first, enum status st,
                         const struct err *err);
 struct mpsc_node *seq_readers_take(struct seq *s);
+/* The doorbell: opened with the actor, off before the actor is freed, closed behind it. Others are told after a commit. */
+void seq_bell_open(struct seq *s);
+void seq_bell_off(struct seq *s);
+void seq_bell_close(struct seq *s);
+void seq_tell_others(struct seq *s);
 /* Leaves the list. */
 void seq_leave(struct seq *s);
 

@@ -11,7 +11,8 @@
  * the fence: each commit names the fence, so what an overdue server still commits fails, and it joins again before it writes.
  *
  * Reads. Unless the server is alone, a read of memory waits for one look at the log that starts after the read came;
- * reads that wait share it. Groups look as well.
+ * reads that wait share it. Groups look as well. With stale_ok reads wait for nothing: the server looks when another one has
+ * rung the doorbell (store/sql/bell.h) after a commit, and every few milliseconds in any case.
  *
  * Drains. One server, the owner, moves the log to packs and rows, in a turn. The others see how far the log is covered with each
  * look, and let tails and dirty heads go. Rows of the log are deleted when all servers on the list have played them.
@@ -25,6 +26,7 @@
 #include "gen/sql/queries.h"
 #include "store/process.h"
 #include "store/runcols/runcols.h"
+#include "store/sql/bell.h"
 #include "store/sql/sql.h"
 
 #include <time.h>
@@ -36,7 +38,6 @@ enum {
     READERS_POLL_MS = 1, /* while memory is built anew */
     READERS_WAIT_MS = 10000,
     RETRY_MS = 200,
-    STALE_POLL_MS = 15, /* with stale_ok */
     STALE_MAX_MS = 1000
 };
 
@@ -220,7 +221,7 @@ static enum status enlist(struct seq *s, struct err *err)
     if (!st) st = q_turn_take(s->writer, NULL, PART, &now, err);
     if (!st) {
         st = q_server_add(s->writer, NULL, str_cstr(sql_db_owner(s->db)), str_cstr(process),
-                          s->opt.lease_ms, &row, err);
+                          s->opt.lease_ms, s->opt.stale_ok, &row, err);
     }
     FAILPOINT("seq.postgres.enlisted");
     if (!st) st = sql_commit(s->writer, err);
@@ -279,6 +280,7 @@ static enum status beat(struct seq *s, struct err *err)
                        &row, err);
     if (st) return st;
     atomic_store_explicit(&p->others, (unsigned)row.others, memory_order_relaxed);
+    p->listeners = row.listeners > 0;
     if (row.here == 0) {
         LOG_WARN("store", "this server was away too long; it joins the others again");
         not_alone(s);
@@ -507,6 +509,47 @@ void seq_readers_answer(struct seq *s, struct mpsc_node *first, enum status st,
     }
 }
 
+/* ---- the doorbell ------------------------------------------------------------------------------------------------------------- */
+
+static void rung(void *ctx)
+{
+    struct seq *s = (struct seq *)ctx;
+
+    atomic_store_explicit(&s->peers.rung, true, memory_order_release);
+    lock_take(&s->peers.bell_lock);
+    if (!s->peers.bell_off && s->actor) exec_actor_wake(s->actor);
+    lock_give(&s->peers.bell_lock);
+}
+
+void seq_bell_open(struct seq *s)
+{
+    struct err err = ERR_INIT;
+
+    lock_init(&s->peers.bell_lock, LOCK_RANK_CACHE);
+    if (s->peers.on && sql_bell_open(&s->peers.bell, s->db, s->opt.stale_ok, rung, s, &err)) {
+        LOG_WARN("store", "no doorbell between servers: %s", err.message);
+    }
+}
+
+void seq_bell_off(struct seq *s)
+{
+    lock_take(&s->peers.bell_lock);
+    s->peers.bell_off = true;
+    lock_give(&s->peers.bell_lock);
+}
+
+void seq_bell_close(struct seq *s)
+{
+    sql_bell_close(s->peers.bell);
+    s->peers.bell = NULL;
+    lock_release(&s->peers.bell_lock);
+}
+
+void seq_tell_others(struct seq *s)
+{
+    if (s->peers.listeners && !seq_alone(s)) sql_bell_ring(s->peers.bell);
+}
+
 /* ---- between groups ----------------------------------------------------------------------------------------------------------- */
 
 static void serve_readers(struct seq *s)
@@ -514,7 +557,9 @@ static void serve_readers(struct seq *s)
     struct mpsc_node *waiting = seq_readers_take(s);
     struct err err = ERR_INIT;
     int64_t now = clock_mono_ms();
-    bool poll = s->opt.stale_ok && now - s->peers.looked_ms >= STALE_POLL_MS && !seq_alone(s);
+    bool rung = atomic_exchange_explicit(&s->peers.rung, false, memory_order_acq_rel);
+    bool poll = s->opt.stale_ok && (rung || now - s->peers.looked_ms >= s->opt.stale_poll_ms) &&
+                !seq_alone(s);
     enum status st = OK;
 
     if (!waiting && (!poll || s->peers.lost)) {
@@ -557,7 +602,7 @@ int64_t seq_peers_step(struct seq *s)
     if (!p->joined || p->lost) return JOIN_POLL_MS;
     now = clock_mono_ms();
     if (s->opt.stale_ok && !seq_alone(s)) {
-        return MAX_OF(MIN_OF(p->beat_at_ms, p->looked_ms + STALE_POLL_MS) - now, (int64_t)1);
+        return MAX_OF(MIN_OF(p->beat_at_ms, p->looked_ms + s->opt.stale_poll_ms) - now, (int64_t)1);
     }
     return MAX_OF(p->beat_at_ms - now, (int64_t)0);
 }

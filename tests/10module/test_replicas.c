@@ -392,3 +392,48 @@ TEST(what_one_server_wrote_binds_the_other)
     core_close(s[0]);
     arena_free(a);
 }
+
+/* The server that reads without looking is told: nothing else makes it look within this test. */
+TEST(a_ring_brings_the_news)
+{
+    const char *uri = pgtest_uri();
+    struct core_options told = {
+        .stale_ok = true, .stale_poll_ms = 1000000, .lease_ms = 1000000, .beat_ms = 300000
+    };
+    struct core_options often = { .lease_ms = 1000000, .beat_ms = 20 };
+    struct timespec t = { 0, 1000000 };
+    struct seq_stats st = { 0 }, before;
+    struct core *s[SERVERS];
+    struct arena *a = arena_new(16 << 20);
+    struct err err = ERR_INIT;
+    struct run_create c;
+
+    s[0] = server_open(uri, &often);
+    s[1] = server_open(uri, &told);
+    for (int k = 0; k < 30000 && (!st.bell_up || st.others == 0);
+         k++) { /* each knows of the other, the bell has a session */
+        struct seq_stats mine;
+
+        nanosleep(&t, NULL);
+        seq_stats(s[1]->seq, &st);
+        seq_stats(s[0]->seq, &mine);
+        st.others = mine.others;
+    }
+    T_OK(st.bell_up && st.others == 1);
+    for (int i = 0; i < 5; i++) {
+        seq_stats(s[1]->seq, &before);
+        run_create_init(&c, s[0], a);
+        T_ST_ERR(seq_run(s[0]->seq, &c.op, &err), OK, &err);
+        for (int k = 0; k < 30000; k++) {
+            seq_stats(s[1]->seq, &st);
+            if (st.foreign > before.foreign) break;
+            nanosleep(&t, NULL);
+        }
+        T_OK(st.foreign > before.foreign);
+    }
+    seq_stats(s[0]->seq, &st);
+    T_OK(st.rings > 0);
+    core_close(s[0]);
+    core_close(s[1]);
+    arena_free(a);
+}

@@ -57,8 +57,8 @@ struct q_server_add_row {
     int64_t id;
 };
 enum status q_server_add(struct sql_conn *q_conn, struct arena *q_arena, struct str addr,
-                         struct str process, int64_t lease_ms, struct q_server_add_row *q_row,
-                         struct err *q_err) ATTR_CHECK;
+                         struct str process, int64_t lease_ms, int64_t listens,
+                         struct q_server_add_row *q_row, struct err *q_err) ATTR_CHECK;
 
 enum status q_server_remove(struct sql_conn *q_conn, int64_t id, struct err *q_err) ATTR_CHECK;
 
@@ -87,6 +87,7 @@ struct q_server_beat_row {
     int64_t expired;
     int64_t owner;
     int64_t owned;
+    int64_t listeners;
 };
 enum status q_server_beat(struct sql_conn *q_conn, struct arena *q_arena, int64_t id, int64_t pos,
                           int64_t lease_ms, int64_t part, int64_t alone_ms,

@@ -134,29 +134,30 @@ enum status q_part_disown(struct sql_conn *q_conn, int64_t part, int64_t owner, 
     return sql_exec(q_conn, &query_part_disown, q_in, NULL, q_err);
 }
 
-static const unsigned char server_add_in[] = { SQL_TEXT, SQL_TEXT, SQL_INT };
+static const unsigned char server_add_in[] = { SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT };
 static const unsigned char server_add_out[] = { SQL_INT };
 static const char *const server_add_names[] = { "id" };
 static const struct sql_query query_server_add = {
     .name = "server_add", .cached = true, .kind = SQL_ONE,
-    .in_n = 3, .out_n = 1,
+    .in_n = 4, .out_n = 1,
     .in = server_add_in,
     .out = server_add_out, .out_names = server_add_names,
-    .text = { "INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms) VALUES (?1, "
-              "?2, 0, 0, 0, ?3) RETURNING id",
-              "INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms) VALUES ($1, "
-              "$2, 0, 0, 0, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint) + "
-              "$3) RETURNING id" },
+    .text = { "INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms, listens) "
+              "VALUES (?1, ?2, 0, 0, 0, ?3, ?4) RETURNING id",
+              "INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms, listens) "
+              "VALUES ($1, $2, 0, 0, 0, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS "
+              "bigint) + $3, $4) RETURNING id" },
 };
 
 enum status q_server_add(struct sql_conn *q_conn, struct arena *q_arena, struct str addr,
-                         struct str process, int64_t lease_ms, struct q_server_add_row *q_row,
-                         struct err *q_err)
+                         struct str process, int64_t lease_ms, int64_t listens,
+                         struct q_server_add_row *q_row, struct err *q_err)
 {
-    struct sql_value q_in[3] = {
+    struct sql_value q_in[4] = {
         { .s = addr },
         { .s = process },
         { .i = lease_ms },
+        { .i = listens },
     };
     struct sql_value q_out[1];
     enum status q_st = sql_one(q_conn, &query_server_add, q_in, q_arena, q_out, q_err);
@@ -268,14 +269,14 @@ enum status q_server_here(struct sql_conn *q_conn, struct arena *q_arena, int64_
 }
 
 static const unsigned char server_beat_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const unsigned char server_beat_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const server_beat_names[] = { "here", "others", "newest", "expired", "owner", "owned" };
+static const unsigned char server_beat_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const server_beat_names[] = { "here", "others", "newest", "expired", "owner", "owned", "listeners" };
 static const struct sql_query query_server_beat = {
     .name = "server_beat", .cached = true, .kind = SQL_ONE,
-    .in_n = 5, .out_n = 6,
+    .in_n = 5, .out_n = 7,
     .in = server_beat_in,
     .out = server_beat_out, .out_names = server_beat_names,
-    .text = { "SELECT COUNT(*), 0, 0, 0, 0, 0 FROM server WHERE id = ?1 AND pos <= ?2 AND "
+    .text = { "SELECT COUNT(*), 0, 0, 0, 0, 0, 0 FROM server WHERE id = ?1 AND pos <= ?2 AND "
               "until_ms <= ?3 AND id <> ?4 AND alone_ms <= ?5",
               "WITH me AS (UPDATE server SET pos = $2, until_ms = CAST(EXTRACT(EPOCH FROM "
               "clock_timestamp()) * 1000 AS bigint) + $3, alone_ms = CAST(EXTRACT(EPOCH FROM "
@@ -284,7 +285,8 @@ static const struct sql_query query_server_beat = {
               "(SELECT COALESCE(MAX(id), 0) FROM server WHERE id <> $1), (SELECT COUNT(*) "
               "FROM server WHERE id <> $1 AND until_ms < CAST(EXTRACT(EPOCH FROM "
               "clock_timestamp()) * 1000 AS bigint)), p.owner, (SELECT COUNT(*) FROM server "
-              "WHERE id = p.owner) FROM part p WHERE p.part = $4" },
+              "WHERE id = p.owner), (SELECT COUNT(*) FROM server WHERE id <> $1 AND listens "
+              "= 1) FROM part p WHERE p.part = $4" },
 };
 
 enum status q_server_beat(struct sql_conn *q_conn, struct arena *q_arena, int64_t id, int64_t pos,
@@ -298,7 +300,7 @@ enum status q_server_beat(struct sql_conn *q_conn, struct arena *q_arena, int64_
         { .i = part },
         { .i = alone_ms },
     };
-    struct sql_value q_out[6];
+    struct sql_value q_out[7];
     enum status q_st = sql_one(q_conn, &query_server_beat, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
@@ -308,6 +310,7 @@ enum status q_server_beat(struct sql_conn *q_conn, struct arena *q_arena, int64_
     q_row->expired = q_out[3].i;
     q_row->owner = q_out[4].i;
     q_row->owned = q_out[5].i;
+    q_row->listeners = q_out[6].i;
     return OK;
 }
 

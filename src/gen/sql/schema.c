@@ -1154,6 +1154,10 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX node_dataset ON node (name, digest) WHERE type_id = 3;\n"
         "CREATE INDEX node_digest ON node (digest) WHERE type_id = 3;\n",
     } },
+    { .version = 19, .name = "server_listens", .text = {
+        "ALTER TABLE server ADD COLUMN listens INTEGER NOT NULL DEFAULT 0;\n",
+        "ALTER TABLE server ADD COLUMN listens bigint NOT NULL DEFAULT 0;\n",
+    } },
 };
-const unsigned sql_migrations_n = 18;
+const unsigned sql_migrations_n = 19;
 /* clang-format on */

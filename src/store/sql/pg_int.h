@@ -21,6 +21,7 @@
     X(PQexec)                                                                                      \
     X(PQexitPipelineMode)                                                                          \
     X(PQfinish)                                                                                    \
+    X(PQfreemem)                                                                                   \
     X(PQflush)                                                                                     \
     X(PQftype)                                                                                     \
     X(PQgetResult)                                                                                 \
@@ -29,6 +30,7 @@
     X(PQgetvalue)                                                                                  \
     X(PQisBusy)                                                                                    \
     X(PQnfields)                                                                                   \
+    X(PQnotifies)                                                                                  \
     X(PQnparams)                                                                                   \
     X(PQntuples)                                                                                   \
     X(PQparameterStatus)                                                                           \

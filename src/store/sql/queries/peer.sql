@@ -30,13 +30,13 @@ UPDATE part SET owner = $2, fence = fence + 1 WHERE part = $1 RETURNING fence;
 UPDATE part SET owner = 0, fence = fence + 1 WHERE part = $1 AND owner = $2;
 
 -- name: server_add :one
--- in: addr text, process text, lease_ms int
+-- in: addr text, process text, lease_ms int, listens int
 -- out: id int
 -- engine: sqlite
-INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms) VALUES ($1, $2, 0, 0, 0, $3) RETURNING id;
+INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms, listens) VALUES ($1, $2, 0, 0, 0, $3, $4) RETURNING id;
 -- engine: postgres
-INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms)
-VALUES ($1, $2, 0, 0, 0, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint) + $3) RETURNING id;
+INSERT INTO server (addr, process, pos, seen, alone_ms, until_ms, listens)
+VALUES ($1, $2, 0, 0, 0, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint) + $3, $4) RETURNING id;
 
 -- name: server_remove :exec
 -- in: id int
@@ -62,13 +62,13 @@ SELECT id, process FROM server WHERE id > 0 AND id <> $1 ORDER BY id LIMIT 1000;
 SELECT COUNT(*) FROM server WHERE id = $1;
 
 -- here: 1 when the server is on the list; newest: the highest id of another one; expired: others that are overdue;
--- owned: 1 when the owner of the drains is on the list.
+-- owned: 1 when the owner of the drains is on the list; listeners: others that listen to the doorbell.
 
 -- name: server_beat :one
 -- in: id int, pos int, lease_ms int, part int, alone_ms int
--- out: here int, others int, newest int, expired int, owner int, owned int
+-- out: here int, others int, newest int, expired int, owner int, owned int, listeners int
 -- engine: sqlite
-SELECT COUNT(*), 0, 0, 0, 0, 0 FROM server
+SELECT COUNT(*), 0, 0, 0, 0, 0, 0 FROM server
 WHERE id = $1 AND pos <= $2 AND until_ms <= $3 AND id <> $4 AND alone_ms <= $5;
 -- engine: postgres
 WITH me AS (UPDATE server SET pos = $2, until_ms = CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint) + $3,
@@ -80,7 +80,8 @@ SELECT (SELECT COUNT(*) FROM me),
        (SELECT COUNT(*) FROM server WHERE id <> $1
           AND until_ms < CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)),
        p.owner,
-       (SELECT COUNT(*) FROM server WHERE id = p.owner)
+       (SELECT COUNT(*) FROM server WHERE id = p.owner),
+       (SELECT COUNT(*) FROM server WHERE id <> $1 AND listens = 1)
 FROM part p WHERE p.part = $4;
 
 -- name: server_seen :exec
