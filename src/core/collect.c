@@ -32,7 +32,7 @@ struct batch {
     size_t n;
 };
 
-enum phase { LEASES, WALK, CONDEMNED, DELETING, RETIRED, PHASE_N };
+enum phase { LEASES, WALK, CONDEMNED, DELETING, RETIRED, PACKS, LEFT_PACKS, PHASE_N };
 
 /* Lives on the stack of who waits. */
 struct waiter {
@@ -60,6 +60,7 @@ struct collector {
     uint64_t round; /* the one that was asked for and is at work; 0: one of the background */
     bool in_round;
     enum phase phase;
+    int64_t pack;         /* the last that was looked at */
     struct digest walked; /* the walk is behind this, if is_walking */
     bool is_walking;
     int64_t walk_at_ms, walk_seq, seen_seq; /* walk_seq: of the log at the start of the last walk */
@@ -354,7 +355,7 @@ static enum status read_leaving(struct collector *c, enum object_state state, in
         q_object_leaving_open(c->conn, &q, (int64_t)state, before_ms, COLLECT_BATCH, err);
 
     while (!st && (st = q_object_leaving_next(q, &row, err)) == OK) {
-        st = add(&c->batch, row.sha256, row.gen, row.size, err);
+        st = add(&c->batch, row.sha256, row.gen, row.bytes, err);
         if (st || c->batch.n == COLLECT_BATCH) break;
     }
     sql_close(q);
@@ -451,6 +452,90 @@ static enum status step_retired(struct collector *c, struct err *err)
     return st ? st : submit(c, &gone_kind, err);
 }
 
+/* ---- packs that no object names -------------------------------------------------------------------------------------------- */
+
+/* sha256 is not used, gen is the pack's id. */
+static void add_pack(struct batch *b, int64_t id, int64_t bytes)
+{
+    b->e[b->n] = (struct blob_entry){ .gen = id, .size = (uint64_t)bytes };
+    b->freed[b->n++] = false;
+}
+
+static enum status packs_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+    int64_t n;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        /* Not those that an object names; who is about to name one finds out that it is given up. */
+        st = q_packfile_deleting(group_conn(g), c->batch.e[i].gen, group_now_ms(g), &n, err);
+    }
+    FAILPOINT("core.collect.packs");
+    return st;
+}
+
+static const struct write_kind packs_kind = { .name = "collect.packs",
+                                              .validate = packs_validate,
+                                              .sql = true };
+
+static enum status step_packs(struct collector *c, struct err *err)
+{
+    struct q_packfile_free_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = c->round ? OK : ST_END;
+
+    st = st ? st : q_packfile_free_open(c->conn, &q, c->pack, COLLECT_BATCH, err);
+    while (!st && c->batch.n < COLLECT_BATCH && (st = q_packfile_free_next(q, &row, err)) == OK) {
+        add_pack(&c->batch, row.id, row.bytes);
+        c->pack = row.id;
+    }
+    sql_close(q);
+    if (st && st != ST_END) {
+        return st;
+    }
+    return c->batch.n ? submit(c, &packs_kind, err) : ST_END;
+}
+
+static enum status left_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        st = q_packfile_gone(group_conn(g), c->batch.e[i].gen, err);
+        c->batch.freed[i] = true;
+    }
+    FAILPOINT("core.collect.packs.gone");
+    return st;
+}
+
+static const struct write_kind left_kind = { .name = "collect.packs.gone",
+                                             .validate = left_validate,
+                                             .sql = true };
+
+static enum status step_left_packs(struct collector *c, struct err *err)
+{
+    struct q_packfile_due_row row;
+    struct sql_stmt *q = NULL;
+    enum status st = c->round ? OK : ST_END;
+
+    st = st ? st : q_packfile_due_open(c->conn, &q, INT64_MAX, COLLECT_BATCH, err);
+    while (!st && c->batch.n < COLLECT_BATCH && (st = q_packfile_due_next(q, &row, err)) == OK) {
+        add_pack(&c->batch, row.id, row.bytes);
+    }
+    sql_close(q);
+    if (st && st != ST_END) {
+        return st;
+    }
+    st = c->batch.n ? OK : ST_END;
+    for (size_t i = 0; !st && i < c->batch.n; i++) {
+        st = blob_pack_delete(c->core->blobs, (uint64_t)c->batch.e[i].gen, err);
+        FAILPOINT("core.collect.packs.bytes");
+    }
+    return st ? st : submit(c, &left_kind, err);
+}
+
 /* ---- rounds ------------------------------------------------------------------------------------------------------------------ */
 
 static void batch_done(struct collector *c)
@@ -467,7 +552,11 @@ static void batch_done(struct collector *c)
     s->condemned += c->phase == WALK ? c->batch.n - n : 0;
     s->objects += c->phase == WALK || c->phase == DELETING ? n : 0;
     s->places += c->phase == RETIRED ? n : 0;
+    s->packs += c->phase == LEFT_PACKS ? n : 0;
     s->bytes += c->phase == LEASES ? 0 : bytes;
+    s->round_objects += c->phase == WALK || c->phase == DELETING ? n : 0;
+    s->round_places += c->phase == RETIRED || c->phase == LEFT_PACKS ? n : 0;
+    s->round_bytes += c->phase == LEASES ? 0 : bytes;
     s->problem[0] = 0;
     lock_give(&c->lock);
 }
@@ -502,9 +591,12 @@ static bool round_begin(struct collector *c, int64_t now)
     }
     c->phase = LEASES;
     c->is_walking = false;
+    c->pack = INT64_MIN;
     lock_take(&c->lock);
     c->stats.running = c->in_round;
-    c->stats.walked = 0;
+    if (c->in_round) {
+        c->stats.walked = c->stats.round_objects = c->stats.round_places = c->stats.round_bytes = 0;
+    }
     lock_give(&c->lock);
     return c->in_round;
 }
@@ -541,8 +633,9 @@ static void rest(struct collector *c, int64_t now)
 static enum status step(struct collector *c, struct err *err)
 {
     static enum status (*const steps[PHASE_N])(struct collector * c, struct err * err) = {
-        [LEASES] = step_leases,     [WALK] = step_walk,       [CONDEMNED] = step_condemned,
-        [DELETING] = step_deleting, [RETIRED] = step_retired,
+        [LEASES] = step_leases,         [WALK] = step_walk,       [CONDEMNED] = step_condemned,
+        [DELETING] = step_deleting,     [RETIRED] = step_retired, [PACKS] = step_packs,
+        [LEFT_PACKS] = step_left_packs,
     };
     enum status st = ST_END;
 

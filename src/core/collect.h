@@ -6,6 +6,7 @@
  *   condemned   longer than the grace: still free ones become deleting, others live
  *   deleting    their bytes are deleted, durably, then the row
  *   retired     places (store/places.h) whose time has come: the bytes, then the row
+ *   packs       that no object names, when somebody asked for the round (otherwise core/repack.h does it in its time)
  *
  * Bytes go before the row that says so, so a crash leaves a row whose bytes are missing, and the next round finishes it: removing what
  * is gone is fine, because no place is ever used again. A reference that comes at any moment is safe: it makes a condemned
@@ -44,13 +45,15 @@ bool collect_wait(struct collector *c, uint64_t round, int64_t timeout_ms);
 struct collect_stats {
     uint64_t asked, done; /* numbers of rounds that were asked for */
     bool running;
-    uint64_t walked;          /* objects that the walk of this round has passed */
-    uint64_t condemned;       /* since the start, like what follows */
-    uint64_t objects, places; /* deleted: content, and places that were given up */
-    uint64_t bytes;           /* of both */
-    uint64_t leases;          /* ended without a file */
-    uint64_t failed;          /* steps */
-    char problem[160];        /* of the last step that failed, while it fails; else "" */
+    uint64_t walked; /* objects that the walk of this round has passed */
+    /* Since the start. */
+    uint64_t condemned;
+    uint64_t objects, places, packs; /* deleted: content, places that were given up, packs */
+    uint64_t bytes;                  /* of these; content that lay in packs counts with its pack */
+    uint64_t leases;                 /* ended without a file */
+    uint64_t failed;                 /* steps */
+    uint64_t round_objects, round_places, round_bytes; /* of the last round, or the one at work */
+    char problem[160]; /* of the last step that failed, while it fails; else "" */
 };
 /* Any thread. */
 void collect_stats(struct collector *c, struct collect_stats *out);

@@ -80,6 +80,17 @@ static const struct cli_command rows[] = {
       STORE_OPTIONS,
       .run = command_repack },
     { .noun = "server",
+      .verb = "gc",
+      .summary = "Delete the bytes that nothing refers to",
+      .detail =
+          "The server does so in the background: what no artifact names any more goes after 20 minutes at the earliest. --now does it\n"
+          "at once, which is the cure for a full disk after artifacts were deleted or runs were deleted for good; --dry-run counts.\n"
+          "Asks the server that has the store open, which goes on serving, or opens it. `cairn run rm --hard` takes the place of\n"
+          "`mlflow gc`, which works on the database of an MLflow server only.",
+      CLI_EXAMPLES("cairn server gc --dry-run --data ~/cairn", "cairn server gc --now"),
+      STORE_OPTIONS,
+      .run = command_gc },
+    { .noun = "server",
       .verb = "token add",
       .args = "NAME [PRINCIPAL]",
       .args_min = 1,

@@ -10,6 +10,7 @@ int command_token_rm(struct cli *cli);
 int command_check(struct cli *cli);
 int command_backup(struct cli *cli);
 int command_compact(struct cli *cli);
+int command_gc(struct cli *cli);
 int command_repack(struct cli *cli);
 int command_doctor(struct cli *cli);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/num.h"
+#include "core/collect.h"
 #include "core/repack.h"
 #include "core/store_info.h"
 #include "store/seq.h"
@@ -136,6 +137,27 @@ static void put_packs(struct buf *b, struct core *core)
     one(b, "cairn_repack_failures_total", "counter", "Rounds that broke off.", s.failed);
 }
 
+static void put_collected(struct buf *b, struct core *core)
+{
+    struct collect_stats s;
+
+    if (!core->collector) {
+        return;
+    }
+    collect_stats(core->collector, &s);
+    one(b, "cairn_gc_running", "gauge", "Bytes that nothing refers to are being looked for.",
+        s.running);
+    one(b, "cairn_gc_condemned_total", "counter", "Contents that nothing referred to any more.",
+        s.condemned);
+    one(b, "cairn_gc_objects_total", "counter", "Contents deleted.", s.objects);
+    one(b, "cairn_gc_places_total", "counter", "Places deleted that were given up.", s.places);
+    one(b, "cairn_gc_packs_total", "counter", "Packs deleted that nothing named.", s.packs);
+    one(b, "cairn_gc_bytes_total", "counter", "Bytes deleted.", s.bytes);
+    one(b, "cairn_gc_leases_total", "counter", "Uploads that ended without a file.", s.leases);
+    one(b, "cairn_gc_failures_total", "counter", "Steps that failed and are tried again.",
+        s.failed);
+}
+
 /* Second number of /proc/self/statm: resident pages. */
 static uint64_t resident_bytes(void)
 {
@@ -163,6 +185,7 @@ void figures_put(void *ctx, struct buf *out)
     put_http(out, f->http);
     put_store(out, f->api->core);
     put_packs(out, f->api->core);
+    put_collected(out, f->api->core);
     put_memory(out, f->api->core);
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",
         (uint64_t)f->start_ms / 1000);

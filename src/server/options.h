@@ -31,7 +31,7 @@ struct server_options {
         fragment_bytes, column_bytes, keep_deleted_ms, drain_age_ms, drain_bytes, head_age_ms,
         lease_ms;
     bool stale_ok;
-    bool repack, repack_wait, repack_reindex;
+    bool repack, repack_wait, repack_reindex, gc_now, gc_dry_run;
     int64_t repack_rate;
     /* `mlflow server` */
     const char *ml_host, *ml_store_uri, *ml_registry_uri, *ml_artifacts_destination, *ml_prometheus;
@@ -41,7 +41,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 73 };
+enum { SERVER_ROWS_N = 75 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

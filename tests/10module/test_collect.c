@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "core/collect.h"
+#include "core/repack.h"
 #include "store/blob/blob.h"
 #include "store/places.h"
 
@@ -556,4 +557,87 @@ static void killed_everywhere(const char *location)
 SQL_TEST_LIMIT(killed_while_collecting, 240)
 {
     killed_everywhere(location);
+}
+
+/* ---- packs ------------------------------------------------------------------------------------------------------------------ */
+
+static void repack(struct corefix *f)
+{
+    if (!f->core->repacker) {
+        T_ST_ERR(repack_start(f->core, &(struct repack_options){ .every_ms = -1 }, &f->err), OK,
+                 &f->err);
+    }
+    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, REPACK_NOW), WAIT_MS));
+}
+
+/* Content in packs goes like any other, and packs with the last of it; what stays is read from them. */
+SQL_TEST(packs_that_no_object_names_go)
+{
+    struct corefix f;
+    struct collect_stats stats;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    put(&f, "a", body(&f, 1, BIG));
+    put(&f, "b", body(&f, 2, BIG));
+    repack(&f);
+    collect(&f);
+    T_INT(files(&f), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM packfile WHERE state = 1"), 1);
+    drop(&f, "a");
+    collect(&f);
+    T_INT(rows(&f, "SELECT count(*) FROM object"), 1);
+    T_INT(rows(&f, "SELECT count(*) FROM packfile WHERE state = 1"), 1);
+    put(&f, "c", body(&f, 2, BIG)); /* the same, which lies in the pack */
+    T_INT(files(&f), 0);
+    drop(&f, "b");
+    drop(&f, "c");
+    collect(&f);
+    T_INT(rows(&f, "SELECT count(*) FROM object"), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM object_pack"), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM packfile"), 0);
+    collect_stats(f.core->collector, &stats);
+    T_OK(stats.packs >= 1);
+    put(&f, "c", body(&f, 2, BIG));
+    has(&f, "c", body(&f, 2, BIG));
+    corefix_close(&f);
+}
+
+TEST(killed_while_packs_go)
+{
+    static const char *const pack_points[] = { "core.collect.packs", "core.collect.packs.bytes",
+                                               "core.collect.packs.gone" };
+    const char *location = t_tmpdir(), *blobs = t_tmpdir();
+    struct corefix f;
+
+#ifndef CAIRN_FAILPOINTS
+    T_SKIP("a build without failpoints");
+#endif
+    for (size_t i = 0; i < ARRAY_N(pack_points); i++) {
+        int status;
+        pid_t pid = fork();
+
+        T_OK(pid >= 0);
+        if (pid == 0) {
+            char spec[128];
+
+            corefix_open(&f, location, blobs);
+            start_collector(&f);
+            put(&f, "a", body(&f, 1, BIG));
+            repack(&f);
+            drop(&f, "a");
+            snprintf(spec, sizeof(spec), "%s=kill", pack_points[i]);
+            failpoint_arm(spec);
+            collect(&f);
+            _exit(0);
+        }
+        T_INT(waitpid(pid, &status, 0), pid);
+        if (!WIFSIGNALED(status)) T_FAIL("%s is never passed", pack_points[i]);
+        corefix_open(&f, location, blobs);
+        start_collector(&f);
+        collect(&f);
+        is_clean(&f, 0, 0);
+        T_INT(rows(&f, "SELECT count(*) FROM packfile"), 0);
+        corefix_close(&f);
+    }
 }

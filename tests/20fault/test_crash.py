@@ -31,6 +31,7 @@ ELSEWHERE = {
                     "test_seq_crash.c, which removes runs for good"),
     **dict.fromkeys(["blob.delete.one", "core.collect.bytes.before", "core.collect.bytes.after", "core.collect.condemn",
                      "core.collect.deleted", "core.collect.leases", "core.collect.retired", "core.collect.sentence",
+                     "core.collect.packs", "core.collect.packs.bytes", "core.collect.packs.gone",
                      "core.object.release"], "test_collect.c"),
     **dict.fromkeys(["core.repack.begun", "core.repack.seal", "core.repack.sealed", "core.repack.written", "core.repack.indexed",
                      "core.repack.swapped", "core.repack.stays", "core.repack.unindexed", "core.repack.left", "core.repack.delete",

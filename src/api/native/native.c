@@ -50,7 +50,7 @@ const struct tongue native_tongue = {
 
 /* An operator has a token, also where nobody else needs one: whoever can reach a loopback address must not be able to
  * make himself a token for later. */
-static enum status need_operator(const struct call *c, struct err *err)
+enum status native_need_operator(const struct call *c, struct err *err)
 {
     struct str value = http_header(c->req, S("authorization"));
     struct digest d;
@@ -211,7 +211,7 @@ enum status native_token_add(struct token_add *t, struct access *access, struct 
 
 static enum status tokens(struct call *c, struct view *v, struct err *err)
 {
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_token_list), err);
     return st ? st : native_tokens(v, c->out, err);
@@ -220,7 +220,7 @@ static enum status tokens(struct call *c, struct view *v, struct err *err)
 static enum status add_token(struct call *c, struct write_op **op, struct err *err)
 {
     struct token_add *t = ARENA_NEW(c->arena, struct token_add);
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_token_added), err);
     if (!st && !t) {
@@ -236,7 +236,7 @@ static enum status add_token(struct call *c, struct write_op **op, struct err *e
 static enum status remove_token(struct call *c, struct write_op **op, struct err *err)
 {
     struct token_remove *t = ARENA_NEW(c->arena, struct token_remove);
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     if (!st && !t) {
         st = err_nomem(err);
@@ -311,7 +311,7 @@ enum status native_check(struct view *v, struct cairn_v1_check_answer *out, stru
 
 static enum status check(struct call *c, struct view *v, struct err *err)
 {
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_check_answer), err);
     return st ? st : native_check(v, c->out, err);
@@ -345,7 +345,7 @@ enum status native_backup(struct view *v, struct str path, struct cairn_v1_backu
 static enum status backup(struct call *c, struct view *v, struct err *err)
 {
     const struct cairn_v1_backup *in = c->in;
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_backup_answer), err);
     return st ? st : native_backup(v, in->path, c->out, err);
@@ -399,7 +399,7 @@ void native_compaction(struct view *v, struct cairn_v1_compact_answer *out)
 
 static enum status start_compaction(struct call *c, struct view *v, struct err *err)
 {
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_compact_answer), err);
     st = st ? st : compaction_start(v->core, false, err);
@@ -411,7 +411,7 @@ static enum status start_compaction(struct call *c, struct view *v, struct err *
 
 static enum status look_at_compaction(struct call *c, struct view *v, struct err *err)
 {
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_compact_answer), err);
     if (!st) {
@@ -448,7 +448,7 @@ void native_repack(struct view *v, struct cairn_v1_repack_answer *out)
 static enum status start_repack(struct call *c, struct view *v, struct err *err)
 {
     const struct cairn_v1_repack *in = c->in;
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_repack_answer), err);
     if (!st && !v->core->repacker) {
@@ -463,7 +463,7 @@ static enum status start_repack(struct call *c, struct view *v, struct err *err)
 
 static enum status look_at_repack(struct call *c, struct view *v, struct err *err)
 {
-    enum status st = need_operator(c, err);
+    enum status st = native_need_operator(c, err);
 
     st = st ? st : new_answer(c, sizeof(struct cairn_v1_repack_answer), err);
     if (!st) {
@@ -513,6 +513,7 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         { rows, ARRAY_N(rows) },
         { native_chart_routes, native_chart_routes_n },
         { native_checkpoint_routes, native_checkpoint_routes_n },
+        { native_keep_routes, native_keep_routes_n },
         { native_run_routes, native_run_routes_n },
         { native_registry_routes, native_registry_routes_n },
         { native_artifact_routes, native_artifact_routes_n },

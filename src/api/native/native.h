@@ -19,6 +19,8 @@ extern const struct route native_checkpoint_routes[];
 extern const size_t native_checkpoint_routes_n;
 extern const struct route native_artifact_routes[];
 extern const size_t native_artifact_routes_n;
+extern const struct route native_keep_routes[];
+extern const size_t native_keep_routes_n;
 extern const struct route native_run_routes[];
 extern const size_t native_run_routes_n;
 extern const struct route native_lineage_routes[];
@@ -32,6 +34,10 @@ enum status native_tokens(struct view *v, struct cairn_v1_token_list *out, struc
 enum status native_backup(struct view *v, struct str path, struct cairn_v1_backup_answer *out,
                           struct err *err);
 enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err);
+/* OK for an operator; see above. */
+enum status native_need_operator(const struct call *c, struct err *err);
+void native_gc(struct collector *collector, struct cairn_v1_gc_answer *out);
+enum status native_gc_plan(struct view *v, struct cairn_v1_gc_answer *out, struct err *err);
 void native_compaction(struct view *v, struct cairn_v1_compact_answer *out);
 void native_repack(struct view *v, struct cairn_v1_repack_answer *out);
 /* Fills the operation for a new token, and the answer. access: NULL for the store alone. */

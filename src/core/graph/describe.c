@@ -1,6 +1,6 @@
 /* core/graph/describe.c - what the rows say about nodes. */
-#include "base/sys.h"
 #include "base/map.h"
+#include "base/sys.h"
 #include "core/artifact.h"
 #include "core/graph/graph_int.h"
 #include "core/registry.h"

@@ -351,6 +351,43 @@ const struct msg_desc cairn_v1_repack_answer_desc = {
     .size = sizeof(struct cairn_v1_repack_answer), .field_n = 12,
 };
 
+static const struct msg_field cairn_v1_gc_fields[] = {
+    { .name = S_INIT("dry_run"), .json = S_INIT("dryRun"), .label = "dry_run", .number = 1, .bit = 0,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc, dry_run), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_gc_desc = {
+    .name = "cairn.v1.Gc", .fields = cairn_v1_gc_fields, .size = sizeof(struct cairn_v1_gc), .field_n = 1,
+};
+
+static const struct msg_field cairn_v1_gc_answer_fields[] = {
+    { .name = S_INIT("round"), .json = S_INIT("round"), .label = "round", .number = 1, .bit = 0,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, round), .size = sizeof(int64_t) },
+    { .name = S_INIT("done_round"), .json = S_INIT("doneRound"), .label = "done_round", .number = 2, .bit = 1,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, done_round), .size = sizeof(int64_t) },
+    { .name = S_INIT("running"), .json = S_INIT("running"), .label = "running", .number = 3, .bit = 2,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc_answer, running), .size = sizeof(bool) },
+    { .name = S_INIT("walked"), .json = S_INIT("walked"), .label = "walked", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, walked), .size = sizeof(int64_t) },
+    { .name = S_INIT("objects"), .json = S_INIT("objects"), .label = "objects", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, objects), .size = sizeof(int64_t) },
+    { .name = S_INIT("places"), .json = S_INIT("places"), .label = "places", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, places), .size = sizeof(int64_t) },
+    { .name = S_INIT("bytes"), .json = S_INIT("bytes"), .label = "bytes", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("kept"), .json = S_INIT("kept"), .label = "kept", .number = 8, .bit = 7, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_gc_answer, kept), .size = sizeof(int64_t) },
+    { .name = S_INIT("kept_bytes"), .json = S_INIT("keptBytes"), .label = "kept_bytes", .number = 9, .bit = 8,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, kept_bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("problem"), .json = S_INIT("problem"), .label = "problem", .number = 10, .bit = 9,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_gc_answer, problem), .size = sizeof(struct str) },
+    { .name = S_INIT("dry_run"), .json = S_INIT("dryRun"), .label = "dry_run", .number = 11, .bit = 10,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc_answer, dry_run), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_gc_answer_desc = {
+    .name = "cairn.v1.GcAnswer", .fields = cairn_v1_gc_answer_fields, .size = sizeof(struct cairn_v1_gc_answer),
+    .field_n = 11,
+};
+
 static const struct msg_field cairn_v1_run_values_query_fields[] = {
     { .name = S_INIT("experiment_ids"), .json = S_INIT("experimentIds"), .label = "experiment_ids", .number = 1,
       .bit = 0, .type = MSG_T_STRING, .flags = MSG_F_REPEATED | MSG_F_REQUIRED,

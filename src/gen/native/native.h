@@ -364,6 +364,48 @@ struct cairn_v1_repack_answer {
 #define CAIRN_V1_REPACK_ANSWER_HAS_PROBLEM (1ull << 11)
 extern const struct msg_desc cairn_v1_repack_answer_desc;
 
+/* POST /api/cairn/v1/gc: deletes them now; the answer comes at once, GET tells how far it is. */
+struct cairn_v1_gc {
+    uint64_t has;
+    /* Only counts what would go. */
+    bool dry_run;
+};
+#define CAIRN_V1_GC_HAS_DRY_RUN (1ull << 0)
+extern const struct msg_desc cairn_v1_gc_desc;
+
+struct cairn_v1_gc_answer {
+    uint64_t has;
+    /* The number of the round that was asked for, or of the last one; 0 = none yet. It is over when done_round has reached it. */
+    int64_t round;
+    int64_t done_round;
+    /* A round is at work. */
+    bool running;
+    /* Objects that it has looked at. */
+    int64_t walked;
+    /* What it has deleted, or a dry run would delete: contents that nothing refers to, places that were given up, bytes of both. */
+    int64_t objects;
+    int64_t places;
+    int64_t bytes;
+    /* Dry run only: contents that stay, and their bytes. */
+    int64_t kept;
+    int64_t kept_bytes;
+    /* Why it waits; it tries again by itself. */
+    struct str problem;
+    bool dry_run;
+};
+#define CAIRN_V1_GC_ANSWER_HAS_ROUND (1ull << 0)
+#define CAIRN_V1_GC_ANSWER_HAS_DONE_ROUND (1ull << 1)
+#define CAIRN_V1_GC_ANSWER_HAS_RUNNING (1ull << 2)
+#define CAIRN_V1_GC_ANSWER_HAS_WALKED (1ull << 3)
+#define CAIRN_V1_GC_ANSWER_HAS_OBJECTS (1ull << 4)
+#define CAIRN_V1_GC_ANSWER_HAS_PLACES (1ull << 5)
+#define CAIRN_V1_GC_ANSWER_HAS_BYTES (1ull << 6)
+#define CAIRN_V1_GC_ANSWER_HAS_KEPT (1ull << 7)
+#define CAIRN_V1_GC_ANSWER_HAS_KEPT_BYTES (1ull << 8)
+#define CAIRN_V1_GC_ANSWER_HAS_PROBLEM (1ull << 9)
+#define CAIRN_V1_GC_ANSWER_HAS_DRY_RUN (1ull << 10)
+extern const struct msg_desc cairn_v1_gc_answer_desc;
+
 /* POST /api/cairn/v1/runs/values: what values a key has among the runs that a filter finds, with counts. */
 struct cairn_v1_run_values_query {
     uint64_t has;

@@ -103,7 +103,7 @@ enum status q_object_plan_next(struct sql_stmt *q_stmt, struct q_object_plan_row
 
 struct q_object_leaving_row {
     struct str sha256;
-    int64_t size;
+    int64_t bytes;
     int64_t gen;
 };
 enum status q_object_leaving_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t state,
@@ -116,5 +116,14 @@ enum status q_object_gone(struct sql_conn *q_conn, struct str sha256, int64_t ge
 
 enum status q_object_drop(struct sql_conn *q_conn, struct str sha256, int64_t *q_n,
                           struct err *q_err) ATTR_CHECK;
+
+struct q_packfile_free_row {
+    int64_t id;
+    int64_t bytes;
+};
+enum status q_packfile_free_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                                 int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_packfile_free_next(struct sql_stmt *q_stmt, struct q_packfile_free_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
 
 #endif

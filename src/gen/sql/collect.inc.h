@@ -430,16 +430,20 @@ enum status q_object_plan_next(struct sql_stmt *q_stmt, struct q_object_plan_row
 
 static const unsigned char object_leaving_in[] = { SQL_INT, SQL_INT, SQL_INT };
 static const unsigned char object_leaving_out[] = { SQL_BLOB, SQL_INT, SQL_INT };
-static const char *const object_leaving_names[] = { "sha256", "size", "gen" };
+static const char *const object_leaving_names[] = { "sha256", "bytes", "gen" };
 static const struct sql_query query_object_leaving = {
     .name = "object_leaving", .cached = true, .kind = SQL_MANY,
     .in_n = 3, .out_n = 3,
     .in = object_leaving_in,
     .out = object_leaving_out, .out_names = object_leaving_names,
-    .text = { "SELECT sha256, size, gen FROM object WHERE state = ?1 AND since_ms <= ?2 AND "
-              "state <> 1 ORDER BY state, since_ms, sha256 LIMIT ?3",
-              "SELECT sha256, size, gen FROM object WHERE state = $1 AND since_ms <= $2 AND "
-              "state <> 1 ORDER BY state, since_ms, sha256 LIMIT $3" },
+    .text = { "SELECT o.sha256, CASE WHEN EXISTS (SELECT 1 FROM object_pack p WHERE p.sha256 "
+              "= o.sha256) THEN 0 ELSE o.size END, o.gen FROM object o WHERE o.state = ?1 "
+              "AND o.since_ms <= ?2 AND o.state <> 1 ORDER BY o.state, o.since_ms, o.sha256 "
+              "LIMIT ?3",
+              "SELECT o.sha256, CASE WHEN EXISTS (SELECT 1 FROM object_pack p WHERE p.sha256 "
+              "= o.sha256) THEN 0 ELSE o.size END, o.gen FROM object o WHERE o.state = $1 "
+              "AND o.since_ms <= $2 AND o.state <> 1 ORDER BY o.state, o.since_ms, o.sha256 "
+              "LIMIT $3" },
 };
 
 enum status q_object_leaving_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t state,
@@ -462,7 +466,7 @@ enum status q_object_leaving_next(struct sql_stmt *q_stmt, struct q_object_leavi
 
     if (q_st) return q_st;
     q_row->sha256 = q_out[0].s;
-    q_row->size = q_out[1].i;
+    q_row->bytes = q_out[1].i;
     q_row->gen = q_out[2].i;
     return OK;
 }
@@ -506,6 +510,45 @@ enum status q_object_drop(struct sql_conn *q_conn, struct str sha256, int64_t *q
     return sql_exec(q_conn, &query_object_drop, q_in, q_n, q_err);
 }
 
+static const unsigned char packfile_free_in[] = { SQL_INT, SQL_INT };
+static const unsigned char packfile_free_out[] = { SQL_INT, SQL_INT };
+static const char *const packfile_free_names[] = { "id", "bytes" };
+static const struct sql_query query_packfile_free = {
+    .name = "packfile_free", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = packfile_free_in,
+    .out = packfile_free_out, .out_names = packfile_free_names,
+    .text = { "SELECT p.id, p.bytes FROM packfile p WHERE p.id > ?1 AND p.state = 1 AND NOT "
+              "EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT "
+              "?2",
+              "SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state = 1 AND NOT "
+              "EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT "
+              "$2" },
+};
+
+enum status q_packfile_free_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                                 int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = after },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_packfile_free, q_in, q_stmt, q_err);
+}
+
+enum status q_packfile_free_next(struct sql_stmt *q_stmt, struct q_packfile_free_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->id = q_out[0].i;
+    q_row->bytes = q_out[1].i;
+    return OK;
+}
+
 static const struct sql_query *const area_collect[] = {
     &query_retired_add,
     &query_retired_due,
@@ -525,5 +568,6 @@ static const struct sql_query *const area_collect[] = {
     &query_object_leaving,
     &query_object_gone,
     &query_object_drop,
+    &query_packfile_free,
 };
 /* clang-format on */

@@ -6,10 +6,11 @@
 #include "base/sys.h"
 #include "store/blob/blob_int.h"
 #include "store/blob/recipe.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { POOL_QUEUE_MAX = 4096 };
+enum { POOL_QUEUE_MAX = 4096, FULL_RETRY_S = 10 };
 
 /* The last row serves every location that none before it does. */
 static const struct blob_ops *const backends[] = { &blob_s3_ops, &blob_dir_ops };
@@ -134,6 +135,19 @@ enum status blob_other_format(struct str text, struct err *err)
     return st;
 }
 
+/* What to do about a full disk stands in the message, since clients show no more than that. */
+static enum status say_full(enum status st, struct err *err)
+{
+    if (st == ST_UNAVAILABLE && err && strstr(err->message, strerror(ENOSPC))) {
+        err_set(err, st,
+                "the disk of the artifacts is full (%s): delete what is not needed, and run "
+                "'cairn server gc --now' on the server's machine",
+                strerror(ENOSPC));
+        err->retry_after_s = FULL_RETRY_S;
+    }
+    return blob_as_io(st, err);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
 
 static void free_writer(struct blob_writer *w)
@@ -156,7 +170,7 @@ enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, str
     st = w->sha ? s->ops->write_begin(s->backend, &w->backend, err) : err_nomem(err);
     if (st) {
         free_writer(w);
-        return blob_as_io(st, err);
+        return say_full(st, err);
     }
     *out = w;
     return OK;
@@ -170,7 +184,7 @@ enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct er
         sha256_update(w->sha, p, n);
         w->size += n;
     }
-    return blob_as_io(st, err);
+    return say_full(st, err);
 }
 
 void blob_write_abort(struct blob_writer *w)
@@ -197,7 +211,7 @@ enum status blob_write_place(struct blob_writer *w, int64_t gen, struct err *err
     enum status st = w->ops->write_finish(w->backend, &w->sha256, gen, w->size, err);
 
     free_writer(w);
-    return blob_as_io(st, err);
+    return say_full(st, err);
 }
 
 enum status blob_write_end(struct blob_writer *w, int64_t gen, struct digest *sha256,

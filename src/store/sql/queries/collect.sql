@@ -82,11 +82,13 @@ SELECT o.sha256, o.size, o.state, CASE WHEN EXISTS (SELECT 1 FROM artifact a WHE
     OR EXISTS (SELECT 1 FROM upload u WHERE u.sha256 = o.sha256) THEN 1 ELSE 0 END
 FROM object o WHERE o.sha256 > $1 ORDER BY o.sha256 LIMIT $2;
 
+-- bytes: that go with the object, and not with a pack.
 -- name: object_leaving :many
 -- in: state int, before_ms int, max int
--- out: sha256 blob, size int, gen int
-SELECT sha256, size, gen FROM object WHERE state = $1 AND since_ms <= $2 AND state <> 1
-ORDER BY state, since_ms, sha256 LIMIT $3;
+-- out: sha256 blob, bytes int, gen int
+SELECT o.sha256, CASE WHEN EXISTS (SELECT 1 FROM object_pack p WHERE p.sha256 = o.sha256) THEN 0 ELSE o.size END, o.gen
+FROM object o WHERE o.state = $1 AND o.since_ms <= $2 AND o.state <> 1
+ORDER BY o.state, o.since_ms, o.sha256 LIMIT $3;
 
 -- name: object_gone :execrows
 -- in: sha256 blob, gen int
@@ -95,3 +97,10 @@ DELETE FROM object WHERE sha256 = $1 AND gen = $2 AND state = 3;
 -- name: object_drop :execrows
 -- in: sha256 blob
 DELETE FROM object WHERE sha256 = $1;
+
+-- Packs that no object names, live ones.
+-- name: packfile_free :many
+-- in: after int, max int
+-- out: id int, bytes int
+SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state = 1
+AND NOT EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT $2;
