@@ -11,6 +11,7 @@
 
 #include "core/props.h"
 #include "core/registry.h"
+#include "core/run.h"
 
 enum catalog_kind {
     CATALOG_MODEL,
@@ -18,9 +19,12 @@ enum catalog_kind {
     CATALOG_ARTIFACT,
     CATALOG_ENVIRONMENT,
     CATALOG_SERVICE,
-    CATALOG_SERVE
+    CATALOG_SERVE,
+    CATALOG_EXPERIMENT, /* read only, like runs: core/experiment.h and core/run.h change them */
+    CATALOG_RUN
 };
-/* "registered model", "model version", "artifact", "serving environment", "inference service", "serve model". */
+/* "registered model", "model version", "artifact", "serving environment", "inference service", "serve model", "experiment",
+ * "experiment run". */
 const char *catalog_kind_name(enum catalog_kind kind);
 
 enum {
@@ -36,7 +40,8 @@ struct catalog_item {
     int64_t uid, id;
     struct str name;
     int64_t parent;              /* uid of the model, environment, service, or version; 0 = none */
-    int64_t number;              /* of a version */
+    int64_t number;              /* of a version; MLflow's id of an experiment */
+    const struct run_view *run;  /* of a run */
     struct str uri, description; /* NULL p = none */
     int64_t create_ms, update_ms;
     /* After catalog_load(). */
@@ -69,7 +74,8 @@ struct catalog_list {
 enum status catalog_each(struct view *v, const struct catalog_list *in,
                          enum status (*fn)(void *ctx, struct catalog_item *item, struct err *err),
                          void *ctx, struct err *err);
-/* Reads the rest of an item that catalog_each() gave. */
+/* Experiments and runs are those that are not deleted. Runs come to a pool thread only. Reads the rest of an item that catalog_each()
+ * gave. */
 enum status catalog_load(struct view *v, struct catalog_item *item, struct err *err);
 /* The item of a uid, loaded; ST_NOT_FOUND without text when it is none of this kind. */
 enum status catalog_get_uid(struct view *v, enum catalog_kind kind, int64_t uid,

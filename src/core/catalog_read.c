@@ -4,6 +4,9 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 #include <inttypes.h>
+#include <stdlib.h>
+
+enum { RUN_SCRATCH_MAX = 64 << 20 };
 
 const char *catalog_kind_name(enum catalog_kind kind)
 {
@@ -11,6 +14,7 @@ const char *catalog_kind_name(enum catalog_kind kind)
         [CATALOG_MODEL] = "registered model",    [CATALOG_VERSION] = "model version",
         [CATALOG_ARTIFACT] = "artifact",         [CATALOG_ENVIRONMENT] = "serving environment",
         [CATALOG_SERVICE] = "inference service", [CATALOG_SERVE] = "serve model",
+        [CATALOG_EXPERIMENT] = "experiment",     [CATALOG_RUN] = "experiment run",
     };
 
     return names[kind];
@@ -18,9 +22,9 @@ const char *catalog_kind_name(enum catalog_kind kind)
 
 static enum node_kind node_kind_of(enum catalog_kind kind)
 {
-    return kind == CATALOG_ARTIFACT ? NODE_ARTIFACT
-           : kind == CATALOG_SERVE  ? NODE_EXECUTION
-                                    : NODE_CONTEXT;
+    return kind == CATALOG_ARTIFACT                       ? NODE_ARTIFACT
+           : kind == CATALOG_SERVE || kind == CATALOG_RUN ? NODE_EXECUTION
+                                                          : NODE_CONTEXT;
 }
 
 static bool is_artifact_type(enum node_type t)
@@ -38,6 +42,8 @@ static bool type_fits(enum catalog_kind kind, enum node_type t)
     case CATALOG_ENVIRONMENT: return t == TYPE_KF_SERVING_ENVIRONMENT;
     case CATALOG_SERVICE: return t == TYPE_KF_INFERENCE_SERVICE;
     case CATALOG_SERVE: return t == TYPE_KF_SERVE_MODEL;
+    case CATALOG_EXPERIMENT: return t == TYPE_MLFLOW_EXPERIMENT;
+    case CATALOG_RUN: return t == TYPE_MLFLOW_RUN;
     }
     return false;
 }
@@ -135,6 +141,46 @@ static enum status name_artifact(struct view *v, struct catalog_item *it, struct
     return st;
 }
 
+static enum status read_experiment(struct view *v, struct catalog_item *it, struct err *err)
+{
+    struct q_catalog_experiment_row row;
+    enum status st = q_catalog_experiment(v->conn, v->arena, it->uid, &row, err);
+
+    if (st || row.lifecycle != LIFECYCLE_ACTIVE) {
+        return st ? st : ST_NOT_FOUND;
+    }
+    it->id = row.id;
+    it->number = row.exp;
+    it->name = row.name;
+    it->description = row.note;
+    it->create_ms = row.create_ms;
+    it->update_ms = row.update_ms;
+    return OK;
+}
+
+static enum status read_run(struct view *v, struct catalog_item *it, struct err *err)
+{
+    struct run_view *run = ARENA_NEW(v->arena, struct run_view);
+    struct q_catalog_experiment_number_row exp;
+    const struct str *note;
+    enum status st = run ? run_get_uid(v, it->uid, run, err) : err_nomem(err);
+
+    if (st || run->lifecycle != LIFECYCLE_ACTIVE) {
+        return st ? st : ST_NOT_FOUND;
+    }
+    st = q_catalog_experiment_number(v->conn, v->arena, run->experiment, &exp, err);
+    note = run_view_tag(run, S("mlflow.note.content"));
+    it->run = run;
+    it->name = run->name;
+    it->parent = st ? 0 : exp.uid;
+    it->parent_id = st ? 0 : exp.id;
+    it->description = note ? *note : (struct str){ NULL, 0 };
+    if (run->has_end && run->end_ms > it->update_ms) {
+        it->update_ms = run->end_ms;
+    }
+    return st;
+}
+
 /* From a row of node; the rest of what a list shows. */
 static enum status complete(struct view *v, struct catalog_item *it, struct err *err)
 {
@@ -143,6 +189,8 @@ static enum status complete(struct view *v, struct catalog_item *it, struct err 
     case CATALOG_VERSION: return read_version(v, it, err);
     case CATALOG_ARTIFACT: return name_artifact(v, it, err);
     case CATALOG_ENVIRONMENT: return OK;
+    case CATALOG_EXPERIMENT: return read_experiment(v, it, err);
+    case CATALOG_RUN: return read_run(v, it, err);
     case CATALOG_SERVICE:
         if (!it->parent) {
             struct q_node_parent_row row = { 0 };
@@ -167,6 +215,49 @@ static enum status complete(struct view *v, struct catalog_item *it, struct err 
     return OK;
 }
 
+static bool add_prop(struct view *v, struct props *props, struct prop p)
+{
+    struct prop *all = ARENA_ARRAY(v->arena, struct prop, props->n + 1);
+
+    if (all && props->n) {
+        memcpy(all, props->p, props->n * sizeof(*all));
+    }
+    if (all) {
+        p.scope = PROP_TYPED;
+        all[props->n] = p;
+        props->p = all;
+        props->n++;
+    }
+    return all != NULL;
+}
+
+/* What a run's head says, as properties. */
+static bool add_run(struct view *v, struct catalog_item *it)
+{
+    static const char *const states[] = {
+        "", "RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"
+    };
+    const struct run_view *r = it->run;
+    bool ok =
+        add_prop(v, &it->props,
+                 (struct prop){
+                     .type = PROP_TEXT, .key = S("status"), .s = str_cstr(states[r->status]) }) &&
+        add_prop(v, &it->props,
+                 (struct prop){
+                     .type = PROP_INT, .key = S("start_time_since_epoch"), .i = r->start_ms });
+
+    if (ok && r->has_end) {
+        ok = add_prop(
+            v, &it->props,
+            (struct prop){ .type = PROP_INT, .key = S("end_time_since_epoch"), .i = r->end_ms });
+    }
+    if (ok && r->user_id.n) {
+        ok = add_prop(v, &it->props,
+                      (struct prop){ .type = PROP_TEXT, .key = S("owner"), .s = r->user_id });
+    }
+    return ok;
+}
+
 enum status catalog_load(struct view *v, struct catalog_item *it, struct err *err)
 {
     const struct prop *description;
@@ -178,10 +269,10 @@ enum status catalog_load(struct view *v, struct catalog_item *it, struct err *er
         return OK;
     }
     st = node_props(v, it->uid, &it->props, err);
-    if (st) {
-        return st;
+    if (st || (it->run && !add_run(v, it))) {
+        return st ? st : err_nomem(err);
     }
-    if (it->kind != CATALOG_MODEL && it->kind != CATALOG_VERSION) {
+    if (it->kind >= CATALOG_ARTIFACT && it->kind <= CATALOG_SERVE) {
         description = props_find(&it->props, PROP_TYPED, S("description"));
         it->description = description ? description->s : (struct str){ NULL, 0 };
     }
@@ -277,6 +368,7 @@ enum status catalog_find(struct view *v, enum catalog_kind kind, int64_t parent,
                                                  [CATALOG_SERVICE] = CATALOG_ENVIRONMENT,
                                                  [CATALOG_SERVE] = CATALOG_SERVICE };
     struct q_registered_model_uid_row model;
+    struct q_experiment_get_by_name_row experiment;
     struct catalog_item up = { 0 };
     enum node_type type = kind == CATALOG_ENVIRONMENT ? TYPE_KF_SERVING_ENVIRONMENT
                           : kind == CATALOG_SERVICE   ? TYPE_KF_INFERENCE_SERVICE
@@ -288,6 +380,9 @@ enum status catalog_find(struct view *v, enum catalog_kind kind, int64_t parent,
     if (kind == CATALOG_MODEL) {
         st = q_registered_model_uid(v->conn, v->arena, name, &model, err);
         uid = st ? 0 : model.uid;
+    } else if (kind == CATALOG_EXPERIMENT) {
+        st = q_experiment_get_by_name(v->conn, v->arena, name, &experiment, err);
+        uid = st ? 0 : experiment.uid;
     } else if (kind != CATALOG_ENVIRONMENT) {
         st = catalog_get(v, parents[kind], parent, &up, err);
         if (st) {
@@ -296,7 +391,7 @@ enum status catalog_find(struct view *v, enum catalog_kind kind, int64_t parent,
     }
     if (kind == CATALOG_VERSION) {
         st = find_version(v, up.uid, name, &uid, err);
-    } else if (kind != CATALOG_MODEL) {
+    } else if (kind != CATALOG_MODEL && kind != CATALOG_EXPERIMENT) {
         st = find_ident(
             v, IDENT_CATALOG,
             arena_printf(v->arena, "%d/%" PRId64 "/%.*s", (int)type, up.uid, STR_ARG(name)), &uid,
@@ -481,6 +576,101 @@ static enum status each_node(struct each *e, const struct catalog_list *in, int6
     return st;
 }
 
+static enum status each_experiment(struct each *e, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_catalog_experiments_row row;
+    enum status st = q_catalog_experiments_open(e->v->conn, &stmt, err);
+
+    while (!st && (st = q_catalog_experiments_next(stmt, &row, err)) == OK) {
+        struct catalog_item it = { .kind = CATALOG_EXPERIMENT,
+                                   .type = TYPE_MLFLOW_EXPERIMENT,
+                                   .uid = row.uid,
+                                   .id = row.id,
+                                   .number = row.exp,
+                                   .name = row.name,
+                                   .create_ms = row.create_ms,
+                                   .update_ms = row.update_ms };
+
+        st = e->fn(e->ctx, &it, err);
+    }
+    sql_close(stmt);
+    return st;
+}
+
+struct uids {
+    struct arena *a;
+    int64_t *p;
+    size_t n, cap;
+};
+
+static enum status keep_uid(void *ctx, const struct run_view *run, struct err *err)
+{
+    struct uids *u = ctx;
+
+    if (!arena_grow(u->a, (void **)&u->p, u->n, &u->cap, sizeof(*u->p))) {
+        return err_nomem(err);
+    }
+    u->p[u->n++] = run->uid;
+    return OK;
+}
+
+static int by_uid(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static enum status keep_experiment(void *ctx, struct catalog_item *item, struct err *err)
+{
+    struct uids *u = ctx;
+
+    if (!arena_grow(u->a, (void **)&u->p, u->n, &u->cap, sizeof(*u->p))) {
+        return err_nomem(err);
+    }
+    u->p[u->n++] = item->number;
+    return OK;
+}
+
+/* Runs in the order of their numbers, which is that of their nodes. */
+static enum status each_run(struct each *e, bool has_parent, int64_t experiment, struct err *err)
+{
+    struct uids exps = { .a = e->v->arena }, runs = { .a = e->v->arena };
+    struct view v = *e->v;
+    struct each all = { .v = e->v, .fn = keep_experiment, .ctx = &exps };
+    enum status st = has_parent ? OK : each_experiment(&all, err);
+
+    st = st == ST_END ? OK : st;
+    st = st ? st
+            : run_each(e->v, has_parent ? &experiment : exps.p, has_parent ? 1 : exps.n,
+                       VIEW_ACTIVE_ONLY, keep_uid, &runs, err);
+    if (st) {
+        return st;
+    }
+    if (runs.n) {
+        qsort(runs.p, runs.n, sizeof(*runs.p), by_uid);
+    }
+    v.arena = arena_new(RUN_SCRATCH_MAX);
+    if (!v.arena) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < runs.n; i++) {
+        struct q_node_row_row row;
+        struct catalog_item it = { .kind = CATALOG_RUN, .type = TYPE_MLFLOW_RUN, .uid = runs.p[i] };
+
+        arena_reset(v.arena);
+        st = q_node_row(v.conn, v.arena, it.uid, &row, err);
+        it.id = st ? 0 : row.id;
+        it.create_ms = st ? 0 : row.create_ms;
+        it.update_ms = st ? 0 : row.update_ms;
+        st = st ? st : read_run(&v, &it, err);
+        st = st == ST_NOT_FOUND ? OK : st ? st : e->fn(e->ctx, &it, err);
+    }
+    arena_free(v.arena);
+    return st;
+}
+
 static size_t types_of(const struct catalog_list *in, int64_t *types)
 {
     static const int64_t artifacts[] = { TYPE_MLFLOW_LOGGED_MODEL, TYPE_MODEL,
@@ -515,7 +705,8 @@ enum status catalog_each(struct view *v, const struct catalog_list *in,
     static const enum catalog_kind parents[] = { [CATALOG_VERSION] = CATALOG_MODEL,
                                                  [CATALOG_ARTIFACT] = CATALOG_VERSION,
                                                  [CATALOG_SERVICE] = CATALOG_ENVIRONMENT,
-                                                 [CATALOG_SERVE] = CATALOG_SERVICE };
+                                                 [CATALOG_SERVE] = CATALOG_SERVICE,
+                                                 [CATALOG_RUN] = CATALOG_EXPERIMENT };
     struct each e = { .v = v, .fn = fn, .ctx = ctx };
     struct catalog_item parent = { 0 };
     int64_t types[CATALOG_TYPES_MAX];
@@ -527,7 +718,9 @@ enum status catalog_each(struct view *v, const struct catalog_list *in,
     if (st) {
         return st;
     }
-    st = in->kind == CATALOG_MODEL ? each_model(&e, err)
+    st = in->kind == CATALOG_MODEL        ? each_model(&e, err)
+         : in->kind == CATALOG_EXPERIMENT ? each_experiment(&e, err)
+         : in->kind == CATALOG_RUN        ? each_run(&e, in->has_parent, parent.number, err)
          : in->kind == CATALOG_VERSION
              ? each_version(&e, in->has_parent, parent.uid, err)
              : each_node(&e, in, parent.uid, types, types_of(in, types), err);

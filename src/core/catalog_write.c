@@ -333,6 +333,8 @@ static enum status attach(struct subject *s, const struct catalog_create *c, int
                                                err);
     case CATALOG_MODEL:
     case CATALOG_VERSION:
+    case CATALOG_EXPERIMENT:
+    case CATALOG_RUN:
     case CATALOG_ENVIRONMENT: break;
     }
     return OK;

@@ -329,3 +329,34 @@ def test_many_at_once(rest, uniq):
     assert sorted(v["name"] for v in items) == sorted(f"{k}.{i}" for k in range(16) for i in range(5))
     one = rest.get(f"/api/2.0/mlflow/model-versions/get?name=m+{uniq}&version=80")
     assert one.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def older():
+    one = start("model-registry-v1alpha3")
+    yield one
+    one.stop()
+
+
+def test_the_client_of_v1alpha3(older, server, client, exp, run, uniq):
+    """It registers and reads as the newest does, and sees the experiments and runs of the tracking API."""
+    older.run(CONNECT, url=server.url, token=None)
+    client.log_metric(run, "loss", 0.5, timestamp=1000, step=3)
+    client.log_param(run, "lr", "0.1")
+    got = older.run(textwrap.dedent("""
+        from model_registry.types import Metric
+        r.register_model(name, "s3://b/1", model_format_name="f", model_format_version="1", version="v1", metadata={"a": 1})
+        version = r.get_model_version(name, "v1")
+        api = r._api
+        metric = r.async_runner(api.upsert_model_version_artifact(Metric(name="acc", value=0.5, step=3), version.id))
+        experiment = r.async_runner(api.get_experiment_by_name(experiment))
+        runs = list(r.get_experiment_runs(experiment_id=experiment.id))
+        result = {"version": version, "metric": metric, "experiment": experiment, "runs": runs,
+                  "listed": [e.name for e in r.get_experiments() if e.id == experiment.id],
+                  "logs": list(r.get_experiment_run_logs(run_id=runs[0].id)), "run": r.get_experiment_run(runs[0].id)}
+        """), name=f"m {uniq}", experiment=client.get_experiment(exp).name)
+    assert got["version"]["name"] == "v1" and got["version"]["custom_properties"] == {"a": 1}
+    assert (got["metric"]["value"], got["metric"]["step"]) == (0.5, 3)
+    assert got["listed"] == [got["experiment"]["name"]] and got["experiment"]["state"] == "LIVE"
+    assert got["runs"] == [got["run"]] and got["run"]["name"] == client.get_run(run).info.run_name
+    assert [(a["name"], a["value"]) for a in got["logs"]] == [("loss", 0.5), ("lr", 0.1)]

@@ -8,6 +8,7 @@
  *   list.c      lists, pages, finders
  *   models.c    registered models and their versions
  *   artifacts.c artifacts
+ *   runs.c      experiments, runs, their metrics and parameters: read only
  *   serving.c   environments, inference services, serve models
  * Thread rule: tables are immutable; the rest as api/call.h says. */
 #ifndef CAIRN_API_KUBEFLOW_KUBEFLOW_H

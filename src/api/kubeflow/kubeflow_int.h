@@ -17,8 +17,9 @@
              .finish = kf_finish)
 
 extern const struct route kubeflow_model_routes[], kubeflow_artifact_routes[],
-    kubeflow_serving_routes[];
-extern const size_t kubeflow_model_routes_n, kubeflow_artifact_routes_n, kubeflow_serving_routes_n;
+    kubeflow_serving_routes[], kubeflow_run_routes[];
+extern const size_t kubeflow_model_routes_n, kubeflow_artifact_routes_n, kubeflow_serving_routes_n,
+    kubeflow_run_routes_n;
 
 /* ---- tongue.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -89,6 +89,18 @@ static const struct kf_known artifact_fields[] = { COMMON,
                                                    { "parameterType", KF_TEXT },
                                                    { NULL, KF_NONE } };
 
+static const struct kf_known experiment_fields[] = {
+    COMMON, { "state", KF_TEXT }, { "owner", KF_TEXT }, { NULL, KF_NONE }
+};
+static const struct kf_known run_fields[] = { COMMON,
+                                              { "experimentId", KF_INT },
+                                              { "startTimeSinceEpoch", KF_INT },
+                                              { "endTimeSinceEpoch", KF_INT },
+                                              { "status", KF_TEXT },
+                                              { "state", KF_TEXT },
+                                              { "owner", KF_TEXT },
+                                              { NULL, KF_NONE } };
+
 static const struct {
     const struct kf_known *fields;
     const struct msg_desc *desc;
@@ -99,6 +111,8 @@ static const struct {
     [CATALOG_ENVIRONMENT] = { environment_fields, &kubeflow_serving_environment_desc },
     [CATALOG_SERVICE] = { service_fields, &kubeflow_inference_service_desc },
     [CATALOG_SERVE] = { serve_fields, &kubeflow_serve_model_desc },
+    [CATALOG_EXPERIMENT] = { experiment_fields, &kubeflow_experiment_desc },
+    [CATALOG_RUN] = { run_fields, &kubeflow_experiment_run_desc },
 };
 
 static struct kf_value text_value(struct str s)
@@ -177,7 +191,8 @@ static enum status known_value(struct row *r, const struct kf_known *k, struct k
            : str_eq_lit(name, "uri")          ? text_value(it->uri)
            : (it->kind == CATALOG_VERSION && str_eq_lit(name, "registeredModelId")) ||
                    (it->kind == CATALOG_SERVICE && str_eq_lit(name, "servingEnvironmentId")) ||
-                   (it->kind == CATALOG_SERVE && str_eq_lit(name, "inferenceServiceId"))
+                   (it->kind == CATALOG_SERVE && str_eq_lit(name, "inferenceServiceId")) ||
+                   (it->kind == CATALOG_RUN && str_eq_lit(name, "experimentId"))
                ? int_value(it->parent_id)
                : field_value(r->l, it, name, k->type);
     return OK;
@@ -475,11 +490,12 @@ static enum status look(void *ctx, struct catalog_item *it, struct err *err)
     return OK;
 }
 
-/* Artifacts of a version have a name once per type, so there may be several. */
-static enum status find_artifact(struct view *v, int64_t parent, struct str name,
-                                 enum node_type type, struct catalog_item *it, struct err *err)
+/* Artifacts of a version have a name once per type, runs of an experiment any, so there may be several. */
+static enum status find_among(struct view *v, enum catalog_kind kind, int64_t parent,
+                              struct str name, enum node_type type, struct catalog_item *it,
+                              struct err *err)
 {
-    struct catalog_list list = { .kind = CATALOG_ARTIFACT,
+    struct catalog_list list = { .kind = kind,
                                  .has_parent = true,
                                  .parent = parent,
                                  .types = { type },
@@ -488,10 +504,10 @@ static enum status find_artifact(struct view *v, int64_t parent, struct str name
     enum status st = catalog_each(v, &list, look, &f, err);
 
     if (!st && f.n != 1) {
-        return err_field(err, ST_NOT_FOUND, "name", "%zu artifacts have the name %.*s", f.n,
-                         STR_ARG(name));
+        return err_field(err, ST_NOT_FOUND, "name", "%zu %ss have the name %.*s", f.n,
+                         catalog_kind_name(kind), STR_ARG(name));
     }
-    return st ? st : catalog_get_uid(v, CATALOG_ARTIFACT, f.found.uid, it, err);
+    return st ? st : catalog_get_uid(v, kind, f.found.uid, it, err);
 }
 
 enum status kf_find(struct call *c, struct view *v, enum catalog_kind kind, enum node_type type,
@@ -499,7 +515,8 @@ enum status kf_find(struct call *c, struct view *v, enum catalog_kind kind, enum
 {
     static const struct kubeflow_find nothing = { 0 };
     const struct kubeflow_find *in = c->in ? c->in : &nothing;
-    bool below = kind == CATALOG_VERSION || kind == CATALOG_ARTIFACT || kind == CATALOG_SERVICE;
+    bool below = kind == CATALOG_VERSION || kind == CATALOG_ARTIFACT || kind == CATALOG_SERVICE ||
+                 kind == CATALOG_RUN;
     struct str name = in->name;
     struct catalog_item it;
     int64_t parent = 0;
@@ -520,17 +537,18 @@ enum status kf_find(struct call *c, struct view *v, enum catalog_kind kind, enum
     if (below) {
         st = kf_id(in->parent_resource_id, "parentResourceId", &parent, err);
     }
-    if (!st && kind == CATALOG_MODEL) {
-        st = kf_name_stored(c->arena, name, true, &name, err);
+    if (!st && (kind == CATALOG_MODEL || kind == CATALOG_EXPERIMENT)) {
+        st = kf_name_stored(c->arena, name, kind == CATALOG_MODEL, &name, err);
         if (st == ST_INVALID) { /* nothing is shown with such a name */
-            return err_field(err, ST_NOT_FOUND, "name", "registered model with name %.*s not found",
-                             STR_ARG(in->name));
+            return err_field(err, ST_NOT_FOUND, "name", "%s with name %.*s not found",
+                             catalog_kind_name(kind), STR_ARG(in->name));
         }
     }
     if (st) {
         return st;
     }
-    st = kind == CATALOG_ARTIFACT ? find_artifact(v, parent, name, type, &it, err)
-                                  : catalog_find(v, kind, parent, name, &it, err);
+    st = kind == CATALOG_ARTIFACT || kind == CATALOG_RUN
+             ? find_among(v, kind, parent, name, type, &it, err)
+             : catalog_find(v, kind, parent, name, &it, err);
     return st ? st : kf_answer(c, &it, err);
 }

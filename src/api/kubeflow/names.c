@@ -112,5 +112,7 @@ struct str kf_item_name(struct arena *a, const struct catalog_item *it)
     bool of_model =
         it->kind == CATALOG_MODEL || it->type == TYPE_MODEL || it->type == TYPE_MLFLOW_LOGGED_MODEL;
 
-    return of_model ? kf_name_shown(a, it->name, true) : it->name;
+    return of_model || it->kind == CATALOG_EXPERIMENT || it->kind == CATALOG_RUN
+               ? kf_name_shown(a, it->name, of_model)
+               : it->name;
 }

@@ -307,6 +307,11 @@ static bool put_typed(struct arena *a, void *msg, const struct msg_field *f, con
         }
         return true;
     }
+    if (f->type == MSG_T_INT64) {
+        *MEMBER(int64_t, msg, f) = p->i;
+        set_bit(msg, f);
+        return true;
+    }
     if (f->type == MSG_T_JSON && p->type == PROP_TEXT) {
         json_put_str(&b, p->s, false);
     } else if (f->type == MSG_T_JSON && p->type == PROP_DOUBLE) {
@@ -328,8 +333,8 @@ static bool put_common(struct arena *a, void *msg, const struct msg_field *f,
     struct str name = f->name;
 
     *done = true;
-    if (str_eq_lit(name, "id")) {
-        return set_text(msg, f, number_text(a, it->id));
+    if (str_eq_lit(name, "id")) { /* points of runs have none */
+        return !it->id || set_text(msg, f, number_text(a, it->id));
     }
     if (str_eq_lit(name, "name")) {
         return set_text(msg, f, kf_item_name(a, it));
@@ -351,6 +356,7 @@ static bool put_common(struct arena *a, void *msg, const struct msg_field *f,
     } else if (str_eq_lit(name, "uri") && it->kind == CATALOG_ARTIFACT) {
         set_text(msg, f, it->uri);
     } else if ((it->kind == CATALOG_VERSION && str_eq_lit(name, "registered_model_id")) ||
+               (it->kind == CATALOG_RUN && str_eq_lit(name, "experiment_id")) ||
                (it->kind == CATALOG_SERVICE && str_eq_lit(name, "serving_environment_id"))) {
         return set_text(msg, f, number_text(a, it->parent_id));
     } else {

@@ -55,6 +55,17 @@ const struct msg_enum kubeflow_parameter_type_values = {
     .name = "kubeflow.ParameterType", .values = kubeflow_parameter_type_rows, .value_n = 4,
 };
 
+static const struct msg_enum_value kubeflow_run_status_rows[] = {
+    { 1, S_INIT("RUNNING") },
+    { 2, S_INIT("SCHEDULED") },
+    { 3, S_INIT("FINISHED") },
+    { 4, S_INIT("FAILED") },
+    { 5, S_INIT("KILLED") },
+};
+const struct msg_enum kubeflow_run_status_values = {
+    .name = "kubeflow.RunStatus", .values = kubeflow_run_status_rows, .value_n = 5,
+};
+
 static const struct msg_field kubeflow_error_fields[] = {
     { .name = S_INIT("code"), .json = S_INIT("code"), .label = "code", .number = 1, .bit = 0, .type = MSG_T_STRING,
       .off = offsetof(struct kubeflow_error, code), .size = sizeof(struct str) },
@@ -338,6 +349,78 @@ static const struct msg_field kubeflow_serve_model_fields[] = {
 const struct msg_desc kubeflow_serve_model_desc = {
     .name = "kubeflow.ServeModel", .fields = kubeflow_serve_model_fields,
     .size = sizeof(struct kubeflow_serve_model), .field_n = 9, .has_def = true,
+};
+
+static const struct msg_field kubeflow_experiment_fields[] = {
+    { .name = S_INIT("id"), .json = S_INIT("id"), .label = "id", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct kubeflow_experiment, id), .size = sizeof(struct str) },
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct kubeflow_experiment, name), .size = sizeof(struct str) },
+    { .name = S_INIT("external_id"), .json = S_INIT("externalId"), .label = "external_id", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment, external_id), .size = sizeof(struct str) },
+    { .name = S_INIT("description"), .json = S_INIT("description"), .label = "description", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment, description), .size = sizeof(struct str) },
+    { .name = S_INIT("custom_properties"), .json = S_INIT("customProperties"), .label = "custom_properties",
+      .number = 5, .bit = 4, .type = MSG_T_JSON, .off = offsetof(struct kubeflow_experiment, custom_properties),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("create_time_since_epoch"), .json = S_INIT("createTimeSinceEpoch"),
+      .label = "create_time_since_epoch", .number = 6, .bit = 5, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment, create_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("last_update_time_since_epoch"), .json = S_INIT("lastUpdateTimeSinceEpoch"),
+      .label = "last_update_time_since_epoch", .number = 7, .bit = 6, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment, last_update_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("owner"), .json = S_INIT("owner"), .label = "owner", .number = 8, .bit = 7,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment, owner), .size = sizeof(struct str) },
+    { .name = S_INIT("state"), .json = S_INIT("state"), .label = "state", .number = 9, .bit = 8,
+      .type = MSG_T_ENUM, .flags = MSG_F_DEF, .off = offsetof(struct kubeflow_experiment, state),
+      .size = sizeof(int32_t), .def = 1, .values = &kubeflow_model_state_values },
+};
+const struct msg_desc kubeflow_experiment_desc = {
+    .name = "kubeflow.Experiment", .fields = kubeflow_experiment_fields,
+    .size = sizeof(struct kubeflow_experiment), .field_n = 9, .has_def = true,
+};
+
+static const struct msg_field kubeflow_experiment_run_fields[] = {
+    { .name = S_INIT("id"), .json = S_INIT("id"), .label = "id", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct kubeflow_experiment_run, id), .size = sizeof(struct str) },
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct kubeflow_experiment_run, name), .size = sizeof(struct str) },
+    { .name = S_INIT("external_id"), .json = S_INIT("externalId"), .label = "external_id", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment_run, external_id),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("description"), .json = S_INIT("description"), .label = "description", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment_run, description),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("custom_properties"), .json = S_INIT("customProperties"), .label = "custom_properties",
+      .number = 5, .bit = 4, .type = MSG_T_JSON,
+      .off = offsetof(struct kubeflow_experiment_run, custom_properties), .size = sizeof(struct str) },
+    { .name = S_INIT("create_time_since_epoch"), .json = S_INIT("createTimeSinceEpoch"),
+      .label = "create_time_since_epoch", .number = 6, .bit = 5, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment_run, create_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("last_update_time_since_epoch"), .json = S_INIT("lastUpdateTimeSinceEpoch"),
+      .label = "last_update_time_since_epoch", .number = 7, .bit = 6, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment_run, last_update_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("experiment_id"), .json = S_INIT("experimentId"), .label = "experiment_id", .number = 8,
+      .bit = 7, .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment_run, experiment_id),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("start_time_since_epoch"), .json = S_INIT("startTimeSinceEpoch"),
+      .label = "start_time_since_epoch", .number = 9, .bit = 8, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment_run, start_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("end_time_since_epoch"), .json = S_INIT("endTimeSinceEpoch"), .label = "end_time_since_epoch",
+      .number = 10, .bit = 9, .type = MSG_T_INT64,
+      .off = offsetof(struct kubeflow_experiment_run, end_time_since_epoch), .size = sizeof(int64_t) },
+    { .name = S_INIT("status"), .json = S_INIT("status"), .label = "status", .number = 11, .bit = 10,
+      .type = MSG_T_ENUM, .off = offsetof(struct kubeflow_experiment_run, status), .size = sizeof(int32_t),
+      .values = &kubeflow_run_status_values },
+    { .name = S_INIT("state"), .json = S_INIT("state"), .label = "state", .number = 12, .bit = 11,
+      .type = MSG_T_ENUM, .flags = MSG_F_DEF, .off = offsetof(struct kubeflow_experiment_run, state),
+      .size = sizeof(int32_t), .def = 1, .values = &kubeflow_model_state_values },
+    { .name = S_INIT("owner"), .json = S_INIT("owner"), .label = "owner", .number = 13, .bit = 12,
+      .type = MSG_T_STRING, .off = offsetof(struct kubeflow_experiment_run, owner), .size = sizeof(struct str) },
+};
+const struct msg_desc kubeflow_experiment_run_desc = {
+    .name = "kubeflow.ExperimentRun", .fields = kubeflow_experiment_run_fields,
+    .size = sizeof(struct kubeflow_experiment_run), .field_n = 13, .has_def = true,
 };
 
 const struct msg_desc kubeflow_get_desc = {

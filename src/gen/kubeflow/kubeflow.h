@@ -53,6 +53,16 @@ enum kubeflow_parameter_type {
 };
 extern const struct msg_enum kubeflow_parameter_type_values;
 
+enum kubeflow_run_status {
+    KUBEFLOW_RUN_STATUS_UNSPECIFIED = 0,
+    KUBEFLOW_RUN_STATUS_RUNNING = 1,
+    KUBEFLOW_RUN_STATUS_SCHEDULED = 2,
+    KUBEFLOW_RUN_STATUS_FINISHED = 3,
+    KUBEFLOW_RUN_STATUS_FAILED = 4,
+    KUBEFLOW_RUN_STATUS_KILLED = 5,
+};
+extern const struct msg_enum kubeflow_run_status_values;
+
 /* The body of every answer that is not a success. */
 struct kubeflow_error {
     uint64_t has;
@@ -309,6 +319,63 @@ struct kubeflow_serve_model {
 #define KUBEFLOW_SERVE_MODEL_HAS_MODEL_VERSION_ID (1ull << 7)
 #define KUBEFLOW_SERVE_MODEL_HAS_LAST_KNOWN_STATE (1ull << 8)
 extern const struct msg_desc kubeflow_serve_model_desc;
+
+/* An experiment of the tracking API, read only here. */
+struct kubeflow_experiment {
+    uint64_t has;
+    struct str id;
+    struct str name;
+    struct str external_id;
+    struct str description;
+    struct str custom_properties;
+    int64_t create_time_since_epoch;
+    int64_t last_update_time_since_epoch;
+    struct str owner;
+    int32_t state; /* enum kubeflow_model_state */
+};
+#define KUBEFLOW_EXPERIMENT_HAS_ID (1ull << 0)
+#define KUBEFLOW_EXPERIMENT_HAS_NAME (1ull << 1)
+#define KUBEFLOW_EXPERIMENT_HAS_EXTERNAL_ID (1ull << 2)
+#define KUBEFLOW_EXPERIMENT_HAS_DESCRIPTION (1ull << 3)
+#define KUBEFLOW_EXPERIMENT_HAS_CUSTOM_PROPERTIES (1ull << 4)
+#define KUBEFLOW_EXPERIMENT_HAS_CREATE_TIME_SINCE_EPOCH (1ull << 5)
+#define KUBEFLOW_EXPERIMENT_HAS_LAST_UPDATE_TIME_SINCE_EPOCH (1ull << 6)
+#define KUBEFLOW_EXPERIMENT_HAS_OWNER (1ull << 7)
+#define KUBEFLOW_EXPERIMENT_HAS_STATE (1ull << 8)
+extern const struct msg_desc kubeflow_experiment_desc;
+
+/* A run of the tracking API, read only here. */
+struct kubeflow_experiment_run {
+    uint64_t has;
+    struct str id;
+    struct str name;
+    struct str external_id;
+    struct str description;
+    struct str custom_properties;
+    int64_t create_time_since_epoch;
+    int64_t last_update_time_since_epoch;
+    struct str experiment_id;
+    int64_t start_time_since_epoch;
+    int64_t end_time_since_epoch;
+    int32_t status; /* enum kubeflow_run_status */
+    int32_t state; /* enum kubeflow_model_state */
+    /* The user of the run. */
+    struct str owner;
+};
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_ID (1ull << 0)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_NAME (1ull << 1)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_EXTERNAL_ID (1ull << 2)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_DESCRIPTION (1ull << 3)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_CUSTOM_PROPERTIES (1ull << 4)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_CREATE_TIME_SINCE_EPOCH (1ull << 5)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_LAST_UPDATE_TIME_SINCE_EPOCH (1ull << 6)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_EXPERIMENT_ID (1ull << 7)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_START_TIME_SINCE_EPOCH (1ull << 8)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_END_TIME_SINCE_EPOCH (1ull << 9)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_STATUS (1ull << 10)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_STATE (1ull << 11)
+#define KUBEFLOW_EXPERIMENT_RUN_HAS_OWNER (1ull << 12)
+extern const struct msg_desc kubeflow_experiment_run_desc;
 
 /* GET of one thing by its path. */
 struct kubeflow_get {

@@ -208,4 +208,39 @@ enum status q_catalog_owned_open(struct sql_conn *q_conn, struct sql_stmt **q_st
 enum status q_catalog_owned_next(struct sql_stmt *q_stmt, struct q_catalog_owned_row *q_row,
                                  struct err *q_err) ATTR_CHECK;
 
+struct q_catalog_experiment_row {
+    int64_t id;
+    int64_t exp;
+    struct str name;
+    int64_t lifecycle;
+    int64_t create_ms;
+    int64_t update_ms;
+    struct str note; /* p is NULL when it has no value */
+};
+enum status q_catalog_experiment(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                 struct q_catalog_experiment_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+struct q_catalog_experiments_row {
+    int64_t uid;
+    int64_t id;
+    int64_t exp;
+    struct str name;
+    int64_t create_ms;
+    int64_t update_ms;
+};
+enum status q_catalog_experiments_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       struct err *q_err) ATTR_CHECK;
+enum status q_catalog_experiments_next(struct sql_stmt *q_stmt,
+                                       struct q_catalog_experiments_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
+
+struct q_catalog_experiment_number_row {
+    int64_t uid;
+    int64_t id;
+};
+enum status q_catalog_experiment_number(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                        struct q_catalog_experiment_number_row *q_row,
+                                        struct err *q_err) ATTR_CHECK;
+
 #endif

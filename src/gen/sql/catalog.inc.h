@@ -700,6 +700,108 @@ enum status q_catalog_owned_next(struct sql_stmt *q_stmt, struct q_catalog_owned
     return OK;
 }
 
+static const unsigned char catalog_experiment_in[] = { SQL_INT };
+static const unsigned char catalog_experiment_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE };
+static const char *const catalog_experiment_names[] = { "id", "exp", "name", "lifecycle", "create_ms", "update_ms", "note" };
+static const struct sql_query query_catalog_experiment = {
+    .name = "catalog_experiment", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 7,
+    .in = catalog_experiment_in,
+    .out = catalog_experiment_out, .out_names = catalog_experiment_names,
+    .text = { "SELECT n.id, e.id, e.name, e.lifecycle, e.create_ms, e.update_ms, (SELECT "
+              "t.value FROM experiment_tag t WHERE t.exp = e.id AND t.key = "
+              "'mlflow.note.content') FROM experiment e JOIN node n ON n.uid = e.uid WHERE "
+              "e.uid = ?1",
+              "SELECT n.id, e.id, e.name, e.lifecycle, e.create_ms, e.update_ms, (SELECT "
+              "t.value FROM experiment_tag t WHERE t.exp = e.id AND t.key = "
+              "'mlflow.note.content') FROM experiment e JOIN node n ON n.uid = e.uid WHERE "
+              "e.uid = $1" },
+};
+
+enum status q_catalog_experiment(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                 struct q_catalog_experiment_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = uid },
+    };
+    struct sql_value q_out[7];
+    enum status q_st = sql_one(q_conn, &query_catalog_experiment, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->id = q_out[0].i;
+    q_row->exp = q_out[1].i;
+    q_row->name = q_out[2].s;
+    q_row->lifecycle = q_out[3].i;
+    q_row->create_ms = q_out[4].i;
+    q_row->update_ms = q_out[5].i;
+    q_row->note = q_out[6].s;
+    return OK;
+}
+
+static const unsigned char catalog_experiments_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const catalog_experiments_names[] = { "uid", "id", "exp", "name", "create_ms", "update_ms" };
+static const struct sql_query query_catalog_experiments = {
+    .name = "catalog_experiments", .cached = true, .kind = SQL_MANY,
+    .in_n = 0, .out_n = 6,
+    .out = catalog_experiments_out, .out_names = catalog_experiments_names,
+    .text = { "SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e "
+              "JOIN node n ON n.uid = e.uid WHERE e.lifecycle = 0 ORDER BY e.uid",
+              "SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e "
+              "JOIN node n ON n.uid = e.uid WHERE e.lifecycle = 0 ORDER BY e.uid" },
+};
+
+enum status q_catalog_experiments_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       struct err *q_err)
+{
+    return sql_rows(q_conn, &query_catalog_experiments, NULL, q_stmt, q_err);
+}
+
+enum status q_catalog_experiments_next(struct sql_stmt *q_stmt,
+                                       struct q_catalog_experiments_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->id = q_out[1].i;
+    q_row->exp = q_out[2].i;
+    q_row->name = q_out[3].s;
+    q_row->create_ms = q_out[4].i;
+    q_row->update_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char catalog_experiment_number_in[] = { SQL_INT };
+static const unsigned char catalog_experiment_number_out[] = { SQL_INT, SQL_INT };
+static const char *const catalog_experiment_number_names[] = { "uid", "id" };
+static const struct sql_query query_catalog_experiment_number = {
+    .name = "catalog_experiment_number", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = catalog_experiment_number_in,
+    .out = catalog_experiment_number_out, .out_names = catalog_experiment_number_names,
+    .text = { "SELECT e.uid, n.id FROM experiment e JOIN node n ON n.uid = e.uid WHERE e.id "
+              "= ?1",
+              "SELECT e.uid, n.id FROM experiment e JOIN node n ON n.uid = e.uid WHERE e.id "
+              "= $1" },
+};
+
+enum status q_catalog_experiment_number(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                        struct q_catalog_experiment_number_row *q_row,
+                                        struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_catalog_experiment_number, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->id = q_out[1].i;
+    return OK;
+}
+
 static const struct sql_query *const area_catalog[] = {
     &query_node_by_id,
     &query_node_row,
@@ -723,5 +825,8 @@ static const struct sql_query *const area_catalog[] = {
     &query_model_version_source,
     &query_model_version_touch,
     &query_catalog_owned,
+    &query_catalog_experiment,
+    &query_catalog_experiments,
+    &query_catalog_experiment_number,
 };
 /* clang-format on */

@@ -112,3 +112,20 @@ UPDATE model_version SET update_ms = $2 WHERE uid = $1;
 -- out: node int
 SELECT m.node FROM model_version v JOIN member m ON m.ctx = v.uid JOIN node n ON n.uid = m.node
 WHERE v.model = $1 AND (v.version = $2 OR $2 = 0) AND n.type_id BETWEEN 8 AND 12;
+
+-- name: catalog_experiment :one
+-- in: uid int
+-- out: id int, exp int, name text, lifecycle int, create_ms int, update_ms int, note text?
+SELECT n.id, e.id, e.name, e.lifecycle, e.create_ms, e.update_ms,
+       (SELECT t.value FROM experiment_tag t WHERE t.exp = e.id AND t.key = 'mlflow.note.content')
+FROM experiment e JOIN node n ON n.uid = e.uid WHERE e.uid = $1;
+
+-- name: catalog_experiments :many
+-- out: uid int, id int, exp int, name text, create_ms int, update_ms int
+SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e JOIN node n ON n.uid = e.uid
+WHERE e.lifecycle = 0 ORDER BY e.uid;
+
+-- name: catalog_experiment_number :one
+-- in: exp int
+-- out: uid int, id int
+SELECT e.uid, n.id FROM experiment e JOIN node n ON n.uid = e.uid WHERE e.id = $1;
