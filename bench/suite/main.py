@@ -13,6 +13,9 @@ from pathlib import Path
 from . import machine, plan, report, servers
 from .servers import ROOT, Failed
 
+LIMITS = {"full": 2000, "quick": 270, "tiny": 600}  # seconds
+
+
 class Bench:
     """The state of one run of the measurements."""
 
@@ -118,12 +121,14 @@ def arguments():
     parser.add_argument("--only", default="", help="workloads, like W2,W3; without it all")
     parser.add_argument("--engine", default="sqlite,postgres", help="sqlite, postgres or both")
     parser.add_argument("--peers", help="whom to compare with: mlflow,fasttrackml (the default) or none; --tiny has none by itself")
-    parser.add_argument("--limit", type=float, default=3600, help="seconds after which nothing new is begun")
+    parser.add_argument("--limit", type=float, help="seconds after which nothing new is begun; " + ", ".join(
+        f"{s} for {mode}" for mode, s in LIMITS.items()))
     parser.add_argument("--json", help="write all figures there")
     parser.add_argument("--markdown", help="write the tables there as well")
     parser.add_argument("--publish", action="store_true",
                         help="write docs/benchmarks/DATE.json and DATE.md, and the table of README.md")
     args = parser.parse_args()
+    args.limit = LIMITS[args.mode] if args.limit is None else args.limit
     if args.peers is None:
         args.peers = "none" if args.mode == "tiny" else "mlflow,fasttrackml"
     for name in ("only", "engine", "peers"):

@@ -34,7 +34,7 @@ enum {
     /* What the store of these tests may keep. */
     TAILS = 4 * MB,
     HEADS = 1 * MB,
-    COLUMNS = MB / 4,
+    COLUMNS = MB / 4 / SLOWER,
     ANSWERS = MB / 4,
     /* The most in use above what there was before. Points: tails, one drain's pack, one merge (40 MB at most), the engine's caches
      * of pages; the points themselves would take 64 MB. */
