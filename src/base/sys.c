@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Relaxed order throughout: the counters guard nothing but themselves. */
@@ -70,6 +72,14 @@ static int do_open(const char *path, int flags, mode_t mode)
 static int do_openat(int dir, const char *path, int flags, mode_t mode)
 {
     REPEATED(int, openat(dir, path, flags | O_CLOEXEC, mode));
+}
+
+static int do_open_beneath(int dir, const char *path, int flags)
+{
+    const struct open_how how = { .flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
+                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+
+    REPEATED(int, (int)syscall(SYS_openat2, dir, path, &how, sizeof(how)));
 }
 
 static int do_close(int fd)
@@ -180,11 +190,11 @@ static void do_walk_end(void *walk)
 
 #define SYS_CALLS                                                                                  \
     {                                                                                              \
-        .open = do_open, .openat = do_openat, .close = do_close, .read = do_read,                  \
-        .pread = do_pread, .write = do_write, .pwrite = do_pwrite, .fsync = do_fsync,              \
-        .fdatasync = do_fdatasync, .ftruncate = do_ftruncate, .flock = do_flock,                   \
-        .rename = do_rename, .unlink = do_unlink, .mkdir = do_mkdir, .fstat = do_fstat,            \
-        .stat = do_stat, .sendfile = do_sendfile, .walk_begin = do_walk_begin,                     \
+        .open = do_open, .openat = do_openat, .open_beneath = do_open_beneath, .close = do_close,  \
+        .read = do_read, .pread = do_pread, .write = do_write, .pwrite = do_pwrite,                \
+        .fsync = do_fsync, .fdatasync = do_fdatasync, .ftruncate = do_ftruncate,                   \
+        .flock = do_flock, .rename = do_rename, .unlink = do_unlink, .mkdir = do_mkdir,            \
+        .fstat = do_fstat, .stat = do_stat, .sendfile = do_sendfile, .walk_begin = do_walk_begin,  \
         .walk_next = do_walk_next, .walk_end = do_walk_end,                                        \
     }
 

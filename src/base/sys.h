@@ -13,6 +13,8 @@
 struct sys_table {
     int (*open)(const char *path, int flags, mode_t mode);
     int (*openat)(int dir, const char *path, int flags, mode_t mode);
+    /* openat2(): neither the path nor a symbolic link on its way leads out of the directory. */
+    int (*open_beneath)(int dir, const char *path, int flags);
     int (*close)(int fd);
     ssize_t (*read)(int fd, void *p, size_t n);
     ssize_t (*pread)(int fd, void *p, size_t n, off_t at);

@@ -3,6 +3,7 @@
 #include "core/artifact_int.h"
 #include "core/names.h"
 #include "core/node.h"
+#include "core/outside.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
@@ -68,7 +69,7 @@ enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct a
     struct str whole, rest, part, before = { NULL, 0 };
     enum status st;
 
-    *out = (struct artifact_place){ S(PROXY_ROOT), 0, { "", 0 } };
+    *out = (struct artifact_place){ .root_uri = S(PROXY_ROOT), .path = S("") };
     if (proxy_path.n > ARTIFACT_PATH_MAX) {
         return err_field(err, ST_INVALID, "path", "Invalid path");
     }
@@ -101,6 +102,39 @@ enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct a
     return OK;
 }
 
+/* What others keep is served below the places that the operator listed. */
+static enum status outside_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
+                                     struct artifact_place *out, struct err *err)
+{
+    struct str rest;
+    enum status st = name_check_artifact_path(path, err);
+
+    if (st) {
+        return st;
+    }
+    *out = (struct artifact_place){ .root_uri = uri, .owner = owner };
+    st = outside_find(v->core->outside, v->arena, uri, &out->outside, &rest, err);
+    if (st == ST_NOT_FOUND || st == ST_INVALID) {
+        err_field(
+            err, ST_INVALID, "artifact_uri",
+            "artifacts at '%.*s' are not served by this server: they are recorded only, and clients read them directly",
+            STR_ARG(uri));
+        err_hint(
+            err,
+            "--artifact-places lists folders of its machine that the server may read (file:); or give the experiment an "
+            "artifact location below mlflow-artifacts:/ to have the server keep its files");
+        return ST_INVALID;
+    }
+    if (st) {
+        return st;
+    }
+    path = trim_slashes(path);
+    out->path = rest.n && path.n ? arena_printf(v->arena, "%.*s/%.*s", STR_ARG(rest), STR_ARG(path))
+                : rest.n         ? rest
+                                 : path;
+    return out->path.p ? OK : err_nomem(err);
+}
+
 enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
                                struct artifact_place *out, struct err *err)
 {
@@ -108,14 +142,7 @@ enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, st
     enum status st;
 
     if (!proxy.p) {
-        err_field(
-            err, ST_INVALID, "artifact_uri",
-            "artifacts at '%.*s' are not served by this server: they are recorded only, and clients read them directly",
-            STR_ARG(uri));
-        err_hint(
-            err,
-            "give the experiment an artifact location below mlflow-artifacts:/ to have the server keep its files");
-        return ST_INVALID;
+        return outside_uri_place(v, uri, owner, path, out, err);
     }
     st = name_check_artifact_path(path, err);
     if (st) {
@@ -203,7 +230,13 @@ enum status artifact_open(struct view *v, const struct artifact_place *at,
                           struct artifact_bytes *out, struct err *err)
 {
     struct err first = ERR_INIT;
-    enum status st = open_once(v, at, out, &first);
+    enum status st;
+
+    if (at->outside) {
+        *out = (struct artifact_bytes){ .fd = -1 };
+        return outside_open(v, at, out, err);
+    }
+    st = open_once(v, at, out, &first);
 
     /* The bytes may have moved, or gone with the name, since the rows were read: the rows say so now. */
     if (st == ST_CORRUPT) {
@@ -423,6 +456,16 @@ static enum status is_a_file(struct str path, struct err *err)
                      STR_ARG(path));
 }
 
+static enum status is_read_only(const struct artifact_place *at, struct err *err)
+{
+    enum status st =
+        err_field(err, ST_INVALID, "path", "artifacts at '%.*s' are only read by this server",
+                  STR_ARG(at->root_uri));
+
+    err_hint(err, "write them where they lie: MLflow's clients do that by themselves");
+    return st;
+}
+
 static enum status is_a_directory(struct str path, struct err *err)
 {
     return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(path));
@@ -545,6 +588,9 @@ enum status artifact_put_check(struct view *v, const struct artifact_place *at, 
     struct q_root_get_row root;
     enum status st = path.n ? OK : err_field(err, ST_INVALID, "path", "Invalid path");
 
+    if (at->outside) {
+        return is_read_only(at, err);
+    }
     st = st ? st : q_root_get(v->conn, v->arena, at->root_uri, &root, err);
     for (bool is_self = true; !st && path.n; is_self = false) {
         struct q_artifact_get_row row;
@@ -569,6 +615,9 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     int64_t root = 0;
     enum status st;
 
+    if (p->place.outside) {
+        return is_read_only(&p->place, err);
+    }
     artifact_split(p->place.path, &dir, &name);
     if (!name.n) {
         return err_field(err, ST_INVALID, "path", "Invalid path");
@@ -784,6 +833,9 @@ static enum status delete_validate(struct write_op *op, struct group *g, struct 
 {
     struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
 
+    if (d->place.outside) {
+        return is_read_only(&d->place, err);
+    }
     return group_artifact_delete(g, op->arena, &d->place, err);
 }
 

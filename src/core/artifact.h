@@ -18,17 +18,22 @@ enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048, ARTIFACT_NAME_
 
 #define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
 
+struct outside_place;
+
 /* A place in the tree: a root by URI, and a path below it ("" = the root itself). */
 struct artifact_place {
     struct str root_uri;
     int64_t owner;   /* uid of the run or model; 0 = none */
     struct str path; /* no slash at either end */
+    /* Not in the tree but in a folder that the operator listed (outside.h): to be read only. NULL: in the tree. */
+    const struct outside_place *outside;
 };
 
 /* The place of a path of the proxy ("0/<run id>/artifacts/model/MLmodel"). The path is checked ("Invalid path"). */
 enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct artifact_place *out,
                                  struct err *err);
-/* The place of a path below an artifact URI that this server serves. ST_INVALID with what to do for other URIs (s3:, file:). */
+/* The place of a path below an artifact URI that this server serves: its own, and those below the places that the operator listed.
+ * ST_INVALID with what to do for others. */
 enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
                                struct artifact_place *out, struct err *err);
 

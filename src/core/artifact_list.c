@@ -1,5 +1,6 @@
 /* core/artifact_list.c - what lies in a directory of the artifact tree. */
 #include "core/artifact_int.h"
+#include "core/outside.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 #include <stdlib.h>
@@ -218,7 +219,12 @@ enum status artifact_list(struct view *v, const struct artifact_place *at, struc
     size_t want = MIN_OF(max, (size_t)INT32_MAX - 1) + 1;
     struct q_root_get_row root;
     struct entries l = { 0 };
-    enum status st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
+    enum status st;
+
+    if (at->outside) {
+        return outside_list(v, at, from, max, out, n, more, err);
+    }
+    st = q_root_get(v->conn, v->arena, at->root_uri, &root, err);
 
     *out = NULL;
     *n = 0;

@@ -25,6 +25,7 @@ struct fragments;
 struct graph;
 struct runcols;
 struct column_saver;
+struct outside;
 
 struct core {
     struct sql_db *db;
@@ -43,7 +44,8 @@ struct core {
     struct graph *graph;             /* links of lineage in memory */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
-    const char *spool; /* a folder of this server alone, for what is put aside; NULL = none */
+    struct outside *outside; /* places of others that are served; NULL = none */
+    const char *spool;       /* a folder of this server alone, for what is put aside; NULL = none */
     struct str artifact_root; /* where experiments without an own location put their artifacts */
 };
 

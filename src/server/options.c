@@ -121,6 +121,15 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "server.serve_artifacts",
       AT(serve_artifacts),
       .doc = "take and give artifacts (mlflow-artifacts:/)" },
+    { .name = "artifact-places",
+      .type = OPT_LIST,
+      .arg = "FOLDERS",
+      ENV("ARTIFACT_PLACES"),
+      .key = "server.artifact_places",
+      AT(artifact_places),
+      .doc =
+          "folders of this machine whose files are listed and read where runs have artifacts there (file:///mnt/mlruns/...); "
+          "never written. Without it such artifacts are recorded only" },
     { .name = "default-artifact-root",
       .type = OPT_TEXT,
       .arg = "URI",
@@ -917,6 +926,7 @@ enum status options_serve(struct cli *cli, struct serve_options *out, struct err
     out->store = o->store;
     out->blobs = o->blobs;
     out->artifact_root = o->artifact_root;
+    out->artifact_places = o->artifact_places;
     fill_net(o, out);
     fill_store(o, out);
     fill_rest(o, out);

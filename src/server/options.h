@@ -15,7 +15,7 @@ struct server_options {
     const char *static_prefix, *artifact_root;
     bool serve_artifacts, metrics;
     const char *auth, *token_file;
-    const char *const *allowed_hosts, *const *cors_origins;
+    const char *const *allowed_hosts, *const *cors_origins, *const *artifact_places;
     const char *frame_options;
     const char *tls_cert, *tls_key;
     const char *log_level, *log_format;
@@ -41,7 +41,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 75 };
+enum { SERVER_ROWS_N = 76 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

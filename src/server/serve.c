@@ -13,6 +13,7 @@
 #include "core/collect.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
+#include "core/outside.h"
 #include "core/repack.h"
 #include "net/server.h"
 #include "server/figures.h"
@@ -227,6 +228,7 @@ static enum status open_store(struct serving *s, struct err *err)
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
+    st = st ? st : outside_new(&s->core->outside, o->artifact_places, err);
     snprintf(s->spool, sizeof(s->spool), "%s/spool", o->data);
     st = st ? st : fs_mkdirs(s->spool, err);
     if (!st) {
@@ -438,6 +440,7 @@ static void forget(struct serving *s)
 static void close_all(struct serving *s)
 {
     struct blob_store *blobs;
+    struct outside *outside;
     struct err err = ERR_INIT;
 
     if (s->http) {
@@ -450,9 +453,11 @@ static void close_all(struct serving *s)
     quiet_free(s->quiet);
     router_free(s->router);
     blobs = s->core ? s->core->blobs : NULL;
+    outside = s->core ? s->core->outside : NULL;
     if (s->core) core_watch_tokens(s->core, NULL, NULL);
     core_close(s->core);
     blob_close(blobs);
+    outside_free(outside);
     access_free(s->access);
     arena_free(s->reload_arena);
     arena_free(s->arena);

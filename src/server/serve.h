@@ -22,8 +22,9 @@ struct serve_options {
     uint64_t repack_rate;
     const char *listen[SERVE_LISTEN_MAX];
     unsigned listen_n;
-    const char *static_prefix; /* "/prefix" or NULL */
-    const char *artifact_root; /* NULL = "mlflow-artifacts:/" */
+    const char *static_prefix;          /* "/prefix" or NULL */
+    const char *const *artifact_places; /* NULL-terminated folders that are read; NULL = none */
+    const char *artifact_root;          /* NULL = "mlflow-artifacts:/" */
     bool serve_artifacts;
     bool expose_metrics; /* GET /metrics */
     /* Who may call: AUTH_NONE, AUTH_TOKEN, or by address: none on loopback, tokens elsewhere. */

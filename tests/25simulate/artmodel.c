@@ -132,7 +132,7 @@ void art_upload_drop(struct art_op *op)
 
 struct write_op *art_op_write(struct art_op *op)
 {
-    struct artifact_place place = { S(ROOT_URI), 0, S("") };
+    struct artifact_place place = { .root_uri = S(ROOT_URI), .path = S("") };
 
     if (op->path < ART_PATHS) place.path = str_cstr(paths[op->path]);
     if (op->is_delete) {
@@ -243,7 +243,7 @@ static enum status store_file(struct view *v, const struct artifact_place *at, s
 /* The folders below deepest last: a list instead of a recursion. */
 static enum status store_text(struct view *v, struct buf *out, struct err *err)
 {
-    struct artifact_place todo[ART_PATHS * 2] = { { S(ROOT_URI), 0, S("") } };
+    struct artifact_place todo[ART_PATHS * 2] = { { .root_uri = S(ROOT_URI), .path = S("") } };
     bool is_dir[ART_PATHS * 2] = { true };
     size_t n = 1;
 

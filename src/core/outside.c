@@ -1,0 +1,334 @@
+/* core/outside.c - files beneath listed folders. */
+#include "core/outside.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "core/names.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PLACES_MAX = 64, NAMES_MAX = 1000000 };
+
+struct outside_place {
+    int fd;
+    struct str path; /* absolute, without a slash at its end: "" is the root */
+};
+
+struct outside {
+    struct arena *arena;
+    struct outside_place *places;
+    size_t n;
+};
+
+/* ---- URIs ------------------------------------------------------------------------------------------------------------------------- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* The absolute path of "file:///a", "file:/a", "file://localhost/a" and "/a", decoded once, without slashes at its end. */
+static enum status path_of(struct arena *a, struct str uri, struct str *out, struct err *err)
+{
+    struct str p = uri;
+    bool is_uri = p.n > 5 && str_eq_nocase(str_sub(p, 0, 5), S("file:"));
+    char *copy = arena_alloc(a, uri.n + 1);
+    size_t n = 0;
+
+    if (!copy) {
+        return err_nomem(err);
+    }
+    if (is_uri) {
+        p = str_sub(p, 5, p.n);
+        if (str_starts(p, S("//localhost/"))) {
+            p = str_sub(p, 11, p.n);
+        } else if (str_starts(p, S("///"))) {
+            p = str_sub(p, 2, p.n);
+        }
+    }
+    if (!str_starts(p, S("/")) || str_starts(p, S("//"))) {
+        return err_set(err, ST_NOT_FOUND, "'%.*s' names no folder of this machine", STR_ARG(uri));
+    }
+    for (size_t i = 0; i < p.n; i++) {
+        int hi = is_uri && p.p[i] == '%' && i + 2 < p.n ? hex_digit(p.p[i + 1]) : -1,
+            lo = hi >= 0 ? hex_digit(p.p[i + 2]) : -1;
+
+        copy[n++] = lo >= 0 ? (char)(hi * 16 + lo) : p.p[i];
+        i += lo >= 0 ? 2 : 0;
+    }
+    while (n && copy[n - 1] == '/') {
+        n--;
+    }
+    *out = str_of(copy, n);
+    return n ? name_check_artifact_path(str_sub(*out, 1, n), err) : OK;
+}
+
+enum status outside_find(const struct outside *o, struct arena *a, struct str uri,
+                         const struct outside_place **place, struct str *rest, struct err *err)
+{
+    struct str path;
+    enum status st = path_of(a, uri, &path, err);
+
+    *place = NULL;
+    for (size_t i = 0; !st && o && i < o->n; i++) {
+        const struct outside_place *p = &o->places[i];
+
+        if (str_starts(path, p->path) && (path.n == p->path.n || path.p[p->path.n] == '/')) {
+            *place = p;
+            *rest = path.n == p->path.n ? S("") : str_sub(path, p->path.n + 1, path.n);
+            return OK;
+        }
+    }
+    return st ? st : err_set(err, ST_NOT_FOUND, "'%.*s' is not listed", STR_ARG(uri));
+}
+
+/* ---- the places ------------------------------------------------------------------------------------------------------------------- */
+
+static enum status add_place(struct outside *o, const char *text, struct err *err)
+{
+    struct outside_place *p = &o->places[o->n];
+    enum status st = path_of(o->arena, str_cstr(text), &p->path, err);
+    const char *path;
+
+    if (st == ST_NOT_FOUND || st == ST_INVALID) {
+        st = err_set(err, ST_INVALID, "'%s' is no place that artifacts can be served from", text);
+        err_hint(err, "give an absolute folder of this machine: /mnt/mlruns or file:///mnt/mlruns");
+    }
+    if (st) {
+        return st;
+    }
+    path = arena_cstr(o->arena, p->path.n ? p->path : S("/"));
+    if (!path) {
+        return err_nomem(err);
+    }
+    p->fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (p->fd < 0) {
+        st = err_set(err, ST_INVALID, "artifacts cannot be served from '%s': %s", text,
+                     strerror(errno));
+        err_hint(err, "name a folder that exists and that this user may read");
+        return st;
+    }
+    o->n++;
+    return OK;
+}
+
+enum status outside_new(struct outside **out, const char *const *places, struct err *err)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct outside *o = a ? ARENA_NEW(a, struct outside) : NULL;
+    enum status st = OK;
+
+    *out = NULL;
+    if (o) {
+        o->arena = a;
+        o->places = ARENA_ARRAY(a, struct outside_place, PLACES_MAX);
+    }
+    if (!o || !o->places) {
+        arena_free(a);
+        return err_nomem(err);
+    }
+    for (size_t i = 0; !st && places && places[i]; i++) {
+        st = o->n < PLACES_MAX ? add_place(o, places[i], err)
+                               : err_set(err, ST_INVALID,
+                                         "artifacts are served from at most %d places", PLACES_MAX);
+    }
+    if (st) {
+        outside_free(o);
+        return st;
+    }
+    *out = o;
+    return OK;
+}
+
+void outside_free(struct outside *o)
+{
+    if (o) {
+        for (size_t i = 0; i < o->n; i++) {
+            (void)sys.close(o->places[i].fd);
+        }
+        arena_free(o->arena);
+    }
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A descriptor beneath the place, with what it is. ST_NOT_FOUND: nothing there, or something that leads out or may not be read. */
+static enum status open_below(struct view *v, const struct artifact_place *at, struct str path,
+                              int *fd, struct stat *info, struct err *err)
+{
+    const char *name = arena_cstr(v->arena, path.n ? path : S("."));
+
+    *fd = -1;
+    if (!name) {
+        return err_nomem(err);
+    }
+    *fd = sys.open_beneath(at->outside->fd, name, O_RDONLY | O_NONBLOCK);
+    if (*fd >= 0 && sys.fstat(*fd, info) == 0) {
+        return OK;
+    }
+    if (*fd >= 0) {
+        (void)sys.close(*fd);
+        *fd = -1;
+    }
+    if (errno == ENOSYS || errno == EMFILE || errno == ENFILE || errno == EIO) {
+        return err_set(err, ST_IO, "artifacts outside of the store cannot be opened: %s",
+                       strerror(errno));
+    }
+    return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(at->path));
+}
+
+static int64_t ms_of(const struct stat *info)
+{
+    return (int64_t)info->st_mtim.tv_sec * 1000 + info->st_mtim.tv_nsec / 1000000;
+}
+
+enum status outside_open(struct view *v, const struct artifact_place *at,
+                         struct artifact_bytes *out, struct err *err)
+{
+    struct stat info;
+    enum status st = open_below(v, at, at->path, &out->fd, &info, err);
+
+    if (st) {
+        return st;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        (void)sys.close(out->fd);
+        out->fd = -1;
+        return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(at->path));
+    }
+    out->size = info.st_size;
+    out->mtime_ms = ms_of(&info);
+    snprintf(out->etag, sizeof(out->etag), "W/\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"",
+             (uint64_t)info.st_ino, (uint64_t)info.st_size,
+             (uint64_t)info.st_mtim.tv_sec * 1000000000 + (uint64_t)info.st_mtim.tv_nsec);
+    return OK;
+}
+
+/* ---- lists -------------------------------------------------------------------------------------------------------------------------- */
+
+struct names {
+    struct str *p;
+    size_t n, cap;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Names that artifacts cannot have are left out: no route could ask for them. */
+static enum status read_names(struct view *v, int fd, struct str after, struct names *out,
+                              struct err *err)
+{
+    void *walk = sys.walk_begin(fd);
+    const char *name;
+    enum status st = OK;
+
+    if (!walk) {
+        (void)sys.close(fd);
+        return err_errno(err, errno, "a folder outside of the store cannot be read");
+    }
+    while (!st && (name = sys.walk_next(walk)) != NULL) {
+        struct str s = str_cstr(name);
+        struct err ignored = ERR_INIT;
+
+        if (str_eq_lit(s, ".") || str_eq_lit(s, "..") || str_cmp(s, after) <= 0 ||
+            name_check_artifact_path(s, &ignored)) {
+            continue;
+        }
+        if (out->n == NAMES_MAX) {
+            st = err_set(err, ST_TOO_BIG, "a folder outside of the store has more than %d entries",
+                         NAMES_MAX);
+        } else if (!arena_grow(v->arena, (void **)&out->p, out->n, &out->cap, sizeof(*out->p))) {
+            st = err_nomem(err);
+        } else {
+            out->p[out->n] = arena_str(v->arena, s);
+            st = out->p[out->n++].p ? OK : err_nomem(err);
+        }
+    }
+    sys.walk_end(walk);
+    return st;
+}
+
+/* What a name is. False: gone, or it leads out, or it is neither a file nor a folder. */
+static bool look(struct view *v, const struct artifact_place *at, struct str name,
+                 struct artifact_info *info)
+{
+    struct str path =
+        at->path.n ? arena_printf(v->arena, "%.*s/%.*s", STR_ARG(at->path), STR_ARG(name)) : name;
+    struct err ignored = ERR_INIT;
+    struct stat s;
+    int fd;
+
+    if (!path.p || open_below(v, at, path, &fd, &s, &ignored)) {
+        return false;
+    }
+    (void)sys.close(fd);
+    *info = (struct artifact_info){ .name = name,
+                                    .is_dir = S_ISDIR(s.st_mode),
+                                    .size = S_ISREG(s.st_mode) ? s.st_size : 0,
+                                    .mtime_ms = ms_of(&s) };
+    return S_ISDIR(s.st_mode) || S_ISREG(s.st_mode);
+}
+
+static enum status list_self(struct view *v, const struct artifact_place *at,
+                             const struct stat *info, struct artifact_info **out, size_t *n,
+                             struct err *err)
+{
+    struct str name = at->path;
+
+    for (size_t at_slash = str_find_byte(name, '/', 0); at_slash != SIZE_MAX;
+         at_slash = str_find_byte(name, '/', 0)) {
+        name = str_sub(name, at_slash + 1, name.n);
+    }
+    *out = ARENA_NEW(v->arena, struct artifact_info);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    **out = (struct artifact_info){
+        .name = name, .is_self = true, .size = info->st_size, .mtime_ms = ms_of(info)
+    };
+    *n = 1;
+    return OK;
+}
+
+enum status outside_list(struct view *v, const struct artifact_place *at, struct str after,
+                         size_t max, struct artifact_info **out, size_t *n, bool *more,
+                         struct err *err)
+{
+    struct names names = { 0 };
+    struct stat info;
+    size_t i = 0;
+    int fd;
+    enum status st = open_below(v, at, at->path, &fd, &info, err);
+
+    *out = NULL;
+    *n = 0;
+    *more = false;
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        (void)sys.close(fd);
+        return S_ISREG(info.st_mode) && !after.n ? list_self(v, at, &info, out, n, err) : OK;
+    }
+    st = read_names(v, fd, after, &names, err);
+    if (st || !names.n) {
+        return st;
+    }
+    qsort(names.p, names.n, sizeof(*names.p), by_name);
+    *out = ARENA_ARRAY(v->arena, struct artifact_info, MIN_OF(names.n, max));
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (; i < names.n && *n < max; i++) {
+        *n += look(v, at, names.p[i], &(*out)[*n]);
+    }
+    *more = i<names.n && * n> 0;
+    return OK;
+}
