@@ -6,6 +6,7 @@
 #include "cli/api.h"
 #include "cli/cli_int.h"
 #include "cli/commands.h"
+#include "cli/model.h"
 #include "cli/render.h"
 #include "codec/json.h"
 #include <errno.h>
@@ -18,7 +19,8 @@ enum {
     REPORT_MAX = 64 << 20, /* of one file */
     DOCUMENT_MAX = 256 << 20,
     METADATA_SHOWN = 40,
-    VALUE_SHOWN = 120
+    VALUE_SHOWN = 120,
+    REMOTE_TENSORS = 1000
 };
 
 struct inspect_flags {
@@ -198,7 +200,7 @@ static void put_count(uint64_t n)
 
 static void put_tensors(const struct jv *file)
 {
-    int64_t all = jv_i64(file, "tensors_n", 0), shown = 0;
+    int64_t all = jv_i64(file, "tensor_count", 0), shown = 0;
     char bytes[32];
 
     for (const struct jv *t = jv_items(file, "tensors"); t; t = t->next, shown++) {
@@ -249,9 +251,9 @@ static void put_file(const struct jv *file)
         put_plain(producer, 100);
     }
     out_printf(OUT_STDOUT, "\n");
-    if (jv_i64(file, "tensors_n", 0)) {
+    if (jv_i64(file, "tensor_count", 0)) {
         out_printf(OUT_STDOUT, "  tensors %lld, parameters ",
-                   (long long)jv_i64(file, "tensors_n", 0));
+                   (long long)jv_i64(file, "tensor_count", 0));
         put_count((uint64_t)jv_i64(file, "params", 0));
         out_printf(OUT_STDOUT, "\n");
     }
@@ -271,7 +273,7 @@ static void put_document(const struct jv *doc)
 {
     struct str worst = jv_text(doc, "worst");
     const struct jv *complete = jv_get(doc, "complete");
-    int64_t files = jv_i64(doc, "files_n", 0);
+    int64_t files = jv_i64(doc, "file_count", 0);
 
     for (const struct jv *f = jv_items(doc, "files"); f; f = f->next) {
         put_file(f);
@@ -283,7 +285,7 @@ static void put_document(const struct jv *doc)
     }
     if (worst.p) {
         out_printf(OUT_STDOUT, "findings %lld, the worst: %.*s\n",
-                   (long long)jv_i64(doc, "findings_n", 0), STR_ARG(worst));
+                   (long long)jv_i64(doc, "finding_count", 0), STR_ARG(worst));
     } else {
         out_printf(OUT_STDOUT, "nothing found; that does not make a file safe\n");
     }
@@ -299,8 +301,8 @@ static const struct column file_columns[] = {
     { "format", "FORMAT", 0 },
     { "size", "SIZE", COLUMN_RIGHT },
     { "params", "PARAMS", COLUMN_RIGHT },
-    { "tensors_n", "TENSORS", COLUMN_RIGHT },
-    { "findings_n", "FINDINGS", COLUMN_RIGHT },
+    { "tensor_count", "TENSORS", COLUMN_RIGHT },
+    { "finding_count", "FINDINGS", COLUMN_RIGHT },
     { "worst", "WORST", 0 },
     { "producer", "PRODUCER", COLUMN_WIDE },
 };
@@ -316,8 +318,8 @@ static enum status put_rows(struct cli *cli, const struct jv *doc, struct err *e
             cell_text(jv_text(f, "format")),
             { .kind = CELL_BYTES, .i = jv_i64(f, "size", 0) },
             cell_number(jv_text(f, "params")),
-            cell_number(jv_text(f, "tensors_n")),
-            cell_number(jv_text(f, "findings_n")),
+            cell_number(jv_text(f, "tensor_count")),
+            cell_number(jv_text(f, "finding_count")),
             cell_text(jv_text(f, "worst")),
             cell_text(jv_text(f, "producer")),
         };
@@ -344,17 +346,83 @@ static bool fails(const struct jv *doc, const char *fail_on)
            (strcmp(fail_on, "warning") == 0 && str_eq_lit(worst, "warning"));
 }
 
+/* ---- what a server holds ----------------------------------------------------------------------------------------------------------- */
+
+#define INSPECT "/api/cairn/v1/inspect"
+#define VERSION "/api/cairn/v1/model-versions/inspect"
+
+static const struct str no_body = { NULL, 0 };
+
+/* runs:/RUN_ID/path, or a logged model: models:/m-ID. */
+static enum status of_artifacts(struct cli *cli, const char *field, struct str id, struct jv **doc,
+                                struct err *err)
+{
+    const struct inspect_flags *flags = cli->options;
+    size_t slash = str_find_byte(id, '/', 0);
+    struct str path = slash == SIZE_MAX ? S("") : str_sub(id, slash + 1, id.n), target;
+
+    id = api_escape(cli->arena, str_sub(id, 0, slash == SIZE_MAX ? id.n : slash));
+    path = api_escape(cli->arena, path);
+    target = arena_printf(cli->arena, INSPECT "?%s=%.*s&path=%.*s&tensors=%d", field, STR_ARG(id),
+                          STR_ARG(path), (int)MIN_OF(flags->tensors, (int64_t)REMOTE_TENSORS));
+    return target.p ? api_call(cli, "GET", target.p, no_body, doc, err) : err_nomem(err);
+}
+
+/* NAME/NUMBER, NAME@ALIAS, NAME/STAGE: what is found is kept with the version. */
+static enum status of_version(struct cli *cli, const char *what, struct jv **doc, struct err *err)
+{
+    const struct inspect_flags *flags = cli->options;
+    const char *name, *version;
+    struct buf body = BUF_INIT(1 << 16);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    enum status st = model_split_name(cli, what, &name, &version, err);
+
+    if (!st && !version) {
+        st = err_set(err, ST_INVALID, "no file or folder %s, and as a model it lacks a version",
+                     what);
+        err_hint(err, "%s/NUMBER or %s@ALIAS says which", what, what);
+    }
+    if (st) return st;
+    json_w_object(&w);
+    json_w_key(&w, S("name"));
+    json_w_cstr(&w, name);
+    json_w_key(&w, S("version"));
+    json_w_cstr(&w, version);
+    json_w_key(&w, S("tensors"));
+    json_w_i64(&w, MIN_OF(flags->tensors, (int64_t)REMOTE_TENSORS));
+    json_w_object_end(&w);
+    st = buf_status(&body, "request", err);
+    st = st ? st : api_call(cli, "POST", VERSION, buf_str(&body), doc, err);
+    buf_release(&body);
+    return st;
+}
+
 static enum status document(struct cli *cli, const char *what, struct str *json, struct jv **doc,
                             struct err *err)
 {
+    struct str s = str_cstr(what), model = str_sub(s, 8, s.n);
     struct stat info;
     enum status st;
 
-    if (sys.stat(what, &info) != 0) {
+    if (str_starts(s, S("runs:/"))) {
+        st = of_artifacts(cli, "run_id", str_sub(s, 6, s.n), doc, err);
+    } else if (str_starts(s, S("models:/m-"))) {
+        st = of_artifacts(cli, "model_id", model, doc, err);
+    } else if (str_starts(s, S("models:/"))) {
+        st = of_version(cli, what + 8, doc, err);
+    } else if (sys.stat(what, &info) == 0) {
+        st = local(cli, what, S_ISDIR(info.st_mode), json, err);
+        return st ? st : jv_parse(*json, cli->arena, doc, err);
+    } else if (strchr(what, '/') == what || str_starts(s, S("."))) {
         return err_set(err, ST_NOT_FOUND, "no file or folder %s", what);
+    } else {
+        st = of_version(cli, what, doc, err);
+        if (st == ST_NOT_FOUND) {
+            err_hint(err, "there is no such file either");
+        }
     }
-    st = local(cli, what, S_ISDIR(info.st_mode), json, err);
-    return st ? st : jv_parse(*json, cli->arena, doc, err);
+    *json = !st && *doc ? (*doc)->raw : S("");
+    return st;
 }
 
 static int model_inspect(struct cli *cli)
@@ -399,13 +467,17 @@ static const struct opt_row inspect_rows[] = {
 static const struct cli_command rows[] = {
     { .noun = "model",
       .verb = "inspect",
-      .args = "FILE|FOLDER",
+      .args = "FILE|FOLDER|MODEL",
       .args_min = 1,
       .args_max = 1,
       .summary = "Show tensors, metadata and findings of model files, without running them",
+      .detail =
+          "FILE and FOLDER are of this machine. MODEL is NAME/VERSION, NAME@ALIAS, runs:/RUN_ID/path or "
+          "models:/MODEL_ID; what is found in a version is kept with it, and cairn model show tells it.",
       CLI_OPTIONS(inspect_rows, struct inspect_flags),
       CLI_EXAMPLES("cairn model inspect model.safetensors", "cairn model inspect ./model -o json",
-                   "cairn model inspect weights.pt --fail-on danger"),
+                   "cairn model inspect weights.pt --fail-on danger",
+                   "cairn model inspect fraud@prod"),
       .run = model_inspect },
 };
 const struct cli_table cli_inspect = { rows, ARRAY_N(rows) };

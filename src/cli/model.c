@@ -300,6 +300,9 @@ static const struct column version_columns[] = {
     { "name", "MODEL", COLUMN_DATA },
     { "model_id", "MODEL ID", COLUMN_DATA },
     { "tags", "TAGS", COLUMN_DATA },
+    { "findings", "FINDINGS", COLUMN_DATA },
+    { "worst", "WORST", COLUMN_DATA },
+    { "inspected", "INSPECTED", COLUMN_DATA },
 };
 
 static struct cell list_cell(struct arena *a, const struct jv *list)
@@ -323,7 +326,9 @@ static struct cell list_cell(struct arena *a, const struct jv *list)
     return out.s.p && out.json.p ? out : (struct cell){ .kind = CELL_NONE };
 }
 
-static enum status version_row(struct render *r, const struct jv *v, struct err *err)
+/* found: what the files were found to hold, or NULL. */
+static enum status version_row_found(struct render *r, const struct jv *v, const struct jv *found,
+                                     struct err *err)
 {
     struct arena *a = r->cli->arena;
     struct cell cells[ARRAY_N(version_columns)] = {
@@ -338,9 +343,20 @@ static enum status version_row(struct render *r, const struct jv *v, struct err 
         cell_text(jv_text(v, "name")),
         cell_text(jv_text(v, "model_id")),
         map_cell(a, jv_items(v, "tags"), "key", "value"),
+        cell_number(found ? jv_text(found, "finding_count") : S("")),
+        cell_text(jv_text(found, "worst")),
+        cell_time(jv_i64(found, "at_ms", 0)),
     };
 
+    if (!found) {
+        cells[ARRAY_N(cells) - 3].kind = CELL_NONE;
+    }
     return render_row(r, cells, err);
+}
+
+static enum status version_row(struct render *r, const struct jv *v, struct err *err)
+{
+    return version_row_found(r, v, NULL, err);
 }
 
 /* Pages of HISTORY lists: pairs as query(), with room for two more and the NULL at pairs[n]. */
@@ -384,6 +400,18 @@ static enum status show_versions(struct cli *cli, const char *name, struct err *
     return st;
 }
 
+/* What the version's files were found to hold; NULL when nobody has looked. */
+static const struct jv *inspection_of(struct cli *cli, const char *name, const char *version)
+{
+    struct err err = ERR_INIT;
+    struct jv *found = NULL;
+    enum status st =
+        model_ask(cli, "/api/cairn/v1/model-versions/inspection",
+                  (const char *const[]){ "name", name, "version", version, NULL }, &found, &err);
+
+    return st ? NULL : found;
+}
+
 static int model_show(struct cli *cli)
 {
     const char *name = NULL, *version = NULL;
@@ -399,7 +427,9 @@ static int model_show(struct cli *cli)
                        (const char *const[]){ "name", name, "version", version, NULL }, &answer,
                        &err);
         st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
-        st = st ? st : version_row(&r, jv_get(answer, "model_version"), &err);
+        st = st ? st
+                : version_row_found(&r, jv_get(answer, "model_version"),
+                                    inspection_of(cli, name, version), &err);
         if (!st) {
             render_end(&r);
         }

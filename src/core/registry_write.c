@@ -517,6 +517,8 @@ static enum status model_drop(struct subject *s, struct err *err)
     st = st ? st : q_registry_drop_idents(conn, uid, err);
     st = st ? st : q_registry_drop_nodes(conn, uid, err);
     st = st ? st : q_model_alias_delete_all(conn, uid, err);
+    st = st ? st : q_inspection_finding_drop_model(conn, uid, err);
+    st = st ? st : q_inspection_drop_model(conn, uid, err);
     st = st ? st : q_model_version_delete_all(conn, uid, err);
     return st ? st : q_registered_model_delete(conn, uid, err);
 }
@@ -639,6 +641,8 @@ static enum status version_drop(struct registry_change *c, struct subject *s, in
         }
     }
     st = st ? st : catalog_drop_owned(s->g, s->model.uid, c->version, s->who, err);
+    st = st ? st : q_inspection_drop(s->v.conn, uid, err);
+    st = st ? st : q_inspection_finding_drop(s->v.conn, uid, err);
     st = st ? st : q_ident_drop(s->v.conn, uid, IDENT_VERSION_LABEL, err);
     st = st ? st : q_ident_drop(s->v.conn, uid, IDENT_EXTERNAL, err);
     st = st ? st : q_model_version_redact(s->v.conn, uid, group_now_ms(s->g), err);

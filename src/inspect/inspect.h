@@ -90,11 +90,11 @@ enum status inspect_file(const struct inspect_source *source, struct str name, s
 struct inspect_shown {
     size_t tensors, metadata;
 };
-/* {"name", "format", "producer", "size", "params", "tensors_n", "tensor_bytes", "tensors": [{"name", "dtype", "shape", "bytes",
- * "place", "offset"}], "metadata_n", "metadata": [{"key", "value"}], "findings": [{"severity", "code", "text", "where"}], "findings_n", "worst", "complete"} */
+/* {"name", "format", "producer", "size", "params", "tensor_count", "tensor_bytes", "tensors": [{"name", "dtype", "shape", "bytes",
+ * "place", "offset"}], "metadata_count", "metadata": [{"key", "value"}], "findings": [{"severity", "code", "text", "where"}], "finding_count", "worst", "complete"} */
 void inspect_json(struct buf *b, const struct inspect_report *r, const struct inspect_shown *shown);
-/* Several files as one: {"source", "files": [of inspect_json()], "files_n", "size", "params", "tensors_n", "tensor_bytes",
- * "findings_n", "worst", "complete"}. files_n: of the folder; more than are given means that the rest was not looked at. */
+/* Several files as one: {"source", "files": [of inspect_json()], "file_count", "size", "params", "tensor_count", "tensor_bytes",
+ * "finding_count", "worst", "complete"}. file_count: of the folder; more than are given means that the rest was not looked at. */
 void inspect_json_files(struct buf *b, struct str source,
                         const struct inspect_report *const *reports, size_t n, uint64_t files_n,
                         const struct inspect_shown *shown);

@@ -319,7 +319,7 @@ static void put_report(struct json_writer *at, const struct inspect_report *r,
     }
     number(&w, "size", r->size);
     number(&w, "params", r->params);
-    number(&w, "tensors_n", r->tensors_n);
+    number(&w, "tensor_count", r->tensors_n);
     number(&w, "tensor_bytes", r->tensor_bytes);
     json_w_key(&w, S("tensors"));
     json_w_array(&w);
@@ -327,7 +327,7 @@ static void put_report(struct json_writer *at, const struct inspect_report *r,
         put_tensor(&w, t);
     }
     json_w_array_end(&w);
-    number(&w, "metadata_n", r->metadata_n);
+    number(&w, "metadata_count", r->metadata_n);
     json_w_key(&w, S("metadata"));
     json_w_array(&w);
     n = 0;
@@ -339,7 +339,7 @@ static void put_report(struct json_writer *at, const struct inspect_report *r,
     }
     json_w_array_end(&w);
     put_findings(&w, r);
-    number(&w, "findings_n", r->findings_n);
+    number(&w, "finding_count", r->findings_n);
     if (r->findings_n) {
         field(&w, "worst", str_cstr(inspect_severity_name(r->worst)));
     }
@@ -385,12 +385,12 @@ void inspect_json_files(struct buf *b, struct str source,
         all.complete = all.complete && r->complete;
     }
     json_w_array_end(&w);
-    number(&w, "files_n", files_n);
+    number(&w, "file_count", files_n);
     number(&w, "size", all.size);
     number(&w, "params", all.params);
-    number(&w, "tensors_n", all.tensors_n);
+    number(&w, "tensor_count", all.tensors_n);
     number(&w, "tensor_bytes", all.tensor_bytes);
-    number(&w, "findings_n", all.findings_n);
+    number(&w, "finding_count", all.findings_n);
     if (all.findings_n) {
         field(&w, "worst", str_cstr(inspect_severity_name(all.worst)));
     }

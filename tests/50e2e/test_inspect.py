@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+import requests
 
 import command
 
@@ -44,7 +45,7 @@ def one(inspect, tmp_path_factory):
     def run(data, name="model.bin"):
         (folder / name).write_bytes(data)
         doc = inspect(folder / name)
-        assert doc["files_n"] == len(doc["files"]) == 1
+        assert doc["file_count"] == len(doc["files"]) == 1
         return doc["files"][0]
     return run
 
@@ -129,6 +130,11 @@ def evil(protocol=4, module="os", name="system", arg="true"):
     return out.getvalue()
 
 
+def npy(dtype, n, data):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({n},)}}\n".encode()
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + data
+
+
 def zipped(members, **kwargs):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", **kwargs) as z:
@@ -174,7 +180,7 @@ def test_several_pickles(one):
 
 def test_packed_pickles(one):
     for data in [gzip.compress(evil()), zlib.compress(evil()), zipped({"a/data.pkl": evil(), "a/version": "3"}),
-                 zipped({"x.npy": b"\x93NUMPY\x01\0\x36\0{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n" + evil(3)}),
+                 zipped({"x.npy": npy("|O", 1, evil(3))}),
                  zipped({"inner.zip": zipped({"data.pkl": evil()})}),
                  zipped({"inner.zip": zipped({"data.pkl": evil()})}, compression=zipfile.ZIP_DEFLATED),
                  pickle.dumps({"inner": evil()})]:
@@ -277,4 +283,50 @@ def test_five_gigabytes(inspect, tmp_path):
         f.write(struct.pack("<Q", len(header)) + header)
         f.truncate(8 + len(header) + 512 * each)
     doc = inspect(tmp_path / "big.safetensors")
-    assert doc["findings_n"] == 0 and doc["params"] == 512 * 1024 * 5120 and doc["tensors_n"] == 512
+    assert doc["finding_count"] == 0 and doc["params"] == 512 * 1024 * 5120 and doc["tensor_count"] == 512
+
+
+# ---- what a server holds ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cli(server, tmp_path):
+    return command.Cli(tmp_path, server.url)
+
+
+def test_versions_runs_and_models(server, client, run, uniq, tmp_path, cli):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/MLmodel").write_text("flavors: {}\n")
+    (tmp_path / "m/model.pkl").write_bytes(evil())
+    (tmp_path / "m/big.npy").write_bytes(npy("<f8", 9999, bytes(79992)))
+    client.log_artifacts(run, str(tmp_path / "m"), "model")
+    doc = cli.json("model", "inspect", f"runs:/{run}/model")
+    assert [f["name"] for f in doc["files"]] == ["MLmodel", "big.npy", "model.pkl"] and doc["params"] == 9999
+    assert doc["worst"] == "danger" and doc["complete"] and doc["source"] == f"runs:/{run}/model"
+    assert cli.json("model", "inspect", f"runs:/{run}/model/model.pkl")["file_count"] == 1
+    cli.run("model", "inspect", f"runs:/{run}/nothing", rc=3)
+
+    cli.run("model", "register", uniq, f"runs:/{run}/model", "--alias", "next")
+    before = cli.json("model", "show", f"{uniq}/1")
+    assert before["findings"] is None and before["worst"] is None
+    doc = cli.json("model", "inspect", f"{uniq}@next")
+    assert doc["source"] == f"models:/{uniq}/1" and doc["worst"] == "danger"
+    after = cli.json("model", "show", f"{uniq}/1")
+    assert after["findings"] == doc["finding_count"] and after["worst"] == "danger" and after["inspected"] > 0
+    assert "os.system" in cli.run("model", "inspect", f"models:/{uniq}/1", "--fail-on", "danger", rc=7)
+    cli.run("model", "inspect", f"{uniq}/7", rc=3)
+    cli.run("model", "inspect", uniq, rc=2)
+
+    kept = requests.get(f"{server.url}/api/cairn/v1/model-versions/inspection", params={"name": uniq, "version": 1}, timeout=30).json()
+    assert kept["worst"] == "danger" and kept["formats"] == "npy, pickle" and int(kept["files"]) == 3
+    assert kept["findings"][0]["severity"] == "danger" and kept["findings"][0]["where"].startswith("model.pkl: ")
+    client.delete_model_version(uniq, "1")
+    gone = requests.get(f"{server.url}/api/cairn/v1/model-versions/inspection", params={"name": uniq, "version": 1}, timeout=30)
+    assert gone.status_code == 404
+
+
+def test_versions_that_cannot_be_read(client, uniq, cli):
+    client.create_registered_model(uniq)
+    client.create_model_version(uniq, "s3://elsewhere/model")
+    cli.run("model", "inspect", f"{uniq}/1", rc=2)
+    assert "not served by this server" in cli.err

@@ -517,6 +517,7 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         { native_run_routes, native_run_routes_n },
         { native_registry_routes, native_registry_routes_n },
         { native_artifact_routes, native_artifact_routes_n },
+        { native_inspect_routes, native_inspect_routes_n },
         { native_lineage_routes, native_lineage_routes_n },
         { metrics_rows, with_metrics ? ARRAY_N(metrics_rows) : 0 },
     };

@@ -23,6 +23,8 @@ extern const struct route native_keep_routes[];
 extern const size_t native_keep_routes_n;
 extern const struct route native_run_routes[];
 extern const size_t native_run_routes_n;
+extern const struct route native_inspect_routes[];
+extern const size_t native_inspect_routes_n;
 extern const struct route native_lineage_routes[];
 extern const size_t native_lineage_routes_n;
 

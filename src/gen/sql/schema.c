@@ -1158,6 +1158,52 @@ const struct sql_migration sql_migrations[] = {
         "ALTER TABLE server ADD COLUMN listens INTEGER NOT NULL DEFAULT 0;\n",
         "ALTER TABLE server ADD COLUMN listens bigint NOT NULL DEFAULT 0;\n",
     } },
+    { .version = 20, .name = "inspection", .text = {
+        "CREATE TABLE inspection (\n"
+        "    version INTEGER NOT NULL PRIMARY KEY,\n"
+        "    files INTEGER NOT NULL,\n"
+        "    size INTEGER NOT NULL,\n"
+        "    params INTEGER NOT NULL,\n"
+        "    tensors INTEGER NOT NULL,\n"
+        "    findings INTEGER NOT NULL,\n"
+        "    worst INTEGER NOT NULL,\n"
+        "    complete INTEGER NOT NULL,\n"
+        "    formats TEXT NOT NULL,\n"
+        "    who TEXT NOT NULL,\n"
+        "    at_ms INTEGER NOT NULL\n"
+        ") STRICT;\n"
+        "CREATE TABLE inspection_finding (\n"
+        "    version INTEGER NOT NULL,\n"
+        "    n INTEGER NOT NULL,\n"
+        "    severity INTEGER NOT NULL,\n"
+        "    code TEXT NOT NULL,\n"
+        "    what TEXT NOT NULL,\n"
+        "    place TEXT NOT NULL,\n"
+        "    PRIMARY KEY (version, n)\n"
+        ") STRICT;\n",
+        "CREATE TABLE inspection (\n"
+        "    version bigint NOT NULL PRIMARY KEY,\n"
+        "    files bigint NOT NULL,\n"
+        "    size bigint NOT NULL,\n"
+        "    params bigint NOT NULL,\n"
+        "    tensors bigint NOT NULL,\n"
+        "    findings bigint NOT NULL,\n"
+        "    worst bigint NOT NULL,\n"
+        "    complete bigint NOT NULL,\n"
+        "    formats text COLLATE \"C\" NOT NULL,\n"
+        "    who text COLLATE \"C\" NOT NULL,\n"
+        "    at_ms bigint NOT NULL\n"
+        ");\n"
+        "CREATE TABLE inspection_finding (\n"
+        "    version bigint NOT NULL,\n"
+        "    n bigint NOT NULL,\n"
+        "    severity bigint NOT NULL,\n"
+        "    code text COLLATE \"C\" NOT NULL,\n"
+        "    what text COLLATE \"C\" NOT NULL,\n"
+        "    place text COLLATE \"C\" NOT NULL,\n"
+        "    PRIMARY KEY (version, n)\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 19;
+const unsigned sql_migrations_n = 20;
 /* clang-format on */
