@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RUN_SCRATCH_MAX = 64 << 20 };
+enum { ROW_ARENA_MAX = 64 << 20 };
 
 const char *catalog_kind_name(enum catalog_kind kind)
 {
@@ -449,6 +449,7 @@ enum status catalog_newest_version(struct view *v, int64_t model_id, struct cata
 
 struct each {
     struct view *v;
+    struct view row; /* of the row at hand: its arena is emptied for the next */
     enum status (*fn)(void *ctx, struct catalog_item *item, struct err *err);
     void *ctx;
 };
@@ -538,8 +539,10 @@ static enum status each_version(struct each *e, bool has_parent, int64_t model, 
 /* An artifact of a deleted version is left out. */
 static enum status give_node(struct each *e, struct catalog_item *it, struct err *err)
 {
-    enum status st = complete(e->v, it, err);
+    enum status st;
 
+    arena_reset(e->row.arena);
+    st = complete(&e->row, it, err);
     return st == ST_NOT_FOUND ? OK : st ? st : e->fn(e->ctx, it, err);
 }
 
@@ -637,7 +640,7 @@ static enum status keep_experiment(void *ctx, struct catalog_item *item, struct 
 static enum status each_run(struct each *e, bool has_parent, int64_t experiment, struct err *err)
 {
     struct uids exps = { .a = e->v->arena }, runs = { .a = e->v->arena };
-    struct view v = *e->v;
+    struct view v = e->row;
     struct each all = { .v = e->v, .fn = keep_experiment, .ctx = &exps };
     enum status st = has_parent ? OK : each_experiment(&all, err);
 
@@ -651,10 +654,6 @@ static enum status each_run(struct each *e, bool has_parent, int64_t experiment,
     if (runs.n) {
         qsort(runs.p, runs.n, sizeof(*runs.p), by_uid);
     }
-    v.arena = arena_new(RUN_SCRATCH_MAX);
-    if (!v.arena) {
-        return err_nomem(err);
-    }
     for (size_t i = 0; !st && i < runs.n; i++) {
         struct q_node_row_row row;
         struct catalog_item it = { .kind = CATALOG_RUN, .type = TYPE_MLFLOW_RUN, .uid = runs.p[i] };
@@ -667,7 +666,6 @@ static enum status each_run(struct each *e, bool has_parent, int64_t experiment,
         st = st ? st : read_run(&v, &it, err);
         st = st == ST_NOT_FOUND ? OK : st ? st : e->fn(e->ctx, &it, err);
     }
-    arena_free(v.arena);
     return st;
 }
 
@@ -707,7 +705,7 @@ enum status catalog_each(struct view *v, const struct catalog_list *in,
                                                  [CATALOG_SERVICE] = CATALOG_ENVIRONMENT,
                                                  [CATALOG_SERVE] = CATALOG_SERVICE,
                                                  [CATALOG_RUN] = CATALOG_EXPERIMENT };
-    struct each e = { .v = v, .fn = fn, .ctx = ctx };
+    struct each e = { .v = v, .row = *v, .fn = fn, .ctx = ctx };
     struct catalog_item parent = { 0 };
     int64_t types[CATALOG_TYPES_MAX];
     enum status st = OK;
@@ -718,11 +716,16 @@ enum status catalog_each(struct view *v, const struct catalog_list *in,
     if (st) {
         return st;
     }
+    e.row.arena = arena_new(ROW_ARENA_MAX);
+    if (!e.row.arena) {
+        return err_nomem(err);
+    }
     st = in->kind == CATALOG_MODEL        ? each_model(&e, err)
          : in->kind == CATALOG_EXPERIMENT ? each_experiment(&e, err)
          : in->kind == CATALOG_RUN        ? each_run(&e, in->has_parent, parent.number, err)
          : in->kind == CATALOG_VERSION
              ? each_version(&e, in->has_parent, parent.uid, err)
              : each_node(&e, in, parent.uid, types, types_of(in, types), err);
+    arena_free(e.row.arena);
     return st == ST_END ? OK : st;
 }
