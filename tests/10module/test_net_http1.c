@@ -108,6 +108,83 @@ TEST(test_net_chunked_in)
     nf_stop(&f);
 }
 
+/* A body in rooms of the consumer's: full ones but the last, whatever pieces it comes in; chunked ones lie elsewhere. */
+TEST(test_net_body_into_rooms)
+{
+    static const size_t sizes[] = { 0,           1,           NF_ROOM - 1, NF_ROOM,
+                                    NF_ROOM + 1, 2 * NF_ROOM, 20000,       300001 };
+    static char body[300001];
+    struct nf_answer a;
+    struct nf f;
+    int fd;
+
+    nf_start(&f, NULL);
+    fd = nf_connect(&f);
+    for (size_t i = 0; i < sizeof(body); i++) {
+        body[i] = (char)t_rand();
+    }
+    for (size_t i = 0; i < ARRAY_N(sizes); i++) {
+        for (int chunked = 0; chunked < 2; chunked++) {
+            char head[256], want[96];
+            unsigned long long sum = 0, pieces = (sizes[i] + NF_ROOM - 1) / NF_ROOM;
+            size_t at = 0;
+
+            for (size_t k = 0; k < sizes[i]; k++) {
+                sum = sum * 31 + (unsigned char)body[k];
+            }
+            if (chunked) {
+                snprintf(head, sizeof(head),
+                         "POST /rooms HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+            } else {
+                snprintf(head, sizeof(head),
+                         "POST /rooms HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", sizes[i]);
+            }
+            nf_send(fd, head);
+            while (at < sizes[i]) {
+                size_t some = (size_t)(1 + t_rand() % 9000), n = MIN_OF(sizes[i] - at, some);
+
+                if (chunked) {
+                    snprintf(head, sizeof(head), "%zx\r\n", n);
+                    nf_send(fd, head);
+                }
+                nf_sendn(fd, body + at, n);
+                if (chunked) nf_send(fd, "\r\n");
+                at += n;
+            }
+            if (chunked) nf_send(fd, "0\r\n\r\n");
+            T_OK(nf_answer(fd, &a));
+            if (chunked) {
+                const char *sum_at = strrchr(a.body, ' ');
+
+                snprintf(want, sizeof(want), " %llu", sum);
+                T_OK(sum_at != NULL);
+                T_CSTR(sum_at ? sum_at : "", want);
+            } else {
+                snprintf(want, sizeof(want), "%llu %llu %llu", pieces, pieces, sum);
+                T_CSTR(a.body, want);
+            }
+            nf_answer_release(&a);
+        }
+    }
+    (void)close(fd);
+    /* A body that breaks off, and one that comes with the request after it. */
+    fd = nf_connect(&f);
+    nf_send(fd, "POST /rooms HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\n");
+    nf_sendn(fd, body, 7000);
+    (void)close(fd);
+    fd = nf_connect(&f);
+    nf_send(fd, "POST /rooms HTTP/1.1\r\n" HOST
+                "Content-Length: 2\r\n\r\nabGET /hello HTTP/1.1\r\n" HOST "\r\n");
+    T_OK(nf_answer(fd, &a));
+    T_CSTR(a.body, "1 1 3105"); /* 97 * 31 + 98 */
+    nf_answer_release(&a);
+    T_OK(nf_answer(fd, &a));
+    T_INT(a.status, 200);
+    nf_answer_release(&a);
+    (void)close(fd);
+    nf_stop(&f);
+}
+
 TEST(test_net_chunked_out)
 {
     struct nf_answer a;

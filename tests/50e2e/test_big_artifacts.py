@@ -139,7 +139,8 @@ def test_broken_uploads_leave_nothing(own, uploaded):
     until = time.monotonic() + 60
     while (in_tmp(own) or descriptors() > before) and time.monotonic() < until:
         time.sleep(0.05)
-    assert (in_tmp(own), descriptors()) == (0, before)
+    # connections of tests before this one may have been on their way out
+    assert in_tmp(own) == 0 and descriptors() <= before
     conn = http.client.HTTPConnection("127.0.0.1", own.port, timeout=20)
     conn.request("GET", PATH + "half.bin")
     assert conn.getresponse().status == 404

@@ -158,6 +158,48 @@ static void on_count(struct http_req *req)
     }
 }
 
+/* Pieces into rooms of an odd size, two in turn: how many, how many of them lay in their room, and a sum over all bytes. */
+static void room_piece(struct http_req *req, void *ctx, enum http_piece what, struct str bytes,
+                       const struct err *err);
+
+static void room_later(struct pool_task *t)
+{
+    for (size_t i = 0; i < t->bytes.n; i++) {
+        t->sum = t->sum * 31 + (unsigned char)t->bytes.p[i];
+    }
+    t->n++;
+    t->at += t->bytes.p == t->data || t->bytes.p == t->data + NF_ROOM;
+    http_body_read_into(t->req, t->data + t->n % 2 * NF_ROOM, NF_ROOM, room_piece, t);
+}
+
+static void room_piece(struct http_req *req, void *ctx, enum http_piece what, struct str bytes,
+                       const struct err *err)
+{
+    struct pool_task *t = ctx;
+
+    if (what == HTTP_PIECE_DATA) {
+        T_OK(bytes.n > 0);
+        t->bytes = bytes;
+        to_pool(t);
+    } else if (what == HTTP_PIECE_END) {
+        http_send(req, arena_printf(req->arena, "%llu %llu %llu", (unsigned long long)t->n,
+                                    (unsigned long long)t->at, (unsigned long long)t->sum));
+    } else {
+        http_send_error(req, err);
+    }
+}
+
+static void on_rooms(struct http_req *req)
+{
+    struct pool_task *t = pool_task(req, room_later);
+
+    if (t) {
+        t->data = arena_alloc(req->arena, (size_t)2 * NF_ROOM);
+        T_OK(t->data != NULL);
+        http_body_read_into(req, t->data, NF_ROOM, room_piece, t);
+    }
+}
+
 static void give_later(struct pool_task *t)
 {
     memset(t->data, 'a' + (int)(t->sum % 26), PIECE);
@@ -303,9 +345,10 @@ static void on_hold(struct http_req *req)
 
 static const struct test_op op_hello = { on_hello }, op_echo = { on_echo }, op_put = { on_put },
                             op_text = { on_text }, op_file = { on_file }, op_count = { on_count },
-                            op_stream = { on_stream }, op_known = { on_known },
-                            op_slow = { on_slow }, op_hold = { on_hold }, op_early = { on_early },
-                            op_broken = { on_broken }, op_meta = { on_meta }, op_loop = { on_loop };
+                            op_rooms = { on_rooms }, op_stream = { on_stream },
+                            op_known = { on_known }, op_slow = { on_slow }, op_hold = { on_hold },
+                            op_early = { on_early }, op_broken = { on_broken },
+                            op_meta = { on_meta }, op_loop = { on_loop };
 
 static const struct route routes[] = {
     ROUTE(HTTP_GET, "/hello", NULL, NULL, 0, ACTION_TEST, &op_hello),
@@ -315,6 +358,7 @@ static const struct route routes[] = {
     ROUTE_BODY(HTTP_POST, "/count", NULL, NULL, 0, ACTION_TEST, &op_count, HTTP_BODY_STREAM, 0),
     ROUTE_BODY(HTTP_POST, "/count-capped", NULL, NULL, 0, ACTION_TEST, &op_count, HTTP_BODY_STREAM,
                100000),
+    ROUTE_BODY(HTTP_POST, "/rooms", NULL, NULL, 0, ACTION_TEST, &op_rooms, HTTP_BODY_STREAM, 0),
     ROUTE_BODY(HTTP_POST, "/hold", NULL, NULL, 0, ACTION_TEST, &op_hold, HTTP_BODY_STREAM, 0),
     ROUTE_BODY(HTTP_POST, "/early", NULL, NULL, 0, ACTION_TEST, &op_early, HTTP_BODY_STREAM, 0),
     ROUTE(HTTP_GET, "/text/{n}", NULL, NULL, 0, ACTION_TEST, &op_text),

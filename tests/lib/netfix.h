@@ -1,5 +1,5 @@
 /* tests/lib/netfix.h - a server with test routes, and a blocking client, for tests of net over loopback.
- * Routes: GET /hello; POST /echo (whole body back); POST /count (streamed body, counted on a pool thread); GET /text/{n}
+ * Routes: GET /hello; POST /echo (whole body back); POST /count (streamed body, counted on a pool thread); POST /rooms (streamed into rooms); GET /text/{n}
  * (n bytes of JSON text); GET /file (nf.file_fd with nf.file_n); GET /stream/{n} (n pieces, length unknown, from a pool
  * thread); GET /known/{n} (n bytes, streamed); GET and POST /slow (answers when nf_release() is called); POST /hold (streamed body,
  * read only after nf_release()); PUT /put/{path*}; POST /early (streamed route
@@ -10,6 +10,9 @@
 
 #include "net/server.h"
 #include "tap.h"
+
+/* Bytes of a room of POST /rooms, which answers "PIECES IN-THEIR-ROOM SUM", where SUM is by sum * 31 + byte. */
+enum { NF_ROOM = 4999 };
 
 struct nf {
     struct http_server *server;
