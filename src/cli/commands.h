@@ -19,7 +19,10 @@ struct rm_flags {
     bool hard;
 };
 int run_rm(struct cli *cli);
+int run_restore(struct cli *cli);
 int experiment_ls(struct cli *cli);
+int experiment_rm(struct cli *cli);
+int experiment_restore(struct cli *cli);
 
 struct chart_flags {
     const char *x;

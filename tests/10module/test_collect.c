@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/sys.h"
 #include "core/collect.h"
 #include "core/repack.h"
 #include "store/blob/blob.h"
@@ -640,4 +641,170 @@ TEST(killed_while_packs_go)
         T_INT(rows(&f, "SELECT count(*) FROM packfile"), 0);
         corefix_close(&f);
     }
+}
+
+/* ---- uploads and collections at once ------------------------------------------------------------------------------------------ */
+
+enum { WRITERS = 3, WRITES = 25, CONTENTS = 3, SERVERS_MAX = 2 };
+
+struct writer {
+    struct core *core;
+    unsigned id;
+    struct str bodies[CONTENTS];
+    struct read_job read;
+    struct artifact_place place;
+    struct artifact_bytes found;
+    struct exec_event *done_reading;
+    enum status st;
+    struct err err;
+};
+
+static void read_it(struct read_job *job, struct view *v)
+{
+    struct writer *w = CONTAINER_OF(job, struct writer, read);
+
+    w->st = job->st ? job->st : artifact_open(v, &w->place, &w->found, &w->err);
+    exec_event_set(w->done_reading);
+}
+
+/* What was just acknowledged is there, as it was sent. */
+static void check_written(struct writer *w, struct arena *a, struct str want)
+{
+    char *got = (char *)arena_alloc(a, want.n);
+    size_t n = 0;
+
+    w->done_reading = exec_event_new();
+    w->read = (struct read_job){ .run = read_it, .arena = a };
+    T_ST(core_read_submit(w->core, &w->read), OK);
+    T_OK(exec_event_wait(w->done_reading, WAIT_MS));
+    exec_event_free(w->done_reading);
+    T_ST_ERR(w->st, OK, &w->err);
+    T_OK(got != NULL && w->found.fd >= 0);
+    while (n < want.n) {
+        ssize_t k = sys.pread(w->found.fd, got + n, want.n - n, (off_t)n);
+
+        T_OK(k > 0);
+        n += (size_t)k;
+    }
+    sys.close(w->found.fd);
+    T_OK(memcmp(got, want.p, want.n) == 0);
+}
+
+static void put_one(struct writer *w, struct arena *a, struct str b)
+{
+    enum status st = ST_UNAVAILABLE;
+
+    /* A commit beside another server may be told to try again. */
+    for (int i = 0; i < 1000 && st == ST_UNAVAILABLE; i++) {
+        struct artifact_upload u;
+        struct artifact_put p;
+
+        artifact_put_init(&p, w->core, a);
+        p.place = w->place;
+        p.upload = &u;
+        T_ST_ERR(artifact_upload_begin(&u, w->core, a, &w->err), OK, &w->err);
+        T_ST_ERR(artifact_upload_piece(&u, b, &w->err), OK, &w->err);
+        T_ST_ERR(artifact_upload_end(&u, &w->err), OK, &w->err);
+        st = artifact_put_run(&p, &w->err);
+    }
+    T_ST_ERR(st, OK, &w->err);
+}
+
+static void drop_one(struct writer *w, struct arena *a)
+{
+    enum status st = ST_UNAVAILABLE;
+
+    for (int i = 0; i < 1000 && st == ST_UNAVAILABLE; i++) {
+        struct artifact_delete d;
+
+        artifact_delete_init(&d, w->core, a);
+        d.place = w->place;
+        st = seq_run(w->core->seq, &d.op, &w->err);
+    }
+    T_ST_ERR(st, OK, &w->err);
+}
+
+/* The same few contents come and go under a name of each writer's own. */
+static void write_all(void *ctx)
+{
+    struct writer *w = (struct writer *)ctx;
+    struct arena *a = arena_new(64 << 20);
+
+    T_OK(a != NULL);
+    for (unsigned i = 0; i < WRITES; i++) {
+        struct str b = w->bodies[(i * 7 + w->id) % CONTENTS];
+
+        arena_reset(a);
+        w->place = (struct artifact_place){ .root_uri = S("mlflow-artifacts:/"),
+                                            .path = arena_printf(a, "w%u", w->id) };
+        put_one(w, a, b);
+        check_written(w, a, b);
+        (void)collect_ask(w->core->collector);
+        if (i % 3 != 2) drop_one(w, a);
+    }
+    put_one(w, a, w->bodies[w->id % CONTENTS]);
+    arena_free(a);
+}
+
+static void at_once(struct corefix *f, unsigned servers)
+{
+    struct core *core[SERVERS_MAX] = { f->core };
+    struct exec_thread *threads[SERVERS_MAX * WRITERS];
+    struct writer writers[SERVERS_MAX * WRITERS];
+    unsigned n = servers * WRITERS;
+
+    start_collector(f);
+    for (unsigned s = 1; s < servers; s++) {
+        struct core_options opt = f->opt;
+
+        opt.sql.location = f->location;
+        opt.artifact_root = S("mlflow-artifacts:/");
+        T_ST_ERR(core_open(&core[s], &opt, &f->err), OK, &f->err);
+        core[s]->blobs = f->core->blobs;
+        T_ST_ERR(collect_start(core[s], &(struct collect_options){ .every_ms = -1 }, &f->err), OK,
+                 &f->err);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        writers[i] = (struct writer){ .core = core[i % servers], .id = i };
+        for (unsigned k = 0; k < CONTENTS; k++) {
+            writers[i].bodies[k] = body(f, (char)(k + 1), BIG);
+        }
+        T_ST_ERR(exec_thread_new(&threads[i], "writer", write_all, &writers[i], &f->err), OK,
+                 &f->err);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        exec_thread_join(threads[i]);
+    }
+    for (unsigned s = 1; s < servers; s++) {
+        core_close(core[s]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "w%u", i);
+        has(f, name, writers[i].bodies[i % CONTENTS]);
+    }
+    collect(f);
+    collect(f);
+    is_clean(f, CONTENTS, CONTENTS);
+}
+
+TEST_LIMIT(uploads_and_collections_at_once, 240)
+{
+    struct corefix f;
+
+    corefix_open_with(&f, t_tmpdir(), &(struct core_options){ .readers = 2 });
+    at_once(&f, 1);
+    corefix_close(&f);
+}
+
+/* Two servers over one database and the same bytes. */
+TEST_LIMIT(two_servers_upload_and_collect, 240)
+{
+    struct core_options opt = { .readers = 2, .sql = { .shared = true, .owner = "test" } };
+    struct corefix f;
+
+    corefix_open_with(&f, pgtest_uri(), &opt);
+    at_once(&f, 2);
+    corefix_close(&f);
 }

@@ -81,6 +81,27 @@ def test_a_run_that_is_deleted_for_good_takes_its_bytes_along(own, tmp_path):
     assert bytes_on_disk(own.data) == 0
 
 
+def test_the_trash_gives_back(own, tmp_path):
+    api, cli = own.url + "/api/2.0/mlflow/", Cli(tmp_path, own.url)
+    exp = requests.post(api + "experiments/create", json={"name": "bin"}, timeout=30).json()["experiment_id"]
+    run = requests.post(api + "runs/create", json={"experiment_id": exp}, timeout=30).json()["run"]["info"]["run_id"]
+    data = os.urandom(MIB)
+    assert put(own, f"{exp}/{run}/artifacts/m", data).status_code == 200
+    cli.run("run", "rm", run)
+    gc(tmp_path, own, "--now")
+    cli.run("run", "restore", run)
+    info = requests.get(api + "runs/get", params={"run_id": run}, timeout=30).json()["run"]["info"]
+    assert info["lifecycle_stage"] == "active"
+    assert requests.get(own.url + PROXY + f"{exp}/{run}/artifacts/m", timeout=30).content == data
+    cli.run("experiment", "rm", "bin")
+    assert [e["experiment_id"] for e in cli.json("experiment", "ls", "--deleted")] == [exp]
+    gc(tmp_path, own, "--now")
+    cli.run("experiment", "restore", "bin")
+    assert requests.get(own.url + PROXY + f"{exp}/{run}/artifacts/m", timeout=30).content == data
+    cli.run("experiment", "restore", "none", rc=3)
+    cli.run("run", "restore", "0" * 32, rc=3)
+
+
 def test_packs_that_nothing_names_go(own, tmp_path):
     for i in range(4):
         assert put(own, f"p/{i}", os.urandom(300_000)).status_code == 200
