@@ -2,6 +2,7 @@
 #include "base/id.h"
 #include "base/rand.h"
 #include <stdio.h>
+#include <string.h>
 
 void id_hex(const void *p, size_t n, char *out)
 {
@@ -21,6 +22,19 @@ void id_hex32(char out[33])
 
     rand_bytes(b, sizeof(b));
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* version 4 */
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80); /* variant of RFC 9562 */
+    id_hex(b, sizeof(b), out);
+}
+
+void id_timed(int64_t ms, const unsigned char random[ID_TIMED_RANDOM], char out[33])
+{
+    unsigned char b[16];
+
+    for (int i = 0; i < 6; i++) {
+        b[i] = (unsigned char)((uint64_t)ms >> (40 - 8 * i));
+    }
+    memcpy(b + 6, random, ID_TIMED_RANDOM);
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x70); /* version 7 */
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80); /* variant of RFC 9562 */
     id_hex(b, sizeof(b), out);
 }
@@ -45,9 +59,9 @@ static const char nouns[][8] = {
     "valley", "willow", "wolf",   "wren",
 };
 
-void id_run_name(char out[24])
+void id_run_name(uint64_t r, char out[24])
 {
-    uint64_t r = rand_u64(); /* one call of the system; that 2^64 is no multiple does not show */
+    /* That 2^64 is no multiple of their numbers does not show. */
     const char *adjective = adjectives[r % ARRAY_N(adjectives)];
     const char *noun = nouns[r / ARRAY_N(adjectives) % ARRAY_N(nouns)];
 

@@ -71,20 +71,62 @@ static size_t digits_of(uint64_t v)
     return n + (v >= powers[n]);
 }
 
+/* Eight digits of v < 10^8, leading zeros included, the first in the lowest byte: halves, quarters, digits, all lanes at once. */
+static uint64_t eight_digits(uint32_t v)
+{
+    uint64_t x = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = (x * 10486 >> 20) & 0x0000007f0000007fu;
+    uint64_t y = hundreds | (x - 100 * hundreds) << 16;
+    uint64_t tens = (y * 103 >> 10) & 0x000f000f000f000fu;
+
+    return (tens | (y - 10 * tens) << 8) + 0x3030303030303030u;
+}
+
+static void put_eight(uint64_t digits, char *out)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    memcpy(out, &digits, 8);
+}
+
+static size_t put_few(uint32_t v, char *out)
+{
+    size_t n = v < 100 ? 1 + (v >= 10) : 3 + (v >= 1000);
+    char four[8] = { 0 };
+
+    memcpy(four, num_two_digits + v / 100 * 2, 2);
+    memcpy(four + 2, num_two_digits + v % 100 * 2, 2);
+    memcpy(out, four + 4 - n, 4);
+    return n;
+}
+
+/* What lies behind the digits may be written too, up to NUM_I64_MAX bytes. Few branches: doubles have 15, 16 or 17 digits, which
+ * nobody can predict. */
 static size_t put_u64(uint64_t v, char *out)
 {
-    size_t n = digits_of(v), at = n;
+    uint64_t high = v / 100000000;
+    uint32_t low = (uint32_t)(v % 100000000), lead;
+    size_t n;
 
-    while (v >= 100) {
-        at -= 2;
-        memcpy(out + at, num_two_digits + v % 100 * 2, 2);
-        v /= 100;
+    if (v < 10000) return put_few((uint32_t)v, out);
+    n = digits_of(v);
+    if (n <= 8) {
+        put_eight(eight_digits(low) >> 8 * (8 - n), out);
+        return n;
     }
-    if (v >= 10) {
-        memcpy(out, num_two_digits + v * 2, 2);
-    } else {
-        out[0] = (char)('0' + v);
+    if (n > 17) {
+        size_t top = put_few((uint32_t)(high / 100000000), out);
+
+        put_eight(eight_digits((uint32_t)(high % 100000000)), out + top);
+        put_eight(eight_digits(low), out + top + 8);
+        return n;
     }
+    lead = (uint32_t)(high / 100000000); /* the 17th digit from the end, or 0 */
+    out[0] = (char)('0' + lead);
+    put_eight(eight_digits((uint32_t)(high % 100000000)) >> 8 * (n < 16 ? 16 - n : 0),
+              out + (n > 16));
+    put_eight(eight_digits(low), out + n - 8);
     return n;
 }
 

@@ -42,6 +42,7 @@ enum { NUM_DOUBLE_MAX = 32, NUM_I64_MAX = 24 };
 /* Shortest digits that parse back to the same bits; "1.0" keeps ".0" as Python's repr does, "1e-05", "1e+16" likewise. Finite values only for JSON;
  * NaN and infinities print "nan", "inf", "-inf". Returns the length; not NUL-terminated. */
 size_t num_print_double(double v, char out[NUM_DOUBLE_MAX]);
+/* Bytes of out behind the digits may be overwritten. */
 size_t num_print_i64(int64_t v, char out[NUM_I64_MAX]);
 size_t num_print_u64(uint64_t v, char out[NUM_I64_MAX]);
 

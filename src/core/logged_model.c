@@ -1,6 +1,7 @@
 /* core/logged_model.c - logged models: rows, properties and metric series. */
 #include "core/logged_model.h"
 #include "base/id.h"
+#include "base/rand.h"
 #include "core/experiment.h"
 #include "core/names.h"
 #include "core/node.h"
@@ -122,7 +123,7 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
         return st;
     }
     id_hex32(hex);
-    id_run_name(name);
+    id_run_name(rand_u64(), name);
     location = experiment_artifact_location(c->core, g, c->experiment, op->arena);
     m->model_id = arena_printf(op->arena, "m-%s", hex);
     m->name = c->name.n ? c->name : arena_str(op->arena, str_cstr(name));

@@ -75,6 +75,22 @@ TEST(integers)
     }
 }
 
+TEST(digits_of_every_length)
+{
+    char text[NUM_I64_MAX], want[NUM_I64_MAX];
+    uint64_t ten = 1;
+
+    for (int n = 1; n <= 20; n++, ten *= 10) {
+        for (int i = 0; i < 2000; i++) {
+            uint64_t v = i == 0 ? ten - 1 : i == 1 ? ten : ten + t_rand() % ten * 9;
+            int len = snprintf(want, sizeof(want), "%llu", (unsigned long long)v);
+
+            T_STR_EQ(str_of(text, num_print_u64(v, text)), str_of(want, (size_t)len));
+        }
+        if (n == 20) break;
+    }
+}
+
 TEST(sizes)
 {
     uint64_t v;

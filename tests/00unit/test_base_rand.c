@@ -77,13 +77,27 @@ TEST(hex_ids)
     T_CSTR(text, "00ff10ab");
 }
 
+TEST(timed_ids)
+{
+    unsigned char random[ID_TIMED_RANDOM];
+    char id[33], later[33];
+
+    memset(random, 0xff, sizeof(random));
+    id_timed(0x0123456789ab, random, id);
+    T_CSTR(id, "0123456789ab7fffbfffffffffffffff");
+    memset(random, 0, sizeof(random));
+    id_timed(0x0123456789ac, random, later);
+    T_CSTR(later, "0123456789ac70008000000000000000");
+    T_OK(strcmp(id, later) < 0); /* in the order of their times */
+}
+
 TEST(run_names)
 {
     for (int i = 0; i < 20000; i++) {
         char name[24], *noun, *number, *end;
         long v;
 
-        id_run_name(name);
+        id_run_name(rand_u64(), name);
         T_OK(strlen(name) <= 20);
         noun = strchr(name, '-');
         T_OK(noun && noun > name);

@@ -52,7 +52,14 @@ struct part {
     size_t run, series;
     bool missing;
     struct buf out;
+    struct printed
+        *printed; /* of each bucket of the series, VALUES_N: where its values stand in out */
 };
+struct printed {
+    uint32_t at; /* 0: not there */
+    uint32_t n;
+};
+enum { VALUES_N = 4 }; /* first, low, high, last */
 enum { PARTS_MAX = 8, PART_MAX = 128 << 20 };
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------------------- */
@@ -87,16 +94,40 @@ static char *put_number(char *at, double v)
     return put_text(at, isnan(v) ? S("\"NaN\"") : v > 0 ? S("\"Infinity\"") : S("\"-Infinity\""));
 }
 
+/* A bucket of few points names the same one several times: what was printed for it is copied. There is room for NUM_DOUBLE_MAX
+ * bytes. */
+static char *put_json_value(struct part *p, char *at, const struct chart_bucket *b, size_t bucket,
+                            unsigned value)
+{
+    const struct chart_mark *marks[VALUES_N] = { &b->first, &b->low, &b->high, &b->last };
+    struct printed *printed = p->printed + bucket * VALUES_N, *own = &printed[value];
+    uint64_t bits = num_double_bits(marks[value]->p.value);
+    char text[NUM_DOUBLE_MAX];
+
+    own->at = (uint32_t)(at - p->out.p);
+    for (unsigned i = 0; i < value; i++) {
+        if (printed[i].at && num_double_bits(marks[i]->p.value) == bits) {
+            memcpy(text, p->out.p + printed[i].at, sizeof(text));
+            memcpy(at, text, sizeof(text));
+            own->n = printed[i].n;
+            return at + own->n;
+        }
+    }
+    own->n = (uint32_t)(put_number(at, marks[value]->p.value) - at);
+    return at + own->n;
+}
+
 /* There is room for NUM_DOUBLE_MAX bytes. */
-static char *put_json_cell(const struct chart_call *c, char *at, const struct chart_bucket *b,
+static char *put_json_cell(struct part *p, char *at, const struct chart_bucket *b, size_t bucket,
                            unsigned column)
 {
+    const struct chart_call *c = p->c;
     const struct chart_mark *m = column < COL_MEAN ? mark_of(b, column) : NULL;
 
     if (column >= COL_DOUBLES) return at + num_print_i64(column == COL_N ? b->n : b->odd_n, at);
     if (column == COL_MEAN && b->n > b->odd_n) return put_number(at, b->mean);
     if (!m) return put_text(at, S("null"));
-    if (!is_x(column)) return put_number(at, m->p.value);
+    if (!is_x(column)) return put_json_value(p, at, b, bucket, column / 2);
     return metric_axis(c) ? put_number(at, m->x.d) : at + num_print_i64(m->x.i, at);
 }
 
@@ -108,7 +139,7 @@ static void put_json_column(struct part *p, const struct chart_series *s, unsign
     at = p->out.p + p->out.n;
     for (size_t i = 0; i < s->n; i++) {
         if (i > 0) *at++ = ',';
-        at = put_json_cell(p->c, at, &s->b[i], column);
+        at = put_json_cell(p, at, &s->b[i], i, column);
     }
     p->out.n = (size_t)(at - p->out.p);
 }
@@ -136,6 +167,7 @@ static void put_json(struct part *p, size_t metric, const struct chart_series *s
     }
     json_w_key(&w, S("snapped"));
     json_w_bool(&w, s->snapped);
+    memset(p->printed, 0, s->n * VALUES_N * sizeof(*p->printed));
     for (unsigned col = 0; col < COL_ALL; col++) {
         if (!(c->columns & 1u << col)) continue;
         json_w_key(&w, column_names[col]);
@@ -341,6 +373,9 @@ static enum status make_parts(struct chart_call *c, struct arena *a, struct err 
     if (!c->parts || !c->missing || !arena_cleanup(a, parts_free, c)) return err_nomem(err);
     for (size_t i = 0; i < c->parts_n; i++) {
         buf_init(&c->parts[i].out, PART_MAX);
+        if (c->binary) continue;
+        c->parts[i].printed = ARENA_ARRAY(a, struct printed, c->q.buckets * VALUES_N);
+        if (!c->parts[i].printed) return err_nomem(err);
     }
     return OK;
 }
@@ -435,9 +470,9 @@ static enum status charts(struct call *call, struct view *v, struct err *err)
     st = st ? st : range_of(in, &c->q, err);
     st = st ? st : chart_check(&c->q, err);
     if (st) return st;
+    c->binary = http_header_has(call->req, S("accept"), S(BINARY_TYPE));
     st = make_parts(c, call->arena, err);
     if (st) return st;
-    c->binary = http_header_has(call->req, S("accept"), S(BINARY_TYPE));
     c->answer.more = more;
     c->answer.type = c->binary ? BINARY_TYPE : "application/json";
     http_add_header(call->req, S("vary"), S("Accept"));

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "store/sql/sql_int.h"
+#include "store/sql/walfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,14 +29,15 @@ enum {
     WAL_FRAME_HEADER = 24,
     WAL_AHEAD_MIN = 16 * 1024,
     WAL_AHEAD_MAX = 1024 * 1024,
-    WAL_AHEAD_PIECE = 64 * 1024,
+    WAL_AHEAD_PIECE = WALFILE_DIRECT, /* so that a disk that is full is found out here */
     MEM_HEADER = 16,
 };
 
 struct sqlite_db {
     struct sql_db base;
-    char *path; /* of the database file */
-    char *vfs;  /* NULL = the system's */
+    char *path;        /* of the database file */
+    char *vfs;         /* NULL = the system's */
+    const char *layer; /* over it; NULL = none */
     int lock_fd;
     size_t writer_cache, reader_cache;
     int64_t max_pages;
@@ -152,7 +154,8 @@ static void on_message(void *ctx, int code, const char *text)
     }
 }
 
-static enum status library_start(struct err *err)
+/* *layer: of walfile.h over the file layer vfs; may be NULL. */
+static enum status library_start(const char *vfs, const char **layer, struct err *err)
 {
     static const sqlite3_mem_methods methods = { mem_x_malloc,   mem_x_free,    mem_x_realloc,
                                                  mem_x_size,     mem_x_roundup, mem_x_init,
@@ -172,6 +175,7 @@ static enum status library_start(struct err *err)
     }
     if (!started) rc = sqlite3_initialize();
     started = rc == SQLITE_OK;
+    if (started && layer) *layer = walfile_layer(vfs);
     lock_give(&once);
     if (rc == SQLITE_NOMEM) return err_nomem(err);
     return rc ? err_set(err, ST_INTERNAL, "sqlite cannot start (%d)", rc) : OK;
@@ -550,7 +554,7 @@ static void wal_ahead(struct sqlite_conn *c)
 {
     static const char zeros[WAL_AHEAD_PIECE];
     int64_t used = WAL_HEADER + (int64_t)c->wal_end * (c->page_bytes + WAL_FRAME_HEADER);
-    int64_t want = MIN_OF(used, (int64_t)WAL_AHEAD_MAX);
+    int64_t want = MIN_OF(used, (int64_t)WAL_AHEAD_MAX) / WAL_AHEAD_PIECE * WAL_AHEAD_PIECE;
     sqlite3_file *f = NULL;
     sqlite3_int64 size = 0;
 
@@ -777,7 +781,7 @@ static enum status open_handle(struct sqlite_conn *c, const struct sqlite_db *db
                                struct err *err)
 {
     int rc = sqlite3_open_v2(db->path, &c->h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | flags,
-                             db->vfs);
+                             db->layer ? db->layer : db->vfs);
     enum status st;
 
     if (!rc) return OK;
@@ -962,12 +966,12 @@ static enum status sqlite_open(struct sql_db **out, const struct sql_options *op
     enum status st;
 
     if (db) db->lock_fd = -1;
-    st = library_start(err);
-    if (st) goto out;
     if (!path || !db) {
         st = err_nomem(err);
         goto out;
     }
+    st = library_start(opt->vfs, &db->layer, err);
+    if (st) goto out;
     db->writer_cache = opt->writer_cache_bytes ? opt->writer_cache_bytes : 16u << 20;
     db->reader_cache = opt->reader_cache_bytes ? opt->reader_cache_bytes : 4u << 20;
     db->max_pages = opt->max_pages;
@@ -1056,7 +1060,7 @@ enum status sql_refuse_foreign_file(const char *path, struct err *err)
     struct sqlite_conn c = { .h = NULL };
     char *uri = immutable_uri(path);
     bool alembic = false;
-    enum status st = uri ? library_start(err) : err_nomem(err);
+    enum status st = uri ? library_start(NULL, NULL, err) : err_nomem(err);
     int rc;
 
     if (st) goto out;
