@@ -123,10 +123,13 @@ static enum status ask_begin(struct ask *q, struct cli *cli, const char *path, s
     return OK;
 }
 
-static enum status ask_end(struct ask *q, struct jv **out, struct err *err)
+/* Sends it if st is OK, and ends the question in any case. */
+static enum status ask_end(struct ask *q, enum status st, struct jv **out, struct err *err)
 {
-    enum status st = buf_status(&q->path, "question", err);
-    const char *path = st ? NULL : arena_cstr(q->cli->arena, buf_str(&q->path));
+    const char *path;
+
+    st = st ? st : buf_status(&q->path, "question", err);
+    path = st ? NULL : arena_cstr(q->cli->arena, buf_str(&q->path));
 
     buf_release(&q->path);
     if (st) {
@@ -623,7 +626,7 @@ static int why(struct cli *cli)
     ask_put(&q, "node", str_cstr(cli->args[0]));
     ask_put(&q, "details", S("true"));
     put_common(&q, cli->options);
-    st = st ? st : ask_end(&q, &answer, &err);
+    st = ask_end(&q, st, &answer, &err);
     return st ? cli_fail(cli, st, &err) : show(cli, answer, false, true, "behind it");
 }
 
@@ -646,7 +649,7 @@ static int impact(struct cli *cli)
     if (f->evaluation) {
         ask_put(&q, "evaluation", S("true"));
     }
-    st = st ? st : ask_end(&q, &answer, &err);
+    st = ask_end(&q, st, &answer, &err);
     return st ? cli_fail(cli, st, &err) : show(cli, answer, true, false, "made of it");
 }
 
@@ -661,7 +664,7 @@ static int trail(struct cli *cli)
 
     ask_put(&q, "from", str_cstr(cli->args[0]));
     ask_put(&q, "to", str_cstr(cli->args[1]));
-    st = st ? st : ask_end(&q, &answer, &err);
+    st = ask_end(&q, st, &answer, &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
@@ -715,7 +718,7 @@ static int diff(struct cli *cli)
     if (f->all) {
         ask_put(&q, "all", S("true"));
     }
-    st = st ? st : ask_end(&q, &answer, &err);
+    st = ask_end(&q, st, &answer, &err);
     st = st ? st : render_begin(&r, cli, diff_columns, ARRAY_N(diff_columns), false, &err);
     for (const struct jv *v = jv_items(answer, "differences"); !st && v; v = v->next) {
         struct cell cells[ARRAY_N(diff_columns)] = {
