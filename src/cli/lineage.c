@@ -13,7 +13,8 @@ enum {
     ALIKE_MAX = 8,   /* siblings of one type that are drawn one by one, */
     ALIKE_SHOWN = 5, /* and how many of more */
     LINE_MIN = 40,
-    NAME_SHORT = 60
+    NAME_SHORT = 60,
+    SOURCE_SHORT = 100
 };
 
 struct lineage_flags {
@@ -287,7 +288,7 @@ static void put_details(struct drawing *d, const struct jv *v)
     }
     if (source.n && str_eq_lit(jv_text(v, "type"), "dataset")) {
         buf_printf(&d->out, "%.*s%-10s", STR_ARG(indent), "source");
-        render_plain(&d->out, source.n > 200 ? str_sub(source, 0, 200) : source);
+        render_plain(&d->out, source.n > SOURCE_SHORT ? str_sub(source, 0, SOURCE_SHORT) : source);
         buf_put_cstr(&d->out, "\n");
     }
     if (libraries) {

@@ -559,6 +559,7 @@ out:
     mem_free(c.fresh);
     mem_free(c.log);
     mem_free(c.log_in);
+    mem_free(c.ends);
     mem_free(moved);
     return st;
 }
