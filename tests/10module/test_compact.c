@@ -199,7 +199,7 @@ static void log_many(struct corefix *f, struct arena *a, struct str run, int64_t
 /* Writes go on for as long as it takes until many merges are done; small chunks make them dear. */
 TEST(a_quarter_of_a_core_beside_writers)
 {
-    enum { MERGES = 30, SLACK_MS = 100 };
+    enum { MERGES = 12, SLACK_MS = 100 };
     struct core_options opt = { .drain_bytes = 64 << 10,
                                 .compact = { .chunk_points = 16, .packs = 2 } };
     struct arena *a = arena_new(64 << 20);

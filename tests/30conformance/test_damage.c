@@ -8,6 +8,7 @@
 #include "core/check_memory.h"
 #include "core/columns.h"
 #include "core/compaction.h"
+#include "core/run_purge.h"
 #include "core/run_search.h"
 #include "gen/sql/queries.h"
 #include "store/heads.h"
@@ -326,6 +327,38 @@ SQL_TEST(a_column)
     T_ST_ERR(columns_flush(w.f.core, &w.f.err), OK, &w.f.err);
     s = look(&w);
     T_INT(s.rules[CHECK_COLUMN], 0);
+    close_world(&w);
+}
+
+/* The numbers of the runs are damaged, and one of them has gone since: the others get its slots. */
+SQL_TEST(the_column_of_slots)
+{
+    struct run_purge p;
+    struct str last;
+    struct world w;
+
+    open_world(&w, location);
+    log_points(&w, w.right, POINTS, 1); /* now their newest values differ */
+    T_ST_ERR(seq_drain(w.f.core->seq, &w.f.err), OK, &w.f.err);
+    corefix_reopen(&w.f);
+    T_UINT(find(&w, "metrics.loss < 0.095"), 1);
+    T_ST_ERR(columns_flush(w.f.core, &w.f.err), OK, &w.f.err);
+    run_purge_init(&p, w.f.core, w.f.a);
+    p.run_id = w.left;
+    T_ST_ERR(corefix_run(&w.f, &p.op), OK, &w.f.err);
+    last = corefix_new_run(&w.f, 0);
+    log_points(&w, last, 0, 1); /* 1.0: as many slots as before */
+    T_ST_ERR(seq_drain(w.f.core->seq, &w.f.err), OK, &w.f.err);
+    damage(
+        &w,
+        "UPDATE colseg SET body = (SELECT body FROM colseg WHERE kind = 1) WHERE kind = 0 AND id = 1");
+    T_UINT(find(&w, "attributes.status = 'RUNNING'"),
+           2); /* not by the metric: its column stays where it is */
+    T_ST_ERR(columns_flush(w.f.core, &w.f.err), OK, &w.f.err);
+    corefix_reopen(&w.f);
+    T_INT(look(&w).rules[CHECK_COLUMN], 0);
+    T_UINT(find(&w, "metrics.loss < 0.095"), 1);
+    T_UINT(find(&w, "metrics.loss > 0.5"), 1);
     close_world(&w);
 }
 

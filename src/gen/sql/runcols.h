@@ -23,6 +23,8 @@ enum status q_colkeys_next(struct sql_stmt *q_stmt, struct q_colkeys_row *q_row,
 enum status q_colkey_insert(struct sql_conn *q_conn, int64_t exp, int64_t kind, int64_t id,
                             int64_t ver, int64_t gen, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
+enum status q_colkey_forget(struct sql_conn *q_conn, int64_t exp, struct err *q_err) ATTR_CHECK;
+
 enum status q_colkey_step(struct sql_conn *q_conn, int64_t exp, int64_t kind, int64_t id,
                           int64_t gen, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 

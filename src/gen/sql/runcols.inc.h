@@ -62,6 +62,24 @@ enum status q_colkey_insert(struct sql_conn *q_conn, int64_t exp, int64_t kind, 
     return sql_exec(q_conn, &query_colkey_insert, q_in, q_n, q_err);
 }
 
+static const unsigned char colkey_forget_in[] = { SQL_INT };
+static const struct sql_query query_colkey_forget = {
+    .name = "colkey_forget", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = colkey_forget_in,
+    .text = { "DELETE FROM colkey WHERE exp = ?1 AND NOT (kind = 0 AND id = 1)",
+              "DELETE FROM colkey WHERE exp = $1 AND NOT (kind = 0 AND id = 1)" },
+};
+
+enum status q_colkey_forget(struct sql_conn *q_conn, int64_t exp, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+
+    return sql_exec(q_conn, &query_colkey_forget, q_in, NULL, q_err);
+}
+
 static const unsigned char colkey_step_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
 static const struct sql_query query_colkey_step = {
     .name = "colkey_step", .cached = true, .kind = SQL_EXECROWS,
@@ -308,6 +326,7 @@ enum status q_run_attrs_by_uid_next(struct sql_stmt *q_stmt, struct q_run_attrs_
 static const struct sql_query *const area_runcols[] = {
     &query_colkeys,
     &query_colkey_insert,
+    &query_colkey_forget,
     &query_colkey_step,
     &query_colkey_complete,
     &query_colkey_fill,

@@ -393,6 +393,7 @@ enum status load_index(struct folder *f, struct err *err)
         }
     }
     e->changed = false;
+    e->new_slots = ver < 0 && e->stored.n > 0;
     if (ver < 0) {
         for (size_t i = 0; i < e->stored.n; i++) { /* not without knowing whose values they are */
             e->stored.p[i].ver = -1;

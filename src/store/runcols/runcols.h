@@ -86,6 +86,7 @@ struct runcols_save {
     int64_t ver; /* the key is complete up to this drain when `last` */
     int64_t gen; /* of colkey as this process knows it; 0 = there is no row */
     bool last;   /* with this piece everything of the key is stored */
+    bool slots;  /* it gives runs other slots than what is stored of other keys means */
     struct runcols_cell *cells;
     size_t cells_n;
     struct expcols *e; /* the module's */

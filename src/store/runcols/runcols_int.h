@@ -45,7 +45,7 @@ struct stored_key {
 struct piece {
     struct column_key key;
     int64_t ver, gen;
-    bool last;
+    bool last, slots;
     enum status st; /* guarded by runcols.lock, as is */
     bool back;
     size_t n;
@@ -85,7 +85,8 @@ struct expcols {
     VEC(struct stored_key) stored;
     VEC(int64_t) newer; /* sorted, each once */
     bool changed;       /* a cell is not saved */
-    bool stale;         /* somebody else stored something: `stored` is to be read again */
+    bool new_slots; /* the index was made anew: what is stored of other keys is of other slots */
+    bool stale;     /* somebody else stored something: `stored` is to be read again */
     struct piece *piece;
     bool round_on; /* storing has come by round_key */
     struct column_key round_key;

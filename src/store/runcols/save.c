@@ -58,6 +58,10 @@ static void settle(struct runcols *rc, struct expcols *e)
             c->saved = true;
         }
     }
+    if (st == OK && p->slots) {
+        e->new_slots = false;
+        e->stale = true; /* the other keys are not stored any more */
+    }
     if (st == OK && s) {
         s->gen = p->gen + 1;
         if (p->last) {
@@ -134,6 +138,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
     out->ver = e->complete;
     out->gen = s ? s->gen : 0;
     out->last = out->cells_n == left;
+    out->slots = e->new_slots && k->key.kind == COLUMN_ATTR && k->key.id == COLUMN_UID;
     if (e->round_cell >= e->segments_n || out->last) {
         e->round_on = true;
         e->round_key = k->key;
@@ -143,6 +148,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
     e->piece->ver = out->ver;
     e->piece->gen = out->gen;
     e->piece->last = out->last;
+    e->piece->slots = out->slots;
     return OK;
 }
 
@@ -258,6 +264,7 @@ enum status runcols_save_write(struct sql_conn *writer, const struct runcols_sav
 {
     enum status st = claim(writer, s, err);
 
+    if (!st && s->slots) st = q_colkey_forget(writer, s->exp, err);
     FAILPOINT("runcols.save.claimed");
     for (size_t i = 0; i < s->cells_n && !st; i++) {
         const struct runcols_cell *c = &s->cells[i];

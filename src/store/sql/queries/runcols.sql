@@ -9,6 +9,12 @@ SELECT kind, id, ver, gen, fill FROM colkey WHERE exp = $1 ORDER BY kind, id;
 -- in: exp int, kind int, id int, ver int, gen int
 INSERT INTO colkey (exp, kind, id, ver, gen) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (exp, kind, id) DO NOTHING;
 
+-- All keys but the numbers of the runs: their slots are others now.
+
+-- name: colkey_forget :exec
+-- in: exp int
+DELETE FROM colkey WHERE exp = $1 AND NOT (kind = 0 AND id = 1);
+
 -- name: colkey_step :execrows
 -- in: exp int, kind int, id int, gen int
 UPDATE colkey SET gen = gen + 1 WHERE exp = $1 AND kind = $2 AND id = $3 AND gen = $4;
