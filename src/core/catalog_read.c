@@ -457,10 +457,10 @@ struct each {
 static enum status each_model(struct each *e, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
-    struct q_catalog_models_row row;
-    enum status st = q_catalog_models_open(e->v->conn, &stmt, err);
+    struct q_catalog_model_all_row row;
+    enum status st = q_catalog_model_all_open(e->v->conn, &stmt, err);
 
-    while (!st && (st = q_catalog_models_next(stmt, &row, err)) == OK) {
+    while (!st && (st = q_catalog_model_all_next(stmt, &row, err)) == OK) {
         struct catalog_item it = { .kind = CATALOG_MODEL,
                                    .type = TYPE_MLFLOW_REGISTERED_MODEL,
                                    .uid = row.uid,
@@ -503,7 +503,7 @@ static enum status give_version(struct each *e, struct catalog_item *it, struct 
 static enum status each_version(struct each *e, bool has_parent, int64_t model, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
-    struct q_catalog_versions_row row;
+    struct q_catalog_version_all_row row;
     struct q_catalog_versions_of_row of;
     struct catalog_item it;
     enum status st;
@@ -515,8 +515,8 @@ static enum status each_version(struct each *e, bool has_parent, int64_t model, 
             st = give_version(e, &it, err);
         }
     } else {
-        st = q_catalog_versions_open(e->v->conn, &stmt, err);
-        while (!st && (st = q_catalog_versions_next(stmt, &row, err)) == OK) {
+        st = q_catalog_version_all_open(e->v->conn, &stmt, err);
+        while (!st && (st = q_catalog_version_all_next(stmt, &row, err)) == OK) {
             it = VERSION_ITEM(row);
             st = give_version(e, &it, err);
         }
@@ -582,10 +582,10 @@ static enum status each_node(struct each *e, const struct catalog_list *in, int6
 static enum status each_experiment(struct each *e, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
-    struct q_catalog_experiments_row row;
-    enum status st = q_catalog_experiments_open(e->v->conn, &stmt, err);
+    struct q_catalog_experiment_all_row row;
+    enum status st = q_catalog_experiment_all_open(e->v->conn, &stmt, err);
 
-    while (!st && (st = q_catalog_experiments_next(stmt, &row, err)) == OK) {
+    while (!st && (st = q_catalog_experiment_all_next(stmt, &row, err)) == OK) {
         struct catalog_item it = { .kind = CATALOG_EXPERIMENT,
                                    .type = TYPE_MLFLOW_EXPERIMENT,
                                    .uid = row.uid,

@@ -134,7 +134,7 @@ struct q_catalog_model_row {
 enum status q_catalog_model(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
                             struct q_catalog_model_row *q_row, struct err *q_err) ATTR_CHECK;
 
-struct q_catalog_models_row {
+struct q_catalog_model_all_row {
     int64_t uid;
     int64_t id;
     struct str name;
@@ -142,10 +142,10 @@ struct q_catalog_models_row {
     int64_t create_ms;
     int64_t update_ms;
 };
-enum status q_catalog_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                  struct err *q_err) ATTR_CHECK;
-enum status q_catalog_models_next(struct sql_stmt *q_stmt, struct q_catalog_models_row *q_row,
-                                  struct err *q_err) ATTR_CHECK;
+enum status q_catalog_model_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct err *q_err) ATTR_CHECK;
+enum status q_catalog_model_all_next(struct sql_stmt *q_stmt, struct q_catalog_model_all_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
 
 struct q_catalog_version_row {
     int64_t id;
@@ -162,7 +162,7 @@ struct q_catalog_version_row {
 enum status q_catalog_version(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
                               struct q_catalog_version_row *q_row, struct err *q_err) ATTR_CHECK;
 
-struct q_catalog_versions_row {
+struct q_catalog_version_all_row {
     int64_t uid;
     int64_t id;
     struct str label; /* p is NULL when it has no value */
@@ -172,10 +172,11 @@ struct q_catalog_versions_row {
     int64_t create_ms;
     int64_t update_ms;
 };
-enum status q_catalog_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    struct err *q_err) ATTR_CHECK;
-enum status q_catalog_versions_next(struct sql_stmt *q_stmt, struct q_catalog_versions_row *q_row,
-                                    struct err *q_err) ATTR_CHECK;
+enum status q_catalog_version_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       struct err *q_err) ATTR_CHECK;
+enum status q_catalog_version_all_next(struct sql_stmt *q_stmt,
+                                       struct q_catalog_version_all_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
 
 struct q_catalog_versions_of_row {
     int64_t uid;
@@ -221,7 +222,7 @@ enum status q_catalog_experiment(struct sql_conn *q_conn, struct arena *q_arena,
                                  struct q_catalog_experiment_row *q_row,
                                  struct err *q_err) ATTR_CHECK;
 
-struct q_catalog_experiments_row {
+struct q_catalog_experiment_all_row {
     int64_t uid;
     int64_t id;
     int64_t exp;
@@ -229,11 +230,11 @@ struct q_catalog_experiments_row {
     int64_t create_ms;
     int64_t update_ms;
 };
-enum status q_catalog_experiments_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                       struct err *q_err) ATTR_CHECK;
-enum status q_catalog_experiments_next(struct sql_stmt *q_stmt,
-                                       struct q_catalog_experiments_row *q_row,
-                                       struct err *q_err) ATTR_CHECK;
+enum status q_catalog_experiment_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          struct err *q_err) ATTR_CHECK;
+enum status q_catalog_experiment_all_next(struct sql_stmt *q_stmt,
+                                          struct q_catalog_experiment_all_row *q_row,
+                                          struct err *q_err) ATTR_CHECK;
 
 struct q_catalog_experiment_number_row {
     int64_t uid;

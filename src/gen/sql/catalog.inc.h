@@ -463,26 +463,26 @@ enum status q_catalog_model(struct sql_conn *q_conn, struct arena *q_arena, int6
     return OK;
 }
 
-static const unsigned char catalog_models_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT };
-static const char *const catalog_models_names[] = { "uid", "id", "name", "description", "create_ms", "update_ms" };
-static const struct sql_query query_catalog_models = {
-    .name = "catalog_models", .cached = true, .kind = SQL_MANY,
+static const unsigned char catalog_model_all_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const catalog_model_all_names[] = { "uid", "id", "name", "description", "create_ms", "update_ms" };
+static const struct sql_query query_catalog_model_all = {
+    .name = "catalog_model_all", .cached = true, .kind = SQL_MANY,
     .in_n = 0, .out_n = 6,
-    .out = catalog_models_out, .out_names = catalog_models_names,
+    .out = catalog_model_all_out, .out_names = catalog_model_all_names,
     .text = { "SELECT m.uid, n.id, m.name, m.description, m.create_ms, m.update_ms FROM "
               "registered_model m JOIN node n ON n.uid = m.uid ORDER BY m.uid",
               "SELECT m.uid, n.id, m.name, m.description, m.create_ms, m.update_ms FROM "
               "registered_model m JOIN node n ON n.uid = m.uid ORDER BY m.uid" },
 };
 
-enum status q_catalog_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                  struct err *q_err)
+enum status q_catalog_model_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct err *q_err)
 {
-    return sql_rows(q_conn, &query_catalog_models, NULL, q_stmt, q_err);
+    return sql_rows(q_conn, &query_catalog_model_all, NULL, q_stmt, q_err);
 }
 
-enum status q_catalog_models_next(struct sql_stmt *q_stmt, struct q_catalog_models_row *q_row,
-                                  struct err *q_err)
+enum status q_catalog_model_all_next(struct sql_stmt *q_stmt, struct q_catalog_model_all_row *q_row,
+                                     struct err *q_err)
 {
     struct sql_value q_out[6];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
@@ -536,12 +536,12 @@ enum status q_catalog_version(struct sql_conn *q_conn, struct arena *q_arena, in
     return OK;
 }
 
-static const unsigned char catalog_versions_out[] = { SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
-static const char *const catalog_versions_names[] = { "uid", "id", "label", "model", "version", "description", "create_ms", "update_ms" };
-static const struct sql_query query_catalog_versions = {
-    .name = "catalog_versions", .cached = true, .kind = SQL_MANY,
+static const unsigned char catalog_version_all_out[] = { SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
+static const char *const catalog_version_all_names[] = { "uid", "id", "label", "model", "version", "description", "create_ms", "update_ms" };
+static const struct sql_query query_catalog_version_all = {
+    .name = "catalog_version_all", .cached = true, .kind = SQL_MANY,
     .in_n = 0, .out_n = 8,
-    .out = catalog_versions_out, .out_names = catalog_versions_names,
+    .out = catalog_version_all_out, .out_names = catalog_version_all_names,
     .text = { "SELECT v.uid, n.id, n.name, v.model, v.version, v.description, v.create_ms, "
               "v.update_ms FROM model_version v JOIN node n ON n.uid = v.uid WHERE v.stage < "
               "4 ORDER BY v.uid",
@@ -550,14 +550,14 @@ static const struct sql_query query_catalog_versions = {
               "4 ORDER BY v.uid" },
 };
 
-enum status q_catalog_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    struct err *q_err)
+enum status q_catalog_version_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       struct err *q_err)
 {
-    return sql_rows(q_conn, &query_catalog_versions, NULL, q_stmt, q_err);
+    return sql_rows(q_conn, &query_catalog_version_all, NULL, q_stmt, q_err);
 }
 
-enum status q_catalog_versions_next(struct sql_stmt *q_stmt, struct q_catalog_versions_row *q_row,
-                                    struct err *q_err)
+enum status q_catalog_version_all_next(struct sql_stmt *q_stmt,
+                                       struct q_catalog_version_all_row *q_row, struct err *q_err)
 {
     struct sql_value q_out[8];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
@@ -738,26 +738,27 @@ enum status q_catalog_experiment(struct sql_conn *q_conn, struct arena *q_arena,
     return OK;
 }
 
-static const unsigned char catalog_experiments_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT };
-static const char *const catalog_experiments_names[] = { "uid", "id", "exp", "name", "create_ms", "update_ms" };
-static const struct sql_query query_catalog_experiments = {
-    .name = "catalog_experiments", .cached = true, .kind = SQL_MANY,
+static const unsigned char catalog_experiment_all_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const catalog_experiment_all_names[] = { "uid", "id", "exp", "name", "create_ms", "update_ms" };
+static const struct sql_query query_catalog_experiment_all = {
+    .name = "catalog_experiment_all", .cached = true, .kind = SQL_MANY,
     .in_n = 0, .out_n = 6,
-    .out = catalog_experiments_out, .out_names = catalog_experiments_names,
+    .out = catalog_experiment_all_out, .out_names = catalog_experiment_all_names,
     .text = { "SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e "
               "JOIN node n ON n.uid = e.uid WHERE e.lifecycle = 0 ORDER BY e.uid",
               "SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e "
               "JOIN node n ON n.uid = e.uid WHERE e.lifecycle = 0 ORDER BY e.uid" },
 };
 
-enum status q_catalog_experiments_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                       struct err *q_err)
+enum status q_catalog_experiment_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          struct err *q_err)
 {
-    return sql_rows(q_conn, &query_catalog_experiments, NULL, q_stmt, q_err);
+    return sql_rows(q_conn, &query_catalog_experiment_all, NULL, q_stmt, q_err);
 }
 
-enum status q_catalog_experiments_next(struct sql_stmt *q_stmt,
-                                       struct q_catalog_experiments_row *q_row, struct err *q_err)
+enum status q_catalog_experiment_all_next(struct sql_stmt *q_stmt,
+                                          struct q_catalog_experiment_all_row *q_row,
+                                          struct err *q_err)
 {
     struct sql_value q_out[6];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
@@ -818,15 +819,15 @@ static const struct sql_query *const area_catalog[] = {
     &query_prop_set,
     &query_prop_log_append,
     &query_catalog_model,
-    &query_catalog_models,
+    &query_catalog_model_all,
     &query_catalog_version,
-    &query_catalog_versions,
+    &query_catalog_version_all,
     &query_catalog_versions_of,
     &query_model_version_source,
     &query_model_version_touch,
     &query_catalog_owned,
     &query_catalog_experiment,
-    &query_catalog_experiments,
+    &query_catalog_experiment_all,
     &query_catalog_experiment_number,
 };
 /* clang-format on */

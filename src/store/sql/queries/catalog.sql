@@ -76,7 +76,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9);
 SELECT n.id, m.name, m.description, m.create_ms, m.update_ms FROM registered_model m JOIN node n ON n.uid = m.uid
 WHERE m.uid = $1;
 
--- name: catalog_models :many
+-- name: catalog_model_all :many
 -- out: uid int, id int, name text, description text, create_ms int, update_ms int
 SELECT m.uid, n.id, m.name, m.description, m.create_ms, m.update_ms FROM registered_model m JOIN node n ON n.uid = m.uid
 ORDER BY m.uid;
@@ -87,7 +87,7 @@ ORDER BY m.uid;
 SELECT n.id, n.name, v.model, v.version, v.stage, v.description, v.source, v.storage, v.create_ms, v.update_ms
 FROM model_version v JOIN node n ON n.uid = v.uid WHERE v.uid = $1;
 
--- name: catalog_versions :many
+-- name: catalog_version_all :many
 -- out: uid int, id int, label text?, model int, version int, description text?, create_ms int, update_ms int
 SELECT v.uid, n.id, n.name, v.model, v.version, v.description, v.create_ms, v.update_ms
 FROM model_version v JOIN node n ON n.uid = v.uid WHERE v.stage < 4 ORDER BY v.uid;
@@ -120,7 +120,7 @@ SELECT n.id, e.id, e.name, e.lifecycle, e.create_ms, e.update_ms,
        (SELECT t.value FROM experiment_tag t WHERE t.exp = e.id AND t.key = 'mlflow.note.content')
 FROM experiment e JOIN node n ON n.uid = e.uid WHERE e.uid = $1;
 
--- name: catalog_experiments :many
+-- name: catalog_experiment_all :many
 -- out: uid int, id int, exp int, name text, create_ms int, update_ms int
 SELECT e.uid, n.id, e.id, e.name, e.create_ms, e.update_ms FROM experiment e JOIN node n ON n.uid = e.uid
 WHERE e.lifecycle = 0 ORDER BY e.uid;
