@@ -8,6 +8,7 @@ _FULL = {
     "rounds": 3, "seconds": 2, "create_runs": 10000, "flush_writes": 200, "clients": (1, 16, 128), "workers": (1, 2, 4),
     "store": {"sqlite": (10000, 100000, 1000000), "postgres": (10000, 100000)}, "store_peer": 10000,
     "searches": 200, "search_s": 2, "fill_limit_s": 900,
+    "models": 10000, "models_peer": 10000, "models_limit_s": 300, "versions": 40000, "versions_peer": 500,
     "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
     "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
@@ -21,6 +22,7 @@ SIZES = {
     "full": _FULL,
     "quick": dict(_FULL, rounds=1, seconds=1, create_runs=4000, flush_writes=100, workers=(4,),
                   store={"sqlite": (2000, 50000), "postgres": (2000,)}, store_peer=2000, searches=100, search_s=1, fill_limit_s=60,
+                  models_peer=2000, models_limit_s=60, versions=20000, versions_peer=200,
                   history=200000, history_pages_peer=2, charts=(100, 10, 300),
                   charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
                   long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
@@ -28,7 +30,7 @@ SIZES = {
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
-                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, history=3000,
+                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, models=200, models_peer=200, versions=200, versions_peer=20, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
                  long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
@@ -228,6 +230,37 @@ def record_search(bench, engine, everybody):
             for server in asked[1:]:
                 if stores[server.name].n < n:
                     row.note(server.name, f"its store has {plural(stores[server.name].n, 'run')} only")
+
+
+def record_registry(bench, engine, everybody):
+    """W9."""
+    sizes, stores = bench.sizes, {}
+    if not bench.wants("W9"):
+        return
+    row = bench.row("W9", f"make {plural(sizes['models'], 'registered model')}", engine, RATE)
+    for server in everybody:
+        n = sizes["models"] if server.name == "cairn" else min(sizes["models"], sizes["models_peer"])
+
+        def fill(s, n=n):
+            stores[s.name] = registry.Registry(s)
+            return stores[s.name].fill(n, sizes["models_limit_s"])
+        if bench.measure(row, server, fill) is None:
+            stores.pop(server.name, None)
+        elif n < sizes["models"]:
+            row.note(server.name, f"{plural(n, 'model')} only: its API needs too long")
+    bench.tell(row, everybody)
+    asked = [s for s in everybody if s.name in stores]
+    for title, pattern, wanted in (("one prefix", "model-0042%", lambda i: 4200 <= i < 4300),
+                                   ("anywhere in the name", "%7%", lambda i: "7" in registry.name(i))):
+        row = bench.row("W9", f"100 models by LIKE, {title}, {plural(sizes['models'], 'model')}", engine, ASK, "p50 <= 1.6 ms",
+                        lambda r: r.value("cairn") <= 1.6)
+        bench.rounds(row, asked, lambda s, p=pattern, w=wanted: stores[s.name].search(p, w, sizes))
+    row = bench.row("W9", f"get one of {plural(sizes['models'], 'model')}", engine, ASK, "p50 <= 0.2 ms",
+                    lambda r: r.value("cairn") <= 0.2)
+    bench.rounds(row, asked, lambda s: stores[s.name].get(sizes))
+    row = bench.row("W9", "register versions, 64 clients", engine, RATE, ">= 5,000/s on SQLite",
+                    lambda r: r.value("cairn") >= 5000 or engine != "sqlite")
+    bench.rounds(row, asked, lambda s: stores[s.name].register(sizes, 64))
 
 
 def record_history(bench, engine, everybody):
@@ -455,6 +488,7 @@ def run(bench):
             record_client(bench, engine, reading)
             record_abuse(bench, engine, reading)
             record_fresh(bench, engine, reading)
+            record_registry(bench, engine, reading)
             record_history(bench, engine, reading)
             record_charts(bench, engine, reading)
             if bench.wants("W5"):

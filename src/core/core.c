@@ -7,6 +7,7 @@
 #include "core/experiment.h"
 #include "core/fragments.h"
 #include "core/graph/graph.h"
+#include "core/registry_names.h"
 #include "core/repack.h"
 #include "core/run_purge.h"
 #include "store/compact.h"
@@ -186,6 +187,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
                            opt->fragment_bytes ? opt->fragment_bytes : FRAGMENT_BYTES, err);
     }
     if (!st) st = graph_new(&c->graph, err);
+    if (!st) st = registry_names_new(&c->registry, err);
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
     if (!st) st = start_compact(c, opt, err);
@@ -228,6 +230,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     mkeys_close(core->mkeys);
     experiments_free(core->experiments);
     fragments_free(core->fragments);
+    registry_names_free(core->registry);
     graph_free(core->graph);
     sql_close_db(core->db);
     lock_release(&all->watch_lock);

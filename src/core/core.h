@@ -22,6 +22,7 @@ struct mkeys;
 struct blob_store;
 struct experiments;
 struct fragments;
+struct registry_names;
 struct graph;
 struct runcols;
 struct column_saver;
@@ -41,6 +42,7 @@ struct core {
     struct repacker *repacker;       /* moves bytes into packs; NULL: not started */
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
+    struct registry_names *registry; /* the list of registered models */
     struct graph *graph;             /* links of lineage in memory */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;

@@ -160,27 +160,54 @@ enum status registry_version(struct view *v, int64_t model, struct str name, int
     return st ? st : aliases_of_version(v, model, out, err);
 }
 
-/* The newest version numbers of each stage, the stage with the oldest version first. */
+struct stage_ends {
+    int64_t last, first;
+};
+
+/* The ends of each stage that has versions, the stage with the oldest version first. Most models have None only. */
+static enum status read_ends(struct view *v, const struct registered_model *m,
+                             struct stage_ends *ends, size_t *n, struct err *err)
+{
+    struct q_model_version_last_row last;
+    struct q_model_version_first_row first;
+    struct q_model_version_staged_row staged = { .stage = STAGE_DELETED };
+    enum status st = q_model_version_staged(v->conn, v->arena, m->uid, &staged, err);
+    int from = (int)staged.stage;
+
+    st = st == ST_NOT_FOUND ? OK : st;
+    for (int stage = STAGE_NONE; !st && stage < STAGE_DELETED; stage = MAX_OF(stage + 1, from)) {
+        size_t at = *n;
+
+        st = q_model_version_last(v->conn, v->arena, m->uid, stage, &last, err);
+        if (!st && from < STAGE_DELETED) { /* their order matters */
+            st = q_model_version_first(v->conn, v->arena, m->uid, stage, &first, err);
+        }
+        if (st) {
+            st = st == ST_NOT_FOUND ? OK : st;
+            continue;
+        }
+        for (; at > 0 && ends[at - 1].first > first.version; at--) {
+            ends[at] = ends[at - 1];
+        }
+        ends[at] = (struct stage_ends){ last.version, from < STAGE_DELETED ? first.version : 0 };
+        ++*n;
+    }
+    return st;
+}
+
+/* The newest version of each stage. */
 static enum status read_latest(struct view *v, struct registered_model *m, struct err *err)
 {
-    struct sql_stmt *stmt = NULL;
-    struct q_model_version_latest_row row;
-    int64_t numbers[STAGE_DELETED];
+    struct stage_ends ends[STAGE_DELETED];
     size_t n = 0;
-    enum status st = q_model_version_latest_open(v->conn, &stmt, m->uid, err);
+    enum status st = m->last ? read_ends(v, m, ends, &n, err) : OK;
 
-    while (!st && n < ARRAY_N(numbers) &&
-           (st = q_model_version_latest_next(stmt, &row, err)) == OK) {
-        numbers[n++] = row.version;
-    }
-    sql_close(stmt);
-    st = st == ST_END ? OK : st;
-    m->latest = ARENA_ARRAY(v->arena, struct model_version, n);
+    m->latest = ARENA_ARRAY(v->arena, struct model_version, n + 1);
     if (!m->latest) {
         return err_nomem(err);
     }
     for (size_t i = 0; !st && i < n; i++) {
-        st = registry_version(v, m->uid, m->name, numbers[i], &m->latest[i], err);
+        st = registry_version(v, m->uid, m->name, ends[i].last, &m->latest[i], err);
         m->latest_n += !st;
     }
     return st;
@@ -192,7 +219,9 @@ enum status registered_model_get(struct view *v, struct str name, struct registe
     enum status st = read_row(v, name, out, err);
 
     st = st ? st : node_texts(v, out->uid, PROP_TAG, &out->tags, &out->tags_n, err);
-    st = st ? st : read_aliases(v, out, err);
+    if (!st && out->last) { /* without versions there is nothing to name */
+        st = read_aliases(v, out, err);
+    }
     return st ? st : read_latest(v, out, err);
 }
 

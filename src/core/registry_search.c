@@ -3,6 +3,7 @@
  * filter asks for them: tags.`mlflow.prompt.is_prompt` = 'true' (or != 'false'). */
 #include "core/node.h"
 #include "core/registry.h"
+#include "core/registry_names.h"
 #include "core/search/driver.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -123,6 +124,39 @@ struct names {
     size_t n, cap;
 };
 
+/* Only rows know when a model last changed. */
+static bool needs_rows(const struct searcher *s)
+{
+    const struct filter *f = searcher_filter(s);
+    const struct order *o = searcher_order(s);
+    bool needs = false;
+
+    for (size_t i = 0; i < f->keys_n; i++) {
+        needs = needs || f->keys[i]->attr == ATTR_LAST_UPDATE_TIME;
+    }
+    for (size_t i = 0; i < o->n; i++) {
+        needs = needs || o->clauses[i].key.attr == ATTR_LAST_UPDATE_TIME;
+    }
+    return needs;
+}
+
+static enum status offer_list(struct searcher *s, struct row *r, const struct registry_list *list,
+                              struct err *err)
+{
+    bool prompts = wants_prompts(searcher_filter(s));
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < list->n; i++) {
+        if (list->p[i].prompt == prompts) {
+            r->uid = list->p[i].uid;
+            r->name = list->p[i].name;
+            r->create_ms = list->p[i].create_ms;
+            st = offer(s, r, i, err);
+        }
+    }
+    return st;
+}
+
 static enum status offer_models(struct view *v, struct searcher *s, struct row *r,
                                 struct names *names, struct err *err)
 {
@@ -151,6 +185,28 @@ static enum status offer_models(struct view *v, struct searcher *s, struct row *
     return st == ST_END ? OK : st;
 }
 
+static enum status read_page(struct view *v, const struct searcher *s,
+                             const struct registry_list *list, const struct names *names,
+                             const uint64_t *handles, size_t found, struct registered_model **out,
+                             size_t *n, struct err *err)
+{
+    *out = ARENA_ARRAY(v->arena, struct registered_model, found + 1);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < found; i++) {
+        struct str name = list ? list->p[handles[i]].name : names->p[handles[i]];
+        enum status st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+
+        st = st ? st : registered_model_get(v, name, &(*out)[*n], err);
+        if (st && st != ST_NOT_FOUND) { /* one that went meanwhile is left out */
+            return st;
+        }
+        *n += !st;
+    }
+    return OK;
+}
+
 enum status registered_model_search(struct view *v, const struct registry_search *in,
                                     struct registered_model **out, size_t *n,
                                     struct str *next_token, struct err *err)
@@ -162,6 +218,7 @@ enum status registered_model_search(struct view *v, const struct registry_search
                                       .scope = S("registered_models"),
                                       .page = in->page };
     struct row r = { .v = v, .scratch = arena_new(1 << 20) };
+    struct registry_list *list = NULL;
     struct names names = { 0 };
     struct searcher *s;
     uint64_t *handles;
@@ -170,28 +227,15 @@ enum status registered_model_search(struct view *v, const struct registry_search
 
     *out = NULL;
     *n = 0;
-    st = st ? st : offer_models(v, s, &r, &names, err);
+    if (!st && !needs_rows(s)) {
+        st = registry_names_get(v, &list, err);
+    }
+    st = st ? st : list ? offer_list(s, &r, list, err) : offer_models(v, s, &r, &names, err);
     st = st ? st : searcher_end(s, &handles, &found, next_token, err);
     arena_free(r.scratch);
-    if (st) {
-        return st;
-    }
-    *out = ARENA_ARRAY(v->arena, struct registered_model, found);
-    if (!*out) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < found; i++) {
-        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
-        if (st) {
-            return st;
-        }
-        st = registered_model_get(v, names.p[handles[i]], &(*out)[*n], err);
-        if (st && st != ST_NOT_FOUND) { /* one that went meanwhile is left out */
-            return st;
-        }
-        *n += !st;
-    }
-    return OK;
+    st = st ? st : read_page(v, s, list, &names, handles, found, out, n, err);
+    registry_names_put(v->core->registry, list);
+    return st;
 }
 
 /* ---- versions --------------------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+import cairn
 import command
+from replicas import Servers
 
 pytestmark = pytest.mark.cairn_only
 BASE = "/api/cairn/v1/registered-models/"
@@ -147,3 +149,73 @@ def test_secrets_of_sources_are_not_kept(own, uniq, tmp_path):
     secret = f"hunter2-{uniq}".encode()
     assert not [p for p in own.data.parent.rglob("*") if p.is_file() and secret in p.read_bytes()]
     own.start()
+
+
+def test_searches_follow_every_change(client, rest, uniq):
+    """Names come from memory; with last_updated_timestamp in the filter they come from rows: both must always agree."""
+    def names(extra=""):
+        found, token = [], None
+        while True:
+            page = client.search_registered_models(f"name LIKE 'f-{uniq}-%'{extra}", max_results=300, page_token=token)
+            found += [m.name for m in page]
+            token = page.token
+            if not token:
+                return found
+
+    def check(*want):
+        assert names() == names(" AND last_updated_timestamp > 0") == [f"f-{uniq}-{w}" for w in want]
+
+    check()
+    for letter in "cab":
+        client.create_registered_model(f"f-{uniq}-{letter}")
+    check("a", "b", "c")
+    client.rename_registered_model(f"f-{uniq}-b", f"f-{uniq}-z")
+    check("a", "c", "z")
+    client.delete_registered_model(f"f-{uniq}-a")
+    check("c", "z")
+    client.create_registered_model(f"f-{uniq}-a", tags={"t": "1"})
+    check("a", "c", "z")
+    client.set_registered_model_tag(f"f-{uniq}-c", "mlflow.prompt.is_prompt", "true")  # a prompt is left out
+    check("a", "z")
+    gone = rest.call("DELETE", "/api/2.0/mlflow/registered-models/delete-tag",
+                     json={"name": f"f-{uniq}-c", "key": "mlflow.prompt.is_prompt"})
+    assert gone.status_code == 200, gone.text
+    check("a", "c", "z")
+    assert names(" AND tags.t = '1'") == [f"f-{uniq}-a"]
+    for i in range(600):  # more than is read one by one
+        rest.post("/api/2.0/mlflow/registered-models/set-tag", json={"name": f"f-{uniq}-a", "key": "n", "value": str(i)})
+    rest.post("/api/2.0/mlflow/registered-models/create", json={"name": f"f-{uniq}-d"})
+    check("a", "c", "d", "z")
+
+
+def test_many_versions_and_stages(client, rest, name):
+    """The newest of each stage, the stage with the oldest version first, among many versions."""
+    client.create_registered_model(name)
+    for i in range(30):
+        rest.post("/api/2.0/mlflow/model-versions/create", json={"name": name, "source": f"s3://bucket/{i}"})
+    for version, stage in ((3, "Production"), (9, "Staging"), (12, "Production"), (30, "Archived")):
+        client.transition_model_version_stage(name, str(version), stage)
+    latest = [(v.current_stage, int(v.version)) for v in client.get_registered_model(name).latest_versions]
+    assert latest == [("None", 29), ("Production", 12), ("Staging", 9), ("Archived", 30)]
+    client.delete_model_version(name, "29")
+    client.delete_model_version(name, "12")
+    latest = [(v.current_stage, int(v.version)) for v in client.get_registered_model(name).latest_versions]
+    assert latest == [("None", 28), ("Production", 3), ("Staging", 9), ("Archived", 30)]
+
+
+@pytest.mark.skipif("postgres" not in cairn.engines(), reason="engine not selected")
+def test_servers_of_one_database_search_the_same(postgres, tmp_path, uniq):
+    """The list of names in one server follows what another has acknowledged."""
+    servers = Servers(tmp_path, postgres.new_database())
+    try:
+        clients = [MlflowClient(tracking_uri=s.url, registry_uri=s.url) for s in (servers.add(), servers.add())]
+        want = []
+        for i in range(12):
+            clients[i % 2].create_registered_model(f"r-{uniq}-{i:02}")
+            want.append(f"r-{uniq}-{i:02}")
+            for client in clients:
+                assert [m.name for m in client.search_registered_models(f"name LIKE 'r-{uniq}-%'")] == want
+        clients[0].rename_registered_model(want[0], f"r-{uniq}-zz")
+        assert [m.name for m in clients[1].search_registered_models(f"name LIKE 'r-{uniq}-%'")] == want[1:] + [f"r-{uniq}-zz"]
+    finally:
+        servers.end()

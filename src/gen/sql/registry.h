@@ -37,6 +37,15 @@ enum status q_registered_model_all_next(struct sql_stmt *q_stmt,
                                         struct q_registered_model_all_row *q_row,
                                         struct err *q_err) ATTR_CHECK;
 
+struct q_registered_model_by_uid_row {
+    struct str name;
+    int64_t prompt;
+    int64_t create_ms;
+};
+enum status q_registered_model_by_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                      struct q_registered_model_by_uid_row *q_row,
+                                      struct err *q_err) ATTR_CHECK;
+
 struct q_registered_model_uid_row {
     int64_t uid;
 };
@@ -96,15 +105,26 @@ enum status q_model_version_get(struct sql_conn *q_conn, struct arena *q_arena, 
                                 int64_t version, struct q_model_version_get_row *q_row,
                                 struct err *q_err) ATTR_CHECK;
 
-struct q_model_version_latest_row {
+struct q_model_version_last_row {
     int64_t version;
-    int64_t first;
 };
-enum status q_model_version_latest_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                        int64_t model, struct err *q_err) ATTR_CHECK;
-enum status q_model_version_latest_next(struct sql_stmt *q_stmt,
-                                        struct q_model_version_latest_row *q_row,
-                                        struct err *q_err) ATTR_CHECK;
+enum status q_model_version_last(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                 int64_t stage, struct q_model_version_last_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+struct q_model_version_staged_row {
+    int64_t stage;
+};
+enum status q_model_version_staged(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                   struct q_model_version_staged_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_model_version_first_row {
+    int64_t version;
+};
+enum status q_model_version_first(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                  int64_t stage, struct q_model_version_first_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
 
 struct q_model_version_all_row {
     int64_t model;
@@ -226,6 +246,21 @@ enum status q_model_alias_delete_all(struct sql_conn *q_conn, int64_t model,
 enum status q_registry_log_append(struct sql_conn *q_conn, int64_t model, int64_t version,
                                   int64_t what, struct str key, struct str value, struct str who,
                                   int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+struct q_registry_log_end_row {
+    int64_t seq;
+};
+enum status q_registry_log_end(struct sql_conn *q_conn, struct arena *q_arena,
+                               struct q_registry_log_end_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_registry_log_models_row {
+    int64_t model;
+};
+enum status q_registry_log_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       int64_t after, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_registry_log_models_next(struct sql_stmt *q_stmt,
+                                       struct q_registry_log_models_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
 
 struct q_registry_log_of_model_row {
     int64_t seq;

@@ -66,8 +66,10 @@ static const struct sql_query query_registered_model_all = {
     .name = "registered_model_all", .cached = true, .kind = SQL_MANY,
     .in_n = 0, .out_n = 5,
     .out = registered_model_all_out, .out_names = registered_model_all_names,
-    .text = { "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model",
-              "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model" },
+    .text = { "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model ORDER BY "
+              "uid",
+              "SELECT uid, name, prompt, create_ms, update_ms FROM registered_model ORDER BY "
+              "uid" },
 };
 
 enum status q_registered_model_all_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -88,6 +90,35 @@ enum status q_registered_model_all_next(struct sql_stmt *q_stmt,
     q_row->prompt = q_out[2].i;
     q_row->create_ms = q_out[3].i;
     q_row->update_ms = q_out[4].i;
+    return OK;
+}
+
+static const unsigned char registered_model_by_uid_in[] = { SQL_INT };
+static const unsigned char registered_model_by_uid_out[] = { SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const registered_model_by_uid_names[] = { "name", "prompt", "create_ms" };
+static const struct sql_query query_registered_model_by_uid = {
+    .name = "registered_model_by_uid", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 3,
+    .in = registered_model_by_uid_in,
+    .out = registered_model_by_uid_out, .out_names = registered_model_by_uid_names,
+    .text = { "SELECT name, prompt, create_ms FROM registered_model WHERE uid = ?1",
+              "SELECT name, prompt, create_ms FROM registered_model WHERE uid = $1" },
+};
+
+enum status q_registered_model_by_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                      struct q_registered_model_by_uid_row *q_row,
+                                      struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = uid },
+    };
+    struct sql_value q_out[3];
+    enum status q_st = sql_one(q_conn, &query_registered_model_by_uid, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->prompt = q_out[1].i;
+    q_row->create_ms = q_out[2].i;
     return OK;
 }
 
@@ -347,39 +378,91 @@ enum status q_model_version_get(struct sql_conn *q_conn, struct arena *q_arena, 
     return OK;
 }
 
-static const unsigned char model_version_latest_in[] = { SQL_INT };
-static const unsigned char model_version_latest_out[] = { SQL_INT, SQL_INT };
-static const char *const model_version_latest_names[] = { "version", "first" };
-static const struct sql_query query_model_version_latest = {
-    .name = "model_version_latest", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 2,
-    .in = model_version_latest_in,
-    .out = model_version_latest_out, .out_names = model_version_latest_names,
-    .text = { "SELECT max(version), min(version) FROM model_version WHERE model = ?1 AND "
-              "stage < 4 GROUP BY stage ORDER BY 2",
-              "SELECT max(version), min(version) FROM model_version WHERE model = $1 AND "
-              "stage < 4 GROUP BY stage ORDER BY 2" },
+static const unsigned char model_version_last_in[] = { SQL_INT, SQL_INT };
+static const unsigned char model_version_last_out[] = { SQL_INT };
+static const char *const model_version_last_names[] = { "version" };
+static const struct sql_query query_model_version_last = {
+    .name = "model_version_last", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = model_version_last_in,
+    .out = model_version_last_out, .out_names = model_version_last_names,
+    .text = { "SELECT version FROM model_version WHERE model = ?1 AND stage = ?2 ORDER BY "
+              "version DESC LIMIT 1",
+              "SELECT version FROM model_version WHERE model = $1 AND stage = $2 ORDER BY "
+              "version DESC LIMIT 1" },
 };
 
-enum status q_model_version_latest_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                        int64_t model, struct err *q_err)
+enum status q_model_version_last(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                 int64_t stage, struct q_model_version_last_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = model },
+        { .i = stage },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_model_version_last, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->version = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char model_version_staged_in[] = { SQL_INT };
+static const unsigned char model_version_staged_out[] = { SQL_INT };
+static const char *const model_version_staged_names[] = { "stage" };
+static const struct sql_query query_model_version_staged = {
+    .name = "model_version_staged", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = model_version_staged_in,
+    .out = model_version_staged_out, .out_names = model_version_staged_names,
+    .text = { "SELECT stage FROM model_version WHERE model = ?1 AND stage > 0 AND stage < 4 "
+              "ORDER BY stage LIMIT 1",
+              "SELECT stage FROM model_version WHERE model = $1 AND stage > 0 AND stage < 4 "
+              "ORDER BY stage LIMIT 1" },
+};
+
+enum status q_model_version_staged(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                   struct q_model_version_staged_row *q_row, struct err *q_err)
 {
     struct sql_value q_in[1] = {
         { .i = model },
     };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_model_version_staged, q_in, q_arena, q_out, q_err);
 
-    return sql_rows(q_conn, &query_model_version_latest, q_in, q_stmt, q_err);
+    if (q_st) return q_st;
+    q_row->stage = q_out[0].i;
+    return OK;
 }
 
-enum status q_model_version_latest_next(struct sql_stmt *q_stmt,
-                                        struct q_model_version_latest_row *q_row, struct err *q_err)
+static const unsigned char model_version_first_in[] = { SQL_INT, SQL_INT };
+static const unsigned char model_version_first_out[] = { SQL_INT };
+static const char *const model_version_first_names[] = { "version" };
+static const struct sql_query query_model_version_first = {
+    .name = "model_version_first", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = model_version_first_in,
+    .out = model_version_first_out, .out_names = model_version_first_names,
+    .text = { "SELECT version FROM model_version WHERE model = ?1 AND stage = ?2 ORDER BY "
+              "version LIMIT 1",
+              "SELECT version FROM model_version WHERE model = $1 AND stage = $2 ORDER BY "
+              "version LIMIT 1" },
+};
+
+enum status q_model_version_first(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                                  int64_t stage, struct q_model_version_first_row *q_row,
+                                  struct err *q_err)
 {
-    struct sql_value q_out[2];
-    enum status q_st = sql_next(q_stmt, q_out, q_err);
+    struct sql_value q_in[2] = {
+        { .i = model },
+        { .i = stage },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_model_version_first, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->version = q_out[0].i;
-    q_row->first = q_out[1].i;
     return OK;
 }
 
@@ -865,6 +948,61 @@ enum status q_registry_log_append(struct sql_conn *q_conn, int64_t model, int64_
     return sql_exec(q_conn, &query_registry_log_append, q_in, NULL, q_err);
 }
 
+static const unsigned char registry_log_end_out[] = { SQL_INT };
+static const char *const registry_log_end_names[] = { "seq" };
+static const struct sql_query query_registry_log_end = {
+    .name = "registry_log_end", .cached = true, .kind = SQL_ONE,
+    .in_n = 0, .out_n = 1,
+    .out = registry_log_end_out, .out_names = registry_log_end_names,
+    .text = { "SELECT COALESCE(max(seq), 0) FROM registry_log",
+              "SELECT COALESCE(max(seq), 0) FROM registry_log" },
+};
+
+enum status q_registry_log_end(struct sql_conn *q_conn, struct arena *q_arena,
+                               struct q_registry_log_end_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_registry_log_end, NULL, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->seq = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char registry_log_models_in[] = { SQL_INT, SQL_INT };
+static const unsigned char registry_log_models_out[] = { SQL_INT };
+static const char *const registry_log_models_names[] = { "model" };
+static const struct sql_query query_registry_log_models = {
+    .name = "registry_log_models", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 1,
+    .in = registry_log_models_in,
+    .out = registry_log_models_out, .out_names = registry_log_models_names,
+    .text = { "SELECT model FROM registry_log WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+              "SELECT model FROM registry_log WHERE seq > $1 ORDER BY seq LIMIT $2" },
+};
+
+enum status q_registry_log_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       int64_t after, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = after },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_registry_log_models, q_in, q_stmt, q_err);
+}
+
+enum status q_registry_log_models_next(struct sql_stmt *q_stmt,
+                                       struct q_registry_log_models_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->model = q_out[0].i;
+    return OK;
+}
+
 static const unsigned char registry_log_of_model_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
 static const unsigned char registry_log_of_model_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT, SQL_INT };
 static const char *const registry_log_of_model_names[] = { "seq", "version", "what", "key", "value", "who", "seen_ms" };
@@ -1128,6 +1266,7 @@ static const struct sql_query *const area_registry[] = {
     &query_registered_model_insert,
     &query_registered_model_get,
     &query_registered_model_all,
+    &query_registered_model_by_uid,
     &query_registered_model_uid,
     &query_registered_model_gone,
     &query_registered_model_touch,
@@ -1138,7 +1277,9 @@ static const struct sql_query *const area_registry[] = {
     &query_registered_model_delete,
     &query_model_version_insert,
     &query_model_version_get,
-    &query_model_version_latest,
+    &query_model_version_last,
+    &query_model_version_staged,
+    &query_model_version_first,
     &query_model_version_all,
     &query_model_version_named,
     &query_model_version_by_run,
@@ -1156,6 +1297,8 @@ static const struct sql_query *const area_registry[] = {
     &query_model_alias_of_version,
     &query_model_alias_delete_all,
     &query_registry_log_append,
+    &query_registry_log_end,
+    &query_registry_log_models,
     &query_registry_log_of_model,
     &query_registry_alias_at,
     &query_registry_drop_members_log,

@@ -1204,6 +1204,10 @@ const struct sql_migration sql_migrations[] = {
         "    PRIMARY KEY (version, n)\n"
         ");\n",
     } },
+    { .version = 21, .name = "model_stages", .text = {
+        "CREATE INDEX model_version_stage ON model_version (model, stage, version);\n",
+        "CREATE INDEX model_version_stage ON model_version (model, stage, version);\n",
+    } },
 };
-const unsigned sql_migrations_n = 20;
+const unsigned sql_migrations_n = 21;
 /* clang-format on */

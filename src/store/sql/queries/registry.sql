@@ -11,7 +11,12 @@ SELECT uid, name, description, prompt, last, create_ms, update_ms FROM registere
 
 -- name: registered_model_all :many
 -- out: uid int, name text, prompt int, create_ms int, update_ms int
-SELECT uid, name, prompt, create_ms, update_ms FROM registered_model;
+SELECT uid, name, prompt, create_ms, update_ms FROM registered_model ORDER BY uid;
+
+-- name: registered_model_by_uid :one
+-- in: uid int
+-- out: name text, prompt int, create_ms int
+SELECT name, prompt, create_ms FROM registered_model WHERE uid = $1;
 
 -- name: registered_model_uid :one
 -- in: name text
@@ -59,10 +64,22 @@ VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, 3, $10, $11, $11);
 SELECT uid, version, stage, description, source, storage, run_id, run_link, model_id, status, prompt, create_ms, update_ms
 FROM model_version WHERE model = $1 AND version = $2;
 
--- name: model_version_latest :many
+-- The highest and the lowest version of a stage: each is the end of a range of an index.
+-- name: model_version_last :one
+-- in: model int, stage int
+-- out: version int
+SELECT version FROM model_version WHERE model = $1 AND stage = $2 ORDER BY version DESC LIMIT 1;
+
+-- The lowest stage but None that has a version.
+-- name: model_version_staged :one
 -- in: model int
--- out: version int, first int
-SELECT max(version), min(version) FROM model_version WHERE model = $1 AND stage < 4 GROUP BY stage ORDER BY 2;
+-- out: stage int
+SELECT stage FROM model_version WHERE model = $1 AND stage > 0 AND stage < 4 ORDER BY stage LIMIT 1;
+
+-- name: model_version_first :one
+-- in: model int, stage int
+-- out: version int
+SELECT version FROM model_version WHERE model = $1 AND stage = $2 ORDER BY version LIMIT 1;
 
 -- name: model_version_all :many
 -- out: model int, name text, model_prompt int, uid int, version int, source text, run_id text, prompt int, create_ms int, update_ms int
@@ -142,6 +159,15 @@ DELETE FROM model_alias WHERE model = $1;
 -- name: registry_log_append :exec
 -- in: model int, version int, what int, key text, value text?, who text, now_ms int
 INSERT INTO registry_log (model, version, what, key, value, who, claimed_ms, seen_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+
+-- name: registry_log_end :one
+-- out: seq int
+SELECT COALESCE(max(seq), 0) FROM registry_log;
+
+-- name: registry_log_models :many
+-- in: after int, max int
+-- out: model int
+SELECT model FROM registry_log WHERE seq > $1 ORDER BY seq LIMIT $2;
 
 -- name: registry_log_of_model :many
 -- what 0, version -1, key NULL: any.
