@@ -8,7 +8,7 @@
 
 enum {
     SAMPLE_BYTES = 16 * 1024, /* of the middle of a chunk tell how it is best kept */
-    WORTH_PART = 8,           /* a chunk is compressed when that saves one part in so many */
+    WORTH_PART = 10,          /* a chunk is compressed when that saves one part in so many */
     WORK_BYTES_MAX = 512 * 1024
 };
 
@@ -90,24 +90,54 @@ static void join(const unsigned char *p, size_t n, unsigned planes, unsigned cha
     }
 }
 
-/* One frame of p in the planes of a codec, in c->other. */
+static size_t plane_bytes(size_t n, unsigned planes, unsigned k)
+{
+    return n > k ? (n - k + planes - 1) / planes : 0;
+}
+
+/* A plane, as a frame where that is shorter. Planes are apart because one frame would mix their statistics. */
+static enum status press_plane(struct packfile_coder *c, const char *p, size_t n, struct err *err)
+{
+    size_t from;
+    enum status st;
+
+    buf_put_u32(&c->other, 0);
+    from = c->other.n;
+    st = zip_put(&c->zip, &c->other, str_of(p, n), err);
+    if (st) {
+        return st;
+    }
+    if (c->other.n - from >= n) {
+        c->other.n = from;
+        buf_put(&c->other, p, n);
+    }
+    body_patch_u32(&c->other, from - 4, (uint32_t)(c->other.n - from));
+    return buf_status(&c->other, "planes of a chunk", err);
+}
+
+/* p as a codec stores it, in c->other. */
 static enum status press(struct packfile_coder *c, const void *p, size_t n, uint8_t codec,
                          struct err *err)
 {
     unsigned planes = planes_of(codec);
-    struct str raw = str_of(p, n);
+    enum status st = OK;
+    size_t at = 0;
 
     c->best.max = c->other.max = c->planes.max = WORK_BYTES_MAX;
     buf_clear(&c->other);
-    if (planes > 1) {
-        buf_clear(&c->planes);
-        if (!buf_reserve(&c->planes, n)) {
-            return buf_status(&c->planes, "planes of a chunk", err);
-        }
-        split(p, n, planes, (unsigned char *)c->planes.p);
-        raw.p = c->planes.p;
+    if (planes == 1) {
+        return zip_put(&c->zip, &c->other, str_of(p, n), err);
     }
-    return zip_put(&c->zip, &c->other, raw, err);
+    buf_clear(&c->planes);
+    if (!buf_reserve(&c->planes, n)) {
+        return buf_status(&c->planes, "planes of a chunk", err);
+    }
+    split(p, n, planes, (unsigned char *)c->planes.p);
+    for (unsigned k = 0; !st && k < planes; k++) {
+        st = press_plane(c, c->planes.p + at, plane_bytes(n, planes, k), err);
+        at += plane_bytes(n, planes, k);
+    }
+    return st;
 }
 
 static bool is_worth(size_t stored, size_t raw)
@@ -250,6 +280,30 @@ enum status packfile_parse(struct str foot, uint64_t id, uint64_t bytes, struct 
     return OK;
 }
 
+/* The planes of a chunk, one behind the other, into out. */
+static enum status inflate_planes(const struct packfile_chunk *c, const void *stored,
+                                  unsigned planes, unsigned char *out, struct err *err)
+{
+    struct rd r = rd_of(stored, c->stored);
+    enum status st = OK;
+
+    for (unsigned k = 0; !st && k < planes; k++) {
+        size_t n = plane_bytes(c->raw, planes, k);
+        struct str body = rd_bytes(&r, rd_u32(&r));
+
+        if (r.bad || body.n > n) {
+            return err_set(err, ST_CORRUPT, "a plane has another length");
+        }
+        if (body.n == n) {
+            memcpy(out, n ? body.p : "", n);
+        } else {
+            st = zip_get_into(out, n, body, err);
+        }
+        out += n;
+    }
+    return st || !rd_left(&r) ? st : err_set(err, ST_CORRUPT, "bytes are left");
+}
+
 enum status packfile_decode(const struct packfile_chunk *c, const void *stored, unsigned char *raw,
                             unsigned char *scratch, struct err *err)
 {
@@ -260,8 +314,8 @@ enum status packfile_decode(const struct packfile_chunk *c, const void *stored, 
         memcpy(raw, stored, c->raw);
     } else {
         struct err why = ERR_INIT;
-        enum status st =
-            zip_get_into(planes > 1 ? scratch : raw, c->raw, str_of(stored, c->stored), &why);
+        enum status st = planes > 1 ? inflate_planes(c, stored, planes, scratch, &why)
+                                    : zip_get_into(raw, c->raw, str_of(stored, c->stored), &why);
 
         if (st) {
             if (st != ST_CORRUPT) {

@@ -6,8 +6,8 @@
  *     tail:   u64 offset of the footer, u32 chunks, u32 CRC-32C, u64 id of the pack, 8 "CAIRNPKE"
  *
  * The CRC covers the footer and the tail without the CRC itself. Numbers are little-endian. Codecs: 0 raw; 1 a zstd frame; 2, 3 the
- * same of the bytes in 2 or 4 planes (byte 0 of every element of 2 or 4 bytes, then byte 1, ...; earlier planes are one longer
- * where the length is no multiple). A chunk is kept compressed when that saves an eighth of it. docs/formats/packfile.md is the
+ * bytes in 2 or 4 planes (byte 0 of every element of 2 or 4 bytes, then byte 1, ...; earlier planes are one longer where the
+ * length is no multiple), each u32 length and its bytes: a zstd frame if they are fewer than the plane has, else the plane. A chunk is kept compressed when that saves a tenth of it. docs/formats/packfile.md is the
  * description for others.
  * A pack is written once and never changed; its chunks are found by number, so an index of chunk ids can always be made anew.
  * Thread rule: a coder belongs to one thread at a time; the rest is pure. */
