@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+import subprocess
 import time
 
 from . import loader, machine
@@ -109,6 +110,63 @@ def small(server, sizes, n):
             raise Failed(f"{server.name}: file {i} has other bytes")
     conn.close()
     return result
+
+
+def noise(size, seed, edits=()):
+    """A file without any repetition, in pieces of 1 MiB; edits: numbers of pieces whose first 256 KiB are others."""
+    for i in range(-(-size // PIECE)):
+        piece = random.Random(seed * 1000003 + i).randbytes(PIECE)
+        if i in edits:
+            piece = random.Random(~(seed * 1000003 + i)).randbytes(PIECE // 4) + piece[PIECE // 4:]
+        yield piece[:min(PIECE, size - i * PIECE)]
+
+
+def send(server, name, size, pieces):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=600) as sock:
+        sock.sendall(f"PUT {PROXY}/{name} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: {size}\r\n\r\n".encode())
+        for piece in pieces:
+            sock.sendall(piece)
+        got = answer_of(sock)
+    if b" 200 " not in got.split(b"\r\n")[0]:
+        raise Failed(f"{server.name}: {got[:300]!r}")
+
+
+def settled_bytes(server):
+    """Bytes on disk when all is in packs, and what nothing refers to is gone."""
+    for command in (("repack", "--wait"), ("gc", "--now")):
+        done = subprocess.run([server.program, "server", *command, "--data", server.sqlite_file().parent], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=600)
+        if done.returncode:
+            raise Failed(f"{server.name}: {command[0]}: {done.stdout[-300:]}")
+    return machine.folder_bytes(server.sqlite_file().parent / "blobs") + server.disk()["used"]
+
+
+def again(server, size, seed):
+    """What the second copy of a file costs on disk, and one with 1 % edited in pieces of 256 KiB."""
+    folder = Names.new("again")
+    send(server, f"{folder}/a", size, noise(size, seed))
+    before = server.cpu_s()[0]
+    start = time.perf_counter()
+    first = settled_bytes(server)
+    took, cpu = time.perf_counter() - start, server.cpu_s()[0] - before
+    send(server, f"{folder}/b", size, noise(size, seed))
+    second = settled_bytes(server)
+    edits = random.Random(seed).sample(range(size // PIECE), max(1, size // 100 // (PIECE // 4)))
+    send(server, f"{folder}/c", size, noise(size, seed, set(edits)))
+    third = settled_bytes(server)
+    sha, want = hashlib.sha256(), hashlib.sha256()
+    for piece in noise(size, seed, set(edits)):
+        want.update(piece)
+    conn = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+    conn.request("GET", f"{PROXY}/{folder}/c")
+    answer = conn.getresponse()
+    while piece := answer.read(PIECE):
+        sha.update(piece)
+    conn.close()
+    if sha.digest() != want.digest():
+        raise Failed(f"{server.name}: other bytes came back out of packs")
+    return {"same_mb": (second - first) / 1e6, "edited": 100 * (third - second) / size, "pack_mb_s": size / took / 1e6,
+            "cpu_s_gb": cpu / (size / 1e9)}
 
 
 def sync_limit(folder):
