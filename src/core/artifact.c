@@ -435,7 +435,7 @@ enum status artifact_direct_abort(struct core *core, struct str id, struct err *
 }
 
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
-                                struct str *url, struct err *err)
+                                int64_t seconds, struct str *url, struct err *err)
 {
     if (b->is_remote && !blob_recipe_is_whole(b->recipe)) {
         return err_set(err, ST_NOT_IMPLEMENTED,
@@ -443,9 +443,10 @@ enum status artifact_direct_get(struct core *core, struct arena *a, const struct
                        "the artifact proxy");
     }
     if (!b->is_remote) {
-        return blob_direct_get_small(core->blobs, a, &b->sha256, b->inline_bytes, url, err);
+        return blob_direct_get_small(core->blobs, a, &b->sha256, b->inline_bytes, seconds, url,
+                                     err);
     }
-    return blob_direct_get(core->blobs, a, &b->sha256, b->gen, url, err);
+    return blob_direct_get(core->blobs, a, &b->sha256, b->gen, seconds, url, err);
 }
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */

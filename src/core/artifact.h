@@ -154,7 +154,7 @@ enum status artifact_direct_end(struct core *core, struct arena *a, struct str i
 enum status artifact_direct_abort(struct core *core, struct str id, struct err *err);
 /* A URL of what artifact_open() found; what lies in a row is put where it has one first. ST_NOT_IMPLEMENTED for what lies in packs. */
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
-                                struct str *url, struct err *err);
+                                int64_t seconds, struct str *url, struct err *err);
 
 /* Whether a file could be put at a place as things are: for an answer before a large body has come. The operation finds out for good. */
 enum status artifact_put_check(struct view *v, const struct artifact_place *at, struct err *err);

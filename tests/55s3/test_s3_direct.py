@@ -96,6 +96,16 @@ def test_by_hand(server, radosgw, prefix):
     assert ask(server, "POST", PROXY + "mpu/complete/some/dir", done)[0] == 400
 
 
+def test_links_of_runs_are_good_as_long_as_they_are_asked_for(server):
+    run = ask(server, "POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})[1]["run"]["info"]["run_id"]
+    for name, data in (("row.txt", b"small"), ("object.bin", os.urandom(50000))):
+        put(f"{server.url}{PROXY}artifacts/0/{run}/artifacts/{name}", data)
+        status, link = ask(server, "POST", "/api/2.0/mlflow/artifacts/presigned-download-url",
+                           {"run_id": run, "path": name, "expiration": 77})
+        assert (status, link["file_size"]) == (200, len(data)) and "X-Amz-Expires=77&" in link["presigned_url"]
+        assert get(link["presigned_url"]) == data
+
+
 def test_wrong_uses_are_refused_and_keep_nothing(server, radosgw, prefix):
     create, complete, abort = (PROXY + "mpu/" + w + "/d" for w in ("create", "complete", "abort"))
     for body in ({"path": "x", "num_parts": 0}, {"path": "x", "num_parts": 10001}, {"num_parts": 1}, {"path": "a/.."},

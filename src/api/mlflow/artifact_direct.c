@@ -6,11 +6,14 @@
 #include "store/seq.h"
 #include <inttypes.h>
 
+enum { PRESIGNED_S = 900 };
+
 struct direct_call {
     struct call *call;
     struct exec_job work; /* waits for the store of the bytes */
     struct artifact_bytes bytes;
     bool of_run; /* the answer is that of the run's route */
+    int64_t seconds;
     struct artifact_upload upload;
     struct artifact_put put;
     enum status st;
@@ -247,7 +250,7 @@ static void get_work(struct exec_job *job, unsigned worker)
     struct str url;
 
     (void)worker;
-    d->st = artifact_direct_get(c->core, c->arena, &d->bytes, &url, &d->err);
+    d->st = artifact_direct_get(c->core, c->arena, &d->bytes, d->seconds, &url, &d->err);
     d->st = d->st ? d->st : put_url(c, d, url, &d->err);
     hand_back(d);
 }
@@ -270,6 +273,7 @@ static enum status presigned(struct call *c, struct view *v, struct err *err)
     if (!d) {
         return err_nomem(err);
     }
+    d->seconds = PRESIGNED_S;
     st = artifact_proxy_place(v, call_capture(c, "path"), &place, err);
     st = st ? st : artifact_open(v, &place, &d->bytes, err);
     return st ? st : go_on(c, d, get_work, err);
@@ -363,6 +367,7 @@ static enum status presigned_download(struct call *c, struct view *v, struct err
         return not_for_proxied("download", "runs with ", "run with a ", scheme, err);
     }
     d->of_run = true;
+    d->seconds = in->expiration;
     st = artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &place, err);
     st = st ? st : artifact_open(v, &place, &d->bytes, err);
     return st ? st : go_on(c, d, get_work, err);

@@ -456,16 +456,16 @@ enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *e
 }
 
 enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct digest *sha256,
-                            int64_t gen, struct str *url, struct err *err)
+                            int64_t gen, int64_t seconds, struct str *url, struct err *err)
 {
-    return s->ops->direct_get(s->backend, a, sha256, gen, url, err);
+    return s->ops->direct_get(s->backend, a, sha256, gen, seconds, url, err);
 }
 
 enum status blob_direct_get_small(struct blob_store *s, struct arena *a,
-                                  const struct digest *sha256, struct str bytes, struct str *url,
-                                  struct err *err)
+                                  const struct digest *sha256, struct str bytes, int64_t seconds,
+                                  struct str *url, struct err *err)
 {
-    return s->ops->direct_get_small(s->backend, a, sha256, bytes, url, err);
+    return s->ops->direct_get_small(s->backend, a, sha256, bytes, seconds, url, err);
 }
 
 /* ---- leftovers -------------------------------------------------------------------------------------------------------------------- */

@@ -175,7 +175,7 @@ void blob_pack_close(struct blob_store *s, const struct packfile *p); /* NULL-sa
 /* Durably; missing is fine. */
 enum status blob_pack_delete(struct blob_store *s, uint64_t id, struct err *err);
 
-/* ---- direct: clients that send and get bytes straight from the backend, with URLs that are good for BLOB_DIRECT_S seconds ------- */
+/* ---- direct: clients that send and get bytes straight from the backend, with URLs that are good for a time ------- */
 
 enum { BLOB_DIRECT_S = 900, BLOB_DIRECT_PARTS = 10000, BLOB_DIRECT_ID_MAX = 1200 };
 bool blob_has_direct(const struct blob_store *s);
@@ -197,13 +197,13 @@ enum status blob_direct_place(struct blob_store *s, struct str id, const struct 
 enum status blob_direct_drop(struct blob_store *s, struct str id, struct err *err);
 /* Unknown uploads are fine. */
 enum status blob_direct_abort(struct blob_store *s, struct str id, struct err *err);
-/* A URL whose GET, with or without a range, answers with the bytes. */
+/* A URL whose GET, with or without a range, answers with the bytes for so many seconds (1 .. 604800). */
 enum status blob_direct_get(struct blob_store *s, struct arena *a, const struct digest *sha256,
-                            int64_t gen, struct str *url, struct err *err);
-/* The same for bytes that lie elsewhere: a copy is made, which goes after a day. */
+                            int64_t gen, int64_t seconds, struct str *url, struct err *err);
+/* The same for bytes that lie elsewhere: a copy is made, which goes after a day; the URL is good for half a day at most. */
 enum status blob_direct_get_small(struct blob_store *s, struct arena *a,
-                                  const struct digest *sha256, struct str bytes, struct str *url,
-                                  struct err *err);
+                                  const struct digest *sha256, struct str bytes, int64_t seconds,
+                                  struct str *url, struct err *err);
 
 /* Removes what uploads that broke off left behind, as far as it cannot be somebody's at work: own leftovers of before the store was
  * opened, and others' after a day. *left: unfinished uploads that are still there afterwards. */

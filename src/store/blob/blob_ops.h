@@ -73,9 +73,10 @@ struct blob_ops {
     enum status (*direct_drop)(void *b, struct str id, struct err *err);
     enum status (*direct_abort)(void *b, struct str id, struct err *err);
     enum status (*direct_get)(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
-                              struct str *url, struct err *err);
+                              int64_t seconds, struct str *url, struct err *err);
     enum status (*direct_get_small)(void *b, struct arena *a, const struct digest *sha256,
-                                    struct str bytes, struct str *url, struct err *err);
+                                    struct str bytes, int64_t seconds, struct str *url,
+                                    struct err *err);
     enum status (*tidy)(void *b, size_t *left, struct err *err); /* see blob_tidy() */
     enum status (*list)(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err);
 };

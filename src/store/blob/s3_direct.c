@@ -178,16 +178,16 @@ enum status s3_direct_abort(void *b, struct str id, struct err *err)
 }
 
 enum status s3_direct_get(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
-                          struct str *url, struct err *err)
+                          int64_t seconds, struct str *url, struct err *err)
 {
     char key[S3_KEY_MAX];
 
     s3_object_key(b, sha256, gen, key);
-    return s3_url(b, "GET", key, NULL, 0, BLOB_DIRECT_S, a, url, err);
+    return s3_url(b, "GET", key, NULL, 0, seconds, a, url, err);
 }
 
 enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *sha256,
-                                struct str bytes, struct str *url, struct err *err)
+                                struct str bytes, int64_t seconds, struct str *url, struct err *err)
 {
     struct s3 *s = b;
     char key[S3_KEY_MAX], hex[65];
@@ -200,5 +200,6 @@ enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *s
     op.key = str_cstr(key);
     op.payload = hex;
     st = blob_as_io(s3_call(s, &op, a, &an, err), err);
-    return st ? st : s3_url(s, "GET", key, NULL, 0, BLOB_DIRECT_S, a, url, err);
+    seconds = MIN_OF(seconds, (int64_t)S3_LEFTOVER_MS / 1000 / 2);
+    return st ? st : s3_url(s, "GET", key, NULL, 0, seconds, a, url, err);
 }

@@ -157,9 +157,10 @@ enum status s3_direct_place(void *b, struct str id, const struct digest *sha256,
 enum status s3_direct_drop(void *b, struct str id, struct err *err);
 enum status s3_direct_abort(void *b, struct str id, struct err *err);
 enum status s3_direct_get(void *b, struct arena *a, const struct digest *sha256, int64_t gen,
-                          struct str *url, struct err *err);
+                          int64_t seconds, struct str *url, struct err *err);
 enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *sha256,
-                                struct str bytes, struct str *url, struct err *err);
+                                struct str bytes, int64_t seconds, struct str *url,
+                                struct err *err);
 
 /* s3_tidy.c */
 enum status s3_tidy(void *b, size_t *left, struct err *err);
