@@ -453,7 +453,9 @@ def record_loaded(bench, engine, everybody):
     bench.rounds(row, everybody[:1], wide.starts, sizes, rounds=sizes["starts"])
     if engine in sizes["peers_restart"]:
         bench.rounds(row, everybody[1:], wide.starts, sizes, rounds=1)
-    row = bench.row("W11", "start after kill -9 under load", engine, (("start_ms", " ms", "less"),))
+    row = bench.row("W11", "start after kill -9 under load", engine, (("start_ms", " ms", "less"), ("log_mb", " MB of log replayed", "less")),
+                    "<= 50 ms and the replay of <= 32 MB",
+                    lambda r, clean=row: clean.value("cairn") <= 50 and r.value("cairn", "log_mb") <= 32)
     bench.rounds(row, everybody[:1], wide.start_after_kill, sizes, rounds=1)
 
 

@@ -189,6 +189,15 @@ class Cairn(Server):
         memory = self.get("/api/cairn/v1/version")["memory"]
         return (int(memory["columns"]) + int(memory["runs"]) + int(memory["keys"])) / 1e6
 
+    def log_mb(self):
+        """Megabytes that a start would replay now: our log, and SQLite's below it, whose frames it reads to find the last."""
+        wal = Path(str(self.sqlite_file()) + "-wal")
+        with urllib.request.urlopen(self.url + "/metrics", timeout=30) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith("cairn_log_bytes "):
+                    return (float(line.split()[1]) + (wal.stat().st_size if wal.exists() else 0)) / 1e6
+        raise Failed("cairn: /metrics does not say how long the log is")
+
     def sqlite_file(self):
         return self.folder / "store" / "cairn.db"
 

@@ -89,15 +89,17 @@ def starts(server, _):
 
 
 def start_after_kill(server, sizes):
-    """W11. The same after kill -9 in the middle of a load; everything acknowledged must be there."""
+    """W11. The same after kill -9 in the middle of a load; everything acknowledged must be there. What the start replays is the log
+    as it was at that moment."""
     ids = loader.new_runs(server, server.experiment(Names.new()), 4)
     result = loader.measure(server, "batch", ids=ids, clients=4, seconds=sizes["seconds"])
+    log_mb = server.log_mb()
     server.kill()
     server.start()
     names = ids.read_text().split()
     for client in (0, 3):
         same_series(server, names[client], loader.expect("series", "loss", client, 3, result["each"][client] * 20))
-    return {"start_ms": server.start_ms, "batches": result["requests"]}
+    return {"start_ms": server.start_ms, "log_mb": log_mb, "batches": result["requests"]}
 
 
 def footprint(server):
