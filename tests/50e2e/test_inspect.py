@@ -65,11 +65,12 @@ def text(report):
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for python, which in [(environment("inspect") / "bin/python", "small"), (sys.executable, "client")]:
-        done = subprocess.run([str(python), str(MAKERS), str(folder), which], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([str(python), str(MAKERS), str(folder), which], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     return folder
 
 
+@pytest.mark.timeout(900)  # may have to make an environment first
 def test_files_of_real_libraries(files, inspect):
     facts = {k: v for which in ["small", "client"]
              for k, v in json.loads((files / f"facts-{which}.json").read_text()).items()}
@@ -99,6 +100,7 @@ def test_files_of_real_libraries(files, inspect):
     assert not wrong
 
 
+@pytest.mark.timeout(900)  # may have to make an environment first
 def test_output_for_people_and_exit_code(files, inspect):
     out = inspect.cli.run("model", "inspect", files / "a.safetensors")
     assert "safetensors" in out and "w  F32 [3, 4]" in out and "nothing found; that does not make a file safe" in out
@@ -255,6 +257,7 @@ def of_fickling(folder):
     return {(m, "anything") for m in modules}
 
 
+@pytest.mark.timeout(900)  # may have to make an environment first
 def test_what_other_scanners_call_dangerous(one):
     """Their source packages carry no files, so each name that their lists and tests have becomes three pickles."""
     folder = environment("inspect-sources")
