@@ -180,7 +180,7 @@ def test_completion(cli, shell):
         ask = script + '\nCOMP_WORDS=(cairn run "") COMP_CWORD=2; _cairn; echo "${COMPREPLY[@]}"\n' \
                        'COMP_WORDS=(cairn run ls --fil) COMP_CWORD=3; _cairn; echo "${COMPREPLY[@]}"\n'
         done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, timeout=20)
-        assert done.stdout.splitlines() == ["ls show rm chart", "--filter"], done.stderr
+        assert done.stdout.splitlines() == ["ls show events rm restore chart", "--filter"], done.stderr
     elif shutil.which(shell):
         assert subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True, timeout=20).returncode == 0
     cli.run("completion", "tcsh", rc=2)
