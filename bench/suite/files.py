@@ -117,7 +117,7 @@ def noise(size, seed, edits=()):
     for i in range(-(-size // PIECE)):
         piece = random.Random(seed * 1000003 + i).randbytes(PIECE)
         if i in edits:
-            piece = random.Random(~(seed * 1000003 + i)).randbytes(PIECE // 4) + piece[PIECE // 4:]
+            piece = random.Random(f"{seed} {i} edited").randbytes(PIECE // 4) + piece[PIECE // 4:]
         yield piece[:min(PIECE, size - i * PIECE)]
 
 
