@@ -140,7 +140,7 @@ def table_of_runs():
         result = next((f"{key} {row['metrics.' + key]:.4f}" for key in
                        ("best_accuracy", "test_accuracy", "best_cv_score", "mean_test_score", "test_rmse")
                        if not math.isnan(row.get("metrics." + key, math.nan))), "")
-        rows.append((row["run_id"][:8], names[row["experiment_id"]], row["tags.mlflow.runName"], row["status"],
+        rows.append((row["run_id"][-8:], names[row["experiment_id"]], row["tags.mlflow.runName"], row["status"],
                      f"{(row['end_time'] - row['start_time']).total_seconds():.1f}", result))
     width = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     for r in rows:
