@@ -64,7 +64,7 @@ struct collector {
     struct digest walked; /* the walk is behind this, if is_walking */
     bool is_walking;
     int64_t walk_at_ms, walk_seq, seen_seq; /* walk_seq: of the log at the start of the last walk */
-    int64_t void_before_ms;                 /* leases of before are nobody's; 0: none are */
+    int64_t void_gen;                       /* leases up to this one are nobody's; 0: none are */
     int64_t next_ms, resume_ms, began_ms;
 };
 
@@ -167,12 +167,11 @@ static const struct write_kind leases_kind = { .name = "collect.leases",
                                                .validate = leases_validate,
                                                .sql = true };
 
-static enum status read_leases(struct collector *c, int64_t until_ms, int64_t before_ms,
-                               struct err *err)
+static enum status read_leases(struct collector *c, int64_t until_ms, int64_t gen, struct err *err)
 {
     struct q_lease_ended_row row;
     struct sql_stmt *q = NULL;
-    enum status st = q_lease_ended_open(c->conn, &q, until_ms, before_ms, COLLECT_BATCH, err);
+    enum status st = q_lease_ended_open(c->conn, &q, until_ms, gen, COLLECT_BATCH, err);
 
     while (!st && (st = q_lease_ended_next(q, &row, err)) == OK) {
         snprintf(c->batch.id[c->batch.n], sizeof(c->batch.id[0]), "%.*s", STR_ARG(row.id));
@@ -187,9 +186,9 @@ static enum status step_leases(struct collector *c, struct err *err)
 {
     enum status st = OK;
 
-    if (c->void_before_ms) {
-        st = read_leases(c, INT64_MAX, c->void_before_ms, err);
-        if (!st && c->batch.n == 0) c->void_before_ms = 0;
+    if (c->void_gen) {
+        st = read_leases(c, INT64_MAX, c->void_gen, err);
+        if (!st && c->batch.n == 0) c->void_gen = 0;
     }
     if (!st && c->batch.n == 0) {
         st = read_leases(c, clock_wall_ms(), INT64_MAX, err);
@@ -801,11 +800,23 @@ enum status collect_look(struct view *v, struct collect_plan *out, struct err *e
 
 /* ---- life cycle ---------------------------------------------------------------------------------------------------------------- */
 
+/* A server that starts alone: the leases that there are belong to servers that are gone. By their generations, not by times: the
+ * clock may go back, and a lease of this server must not be taken for one of before. */
+static enum status find_void(struct collector *c, struct err *err)
+{
+    struct q_counter_get_row row = { 0 };
+    struct seq_stats stats;
+    enum status st = q_counter_get(c->conn, c->arena, S("place"), &row, err);
+
+    seq_stats(c->core->seq, &stats);
+    c->void_gen = !st && stats.others == 0 ? row.value : 0;
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
 enum status collect_start(struct core *core, const struct collect_options *opt, struct err *err)
 {
     struct collector *c = (struct collector *)mem_zalloc(1, sizeof(*c));
     struct exec_actor *actor = NULL;
-    struct seq_stats stats;
     enum status st;
 
     if (!c) {
@@ -818,11 +829,10 @@ enum status collect_start(struct core *core, const struct collect_options *opt, 
     c->opt.grace_ms = opt->grace_ms ? opt->grace_ms : (int64_t)COLLECT_GRACE_MS;
     c->next_ms = clock_mono_ms() + MAX_OF(c->opt.every_ms, (int64_t)0);
     c->walk_seq = -1;
-    seq_stats(core->seq, &stats);
-    if (stats.others == 0) c->void_before_ms = clock_wall_ms();
     lock_init(&c->lock, LOCK_RANK_CACHE);
     c->arena = arena_new(ARENA_MAX);
     st = c->arena ? sql_connect(&c->conn, core->db, SQL_READER, err) : err_nomem(err);
+    if (!st) st = find_void(c, err);
     if (!st) st = exec_actor_new(&actor, "collector", collect_step, c, err);
     if (st) {
         collect_free(c);

@@ -38,7 +38,8 @@ struct object_claim {
 void object_claim_init(struct object_claim *c, struct arena *a, const struct digest *sha256,
                        uint64_t size);
 
-/* Ends a lease that leads to nothing. */
+/* Ends a lease that leads to nothing, and retires its place unless a row names it: also when the lease is gone already, as its
+ * holder may have written there since. After the last write to the place. */
 struct object_release {
     struct write_op op;
     struct digest sha256;

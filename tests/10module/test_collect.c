@@ -202,6 +202,29 @@ static void is_clean(struct corefix *f, int64_t objects, int64_t places)
     T_INT(files(f), places);
 }
 
+struct script {
+    struct write_op op;
+    const char *text;
+};
+
+static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)err;
+    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
+    return OK;
+}
+
+static void script(struct corefix *f, const char *text)
+{
+    static const struct write_kind kind = { .name = "test.script",
+                                            .validate = script_validate,
+                                            .sql = true };
+    struct script s = { .text = text };
+
+    write_op_init(&s.op, &kind, f->a);
+    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
+}
+
 struct set_state {
     struct write_op op;
     int64_t state;
@@ -329,14 +352,27 @@ static void upload(struct corefix *f, struct str b, struct artifact_upload *u,
     p->upload = u;
 }
 
-static void claim(struct corefix *f, struct artifact_upload *u)
+static void claim_only(struct corefix *f, struct artifact_upload *u)
 {
     struct object_claim c;
 
     object_claim_init(&c, f->a, &u->sha256, u->size);
     T_ST_ERR(corefix_run(f, &c.op), OK, &f->err);
     u->lease = c.lease;
+}
+
+static void claim(struct corefix *f, struct artifact_upload *u)
+{
+    claim_only(f, u);
     T_ST_ERR(artifact_upload_place(u, &f->err), OK, &f->err);
+}
+
+static void release(struct corefix *f, const struct artifact_upload *u)
+{
+    struct object_release r;
+
+    object_release_init(&r, f->a, &u->sha256, u->size, &u->lease);
+    T_ST_ERR(corefix_run(f, &r.op), OK, &f->err);
 }
 
 SQL_TEST(leases_keep_what_an_upload_relies_on)
@@ -427,6 +463,83 @@ SQL_TEST(leases_of_before_are_void)
     T_ST(corefix_run(&f, &q.op), ST_UNAVAILABLE);
     T_ST(corefix_get(&f, S("three"), &got), ST_NOT_FOUND);
     T_ST(corefix_get(&f, S("two"), &got), ST_NOT_FOUND);
+    corefix_close(&f);
+}
+
+/* The clock says that a lease was given before the collector began, but it was not. */
+SQL_TEST(leases_of_this_server_are_not_of_before)
+{
+    struct corefix f;
+    struct artifact_upload u;
+    struct artifact_put p;
+    struct str b;
+
+    corefix_open(&f, location, NULL);
+    b = body(&f, 1, BIG);
+    put(&f, "one", body(&f, 2, BIG));
+    start_collector(&f);
+    upload(&f, b, &u, &p, "two");
+    claim_only(&f, &u);
+    script(&f, "UPDATE upload SET create_ms = 1");
+    collect(&f);
+    collect(&f);
+    T_ST_ERR(artifact_upload_place(&u, &f.err), OK, &f.err);
+    T_ST_ERR(corefix_run(&f, &p.op), OK, &f.err);
+    collect(&f);
+    has(&f, "two", b);
+    is_clean(&f, 2, 2);
+    corefix_close(&f);
+}
+
+/* The lease ends and its place is collected; only then its holder writes there. */
+SQL_TEST(bytes_that_come_after_their_lease_go)
+{
+    struct corefix f;
+    struct artifact_upload u;
+    struct artifact_put p;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    upload(&f, body(&f, 1, BIG), &u, &p, "late");
+    claim_only(&f, &u);
+    script(&f, "UPDATE upload SET until_ms = 1");
+    collect(&f);
+    collect(&f);
+    is_clean(&f, 0, 0);
+    T_ST_ERR(artifact_upload_place(&u, &f.err), OK, &f.err);
+    T_ST(corefix_run(&f, &p.op), ST_UNAVAILABLE);
+    T_INT(files(&f), 1);
+    release(&f, &u);
+    release(&f, &u); /* twice is fine */
+    T_INT(rows(&f, "SELECT count(*) FROM retired"), 1);
+    collect(&f);
+    is_clean(&f, 0, 0);
+    corefix_close(&f);
+}
+
+/* Who does not know whether the name was given gives back the lease: bytes that have a name stay, also those of another place. */
+SQL_TEST(release_of_what_was_published)
+{
+    struct corefix f;
+    struct artifact_upload u[2];
+    struct artifact_put p[2];
+    struct str b;
+
+    corefix_open(&f, location, NULL);
+    start_collector(&f);
+    b = body(&f, 1, BIG);
+    for (size_t i = 0; i < 2; i++) {
+        upload(&f, b, &u[i], &p[i], i ? "two" : "one");
+        claim(&f, &u[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        T_ST_ERR(corefix_run(&f, &p[i].op), OK, &f.err);
+        release(&f, &u[i]);
+    }
+    collect(&f);
+    has(&f, "one", b);
+    has(&f, "two", b);
+    is_clean(&f, 1, 1);
     corefix_close(&f);
 }
 

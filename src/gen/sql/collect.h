@@ -45,7 +45,7 @@ struct q_lease_ended_row {
     int64_t bytes;
 };
 enum status q_lease_ended_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t until_ms,
-                               int64_t before_ms, int64_t max, struct err *q_err) ATTR_CHECK;
+                               int64_t gen, int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_lease_ended_next(struct sql_stmt *q_stmt, struct q_lease_ended_row *q_row,
                                struct err *q_err) ATTR_CHECK;
 

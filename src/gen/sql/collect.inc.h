@@ -159,18 +159,18 @@ static const struct sql_query query_lease_ended = {
     .in_n = 3, .out_n = 4,
     .in = lease_ended_in,
     .out = lease_ended_out, .out_names = lease_ended_names,
-    .text = { "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= ?1 AND create_ms "
-              "< ?2 AND gen > 0 ORDER BY until_ms, id LIMIT ?3",
-              "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= $1 AND create_ms "
-              "< $2 AND gen > 0 ORDER BY until_ms, id LIMIT $3" },
+    .text = { "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= ?1 AND gen <= ?2 "
+              "AND gen > 0 ORDER BY until_ms, id LIMIT ?3",
+              "SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= $1 AND gen <= $2 "
+              "AND gen > 0 ORDER BY until_ms, id LIMIT $3" },
 };
 
 enum status q_lease_ended_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t until_ms,
-                               int64_t before_ms, int64_t max, struct err *q_err)
+                               int64_t gen, int64_t max, struct err *q_err)
 {
     struct sql_value q_in[3] = {
         { .i = until_ms },
-        { .i = before_ms },
+        { .i = gen },
         { .i = max },
     };
 

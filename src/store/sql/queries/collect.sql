@@ -28,11 +28,11 @@ INSERT INTO upload (id, root, path, sha256, gen, bytes, until_ms, create_ms) VAL
 -- in: id text
 DELETE FROM upload WHERE id = $1;
 
--- Leases that end by a time and were given before one.
+-- Leases that end by a time, of generations up to one.
 -- name: lease_ended :many
--- in: until_ms int, before_ms int, max int
+-- in: until_ms int, gen int, max int
 -- out: id text, sha256 blob?, gen int, bytes int
-SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= $1 AND create_ms < $2 AND gen > 0
+SELECT id, sha256, gen, bytes FROM upload WHERE until_ms <= $1 AND gen <= $2 AND gen > 0
 ORDER BY until_ms, id LIMIT $3;
 
 -- name: lease_count :one
