@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "core/collect.h"
+#include "core/repack.h"
 #include "store/blob/blob.h"
 
 #include <errno.h>
@@ -80,7 +81,10 @@ static void claimed(struct write_op *w)
     op->err = w->err;
     op->upload.lease = op->claim.lease;
     op->state = w->st ? ART_FAILED : ART_PLACING;
-    if (w->st) artifact_upload_abort(&op->upload);
+    if (w->st) {
+        op->upload.lease.id[0] = 0;
+        artifact_upload_abort(&op->upload);
+    }
 }
 
 static void claim(struct art_op *op)
@@ -128,6 +132,20 @@ void art_upload_drop(struct art_op *op)
 {
     if (op->state < ART_READY) artifact_upload_abort(&op->upload);
     op->state = ART_FAILED;
+}
+
+static void released(struct write_op *w)
+{
+    (void)w;
+}
+
+void art_release(struct art_op *op)
+{
+    if (op->is_delete || !op->upload.lease.id[0]) return;
+    object_release_init(&op->release, op->arena, &op->upload.sha256, op->upload.size,
+                        &op->upload.lease);
+    op->release.op.done = released;
+    IGNORE_STATUS(seq_submit(op->core->seq, &op->release.op)); /* or the lease ends by itself */
 }
 
 struct write_op *art_op_write(struct art_op *op)
@@ -438,4 +456,67 @@ void arts_check_collected(const struct arts *m, struct core *core)
         if (blob_list(core->blobs, i, file_has_a_row, core, &err))
             T_FAIL("seed %llu: %s", (unsigned long long)m->seed, err.message);
     }
+}
+
+static enum status pack_is_there(struct core *core, uint64_t id, uint64_t bytes, struct err *err)
+{
+    const struct packfile *p = NULL;
+    enum status st = blob_pack_open(core->blobs, id, bytes, &p, err);
+
+    blob_pack_close(core->blobs, p);
+    return st;
+}
+
+/* Each live pack can be opened. */
+static void check_packs(const struct arts *m, struct core *core)
+{
+    static const char text[] = "SELECT id, bytes FROM packfile ORDER BY id";
+    static const unsigned char out[] = { SQL_INT, SQL_INT };
+    static const char *const names[] = { "id", "bytes" };
+    struct sql_query q = { .name = "packs",
+                           .text = { text, text },
+                           .kind = SQL_MANY,
+                           .out = out,
+                           .out_n = ARRAY_N(out),
+                           .out_names = names };
+    struct sql_value v[ARRAY_N(out)];
+    struct arena *a = arena_new(1 << 20);
+    struct sql_stmt *stmt = NULL;
+    struct err err = ERR_INIT;
+    struct view view;
+
+    T_OK(a != NULL);
+    core_view(core, a, &view);
+    T_ST_ERR(sql_rows(view.conn, &q, NULL, &stmt, &err), OK, &err);
+    while (sql_next(stmt, v, &err) == OK) {
+        if (pack_is_there(core, (uint64_t)v[0].i, (uint64_t)v[1].i, &err))
+            T_FAIL("seed %llu: %s", (unsigned long long)m->seed, err.message);
+    }
+    sql_close(stmt);
+    arena_free(a);
+}
+
+void arts_check_packed(const struct arts *m, struct core *core)
+{
+    struct repack_stats s;
+
+    if (!repack_wait(core->repacker, repack_ask(core->repacker, REPACK_NO_GRACE), -1))
+        T_FAIL("seed %llu: the repacker has stopped", (unsigned long long)m->seed);
+    repack_stats(core->repacker, &s);
+    if (s.problem[0])
+        T_FAIL("seed %llu: packing broke off: %s", (unsigned long long)m->seed, s.problem);
+    T_INT(number(core, "SELECT count(*) FROM object WHERE stage <> 1 AND state = 1", NULL), 0);
+    T_INT(number(core, "SELECT count(*) FROM packfile WHERE state <> 1", NULL), 0);
+    T_INT(number(core,
+                 "SELECT count(*) FROM packfile WHERE id NOT IN (SELECT pack FROM object_pack)",
+                 NULL),
+          0);
+    T_INT(number(core,
+                 "SELECT count(*) FROM object_pack WHERE pack NOT IN (SELECT id FROM packfile) OR "
+                 "sha256 NOT IN (SELECT sha256 FROM object)",
+                 NULL),
+          0);
+    check_packs(m, core);
+    arts_check(m, core);
+    arts_check_objects(m, core);
 }

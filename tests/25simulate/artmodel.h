@@ -40,6 +40,7 @@ struct art_op {
     struct err err;
     struct artifact_upload upload;
     struct object_claim claim;
+    struct object_release release;
     struct core *core;
     struct arena *arena;
     uint64_t (*rnd)(void *ctx);
@@ -55,6 +56,8 @@ struct art_op *art_draw(uint64_t (*rnd)(void *ctx), struct core *core, struct ar
 void art_upload_step(struct art_op *op);
 /* After a crash, and after a failure. */
 void art_upload_drop(struct art_op *op);
+/* When it leads to nothing: gives its lease back, if it has one. */
+void art_release(struct art_op *op);
 /* The operation as a write, once ready. */
 struct write_op *art_op_write(struct art_op *op);
 /* Changes the reference; returns the status that the store must answer. */
@@ -65,6 +68,8 @@ bool arts_agree(const struct arts *m, struct core *core);
 void arts_check(const struct arts *m, struct core *core);
 /* T_ check that every object in the store has its bytes, named or not. */
 void arts_check_objects(const struct arts *m, struct core *core);
+/* T_ check that all of it can be moved into packs, that it is the same there, and that there are no other packs. */
+void arts_check_packed(const struct arts *m, struct core *core);
 
 /* Collects; then T_ checks that nothing lies in the store that nothing refers to: every file has its row or its lease, and of
  * objects only those are left that a name or a lease holds. */

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "core/collect.h"
+#include "core/repack.h"
 #include "store/blob/blob.h"
 
 #include <stdlib.h>
@@ -120,6 +121,7 @@ static void answered(struct write_op *w)
     }
     T_OK(i < sim.flight_n);
     sim.in_flight--;
+    if (w->st && sim.flight[i].art) art_release(sim.flight[i].art);
     if (w->st == ST_UNAVAILABLE || w->st == ST_NOMEM) {
         sim.flight[i].ghost = true;
         return;
@@ -168,6 +170,7 @@ static void uploads_step(void)
 
         if (u->state == ART_FAILED && !simdisk_is_off() && !simdisk_has_faults())
             T_FAIL("seed %llu: an upload failed: %s", (unsigned long long)sim.seed, u->err.message);
+        if (u->state == ART_FAILED) art_release(u);
         if (u->state == ART_READY && sim.flight_n >= FLIGHT_MAX / 2) return;
         if (u->state == ART_READY) submit_one(NULL, u);
         art_upload_step(u);
@@ -244,15 +247,21 @@ static void crash(bool power_lost)
     disk_restart(power_lost);
 }
 
-/* The blobs, and what deletes them. */
+/* The blobs, what deletes them, and what packs them. */
 static enum status try_open_blobs(struct err *err)
 {
     struct collect_options opt = { .every_ms = 1 + (int64_t)below(5000),
                                    .walk_ms = 1 + (int64_t)below(5000),
                                    .grace_ms = 1 + (int64_t)below(30000) };
+    struct repack_options packs = { .every_ms = 1 + (int64_t)below(5000),
+                                    .min_bytes = 1 + below(200000),
+                                    .pack_bytes = 20000 + below(200000),
+                                    .bytes_per_s = UINT64_C(1) << 30,
+                                    .patient_looks = 1 };
     enum status st = blob_open(&sim.core->blobs, BLOB_DIR, err);
 
-    return st ? st : collect_start(sim.core, &opt, err);
+    st = st ? st : collect_start(sim.core, &opt, err);
+    return st ? st : repack_start(sim.core, &packs, err);
 }
 
 static enum status try_open_all(struct err *err)
@@ -342,6 +351,7 @@ static void recover(void)
     model_check_rows(sim.core);
     if (sim.blobs) arts_check_objects(&sim.arts, sim.core);
     if (sim.blobs) arts_check_collected(&sim.arts, sim.core);
+    if (sim.blobs && below(2)) arts_check_packed(&sim.arts, sim.core);
     sim.flight_n = sim.in_flight = 0;
 }
 
@@ -365,6 +375,8 @@ static void live(void)
             if (sim.in_flight == 0 && below(4) == 0) check();
             if (below(3) == 0) compact_all(sim.core->compact);
             if (sim.blobs && below(2) == 0) (void)collect_ask(sim.core->collector);
+            if (sim.blobs && below(4) == 0)
+                (void)repack_ask(sim.core->repacker, (unsigned)below(8));
             break;
         default: (void)exec_sim_step(); break;
         }
