@@ -219,4 +219,4 @@ def test_backup_names_what_lies_in_the_bucket(radosgw, on_s3, tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
     lines = [json.loads(line) for line in (dest / "manifest.jsonl").read_text().splitlines()]
-    assert lines[1:] == [{"sha256": hashlib.sha256(data).hexdigest(), "gen": 0, "bytes": MIB}]
+    assert lines[1:] == [{"sha256": hashlib.sha256(data).hexdigest(), "gen": 1, "bytes": MIB}]
