@@ -8,6 +8,7 @@
 #include "core/object.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
+#include "store/blob/packfile.h"
 #include "store/places.h"
 #include "store/seq.h"
 #include "store/sql/sql.h"
@@ -22,7 +23,8 @@ enum {
     RETRY_MS = 1000,
     ARENA_MAX = 8 << 20,
     WALK_PAGE = 1000,
-    REST = 9 /* times as long as a batch took */
+    UNINDEX_ROWS = 1024, /* chunks of one operation */
+    REST = 9             /* times as long as a batch took */
 };
 
 struct batch {
@@ -30,6 +32,14 @@ struct batch {
     char id[COLLECT_BATCH][33]; /* of leases */
     bool freed[COLLECT_BATCH];  /* by the operation */
     size_t n;
+};
+
+/* A pack that no object names, on its way out: its chunks leave the index first. */
+struct free_pack {
+    bool is_there;
+    int64_t id, bytes;
+    const struct packfile *foot; /* NULL: cannot be read */
+    uint32_t at;                 /* chunks before are not in the index any more */
 };
 
 enum phase { LEASES, WALK, CONDEMNED, DELETING, RETIRED, PACKS, LEFT_PACKS, PHASE_N };
@@ -60,7 +70,8 @@ struct collector {
     uint64_t round; /* the one that was asked for and is at work; 0: one of the background */
     bool in_round;
     enum phase phase;
-    int64_t pack;         /* the last that was looked at */
+    int64_t pack; /* the last that was looked at */
+    struct free_pack going;
     struct digest walked; /* the walk is behind this, if is_walking */
     bool is_walking;
     int64_t walk_at_ms, walk_seq, seen_seq; /* walk_seq: of the log at the start of the last walk */
@@ -478,22 +489,81 @@ static const struct write_kind packs_kind = { .name = "collect.packs",
                                               .validate = packs_validate,
                                               .sql = true };
 
-static enum status step_packs(struct collector *c, struct err *err)
+static enum status unindex_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct collector *c = CONTAINER_OF(op, struct collector, op);
+    const struct packfile *p = c->going.foot;
+    enum status st = OK;
+
+    for (uint32_t i = c->going.at; !st && i < p->n && i < c->going.at + UNINDEX_ROWS; i++) {
+        st = q_chunk_at_delete(group_conn(g), (int64_t)packfile_short_id(&p->chunks[i].id),
+                               c->going.id, (int64_t)i, err);
+    }
+    FAILPOINT("core.collect.packs.unindexed");
+    return st;
+}
+
+static const struct write_kind unindex_kind = { .name = "collect.packs.unindex",
+                                                .validate = unindex_validate,
+                                                .sql = true };
+
+static bool is_indexed(const struct free_pack *p)
+{
+    return p->foot && p->at < p->foot->n;
+}
+
+/* ST_END: there is no other. */
+static enum status next_free_pack(struct collector *c, struct err *err)
 {
     struct q_packfile_free_row row;
     struct sql_stmt *q = NULL;
-    enum status st = c->round ? OK : ST_END;
+    struct err why = ERR_INIT;
+    enum status st = q_packfile_free_open(c->conn, &q, c->pack, 1, err);
 
-    st = st ? st : q_packfile_free_open(c->conn, &q, c->pack, COLLECT_BATCH, err);
-    while (!st && c->batch.n < COLLECT_BATCH && (st = q_packfile_free_next(q, &row, err)) == OK) {
-        add_pack(&c->batch, row.id, row.bytes);
-        c->pack = row.id;
-    }
+    st = st ? st : q_packfile_free_next(q, &row, err);
+    if (!st) c->going = (struct free_pack){ .id = row.id, .bytes = row.bytes };
     sql_close(q);
-    if (st && st != ST_END) {
+    if (st) {
         return st;
     }
-    return c->batch.n ? submit(c, &packs_kind, err) : ST_END;
+    st = blob_pack_open(c->core->blobs, (uint64_t)c->going.id, (uint64_t)c->going.bytes,
+                        &c->going.foot, &why);
+    if (st && st != ST_CORRUPT) {
+        *err = why;
+        return st;
+    }
+    if (st) LOG_WARN("store", "a pack goes without its index: %s", why.message);
+    c->pack = c->going.id;
+    c->going.is_there = true;
+    return OK;
+}
+
+static enum status step_packs(struct collector *c, struct err *err)
+{
+    enum status st = c->round ? OK : ST_END;
+
+    if (!st && !c->going.is_there) st = next_free_pack(c, err);
+    if (st) {
+        return st;
+    }
+    add_pack(&c->batch, c->going.id, c->going.bytes);
+    return submit(c, is_indexed(&c->going) ? &unindex_kind : &packs_kind, err);
+}
+
+static void free_pack_done(struct collector *c)
+{
+    if (c->core->blobs) blob_pack_close(c->core->blobs, c->going.foot);
+    c->going = (struct free_pack){ .is_there = false };
+}
+
+/* An operation on it is committed. */
+static void free_pack_answered(struct collector *c)
+{
+    if (is_indexed(&c->going)) {
+        c->going.at += UNINDEX_ROWS;
+    } else {
+        free_pack_done(c);
+    }
 }
 
 static enum status left_validate(struct write_op *op, struct group *g, struct err *err)
@@ -669,6 +739,7 @@ static int64_t collect_step(void *ctx)
             step_failed(c, &c->op.err, now);
         } else {
             batch_done(c);
+            if (c->phase == PACKS) free_pack_answered(c);
             rest(c, now);
         }
     }
@@ -869,6 +940,7 @@ void collect_free(struct collector *c)
     if (!c) {
         return;
     }
+    free_pack_done(c);
     sql_disconnect(c->conn);
     arena_free(c->arena);
     lock_release(&c->lock);

@@ -6,7 +6,8 @@
  *   condemned   longer than the grace: still free ones become deleting, others live
  *   deleting    their bytes are deleted, durably, then the row
  *   retired     places (store/places.h) whose time has come: the bytes, then the row
- *   packs       that no object names, when somebody asked for the round (otherwise core/repack.h does it in its time)
+ *   packs       that no object names, when somebody asked for the round (otherwise core/repack.h does it in its time): their
+ *               chunks leave the index, then the row says that they go, then the bytes, then the row
  *
  * Bytes go before the row that says so, so a crash leaves a row whose bytes are missing, and the next round finishes it: removing what
  * is gone is fine, because no place is ever used again. A reference that comes at any moment is safe: it makes a condemned

@@ -344,6 +344,14 @@ static enum status step_delete(struct repacker *r, struct err *err)
 
 /* ---- the index made anew ------------------------------------------------------------------------------------------------------------- */
 
+static enum status step_stale(struct repacker *r, struct err *err)
+{
+    enum status st = repack_page_stale(r, err);
+
+    if (!st && r->stale_last) r->phase = PHASE_INDEX;
+    return st || r->stale.n == 0 ? st : repack_op_stale(r, err);
+}
+
 /* The ids of the next pack go through the slices of the open one. */
 static enum status step_index(struct repacker *r, struct err *err)
 {
@@ -446,7 +454,8 @@ static bool round_begin(struct repacker *r, int64_t now)
     r->pack_cursor = 0;
     r->packs_n = r->packs_at = 0;
     r->packs_last = false;
-    r->phase = how & REPACK_REINDEX ? PHASE_INDEX : PHASE_OBJECTS;
+    r->stale_to = (struct repack_row){ INT64_MIN, INT64_MIN, INT64_MIN };
+    r->phase = how & REPACK_REINDEX ? PHASE_STALE : PHASE_OBJECTS;
     lock_take(&r->lock);
     r->stats.running = true;
     lock_give(&r->lock);
@@ -485,6 +494,7 @@ static void on_answer(struct repacker *r, enum repack_op op)
 {
     switch (op) {
     case OP_NONE: break;
+    case OP_STALE: break;
     case OP_BEGIN: r->pack_row = true; break;
     case OP_WRITTEN:
         lock_take(&r->lock);
@@ -517,6 +527,7 @@ static enum status run_phase(struct repacker *r, struct err *err)
 {
     switch (r->phase) {
     case PHASE_IDLE: return ST_END;
+    case PHASE_STALE: return step_stale(r, err);
     case PHASE_INDEX: return step_index(r, err);
     case PHASE_OBJECTS: return step_objects(r, err);
     case PHASE_CUT: return step_cut(r, err);
@@ -662,6 +673,7 @@ enum status repack_start(struct core *core, const struct repack_options *opt, st
     r->next_ms = clock_mono_ms() + MAX_OF(r->opt.every_ms, (int64_t)0);
     r->swept_ms = clock_mono_ms();
     r->ids.max = PACKFILE_CHUNKS_MAX;
+    r->stale.max = REPACK_INDEX_ROWS;
     r->ids_at = (struct int_map)INT_MAP_INIT(PACKFILE_CHUNKS_MAX);
     r->waiting.max = REPACK_WAITING_MAX;
     lock_init(&r->lock, LOCK_RANK_CACHE);
@@ -714,6 +726,7 @@ void repack_free(struct repacker *r)
     close_pack(r);
     free_waiting(r);
     vec_release(&r->ids);
+    vec_release(&r->stale);
     vec_release(&r->waiting);
     sql_disconnect(r->conn);
     arena_free(r->arena);

@@ -33,7 +33,7 @@ enum status repack_start(struct core *core, const struct repack_options *opt,
 
 enum repack_ask {
     REPACK_NOW = 0,
-    REPACK_REINDEX = 1,  /* the index of chunks is made anew first */
+    REPACK_REINDEX = 1,  /* the index of chunks is made anew first, and loses packs that are gone */
     REPACK_NO_GRACE = 2, /* packs that were retired lose their bytes at once */
     REPACK_SWEEP = 4     /* nothing new is packed: only packs that nobody needs go */
 };

@@ -113,13 +113,6 @@ static enum status fill(struct repacker *r, struct err *err)
 
 /* ---- finding ----------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t short_id(const struct digest *id)
-{
-    struct rd rd = rd_of(id->b, 8);
-
-    return rd_u64(&rd);
-}
-
 static bool is_sparse(const struct repacker *r, uint64_t pack)
 {
     for (size_t i = 0; i < r->sparse_n; i++) {
@@ -138,7 +131,7 @@ static enum status candidates(struct repacker *r, const struct digest *id,
                               struct err *err)
 {
     struct sql_stmt *q = NULL;
-    enum status st = q_chunk_at_find_open(r->conn, &q, (int64_t)short_id(id), err);
+    enum status st = q_chunk_at_find_open(r->conn, &q, (int64_t)packfile_short_id(id), err);
 
     *n = 0;
     while (!st && *n < CANDIDATES && (st = q_chunk_at_find_next(q, &out[*n], err)) == OK) {
@@ -196,7 +189,7 @@ static enum status find_stored(struct repacker *r, const struct digest *id, size
 /* In the open pack. */
 static bool find_open(const struct repacker *r, const struct digest *id, uint32_t *n)
 {
-    uintptr_t at = r->writer ? (uintptr_t)int_map_get(&r->ids_at, short_id(id)) : 0;
+    uintptr_t at = r->writer ? (uintptr_t)int_map_get(&r->ids_at, packfile_short_id(id)) : 0;
 
     *n = at ? (uint32_t)(at - 1) : 0;
     return at && digest_eq(&r->ids.p[at - 1], id);
@@ -260,8 +253,8 @@ static enum status write_chunk(struct repacker *r, const struct digest *id, cons
         return err_nomem(err);
     }
     *kept = *id;
-    if (!int_map_get(&r->ids_at, short_id(id))) {
-        st = int_map_put(&r->ids_at, short_id(id), (void *)(uintptr_t)(number + 1));
+    if (!int_map_get(&r->ids_at, packfile_short_id(id))) {
+        st = int_map_put(&r->ids_at, packfile_short_id(id), (void *)(uintptr_t)(number + 1));
         if (st) {
             return err_nomem(err);
         }

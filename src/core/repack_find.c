@@ -102,6 +102,33 @@ enum status repack_page_packs(struct repacker *r, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+enum status repack_page_stale(struct repacker *r, struct err *err)
+{
+    struct repack_row last = r->stale_to;
+    struct q_chunk_at_walk_row row;
+    struct sql_stmt *q = NULL;
+    size_t n = 0;
+    enum status st =
+        q_chunk_at_walk_open(r->conn, &q, last.id, last.pack, last.n, REPACK_INDEX_ROWS, err);
+
+    vec_clear(&r->stale);
+    while (!st && n < REPACK_INDEX_ROWS && (st = q_chunk_at_walk_next(q, &row, err)) == OK) {
+        struct repack_row *to = row.live ? NULL : vec_add(&r->stale);
+
+        r->stale_to = (struct repack_row){ row.id, row.pack, row.n };
+        n++;
+        if (to) {
+            *to = r->stale_to;
+        } else if (!row.live) {
+            st = err_nomem(err);
+            break;
+        }
+    }
+    sql_close(q);
+    r->stale_last = n < REPACK_INDEX_ROWS;
+    return st == ST_END ? OK : st;
+}
+
 enum status repack_waiting_bytes(struct repacker *r, uint64_t *bytes, struct err *err)
 {
     struct digest cursor = { { 0 } };

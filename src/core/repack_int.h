@@ -31,6 +31,7 @@ enum repack_op {
     OP_SWAP,
     OP_STAYS,
     OP_UNINDEX,
+    OP_STALE,
     OP_LEAVE,
     OP_GONE
 };
@@ -55,8 +56,13 @@ struct repack_pack { /* a row of packfile */
 };
 enum { PACK_LIVE = 1, PACK_DELETING = 3, PACK_WRITING = 4 };
 
+struct repack_row { /* of the index */
+    int64_t id, pack, n;
+};
+
 enum repack_phase {
     PHASE_IDLE,
+    PHASE_STALE,   /* rows of packs that are gone leave the index */
     PHASE_INDEX,   /* footers of all packs go into the index */
     PHASE_OBJECTS, /* the next object: of those that wait, then of nearly free packs */
     PHASE_CUT,     /* the object in hand */
@@ -115,6 +121,9 @@ struct repacker {
     VEC(struct digest) ids;
     struct int_map ids_at;
     size_t indexed;
+    VEC(struct repack_row) stale; /* of the operation */
+    struct repack_row stale_to;   /* the index was looked at up to this one */
+    bool stale_last;
     VEC(struct repack_object *) waiting;
     size_t swapped;
     /* Packs. */
@@ -135,6 +144,8 @@ struct repacker {
 /* A page of what is next; *last: there is no other. */
 enum status repack_page_objects(struct repacker *r, struct err *err) ATTR_CHECK;
 enum status repack_page_packs(struct repacker *r, struct err *err) ATTR_CHECK;
+/* The next page of the index: r->stale are those of its rows whose packs are not live. */
+enum status repack_page_stale(struct repacker *r, struct err *err) ATTR_CHECK;
 /* Bytes that wait, counted up to a few thousand objects. */
 enum status repack_waiting_bytes(struct repacker *r, uint64_t *bytes, struct err *err) ATTR_CHECK;
 /* How much of a live pack is named by objects, in bytes of its file. 0: nothing. */
@@ -165,6 +176,7 @@ enum status repack_op_stays(struct repacker *r,
                             struct err *err) ATTR_CHECK; /* the object in hand */
 enum status repack_op_unindex(struct repacker *r, struct err *err)
     ATTR_CHECK; /* chunks of r->leaving_foot, from r->indexed */
+enum status repack_op_stale(struct repacker *r, struct err *err) ATTR_CHECK; /* r->stale */
 enum status repack_op_leave(struct repacker *r,
                             struct err *err) ATTR_CHECK; /* r->leaving is being deleted */
 enum status repack_op_gone(struct repacker *r, struct err *err) ATTR_CHECK; /* its bytes are */

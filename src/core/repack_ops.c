@@ -93,22 +93,20 @@ enum status repack_op_written(struct repacker *r, struct err *err)
 
 /* ---- the index -------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t short_id(const struct digest *id)
-{
-    struct rd rd = rd_of(id->b, 8);
-
-    return (int64_t)rd_u64(&rd);
-}
-
 static enum status index_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct repacker *r = of(op);
     size_t end = MIN_OF(r->ids.n, r->indexed + REPACK_INDEX_ROWS);
-    enum status st = OK;
+    struct q_packfile_get_row pack;
+    enum status st = q_packfile_get(group_conn(g), r->arena, (int64_t)r->pack_id, &pack, err);
 
+    /* One that the collector gave up meanwhile gets no rows any more. */
+    if (st == ST_NOT_FOUND || (!st && pack.state != PACK_LIVE)) {
+        return OK;
+    }
     for (size_t i = r->indexed; !st && i < end; i++) {
-        st = q_chunk_at_put(group_conn(g), short_id(&r->ids.p[i]), (int64_t)r->pack_id, (int64_t)i,
-                            err);
+        st = q_chunk_at_put(group_conn(g), (int64_t)packfile_short_id(&r->ids.p[i]),
+                            (int64_t)r->pack_id, (int64_t)i, err);
     }
     FAILPOINT("core.repack.indexed");
     return st;
@@ -130,7 +128,8 @@ static enum status unindex_validate(struct write_op *op, struct group *g, struct
     enum status st = OK;
 
     for (size_t i = r->indexed; !st && i < end; i++) {
-        st = q_chunk_at_delete(group_conn(g), short_id(&r->leaving_foot->chunks[i].id),
+        st = q_chunk_at_delete(group_conn(g),
+                               (int64_t)packfile_short_id(&r->leaving_foot->chunks[i].id),
                                (int64_t)r->leaving.id, (int64_t)i, err);
     }
     FAILPOINT("core.repack.unindexed");
@@ -144,6 +143,29 @@ static const struct write_kind unindex_kind = { .name = "repack.unindex",
 enum status repack_op_unindex(struct repacker *r, struct err *err)
 {
     return submit(r, OP_UNINDEX, &unindex_kind, err);
+}
+
+static enum status stale_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct repacker *r = of(op);
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < r->stale.n; i++) {
+        const struct repack_row *row = &r->stale.p[i];
+
+        st = q_chunk_at_delete(group_conn(g), row->id, row->pack, row->n, err);
+    }
+    FAILPOINT("core.repack.stale");
+    return st;
+}
+
+static const struct write_kind stale_kind = { .name = "repack.stale",
+                                              .validate = stale_validate,
+                                              .sql = true };
+
+enum status repack_op_stale(struct repacker *r, struct err *err)
+{
+    return submit(r, OP_STALE, &stale_kind, err);
 }
 
 /* ---- objects -------------------------------------------------------------------------------------------------------------------- */

@@ -695,6 +695,7 @@ SQL_TEST(packs_that_no_object_names_go)
     put(&f, "a", body(&f, 1, BIG));
     put(&f, "b", body(&f, 2, BIG));
     repack(&f);
+    T_OK(rows(&f, "SELECT count(*) FROM chunk_at") > 0);
     collect(&f);
     T_INT(files(&f), 0);
     T_INT(rows(&f, "SELECT count(*) FROM packfile WHERE state = 1"), 1);
@@ -710,6 +711,7 @@ SQL_TEST(packs_that_no_object_names_go)
     T_INT(rows(&f, "SELECT count(*) FROM object"), 0);
     T_INT(rows(&f, "SELECT count(*) FROM object_pack"), 0);
     T_INT(rows(&f, "SELECT count(*) FROM packfile"), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), 0);
     collect_stats(f.core->collector, &stats);
     T_OK(stats.packs >= 1);
     put(&f, "c", body(&f, 2, BIG));
@@ -719,7 +721,8 @@ SQL_TEST(packs_that_no_object_names_go)
 
 TEST(killed_while_packs_go)
 {
-    static const char *const pack_points[] = { "core.collect.packs", "core.collect.packs.bytes",
+    static const char *const pack_points[] = { "core.collect.packs", "core.collect.packs.unindexed",
+                                               "core.collect.packs.bytes",
                                                "core.collect.packs.gone" };
     const char *location = t_tmpdir(), *blobs = t_tmpdir();
     struct corefix f;
@@ -752,6 +755,7 @@ TEST(killed_while_packs_go)
         collect(&f);
         is_clean(&f, 0, 0);
         T_INT(rows(&f, "SELECT count(*) FROM packfile"), 0);
+        T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), 0);
         corefix_close(&f);
     }
 }

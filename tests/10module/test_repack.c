@@ -102,6 +102,7 @@ static void in_order(struct corefix *f)
 {
     T_INT(rows(f, "SELECT count(*) FROM packfile WHERE state <> 1"), 0);
     T_INT(rows(f, "SELECT count(*) FROM packfile"), files(f, "packs"));
+    T_INT(rows(f, "SELECT count(*) FROM chunk_at WHERE pack NOT IN (SELECT id FROM packfile)"), 0);
     T_INT(rows(f, "SELECT count(*) FROM object_pack WHERE pack NOT IN (SELECT id FROM packfile)"),
           0);
     T_INT(
@@ -275,6 +276,40 @@ SQL_TEST(the_index_is_made_anew)
     mem_free(p);
 }
 
+/* Rows of packs that are gone hide no chunk, and are removed when the index is made anew. */
+SQL_TEST(stale_rows_of_the_index)
+{
+    struct corefix f;
+    char *p = noise(BIG);
+    struct repack_stats s, again;
+    int64_t n;
+
+    corefix_open(&f, location, NULL);
+    start(&f);
+    put(&f, "a", p, BIG);
+    s = repack(&f, REPACK_NOW);
+    n = rows(&f, "SELECT count(*) FROM chunk_at");
+    /* Before the true ones, as many as are looked at and more. */
+    for (int i = 1; i <= 5; i++) {
+        char sql[128];
+
+        snprintf(sql, sizeof(sql), "INSERT INTO chunk_at SELECT id, %d, 0 FROM chunk_at%s", i,
+                 i > 1 ? " WHERE pack = 1" : "");
+        script(&f, sql);
+    }
+    T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), 6 * n);
+    p[0] ^= 1;
+    put(&f, "b", p, BIG);
+    again = repack(&f, REPACK_NOW);
+    T_OK(again.new_bytes - s.new_bytes <= 131072);
+    (void)repack(&f, REPACK_REINDEX);
+    T_INT(rows(&f, "SELECT count(*) FROM chunk_at WHERE pack <= 5"), 0);
+    T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), n + 1);
+    same(&f, "b", p, BIG);
+    corefix_close(&f);
+    mem_free(p);
+}
+
 /* A pack that nobody names goes; one of which little is named is emptied, and goes too. */
 SQL_TEST(packs_go)
 {
@@ -379,7 +414,8 @@ static void whole_life(struct corefix *f)
     start(f);
     (void)repack(f, REPACK_NOW);
     take_away(f);
-    (void)repack(f, REPACK_NOW);
+    script(f, "INSERT INTO chunk_at (id, pack, n) VALUES (1, 2, 3) ON CONFLICT DO NOTHING");
+    (void)repack(f, REPACK_REINDEX);
     (void)repack(f, REPACK_NO_GRACE);
 }
 
@@ -421,7 +457,7 @@ static void killed(const char *location, const char *point, unsigned passing)
 static const char *const points[] = {
     "core.repack.begun",   "core.repack.seal",    "core.repack.sealed",    "core.repack.written",
     "core.repack.indexed", "core.repack.swapped", "core.repack.unindexed", "core.repack.left",
-    "core.repack.delete",  "core.repack.deleted", "core.repack.gone"
+    "core.repack.delete",  "core.repack.deleted", "core.repack.gone",      "core.repack.stale"
 };
 
 static const char *new_folder(void)

@@ -32,10 +32,11 @@ ELSEWHERE = {
     **dict.fromkeys(["blob.delete.one", "core.collect.bytes.before", "core.collect.bytes.after", "core.collect.condemn",
                      "core.collect.deleted", "core.collect.leases", "core.collect.retired", "core.collect.sentence",
                      "core.collect.packs", "core.collect.packs.bytes", "core.collect.packs.gone",
+                     "core.collect.packs.unindexed",
                      "core.object.release"], "test_collect.c"),
     **dict.fromkeys(["core.repack.begun", "core.repack.seal", "core.repack.sealed", "core.repack.written", "core.repack.indexed",
                      "core.repack.swapped", "core.repack.stays", "core.repack.unindexed", "core.repack.left", "core.repack.delete",
-                     "core.repack.deleted", "core.repack.gone"], "test_repack.c"),
+                     "core.repack.deleted", "core.repack.gone", "core.repack.stale"], "test_repack.c"),
 }
 # Points that are passed once nobody has written for a while.
 IDLE = {"seq.checkpoint.truncated", "store.sqlite.checkpoint.before", "store.sqlite.checkpoint.after"}

@@ -90,6 +90,18 @@ enum status q_chunk_at_find_open(struct sql_conn *q_conn, struct sql_stmt **q_st
 enum status q_chunk_at_find_next(struct sql_stmt *q_stmt, struct q_chunk_at_find_row *q_row,
                                  struct err *q_err) ATTR_CHECK;
 
+struct q_chunk_at_walk_row {
+    int64_t id;
+    int64_t pack;
+    int64_t n;
+    int64_t live;
+};
+enum status q_chunk_at_walk_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t id,
+                                 int64_t pack, int64_t n, int64_t max,
+                                 struct err *q_err) ATTR_CHECK;
+enum status q_chunk_at_walk_next(struct sql_stmt *q_stmt, struct q_chunk_at_walk_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
 enum status q_chunk_at_put(struct sql_conn *q_conn, int64_t id, int64_t pack, int64_t n,
                            struct err *q_err) ATTR_CHECK;
 

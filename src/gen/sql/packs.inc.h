@@ -378,8 +378,10 @@ static const struct sql_query query_chunk_at_find = {
     .in_n = 1, .out_n = 2,
     .in = chunk_at_find_in,
     .out = chunk_at_find_out, .out_names = chunk_at_find_names,
-    .text = { "SELECT pack, n FROM chunk_at WHERE id = ?1 ORDER BY pack, n LIMIT 4",
-              "SELECT pack, n FROM chunk_at WHERE id = $1 ORDER BY pack, n LIMIT 4" },
+    .text = { "SELECT c.pack, c.n FROM chunk_at c WHERE c.id = ?1 AND EXISTS (SELECT 1 FROM "
+              "packfile p WHERE p.id = c.pack AND p.state = 1) ORDER BY c.pack, c.n LIMIT 4",
+              "SELECT c.pack, c.n FROM chunk_at c WHERE c.id = $1 AND EXISTS (SELECT 1 FROM "
+              "packfile p WHERE p.id = c.pack AND p.state = 1) ORDER BY c.pack, c.n LIMIT 4" },
 };
 
 enum status q_chunk_at_find_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t id,
@@ -401,6 +403,49 @@ enum status q_chunk_at_find_next(struct sql_stmt *q_stmt, struct q_chunk_at_find
     if (q_st) return q_st;
     q_row->pack = q_out[0].i;
     q_row->n = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char chunk_at_walk_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char chunk_at_walk_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const chunk_at_walk_names[] = { "id", "pack", "n", "live" };
+static const struct sql_query query_chunk_at_walk = {
+    .name = "chunk_at_walk", .cached = true, .kind = SQL_MANY,
+    .in_n = 4, .out_n = 4,
+    .in = chunk_at_walk_in,
+    .out = chunk_at_walk_out, .out_names = chunk_at_walk_names,
+    .text = { "SELECT c.id, c.pack, c.n, CASE WHEN EXISTS (SELECT 1 FROM packfile p WHERE "
+              "p.id = c.pack AND p.state = 1) THEN 1 ELSE 0 END FROM chunk_at c WHERE (c.id, "
+              "c.pack, c.n) > (?1, ?2, ?3) ORDER BY c.id, c.pack, c.n LIMIT ?4",
+              "SELECT c.id, c.pack, c.n, CASE WHEN EXISTS (SELECT 1 FROM packfile p WHERE "
+              "p.id = c.pack AND p.state = 1) THEN 1 ELSE 0 END FROM chunk_at c WHERE (c.id, "
+              "c.pack, c.n) > ($1, $2, $3) ORDER BY c.id, c.pack, c.n LIMIT $4" },
+};
+
+enum status q_chunk_at_walk_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t id,
+                                 int64_t pack, int64_t n, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = id },
+        { .i = pack },
+        { .i = n },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_chunk_at_walk, q_in, q_stmt, q_err);
+}
+
+enum status q_chunk_at_walk_next(struct sql_stmt *q_stmt, struct q_chunk_at_walk_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->id = q_out[0].i;
+    q_row->pack = q_out[1].i;
+    q_row->n = q_out[2].i;
+    q_row->live = q_out[3].i;
     return OK;
 }
 
@@ -464,6 +509,7 @@ static const struct sql_query *const area_packs[] = {
     &query_object_pack_forget,
     &query_object_pack_ls,
     &query_chunk_at_find,
+    &query_chunk_at_walk,
     &query_chunk_at_put,
     &query_chunk_at_delete,
 };

@@ -31,6 +31,13 @@ static void put_le(unsigned char *p, uint64_t v, size_t n)
     }
 }
 
+uint64_t packfile_short_id(const struct digest *id)
+{
+    struct rd rd = rd_of(id->b, 8);
+
+    return rd_u64(&rd);
+}
+
 void packfile_head(uint64_t id, unsigned char out[PACKFILE_HEAD_BYTES])
 {
     memcpy(out, HEAD_TEXT, 8);

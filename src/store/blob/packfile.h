@@ -43,6 +43,8 @@ struct packfile {
     uint32_t n;
     struct packfile_chunk chunks[];
 };
+/* What an index of chunks knows of an id: its first 8 bytes. */
+uint64_t packfile_short_id(const struct digest *id);
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------------- */
 

@@ -64,10 +64,19 @@ DELETE FROM object_pack WHERE sha256 = $1;
 -- out: sha256 blob
 SELECT sha256 FROM object_pack WHERE pack = $1 AND sha256 > $2 ORDER BY sha256 LIMIT $3;
 
+-- In live packs.
 -- name: chunk_at_find :many
 -- in: id int
 -- out: pack int, n int
-SELECT pack, n FROM chunk_at WHERE id = $1 ORDER BY pack, n LIMIT 4;
+SELECT c.pack, c.n FROM chunk_at c WHERE c.id = $1 AND EXISTS (SELECT 1 FROM packfile p WHERE p.id = c.pack AND p.state = 1)
+ORDER BY c.pack, c.n LIMIT 4;
+
+-- live: its pack is.
+-- name: chunk_at_walk :many
+-- in: id int, pack int, n int, max int
+-- out: id int, pack int, n int, live int
+SELECT c.id, c.pack, c.n, CASE WHEN EXISTS (SELECT 1 FROM packfile p WHERE p.id = c.pack AND p.state = 1) THEN 1 ELSE 0 END
+FROM chunk_at c WHERE (c.id, c.pack, c.n) > ($1, $2, $3) ORDER BY c.id, c.pack, c.n LIMIT $4;
 
 -- name: chunk_at_put :exec
 -- in: id int, pack int, n int
