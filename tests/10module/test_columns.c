@@ -5,9 +5,11 @@
 #include "tap.h"
 
 #include "base/mem.h"
+#include "core/check_memory.h"
 #include "core/columns.h"
 #include "core/experiment.h"
 #include "core/run_purge.h"
+#include "store/mkeys.h"
 #include "store/runcols/runcols.h"
 
 #include <stdatomic.h>
@@ -183,6 +185,64 @@ SQL_TEST_LIMIT(little_memory, 60)
     search_check(f.core, all, EXPERIMENTS, 5, 40);
     T_OK(stats_of(&f).evictions > 40);
     T_UINT(stats_of(&f).bytes, 0);
+    corefix_close(&f);
+}
+
+static void found_wrong(void *ctx, enum check_rule rule, struct str what)
+{
+    (void)ctx;
+    t_note("%s: %.*s", check_rule_name(rule), STR_ARG(what));
+}
+
+/* How many slots of an experiment have a tag. */
+static int64_t slots_with_tag(struct corefix *f, int64_t experiment, struct str tag)
+{
+    struct column_key keys[2] = { { COLUMN_ATTR, COLUMN_UID }, { COLUMN_TAG, 0 } };
+    struct runcols_query q;
+    int64_t n;
+
+    T_ST_ERR(mkeys_find(f->core->mkeys, f->v.conn, tag, &keys[1].id, &f->err), OK, &f->err);
+    T_ST_ERR(runcols_begin(f->core->columns, f->v.conn, f->a, experiment, keys, 2, &q, &f->err), OK,
+             &f->err);
+    T_UINT(q.table.segments_n, 1);
+    T_UINT(q.table.rows[0], 3);
+    T_INT(column_table_cell(&q.table, 0, 0)->zone.present_n, 2);
+    n = column_table_cell(&q.table, 0, 1)->zone.present_n;
+    runcols_end(&q);
+    return n;
+}
+
+/* When columns are loaded, the slot of a run that has gone gets a number that lies before its own: here that of a run of another
+ * experiment, which has nothing to do with it. */
+SQL_TEST(the_slot_of_a_run_that_has_gone)
+{
+    struct core_options opt = { .column_save_ms = 1000000 };
+    struct run_purge p;
+    struct str runs[4];
+    struct corefix f;
+    int64_t other;
+    size_t found = 0;
+
+    corefix_open_with(&f, location, &opt);
+    other = corefix_experiment(&f, "other");
+    for (int i = 0; i < 4; i++) {
+        runs[i] = corefix_new_run(&f, i == 1 ? other : 0);
+        T_ST_ERR(corefix_run(&f, log_op(&f, runs[i], 3 * i + 1)), OK, &f.err);
+    }
+    compare(&f, 0, "attributes.status = 'RUNNING'", "start_time ASC");
+    flush(&f);
+    run_purge_init(&p, f.core, f.a);
+    p.run_id = runs[2];
+    T_ST_ERR(corefix_run(&f, &p.op), OK, &f.err);
+    corefix_reopen(&f);
+    compare(&f, 0, "attributes.status = 'RUNNING'", "start_time ASC"); /* its slot is emptied */
+    flush(&f);
+    corefix_reopen(&f);                         /* and loaded as that */
+    T_INT(slots_with_tag(&f, 0, S("note")), 2); /* built from the runs */
+    compare(&f, 0, "tags.note LIKE 'n%'", "metrics.loss ASC");
+    compare(&f, other, "tags.note LIKE 'n%'", "metrics.loss ASC");
+    T_ST_ERR(core_check_memory(&f.v, found_wrong, NULL, &found, &f.err), OK, &f.err);
+    T_UINT(found, 0);
     corefix_close(&f);
 }
 

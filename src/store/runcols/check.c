@@ -55,6 +55,7 @@ static enum status compare(struct checker *c, uint32_t segment, uint32_t from, u
     struct expcols *e = c->f.e;
     struct column_key wanted[KEYS_AT_ONCE];
     bool exists[RUN_PICK_ROWS];
+    int64_t experiments[RUN_PICK_ROWS];
     const int64_t *uids = e->segments[segment].uids + from;
     enum status st;
 
@@ -63,15 +64,18 @@ static enum status compare(struct checker *c, uint32_t segment, uint32_t from, u
     }
     arena_reset(c->texts);
     st = run_picks(c->f.rc->heads, c->f.conn, uids, n, wanted, keys_n, c->texts, c->scratch,
-                   c->picks, exists, NULL, err);
+                   c->picks, exists, experiments, err);
     for (uint32_t i = 0; i < n && !st; i++) {
+        /* the slot of a run that has gone may have the number of a run of another experiment */
+        bool is_here = exists[i] && experiments[i] == e->exp;
+
         if (is_newer(e, uids[i])) continue;
         for (size_t k = 0; k < keys_n; k++) {
             const struct cell *cell = &keys[k]->cells[segment];
-            const struct run_pick *p = exists[i] ? &c->picks[i * keys_n + k] : &none;
+            const struct run_pick *p = is_here ? &c->picks[i * keys_n + k] : &none;
 
             /* of a run that has gone only its number must be gone: nobody looks at the rest */
-            if (!exists[i] && !(wanted[k].kind == COLUMN_ATTR && wanted[k].id == COLUMN_UID)) {
+            if (!is_here && !(wanted[k].kind == COLUMN_ATTR && wanted[k].id == COLUMN_UID)) {
                 continue;
             }
             if (from + i < cell->zone.rows && !run_pick_same(cell->column, from + i, p)) {

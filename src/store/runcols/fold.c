@@ -90,14 +90,16 @@ static enum status put_rows(struct folder *f, struct job *j, size_t from, size_t
 {
     static const struct run_pick none = { .has = false };
     bool exists[RUN_PICK_ROWS];
+    int64_t experiments[RUN_PICK_ROWS];
     enum status st = run_picks(f->rc->heads, f->conn, j->uids + from, n, j->keys, j->keys_n,
-                               f->texts, f->scratch, f->picks, exists, NULL, err);
+                               f->texts, f->scratch, f->picks, exists, experiments, err);
 
     for (size_t i = 0; i < n && !st; i++) {
         uint32_t slot = j->slots ? j->slots[from + i] : (uint32_t)(from + i);
+        bool is_here = exists[i] && experiments[i] == f->e->exp;
 
         for (size_t k = 0; k < j->keys_n && !st; k++) {
-            st = put(f, j, k, slot, exists[i] ? &f->picks[i * j->keys_n + k] : &none, err);
+            st = put(f, j, k, slot, is_here ? &f->picks[i * j->keys_n + k] : &none, err);
         }
     }
     return st;

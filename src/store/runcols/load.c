@@ -346,9 +346,9 @@ static enum status take_uids(struct folder *f, uint32_t segment, uint32_t rows,
         int64_t uid;
 
         if (!column_integer(column, i, &uid)) {
-            uid =
-                before +
-                1; /* a run that has gone: its number was not below, and no two slots have the same */
+            /* A run that has gone: its number was not below, and no two slots of the experiment have the
+             * same. A run of another experiment may have this one. */
+            uid = before + 1;
         } else if (uid <= before) {
             x->bad = true;
         }

@@ -56,7 +56,9 @@ struct piece {
 };
 
 struct segment {
-    int64_t *uids; /* rising; that of a run that has gone stays */
+    /* Rising. A run that has gone keeps its slot; when that is loaded it has a number between its
+     * neighbours', which may be that of a run of another experiment. */
+    int64_t *uids;
     uint32_t rows, cap;
 };
 
