@@ -246,6 +246,80 @@ SQL_TEST(the_slot_of_a_run_that_has_gone)
     corefix_close(&f);
 }
 
+/* ---- storing that is cut short --------------------------------------------------------------------------------------------------- */
+
+struct save_op {
+    struct write_op op;
+    struct runcols_save piece;
+};
+
+static enum status save_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    return runcols_save_write(group_conn(g), &WRITE_OP_OF(op, struct save_op)->piece, err);
+}
+
+static const struct write_kind save_kind = { .name = "test.save",
+                                             .validate = save_validate,
+                                             .sql = true };
+
+/* Stores the next piece; how many slots it has. */
+static uint32_t store_piece(struct corefix *f, struct column_key of)
+{
+    struct save_op s;
+
+    write_op_init(&s.op, &save_kind, f->a);
+    T_ST_ERR(runcols_save_next(f->core->columns, f->v.conn, f->a, 1 << 20, &s.piece, &f->err), OK,
+             &f->err);
+    T_OK(s.piece.e && s.piece.cells_n == 1);
+    T_OK(s.piece.key.kind == of.kind && s.piece.key.id == of.id);
+    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
+    runcols_saved(f->core->columns, &s.piece, OK);
+    return s.piece.cells[0].zone.rows;
+}
+
+static void want_columns(struct corefix *f, const struct column_key *keys, size_t n)
+{
+    struct runcols_query q;
+
+    T_ST_ERR(runcols_begin(f->core->columns, f->v.conn, f->a, 0, keys, n, &q, &f->err), OK,
+             &f->err);
+    runcols_end(&q);
+}
+
+/* Runs came while columns were stored, the process died before their slots were, and one of them was deleted for good: the others
+ * then get other slots than the stored column of the tag gave them. */
+SQL_TEST(slots_that_were_not_stored)
+{
+    struct column_key keys[2] = { { COLUMN_ATTR, COLUMN_UID }, { COLUMN_TAG, 0 } };
+    struct core_options opt = { .column_save_ms = 1000000, .drain_age_ms = 1000000000 };
+    struct run_purge p;
+    struct str runs[4];
+    struct corefix f;
+
+    corefix_open_with(&f, location, &opt);
+    for (int i = 0; i < 3; i++) {
+        runs[i] = corefix_new_run(&f, 0);
+        T_ST_ERR(corefix_run(&f, log_op(&f, runs[i], 3 * i + 1)), OK, &f.err);
+        if (i > 0) continue;
+        T_ST_ERR(mkeys_find(f.core->mkeys, f.v.conn, S("note"), &keys[1].id, &f.err), OK, &f.err);
+        want_columns(&f, keys, 2);
+        T_UINT(store_piece(&f, keys[0]), 1);
+    }
+    T_ST_ERR(seq_drain(f.core->seq, &f.err), OK, &f.err);
+    T_UINT(store_piece(&f, keys[1]), 3);
+    run_purge_init(&p, f.core, f.a);
+    p.run_id = runs[1];
+    T_ST_ERR(corefix_run(&f, &p.op), OK, &f.err);
+    runs[3] = corefix_new_run(&f, 0);
+    T_ST_ERR(corefix_run(&f, log_op(&f, runs[3], 10)), OK, &f.err);
+    corefix_crash(&f);
+    want_columns(&f, keys, 1); /* three slots again */
+    compare(&f, 0, "tags.note = 'n4'", "start_time ASC");
+    compare(&f, 0, "tags.note = 'n7'", "start_time ASC");
+    compare(&f, 0, "tags.note = 'n10'", "start_time ASC");
+    corefix_close(&f);
+}
+
 /* ---- writers beside searchers ------------------------------------------------------------------------------------------------- */
 
 enum { SEARCHERS = 3, WRITES = 300 };

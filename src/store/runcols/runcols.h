@@ -83,7 +83,8 @@ struct runcols_cell {
 struct runcols_save {
     int64_t exp;
     struct column_key key;
-    int64_t ver; /* the key is complete up to this drain when `last` */
+    int64_t
+        ver; /* the key is complete up to this drain when `last`; -1: it has slots that are not stored yet, and is not loaded */
     int64_t gen; /* of colkey as this process knows it; 0 = there is no row */
     bool last;   /* with this piece everything of the key is stored */
     bool slots;  /* it gives runs other slots than what is stored of other keys means */

@@ -90,6 +90,8 @@ struct expcols {
     bool new_slots; /* the index was made anew: what is stored of other keys is of other slots */
     bool stale;     /* somebody else stored something: `stored` is to be read again */
     struct piece *piece;
+    bool behind;   /* a key was stored with slots that are not stored: it does not count */
+    bool again;    /* this round of storing came of that */
     bool round_on; /* storing has come by round_key */
     struct column_key round_key;
     uint32_t round_cell; /* of the key after it */

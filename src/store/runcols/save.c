@@ -64,7 +64,7 @@ static void settle(struct runcols *rc, struct expcols *e)
     }
     if (st == OK && s) {
         s->gen = p->gen + 1;
-        if (p->last) {
+        if (p->last || p->ver < 0) {
             s->ver = p->ver;
             s->has_fill = false;
         }
@@ -86,6 +86,15 @@ static size_t unsaved_of(const struct expcols *e, const struct key_cols *k)
         n += k->cells[s].known && !k->cells[s].saved;
     }
     return n;
+}
+
+/* Whether what is stored of the numbers of the runs has all slots. Slots that only other keys are stored with may be those of other
+ * runs after the next start: when one of these has been deleted for good by then. */
+static bool slots_are_stored(const struct expcols *e)
+{
+    const struct key_cols *k = key_find(e, (struct column_key){ COLUMN_ATTR, COLUMN_UID });
+
+    return k && unsaved_of(e, k) == 0 && !e->new_slots;
 }
 
 static enum status encode_cell(struct expcols *e, const struct key_cols *k, uint32_t segment,
@@ -118,6 +127,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
 {
     size_t left = unsaved_of(e, k), n = MIN_OF(left, (size_t)PIECE_CELLS_MAX), bytes = 0;
     const struct stored_key *s = stored_find(e, k->key);
+    bool is_uid = k->key.kind == COLUMN_ATTR && k->key.id == COLUMN_UID;
     struct buf b = BUF_INIT(COLUMN_BODY_MAX);
     struct zip z = { 0 };
     enum status st = OK;
@@ -135,10 +145,11 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
     buf_release(&b);
     if (st) return st;
     out->key = k->key;
-    out->ver = e->complete;
+    out->ver = is_uid || slots_are_stored(e) ? e->complete : -1;
     out->gen = s ? s->gen : 0;
     out->last = out->cells_n == left;
-    out->slots = e->new_slots && k->key.kind == COLUMN_ATTR && k->key.id == COLUMN_UID;
+    out->slots = e->new_slots && is_uid;
+    e->behind = e->behind || out->ver < 0;
     if (e->round_cell >= e->segments_n || out->last) {
         e->round_on = true;
         e->round_key = k->key;
@@ -193,7 +204,8 @@ static enum status take_piece(struct folder *f, size_t max_bytes, struct arena *
     if (st) return st;
     k = e->newer.n == 0 && e->segments_n > 0 ? next_key(e) : NULL;
     if (!k) {
-        e->changed = e->round_on = false;
+        e->changed = e->again = e->behind && !e->again;
+        e->behind = e->round_on = false;
         e->round_cell = 0;
         return OK;
     }
@@ -248,7 +260,7 @@ static enum status claim(struct sql_conn *w, const struct runcols_save *s, struc
     if (s->gen == 0) {
         st = q_colkey_insert(w, s->exp, s->key.kind, s->key.id, s->last ? s->ver : -1, 1, &rows,
                              err);
-    } else if (s->last) {
+    } else if (s->last || s->ver < 0) {
         st = q_colkey_complete(w, s->exp, s->key.kind, s->key.id, s->gen, s->ver, &rows, err);
     } else {
         st = q_colkey_step(w, s->exp, s->key.kind, s->key.id, s->gen, &rows, err);
