@@ -162,6 +162,8 @@ def test_kill_at(make_server, name, passing):
             server.stop()   # a point of the clean end, or one that is passed less often
     except (cairn.StartError, recorder.Lost):
         pass                # died while it started, or before the run was there
+    # a connection ends before the process does, and the lock of the store with the process
+    assert server.process is None or wait_for(lambda: not server.process.is_running()), server.log()
     check_store(reopen_and_compare(make_server, workers))
 
 
