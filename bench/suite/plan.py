@@ -1,7 +1,7 @@
 """What is measured in which order, with which sizes and targets."""
 import time
 
-from . import files, machine, reads, report, servers, wide, writes
+from . import files, machine, reads, registry, report, servers, wide, writes
 from .servers import Failed
 
 _FULL = {
