@@ -169,11 +169,11 @@ def record_files(bench, engine, everybody):
                      f"MB/s, {report.number(rows[0].probe['cpu_s_gb'])} s CPU a GB")
     for row in rows:
         bench.tell(row, peers)
-    row = bench.row("W8", f"another copy of {size / 1e6:,.0f} MB, and one with 1 % edited, in packs", engine,
-                    (("same_mb", " MB for the same", "less"), ("edited", " % for the edited", "less"),
-                     ("pack_mb_s", " MB/s packed", "more"), ("cpu_s_gb", " s CPU a GB", "less")), "<= 5 MB, <= 2 %",
-                    lambda r: r.value("cairn", "same_mb") <= 5 and r.value("cairn", "edited") <= 2)
-    if engine == "sqlite":
+    if engine == "sqlite":  # what packs hold does not depend on the database
+        row = bench.row("W8", f"another copy of {size / 1e6:,.0f} MB, and one with 1 % edited, in packs", engine,
+                        (("same_mb", " MB for the same", "less"), ("edited", " % for the edited", "less"),
+                         ("pack_mb_s", " MB/s packed", "more"), ("cpu_s_gb", " s CPU a GB", "less")), "<= 5 MB, <= 2 %",
+                        lambda r: r.value("cairn", "same_mb") <= 5 and r.value("cairn", "edited") <= 2)
         for server in (s for s in peers if s.name == "cairn"):
             bench.measure(row, server, files.again, size, 7)
         bench.tell(row, [s for s in peers if s.name == "cairn"])
