@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TOKEN_FILE_MAX = 4096, URL_FILE_MAX = 4096, SOCKET_PATH_MAX = 107 };
+enum { TOKEN_FILE_MAX = 4096, URL_FILE_MAX = 4096, SOCKET_PATH_MAX = 107, QUERY_MAX = 16 << 20 };
 
 #define DEFAULT_URL "http://127.0.0.1:5757"
 
@@ -295,23 +295,66 @@ enum status api_call(struct cli *cli, const char *method, const char *path, stru
     return st ? st : api_send(cli, cli->target, method, path, body, out, err);
 }
 
+const char *api_query(struct cli *cli, const char *path, const char *const *pairs)
+{
+    struct buf b = BUF_INIT(QUERY_MAX);
+    const char *out = NULL;
+    char mark = '?';
+
+    buf_put_cstr(&b, path);
+    for (size_t i = 0; pairs[i]; i += 2) {
+        if (pairs[i + 1]) {
+            struct str value = api_escape(cli->arena, str_cstr(pairs[i + 1]));
+
+            buf_printf(&b, "%c%s=%.*s", mark, pairs[i], STR_ARG(value));
+            b.failed = b.failed || !value.p;
+            mark = '&';
+        }
+    }
+    if (!b.failed) {
+        out = arena_cstr(cli->arena, buf_str(&b));
+    }
+    buf_release(&b);
+    return out;
+}
+
+enum status api_get(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
+                    struct err *err)
+{
+    const char *target = api_query(cli, path, pairs);
+
+    *out = NULL;
+    return target ? api_call(cli, "GET", target, (struct str){ NULL, 0 }, out, err)
+                  : err_nomem(err);
+}
+
+/* The server of the command, and the path there. */
+static enum status address(struct cli *cli, struct client_request *req, const char *path,
+                           struct err *err)
+{
+    enum status st = need_target(cli, err);
+
+    if (st) {
+        return st;
+    }
+    req->socket = cli->target->socket;
+    req->token = cli->target->token;
+    req->url = arena_printf(cli->arena, "%s%s", cli->target->url, path).p;
+    return req->url ? OK : err_nomem(err);
+}
+
 enum status api_download(struct cli *cli, const char *path, uint64_t from,
                          bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,
                          struct err *err)
 {
     struct client_answer answer;
     struct client_request req = { .method = "GET", .sink = sink, .sink_ctx = ctx };
-    enum status st = need_target(cli, err);
+    enum status st = address(cli, &req, path, err);
 
-    if (st) {
-        return st;
-    }
-    req.socket = cli->target->socket;
-    req.token = cli->target->token;
-    req.url = arena_printf(cli->arena, "%s%s", cli->target->url, path).p;
     req.range = from ? arena_printf(cli->arena, "%llu-", (unsigned long long)from).p : NULL;
-    st = req.url && (!from || req.range) ? client_send(cli->arena, &req, &answer, err)
-                                         : err_nomem(err);
+    st = st                   ? st
+         : !from || req.range ? client_send(cli->arena, &req, &answer, err)
+                              : err_nomem(err);
     if (st) {
         return st;
     }
@@ -328,16 +371,10 @@ enum status api_upload(struct cli *cli, const char *path, uint64_t n,
     struct client_request req = {
         .method = "PUT", .source = source, .source_ctx = ctx, .source_n = n
     };
-    enum status st = need_target(cli, err);
+    enum status st = address(cli, &req, path, err);
 
     *out = NULL;
-    if (st) {
-        return st;
-    }
-    req.socket = cli->target->socket;
-    req.token = cli->target->token;
-    req.url = arena_printf(cli->arena, "%s%s", cli->target->url, path).p;
-    st = req.url ? client_send(cli->arena, &req, &answer, err) : err_nomem(err);
+    st = st ? st : client_send(cli->arena, &req, &answer, err);
     if (st) {
         return st;
     }

@@ -28,6 +28,12 @@ enum status api_send(struct cli *cli, const struct target *t, const char *method
 /* The same to the server of api_target(). body p NULL: none. */
 enum status api_call(struct cli *cli, const char *method, const char *path, struct str body,
                      struct jv **out, struct err *err) ATTR_CHECK;
+/* "path?name=value&..." with escaped values: names, values alternate, a NULL name ends; a NULL value leaves its name out.
+ * NULL when memory is out. */
+const char *api_query(struct cli *cli, const char *path, const char *const *pairs);
+/* A GET of api_query(). *out is NULL after an error. */
+enum status api_get(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
+                    struct err *err) ATTR_CHECK;
 /* Bytes of a file: sink as in client/http.h. An answer that is no success becomes an error. */
 enum status api_download(struct cli *cli, const char *path, uint64_t from,
                          bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,

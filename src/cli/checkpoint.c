@@ -26,10 +26,9 @@ struct prune_flags {
     bool dry_run;
 };
 
-static const struct str no_body = { NULL, 0 };
-
 /* ---- requests ------------------------------------------------------------------------------------------------------------ */
 
+/* As api_get() takes them: what was not given is NULL and left out. */
 struct pairs {
     const char *p[PAIRS_MAX];
     size_t n;
@@ -37,7 +36,7 @@ struct pairs {
 
 static void add(struct pairs *q, const char *name, const char *value)
 {
-    if (value && q->n + 2 < PAIRS_MAX) {
+    if (q->n + 2 < PAIRS_MAX) {
         q->p[q->n++] = name;
         q->p[q->n++] = value;
     }
@@ -48,21 +47,11 @@ static enum status ask(struct cli *cli, struct str run, const char *rest, const 
                        struct jv **out, struct err *err)
 {
     struct str id = api_escape(cli->arena, run);
-    struct buf b = BUF_INIT(1 << 20);
-    const char *path;
-    enum status st;
+    const char *path =
+        arena_printf(cli->arena, "/api/cairn/v1/runs/%.*s/checkpoints%s", STR_ARG(id), rest).p;
 
     *out = NULL;
-    buf_printf(&b, "/api/cairn/v1/runs/%.*s/checkpoints%s", STR_ARG(id), rest);
-    for (size_t i = 0; i < q->n; i += 2) {
-        struct str value = api_escape(cli->arena, str_cstr(q->p[i + 1]));
-
-        buf_printf(&b, "%c%s=%.*s", i ? '&' : '?', q->p[i], STR_ARG(value));
-    }
-    path = b.failed ? NULL : arena_cstr(cli->arena, buf_str(&b));
-    buf_release(&b);
-    st = path ? api_call(cli, "GET", path, no_body, out, err) : err_nomem(err);
-    return st;
+    return id.p && path ? api_get(cli, path, q->p, out, err) : err_nomem(err);
 }
 
 static enum status run_id_of(struct cli *cli, const char *name, struct str *id, struct err *err)

@@ -34,34 +34,6 @@ static const struct str no_body = { NULL, 0 };
 
 /* ---- requests ------------------------------------------------------------------------------------------------------- */
 
-/* "path?key=value&..." with escaped values: names, values alternate, a NULL name ends. */
-static const char *query(struct cli *cli, const char *path, const char *const *pairs)
-{
-    struct buf b = BUF_INIT(BODY_MAX);
-    const char *out = NULL;
-
-    buf_put_cstr(&b, path);
-    for (size_t i = 0; pairs[i]; i += 2) {
-        struct str value = api_escape(cli->arena, str_cstr(pairs[i + 1]));
-
-        buf_printf(&b, "%c%s=%.*s", i ? '&' : '?', pairs[i], STR_ARG(value));
-    }
-    if (!b.failed) {
-        out = arena_cstr(cli->arena, buf_str(&b));
-    }
-    buf_release(&b);
-    return out;
-}
-
-enum status model_ask(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
-                      struct err *err)
-{
-    const char *target = query(cli, path, pairs);
-
-    *out = NULL;
-    return target ? api_call(cli, "GET", target, no_body, out, err) : err_nomem(err);
-}
-
 /* A body of texts: names, values alternate, a NULL name ends; a NULL value leaves the field out. */
 static enum status send(struct cli *cli, const char *method, const char *path,
                         const char *const *pairs, struct jv **out, struct err *err)
@@ -106,21 +78,19 @@ enum status model_split_name(struct cli *cli, const char *text, const char **nam
     if (!cut || (slash && num_parse_i64(str_cstr(slash + 1), &number))) {
         return OK;
     }
-    if (at && model_ask(cli, MODELS "get", (const char *const[]){ "name", text, NULL }, &answer,
-                        err) == OK) {
+    if (at && api_get(cli, MODELS "get", (const char *const[]){ "name", text, NULL }, &answer,
+                      err) == OK) {
         *name = text; /* the name itself has an @ */
         *version = NULL;
         return OK;
     }
     if (at || strcmp(cut + 1, "latest") == 0) {
-        st =
-            model_ask(cli, MODELS "alias",
-                      (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
+        st = api_get(cli, MODELS "alias",
+                     (const char *const[]){ "name", *name, "alias", cut + 1, NULL }, &answer, err);
         found = jv_text(jv_get(answer, "model_version"), "version");
     } else {
-        st = model_ask(cli, MODELS "get-latest-versions",
-                       (const char *const[]){ "name", *name, "stages", cut + 1, NULL }, &answer,
-                       err);
+        st = api_get(cli, MODELS "get-latest-versions",
+                     (const char *const[]){ "name", *name, "stages", cut + 1, NULL }, &answer, err);
         found = jv_text(jv_items(answer, "model_versions"), "version");
         if (!st && !found.p) {
             st = err_set(err, ST_NOT_FOUND, "no version of %s is in stage %s", *name, cut + 1);
@@ -253,7 +223,7 @@ static const char *ls_query(struct cli *cli, const struct model_ls_flags *f, int
         pairs[n++] = arena_cstr(cli->arena, token);
     }
     pairs[n] = NULL;
-    return size.p ? query(cli, MODELS "search", pairs) : NULL;
+    return size.p ? api_query(cli, MODELS "search", pairs) : NULL;
 }
 
 static int model_ls(struct cli *cli)
@@ -359,7 +329,7 @@ static enum status version_row(struct render *r, const struct jv *v, struct err 
     return version_row_found(r, v, NULL, err);
 }
 
-/* Pages of HISTORY lists: pairs as query(), with room for two more and the NULL at pairs[n]. */
+/* Pages of HISTORY lists: pairs as api_query(), with room for two more and the NULL at pairs[n]. */
 static enum status pages(struct cli *cli, const char *path, const char **pairs, size_t n,
                          const char *list, int64_t left,
                          enum status (*row)(struct render *r, const struct jv *v, struct err *err),
@@ -369,7 +339,7 @@ static enum status pages(struct cli *cli, const char *path, const char **pairs, 
     enum status st = OK;
 
     while (!st && left > 0) {
-        st = model_ask(cli, path, pairs, &page, err);
+        st = api_get(cli, path, pairs, &page, err);
         for (const struct jv *v = jv_items(page, list); !st && v && left > 0; v = v->next) {
             st = row(r, v, err);
             left--;
@@ -406,8 +376,8 @@ static const struct jv *inspection_of(struct cli *cli, const char *name, const c
     struct err err = ERR_INIT;
     struct jv *found = NULL;
     enum status st =
-        model_ask(cli, "/api/cairn/v1/model-versions/inspection",
-                  (const char *const[]){ "name", name, "version", version, NULL }, &found, &err);
+        api_get(cli, "/api/cairn/v1/model-versions/inspection",
+                (const char *const[]){ "name", name, "version", version, NULL }, &found, &err);
 
     return st ? NULL : found;
 }
@@ -423,9 +393,9 @@ static int model_show(struct cli *cli)
     if (!st && !version) {
         st = show_versions(cli, name, &err);
     } else if (!st) {
-        st = model_ask(cli, VERSIONS "get",
-                       (const char *const[]){ "name", name, "version", version, NULL }, &answer,
-                       &err);
+        st =
+            api_get(cli, VERSIONS "get",
+                    (const char *const[]){ "name", name, "version", version, NULL }, &answer, &err);
         st = st ? st : render_begin(&r, cli, version_columns, ARRAY_N(version_columns), true, &err);
         st = st ? st
                 : version_row_found(&r, jv_get(answer, "model_version"),
@@ -526,9 +496,9 @@ static int model_alias(struct cli *cli)
 
     if (!st && f->remove) {
         const char *target =
-            query(cli, HISTORY "alias",
-                  (const char *const[]){ "name", name, "alias", cli->args[1],
-                                         version ? "version" : NULL, version, NULL });
+            api_query(cli, HISTORY "alias",
+                      (const char *const[]){ "name", name, "alias", cli->args[1],
+                                             version ? "version" : NULL, version, NULL });
 
         st = target ? api_call(cli, "DELETE", target, no_body, &answer, &err) : err_nomem(&err);
     } else if (!st && !version) {
@@ -617,7 +587,7 @@ static int alias_at(struct cli *cli, const struct history_flags *f)
         pairs[4] = "at_ms";
         pairs[5] = f->at;
     }
-    st = model_ask(cli, HISTORY "alias-at", pairs, &answer, &err);
+    st = api_get(cli, HISTORY "alias-at", pairs, &answer, &err);
     if (!st && !jv_text(answer, "version").p) {
         st = err_set(&err, ST_NOT_FOUND, "%s named no version of %s then", f->alias, cli->args[0]);
     }

@@ -10,9 +10,6 @@
 #define VERSIONS "/api/2.0/mlflow/model-versions/"
 #define HISTORY  "/api/cairn/v1/registered-models/" /* and what only cairn has */
 
-/* "path?key=value&..." with escaped values, and the answer: names, values alternate, a NULL name ends. */
-enum status model_ask(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
-                      struct err *err) ATTR_CHECK;
 /* NAME/NUMBER, NAME@ALIAS, NAME/STAGE cut apart; *version NULL: only a model. */
 enum status model_split_name(struct cli *cli, const char *text, const char **name,
                              const char **version, struct err *err) ATTR_CHECK;

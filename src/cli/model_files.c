@@ -58,13 +58,13 @@ static enum status find_version(struct cli *cli, const char *text, struct versio
     enum status st = model_split_name(cli, text, &v->name, &v->number, err);
 
     if (!st && !v->number) {
-        st = model_ask(cli, MODELS "alias",
-                       (const char *const[]){ "name", v->name, "alias", "latest", NULL }, &answer,
-                       err);
+        st = api_get(cli, MODELS "alias",
+                     (const char *const[]){ "name", v->name, "alias", "latest", NULL }, &answer,
+                     err);
     } else if (!st) {
-        st = model_ask(cli, VERSIONS "get",
-                       (const char *const[]){ "name", v->name, "version", v->number, NULL },
-                       &answer, err);
+        st = api_get(cli, VERSIONS "get",
+                     (const char *const[]){ "name", v->name, "version", v->number, NULL }, &answer,
+                     err);
     }
     if (st) {
         if (st == ST_NOT_FOUND) {
@@ -77,9 +77,8 @@ static enum status find_version(struct cli *cli, const char *text, struct versio
     if (!v->number) {
         return err_nomem(err);
     }
-    st = model_ask(cli, VERSIONS "get-download-uri",
-                   (const char *const[]){ "name", v->name, "version", v->number, NULL }, &place,
-                   err);
+    st = api_get(cli, VERSIONS "get-download-uri",
+                 (const char *const[]){ "name", v->name, "version", v->number, NULL }, &place, err);
     v->uri = jv_text(place, "artifact_uri");
     v->place = proxy_path(v->uri);
     return st;
@@ -130,7 +129,7 @@ static enum status read_page(struct cli *cli, struct version *v, size_t *cap, st
                             "10000", *token ? "page_token" : NULL,   *token,
                             NULL };
     struct str next;
-    enum status st = pairs[1] ? model_ask(cli, FILES, pairs, &answer, err) : err_nomem(err);
+    enum status st = pairs[1] ? api_get(cli, FILES, pairs, &answer, err) : err_nomem(err);
 
     for (const struct jv *f = jv_items(answer, "files"); !st && f; f = f->next) {
         const struct jv *dir = jv_get(f, "is_dir");
@@ -337,12 +336,12 @@ static enum status add_origin(struct facts *f, const struct version *v, struct e
         return st;
     }
     if (run.n) {
-        st = model_ask(f->cli, "/api/2.0/mlflow/runs/get",
-                       (const char *const[]){ "run_id", id, NULL }, &answer, &missing);
+        st = api_get(f->cli, "/api/2.0/mlflow/runs/get",
+                     (const char *const[]){ "run_id", id, NULL }, &answer, &missing);
         data = jv_get(jv_get(answer, "run"), "data");
     } else {
         path = arena_printf(f->cli->arena, "/api/2.0/mlflow/logged-models/%s", id).p;
-        st = path ? model_ask(f->cli, path, (const char *const[]){ NULL }, &answer, &missing)
+        st = path ? api_get(f->cli, path, (const char *const[]){ NULL }, &answer, &missing)
                   : err_nomem(&missing);
         data = jv_get(jv_get(answer, "model"), "data");
     }
