@@ -103,6 +103,19 @@ static enum status add(struct making *m, struct registry_name one, bool copy, st
     return OK;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp(((const struct registry_name *)a)->name,
+                   ((const struct registry_name *)b)->name);
+}
+
 static enum status read_all(struct view *v, struct making *m, struct err *err)
 {
     struct q_registered_model_all_row row;
@@ -115,41 +128,55 @@ static enum status read_all(struct view *v, struct making *m, struct err *err)
                  true, err);
     }
     sql_close(stmt);
+    if (st == ST_END && m->n > 1) { /* engines have orders of their own */
+        qsort(m->p, m->n, sizeof(*m->p), by_name);
+    }
     return st == ST_END ? OK : st;
 }
 
-static int by_number(const void *a, const void *b)
+/* The changed models as they are now, by name; those that were deleted are not among them. */
+static enum status read_changed(struct view *v, const int64_t *changed, size_t n,
+                                struct making *out, struct err *err)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* The old list with the changed models read again. */
-static enum status merge(struct view *v, const struct registry_list *old, const int64_t *changed,
-                         size_t n, struct making *m, struct err *err)
-{
-    size_t at = 0;
     enum status st = OK;
 
     for (size_t i = 0; !st && i < n; i++) {
         struct q_registered_model_by_uid_row row;
 
-        for (; !st && at < old->n && old->p[at].uid < changed[i]; at++) {
-            st = add(m, old->p[at], false, err);
-        }
-        at += at < old->n && old->p[at].uid == changed[i];
-        st = st ? st : q_registered_model_by_uid(v->conn, m->a, changed[i], &row, err);
+        st = q_registered_model_by_uid(v->conn, out->a, changed[i], &row, err);
         if (st == ST_NOT_FOUND) {
-            st = OK; /* deleted */
+            st = OK;
         } else if (!st) {
-            st = add(m,
+            st = add(out,
                      (struct registry_name){ changed[i], row.create_ms, row.name, row.prompt != 0 },
                      false, err);
         }
     }
-    for (; !st && at < old->n; at++) {
-        st = add(m, old->p[at], false, err);
+    if (!st && out->n > 1) {
+        qsort(out->p, out->n, sizeof(*out->p), by_name);
+    }
+    return st;
+}
+
+/* The old list with the changed models (their numbers in order) read again. */
+static enum status merge(struct view *v, const struct registry_list *old, const int64_t *changed,
+                         size_t n, struct making *m, struct err *err)
+{
+    struct making now = { .a = m->a };
+    size_t at = 0;
+    enum status st = read_changed(v, changed, n, &now, err);
+
+    for (size_t i = 0; !st && i < old->n; i++) {
+        if (n && bsearch(&old->p[i].uid, changed, n, sizeof(*changed), by_number)) {
+            continue;
+        }
+        for (; !st && at < now.n && by_name(&now.p[at], &old->p[i]) < 0; at++) {
+            st = add(m, now.p[at], false, err);
+        }
+        st = st ? st : add(m, old->p[i], false, err);
+    }
+    for (; !st && at < now.n; at++) {
+        st = add(m, now.p[at], false, err);
     }
     return st;
 }

@@ -140,13 +140,65 @@ static bool needs_rows(const struct searcher *s)
     return needs;
 }
 
+/* The models whose names come before a name, or before those that begin with it. */
+static size_t names_before(const struct registry_list *list, struct str name, bool beginning)
+{
+    size_t low = 0, high = list->n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        struct str at = list->p[mid].name;
+        int c = str_cmp(beginning ? str_sub(at, 0, name.n) : at, name);
+
+        if (c < 0 || (beginning && c == 0)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+/* What the names of all matches begin with, by one of the ANDed tests. */
+static struct str prefix_wanted(const struct filter *f)
+{
+    const struct filter_node *n = f->root && f->root->op == FILTER_AND ? f->root->child : f->root;
+
+    for (; n; n = n->next) {
+        if (n->op == FILTER_TEST && n->test->key->attr == ATTR_NAME &&
+            (n->test->cmp == CMP_EQ || n->test->cmp == CMP_LIKE)) {
+            struct str text = n->test->text;
+            size_t end = 0;
+
+            while (end < text.n &&
+                   (n->test->cmp == CMP_EQ || (text.p[end] != '%' && text.p[end] != '_'))) {
+                end++;
+            }
+            return str_sub(text, 0, end);
+        }
+    }
+    return S("");
+}
+
+/* Only names that can match and, where the page is by name, only from its beginning to its end. */
 static enum status offer_list(struct searcher *s, struct row *r, const struct registry_list *list,
                               struct err *err)
 {
-    bool prompts = wants_prompts(searcher_filter(s));
+    const struct order_clause *by = &searcher_order(s)->clauses[0];
+    const struct order_value *after = searcher_after(s);
+    struct str prefix = prefix_wanted(searcher_filter(s));
+    size_t from = names_before(list, prefix, false), to = names_before(list, prefix, true);
+    bool prompts = wants_prompts(searcher_filter(s)), by_name = by->key.attr == ATTR_NAME;
     enum status st = OK;
 
-    for (size_t i = 0; !st && i < list->n; i++) {
+    if (by_name && after && by->desc) {
+        to = MIN_OF(to, names_before(list, after->text, false));
+    } else if (by_name && after) {
+        from = MAX_OF(from, names_before(list, after->text, false));
+    }
+    for (size_t n = from; !st && n < to && !(by_name && searcher_is_over(s)); n++) {
+        size_t i = by->desc ? to - 1 - (n - from) : n;
+
         if (list->p[i].prompt == prompts) {
             r->uid = list->p[i].uid;
             r->name = list->p[i].name;
@@ -185,26 +237,29 @@ static enum status offer_models(struct view *v, struct searcher *s, struct row *
     return st == ST_END ? OK : st;
 }
 
+/* The models of the page, in one transaction: without it each statement locks and unlocks the file, half of the cost. */
 static enum status read_page(struct view *v, const struct searcher *s,
                              const struct registry_list *list, const struct names *names,
                              const uint64_t *handles, size_t found, struct registered_model **out,
                              size_t *n, struct err *err)
 {
-    *out = ARENA_ARRAY(v->arena, struct registered_model, found + 1);
-    if (!*out) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < found; i++) {
-        struct str name = list ? list->p[handles[i]].name : names->p[handles[i]];
-        enum status st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+    enum status st = OK;
 
-        st = st ? st : registered_model_get(v, name, &(*out)[*n], err);
-        if (st && st != ST_NOT_FOUND) { /* one that went meanwhile is left out */
-            return st;
-        }
-        *n += !st;
+    *out = ARENA_ARRAY(v->arena, struct registered_model, found + 1);
+    st = *out ? sql_read_begin(v->conn, err) : err_nomem(err);
+    if (st) {
+        return st;
     }
-    return OK;
+    for (size_t i = 0; !st && i < found; i++) {
+        struct str name = list ? list->p[handles[i]].name : names->p[handles[i]];
+
+        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+        st = st ? st : registered_model_get(v, name, &(*out)[*n], err);
+        *n += !st;
+        st = st == ST_NOT_FOUND ? OK : st; /* one that went meanwhile is left out */
+    }
+    sql_read_end(v->conn);
+    return st;
 }
 
 enum status registered_model_search(struct view *v, const struct registry_search *in,
@@ -318,6 +373,29 @@ static enum status offer_versions(struct view *v, struct searcher *s, struct str
     return st == ST_END ? OK : st;
 }
 
+static enum status read_version_page(struct view *v, const struct searcher *s,
+                                     const struct found *f, const uint64_t *handles, size_t found,
+                                     struct model_version **out, size_t *n, struct err *err)
+{
+    enum status st;
+
+    *out = ARENA_ARRAY(v->arena, struct model_version, found + 1);
+    st = *out ? sql_read_begin(v->conn, err) : err_nomem(err);
+    if (st) {
+        return st;
+    }
+    for (size_t i = 0; !st && i < found; i++) {
+        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
+        st = st ? st
+                : registry_version(v, f->p[handles[i]].model, f->p[handles[i]].name,
+                                   f->p[handles[i]].version, &(*out)[*n], err);
+        *n += !st;
+        st = st == ST_NOT_FOUND ? OK : st;
+    }
+    sql_read_end(v->conn);
+    return st;
+}
+
 enum status model_version_search(struct view *v, const struct registry_search *in,
                                  struct model_version **out, size_t *n, struct str *next_token,
                                  struct err *err)
@@ -343,21 +421,5 @@ enum status model_version_search(struct view *v, const struct registry_search *i
     if (st) {
         return st;
     }
-    *out = ARENA_ARRAY(v->arena, struct model_version, found);
-    if (!*out) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < found; i++) {
-        st = i % READS_PER_CLOCK ? OK : searcher_check_time(s, err);
-        if (st) {
-            return st;
-        }
-        st = registry_version(v, f.p[handles[i]].model, f.p[handles[i]].name,
-                              f.p[handles[i]].version, &(*out)[*n], err);
-        if (st && st != ST_NOT_FOUND) {
-            return st;
-        }
-        *n += !st;
-    }
-    return OK;
+    return read_version_page(v, s, &f, handles, found, out, n, err);
 }

@@ -235,6 +235,13 @@ TEST(search_like)
         { "ab", "%%%b", true, true },
         { "ab", "a%%_%", true, true },
         { "a", "a%_%", false, false },
+        { "ababac", "%abac", true, true },
+        { "ababab", "%abac%", false, false },
+        { "\xc3\xa9\xc3\xaa", "%\xc3\xaa", true, true },
+        { "\xc3\xa9\xc3\xaa", "%\xaa", false, false },
+        { "xay", "%a", false, false },
+        { "", "%a", false, false },
+        { "ab", "%ab%_", false, false },
     };
 
     for (size_t i = 0; i < ARRAY_N(cases); i++) {

@@ -1,6 +1,7 @@
 """The model registry through the client: models, versions, stages, aliases, prompts, and what many clients do at once."""
 
 import json
+import re
 import threading
 import time
 
@@ -128,6 +129,38 @@ def test_search(client, uniq, run, source):
     assert len(client.search_model_versions(f"name='s-{uniq}-00' and tags.i = '1'")) == 1
     with pytest.raises(MlflowException, match="Invalid attribute key 'nope'"):
         client.search_registered_models("nope = 'x'")
+
+
+def test_pages_of_a_search_by_name(client, uniq):
+    """Every pattern and order, in pages, against what Python finds: names are kept in order, and a page ends where it is full."""
+    words = ["a", "A", "ab", "aab", "b%", "b_", "\u00e9t\u00e9", "\u00ea", "z", "zz-a", "_", "\U0001f600", "a-ab", "aa"]
+    names = [f"{uniq}{w}" for w in words] + [f"{uniq}-{i:02}" for i in range(12)]
+    for name in names:
+        client.create_registered_model(name)
+    client.rename_registered_model(f"{uniq}-03", f"{uniq}-99")
+    client.delete_registered_model(f"{uniq}-04")
+    client.create_registered_model(f"{uniq}-zz")
+    names = [n for n in names if n not in (f"{uniq}-03", f"{uniq}-04")] + [f"{uniq}-99", f"{uniq}-zz"]
+
+    def like(text, pattern):
+        return re.fullmatch("".join(".*" if c == "%" else "." if c == "_" else re.escape(c) for c in pattern), text, re.S) is not None
+
+    for pattern in ["%", "a%", "%a%", "%ab", "b_", "_", "-0%", "%0%1%", "\u00e9%", "%\u00e9", "nothing%", "%nothing%", "ab", "", "zz%", "%-%"]:
+        for order in (None, ["name DESC"], ["timestamp DESC", "name ASC"]):
+            found, token = [], None
+            while True:
+                page = client.search_registered_models(f"name LIKE '{uniq}{pattern}'", max_results=5, order_by=order, page_token=token)
+                found += [m.name for m in page]
+                token = page.token
+                assert len(page) == 5 or not token
+                if not token:
+                    break
+            wanted = sorted((n for n in names if like(n, uniq + pattern)), key=str.encode)
+            if order == ["name DESC"]:
+                wanted.reverse()
+            assert (found if order != ["timestamp DESC", "name ASC"] else sorted(found, key=str.encode)) == wanted, (pattern, order)
+    assert [m.name for m in client.search_registered_models(f"name = '{uniq}ab'")] == [f"{uniq}ab"]
+    assert [m.name for m in client.search_registered_models(f"name LIKE '{uniq}-1%' AND name LIKE '%1'")] == [f"{uniq}-11"]
 
 
 def test_logged_model_to_registry_and_back(tracking, server, name):

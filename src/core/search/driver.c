@@ -23,6 +23,16 @@ uint64_t searcher_total(const struct searcher *s)
     return s->total;
 }
 
+bool searcher_is_over(const struct searcher *s)
+{
+    return !s->count_all && s->found > s->max;
+}
+
+const struct order_value *searcher_after(const struct searcher *s)
+{
+    return s->after;
+}
+
 bool searcher_has_best(const struct searcher *s)
 {
     bool has = s->filter->has_best;

@@ -60,6 +60,10 @@ enum status searcher_offer(struct searcher *s, const struct search_row_ops *ops,
 /* Rows that matched so far, on all pages. Rows of columns may have been left out where they could
  * not get into the page, unless the request said count_all. */
 uint64_t searcher_total(const struct searcher *s);
+/* For rows that are offered in the order of the search: the page is full and another one follows it, so no further row counts. */
+bool searcher_is_over(const struct searcher *s);
+/* The order values of the last row of the page before, one for each clause; NULL for the first page. */
+const struct order_value *searcher_after(const struct searcher *s);
 /* ST_INVALID when the search takes longer than SEARCHER_MS_MAX; for the reading after searcher_end(), too. */
 enum status searcher_check_time(const struct searcher *s, struct err *err);
 /* The handles of the page in order, and the token of the next page: p is NULL if this is the last.

@@ -62,6 +62,20 @@ static bool same_char(struct str text, size_t *t, struct str pattern, size_t *p,
     return a == b || fold_char(a) == fold_char(b);
 }
 
+/* Where a text can go on that a % takes and that the pattern's rest follows: at the first byte of that, which begins a character.
+ * SIZE_MAX: nowhere. */
+static size_t like_next(struct str text, size_t t, struct str pattern, size_t p, bool fold)
+{
+    const char *hit;
+
+    if (fold || t >= text.n || pattern.p[p] == '_' || pattern.p[p] == '%' ||
+        ((unsigned char)pattern.p[p] & 0xc0) == 0x80) {
+        return t;
+    }
+    hit = memchr(text.p + t, pattern.p[p], text.n - t);
+    return hit ? (size_t)(hit - text.p) : SIZE_MAX;
+}
+
 bool like_match(struct str text, struct str pattern, bool fold)
 {
     size_t t = 0, p = 0, star = SIZE_MAX, star_text = 0;
@@ -69,9 +83,12 @@ bool like_match(struct str text, struct str pattern, bool fold)
     while (t < text.n || p < pattern.n) {
         if (p < pattern.n && pattern.p[p] == '%') {
             star = ++p;
-            star_text = t;
             if (p == pattern.n) {
                 return true;
+            }
+            star_text = t = like_next(text, t, pattern, p, fold);
+            if (t == SIZE_MAX) {
+                return false;
             }
             continue;
         }
@@ -88,9 +105,12 @@ bool like_match(struct str text, struct str pattern, bool fold)
         if (star == SIZE_MAX || star_text >= text.n) {
             return false;
         }
-        utf8_next(text, &star_text); /* the last % takes one character more */
-        t = star_text;
+        utf8_next(text, &star_text); /* the last % takes one character more, at least */
+        star_text = t = like_next(text, star_text, pattern, star, fold);
         p = star;
+        if (t == SIZE_MAX) {
+            return false;
+        }
     }
     return true;
 }
