@@ -234,14 +234,11 @@ static bool add_prop(struct view *v, struct props *props, struct prop p)
 /* What a run's head says, as properties. */
 static bool add_run(struct view *v, struct catalog_item *it)
 {
-    static const char *const states[] = {
-        "", "RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"
-    };
     const struct run_view *r = it->run;
     bool ok =
         add_prop(v, &it->props,
                  (struct prop){
-                     .type = PROP_TEXT, .key = S("status"), .s = str_cstr(states[r->status]) }) &&
+                     .type = PROP_TEXT, .key = S("status"), .s = run_status_name(r->status) }) &&
         add_prop(v, &it->props,
                  (struct prop){
                      .type = PROP_INT, .key = S("start_time_since_epoch"), .i = r->start_ms });

@@ -8,16 +8,9 @@
 #define CAIRN_CORE_RUN_H
 
 #include "core/core.h"
+#include "store/run_status.h"
 #include "store/seq.h"
 #include "store/series/point.h"
-
-enum run_status {
-    RUN_RUNNING = 1,
-    RUN_SCHEDULED = 2,
-    RUN_FINISHED = 3,
-    RUN_FAILED = 4,
-    RUN_KILLED = 5
-};
 
 /* The newest value of one metric key (maximum by step, timestamp, value), with its extremes over the whole series. */
 struct run_metric {

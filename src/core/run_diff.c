@@ -161,8 +161,6 @@ static enum status join_equal_keys(struct facts *f, struct err *err)
 
 static enum status facts_of(struct facts *f, struct str id, struct err *err)
 {
-    static const struct str states[] = { S_INIT(""),         S_INIT("RUNNING"), S_INIT("SCHEDULED"),
-                                         S_INIT("FINISHED"), S_INIT("FAILED"),  S_INIT("KILLED") };
     struct run_view run;
     enum status st = run_get(f->v, id, &run, err);
 
@@ -171,7 +169,7 @@ static enum status facts_of(struct facts *f, struct str id, struct err *err)
     }
     st = st ? st : put_tags(f, &run, err);
     st = st ? st : put_metrics(f, &run, err);
-    st = st ? st : put(f, DIFF_RESULTS, S("status"), states[run.status], err);
+    st = st ? st : put(f, DIFF_RESULTS, S("status"), run_status_name(run.status), err);
     if (!st && run.user_id.n) {
         st = put(f, DIFF_ENVIRONMENT, S("user"), run.user_id, err);
     }

@@ -138,11 +138,10 @@ static size_t put_pairs(const struct run_names *l, const struct run_pick *p, str
 
 static enum run_status status_of(struct str s)
 {
-    return str_eq_lit(s, "RUNNING")     ? RUN_RUNNING
-           : str_eq_lit(s, "SCHEDULED") ? RUN_SCHEDULED
-           : str_eq_lit(s, "FINISHED")  ? RUN_FINISHED
-           : str_eq_lit(s, "FAILED")    ? RUN_FAILED
-                                        : RUN_KILLED;
+    enum run_status status = RUN_KILLED;
+
+    (void)run_status_of_name(s, &status);
+    return status;
 }
 
 /* The run whose values are at v. */

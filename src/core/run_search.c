@@ -20,18 +20,6 @@ struct row {
 
 /* ---- attributes, params, tags, metrics ------------------------------------------------------- */
 
-static struct str status_text(enum run_status status)
-{
-    switch (status) {
-    case RUN_RUNNING: return S("RUNNING");
-    case RUN_SCHEDULED: return S("SCHEDULED");
-    case RUN_FINISHED: return S("FINISHED");
-    case RUN_FAILED: return S("FAILED");
-    case RUN_KILLED: return S("KILLED");
-    default: return S("");
-    }
-}
-
 static bool attr_text(const struct run_view *run, enum search_attr attr, struct str *out)
 {
     if (attr == ATTR_RUN_ID) {
@@ -39,7 +27,7 @@ static bool attr_text(const struct run_view *run, enum search_attr attr, struct 
     } else if (attr == ATTR_RUN_NAME) {
         *out = run->name;
     } else if (attr == ATTR_STATUS) {
-        *out = status_text(run->status);
+        *out = run_status_name(run->status);
     } else if (attr == ATTR_USER_ID) {
         *out = run->user_id;
     } else if (attr == ATTR_ARTIFACT_URI) {

@@ -45,14 +45,6 @@ struct rows {
     struct cairn_v1_run_search_answer *out;
 };
 
-static struct str status_text(enum run_status status)
-{
-    static const struct str names[] = { S_INIT(""),         S_INIT("RUNNING"), S_INIT("SCHEDULED"),
-                                        S_INIT("FINISHED"), S_INIT("FAILED"),  S_INIT("KILLED") };
-
-    return names[(size_t)status < ARRAY_N(names) ? (size_t)status : 0];
-}
-
 static bool copy_pairs(struct arena *a, const struct key_value *p, size_t n,
                        struct cairn_v1_run_pair **out)
 {
@@ -92,7 +84,7 @@ static enum status add_row(void *ctx, size_t i, const struct run_view *run, stru
     MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_RUN_NAME, run_name, arena_str(a, run->name));
     MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_EXPERIMENT_ID, experiment_id,
             arena_printf(a, "%lld", (long long)run->experiment));
-    MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_STATUS, status, status_text(run->status));
+    MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_STATUS, status, run_status_name(run->status));
     MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_START_TIME, start_time, run->start_ms);
     if (run->has_end) {
         MSG_SET(to, CAIRN_V1_RUN_ROW_HAS_END_TIME, end_time, run->end_ms);
@@ -251,7 +243,7 @@ static enum status events(struct call *c, struct view *v, struct err *err)
 
         MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_WHAT, what, S("resumed"));
         MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_AT_MS, at_ms, list[i].at_ms);
-        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_BEFORE, before, status_text(list[i].before));
+        MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_BEFORE, before, run_status_name(list[i].before));
         MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_SINCE_MS, since_ms, list[i].since_ms);
         MSG_SET(to, CAIRN_V1_RUN_EVENT_HAS_WHO, who, list[i].who);
     }

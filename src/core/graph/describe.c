@@ -162,11 +162,6 @@ static enum status rows_of_gone(struct people *p, size_t n, struct err *err)
 
 static enum status row_of_run(void *ctx, size_t i, const struct run_view *run, struct err *err)
 {
-    static const char *const states[] = { [RUN_RUNNING] = "RUNNING",
-                                          [RUN_SCHEDULED] = "SCHEDULED",
-                                          [RUN_FINISHED] = "FINISHED",
-                                          [RUN_FAILED] = "FAILED",
-                                          [RUN_KILLED] = "KILLED" };
     struct people *p = ctx;
     struct graph_node *x = of_uid(p, run->uid);
     enum status st = named(p, x, "run", run->run_id, run->name, err);
@@ -174,7 +169,7 @@ static enum status row_of_run(void *ctx, size_t i, const struct run_view *run, s
     (void)i;
     x->time_ms = run->start_ms;
     x->deleted = run->lifecycle == LIFECYCLE_DELETED;
-    x->state = str_cstr(states[run->status]);
+    x->state = run_status_name(run->status);
     return st || !run->user_id.n ? st : keep(p, &x->user, run->user_id, err);
 }
 

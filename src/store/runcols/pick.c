@@ -3,18 +3,11 @@
 #include "base/log.h"
 #include "gen/sql/queries.h"
 #include "store/heads.h"
+#include "store/run_status.h"
 #include "store/runcols/runcols.h"
 #include "store/sql/sql.h"
 
 #include <stdlib.h>
-
-static struct str status_text(int64_t status)
-{
-    static const struct str names[] = { S_INIT(""),         S_INIT("RUNNING"), S_INIT("SCHEDULED"),
-                                        S_INIT("FINISHED"), S_INIT("FAILED"),  S_INIT("KILLED") };
-
-    return names[status >= 1 && status < (int64_t)ARRAY_N(names) ? status : 0];
-}
 
 static struct run_pick of_text(struct str s)
 {
@@ -44,7 +37,7 @@ static struct run_pick head_attr(const struct head *h, uint32_t attr)
     case COLUMN_START: return of_integer(true, h->start_ms);
     case COLUMN_END: return of_integer(h->has_end, h->end_ms);
     case COLUMN_RUN_ID: return of_text(h->rid);
-    case COLUMN_STATUS: return of_text(status_text(h->status));
+    case COLUMN_STATUS: return of_text(run_status_name(h->status));
     case COLUMN_USER: return of_text(h->user_id);
     case COLUMN_NAME: return of_text(h->name);
     case COLUMN_ARTIFACT_URI: return of_text(h->artifact_uri);
@@ -84,7 +77,7 @@ static struct run_pick row_attr(const struct q_runs_by_uid_row *r, uint32_t attr
     case COLUMN_START: return of_integer(true, r->start_ms);
     case COLUMN_END: return of_integer(!r->end_ms_null, r->end_ms_null ? 0 : r->end_ms);
     case COLUMN_RUN_ID: return of_text(r->rid);
-    case COLUMN_STATUS: return of_text(status_text(r->status));
+    case COLUMN_STATUS: return of_text(run_status_name(r->status));
     case COLUMN_USER: return of_text(r->user_id);
     case COLUMN_NAME: return of_text(r->name);
     case COLUMN_ARTIFACT_URI: return of_text(r->artifact_uri);
