@@ -3,13 +3,16 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "net/http1.h"
+#include "net/http2.h"
 #include "net/metrics.h"
 #include "net/tls.h"
 #include <errno.h>
 
-const struct conn_protocol conn_protocols[] = { { "http/1.1", NULL, http1_start } };
+/* No method that HTTP/1 has here begins like the preface of HTTP/2. */
+const struct conn_protocol conn_protocols[] = { { "h2", "PRI", http2_start },
+                                                { "http/1.1", NULL, http1_start } };
 
-enum { PREFACE_MAX = 24, TLS_HANDSHAKE_BYTE = 0x16 };
+enum { TLS_HANDSHAKE_BYTE = 0x16, SNIFF_AGAIN_MS = 20 };
 
 /* ---- tcp filter -------------------------------------------------------------------------------------------------- */
 
@@ -249,6 +252,12 @@ void conn_close_all(struct conn_owner *o)
 
 /* ---- sniff: which protocol is it? --------------------------------------------------------------------------------- */
 
+static void sniff_limit(struct conn *c, int64_t ms)
+{
+    c->sniff_end_ms = loop_now_ms(c->loop) + ms;
+    loop_timer_set(&c->timer, ms);
+}
+
 static void sniff_handshake(struct conn *c)
 {
     enum io io = filter_tls_handshake(c->top);
@@ -286,7 +295,7 @@ static void sniff_tls(struct conn *c)
 
 static void sniff_ready(struct conn *c, bool readable, bool writable)
 {
-    char first[PREFACE_MAX];
+    char first[CONN_PREFACE_MAX];
     ssize_t n;
 
     (void)readable;
@@ -316,22 +325,32 @@ static void sniff_ready(struct conn *c, bool readable, bool writable)
             continue;
         }
         if (k < preface.n) {
-            return; /* so far it fits: wait for more of it */
+            /* So far it fits. The poll would wake for the bytes that are there already: look again a little later. */
+            conn_want(c, 0);
+            loop_timer_set(&c->timer, SNIFF_AGAIN_MS);
+            return;
         }
         conn_protocols[i].start(c);
         return;
     }
 }
 
-static void sniff_close(struct conn *c)
+static void sniff_timeout(struct conn *c)
 {
-    conn_close(c);
+    int64_t left = c->sniff_end_ms - loop_now_ms(c->loop);
+
+    if (left <= 0) {
+        conn_close(c);
+        return;
+    }
+    loop_timer_set(&c->timer, left);
+    sniff_ready(c, true, false);
 }
 
 /* An accepted connection is about to send its request: it keeps its time limit. */
 static void sniff_drain(struct conn *c)
 {
-    loop_timer_set(&c->timer, MIN_OF(c->owner->sniff_ms, (int64_t)1000));
+    sniff_limit(c, MIN_OF(c->owner->sniff_ms, (int64_t)1000));
 }
 
 static void sniff_free(struct conn *c)
@@ -339,7 +358,7 @@ static void sniff_free(struct conn *c)
     (void)c;
 }
 
-static const struct proto_ops sniff_ops = { "sniff", sniff_ready, sniff_close, sniff_drain,
+static const struct proto_ops sniff_ops = { "sniff", sniff_ready, sniff_timeout, sniff_drain,
                                             sniff_free };
 
 void conn_open(struct conn *c)
@@ -362,7 +381,7 @@ void conn_open(struct conn *c)
     c->is_open = true;
     CHECK(loop_timer_init(c->loop, &c->timer, on_timer) == OK);
     conn_ref(c);
-    loop_timer_set(&c->timer, o->draining ? MIN_OF(o->sniff_ms, (int64_t)1000) : o->sniff_ms);
+    sniff_limit(c, o->draining ? MIN_OF(o->sniff_ms, (int64_t)1000) : o->sniff_ms);
     conn_ref(c);
     sniff_ready(c, true, false);
     conn_unref(c);

@@ -1,6 +1,6 @@
 /* net/conn.h - one connection: a descriptor, a chain of transport filters, and the protocol on top.
  *
- *   socket <- tcp filter <- [tls filter] <- protocol (sniff, then http1; later http2)
+ *   socket <- tcp filter <- [tls filter] <- protocol (sniff, then http1 or http2)
  *
  * Filters are pulled: recv, sendv and sendfile move bytes or say IO_AGAIN, and note in `need` which readiness they wait
  * for. A protocol gets ready() calls and asks for them with conn_want(). A new protocol is one struct proto_ops and one
@@ -66,6 +66,7 @@ struct conn {
     uv_poll_t poll;
     struct loop_timer timer;
     struct loop_task task; /* hand-over to the loop */
+    int64_t sniff_end_ms;  /* when the protocol must be known */
     struct conn *prev, *next;
     size_t peer_n;
     char peer[64];
@@ -100,10 +101,12 @@ enum io conn_sendfile(struct conn *c, int fd, uint64_t at, size_t n, size_t *put
 void conn_drain_all(struct conn_owner *o);
 void conn_close_all(struct conn_owner *o);
 
+enum { CONN_PREFACE_MAX = 3 };
 /* A protocol by the name ALPN agreed on or the bytes it starts with. */
 struct conn_protocol {
     const char *alpn;
-    const char *preface; /* NULL: the default */
+    const char *
+        preface; /* the first bytes that decide, no more than CONN_PREFACE_MAX; NULL: the default */
     /* Puts c->ops and c->proto in place and reads on; closes c when memory is out. */
     void (*start)(struct conn *c);
 };

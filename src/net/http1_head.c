@@ -322,7 +322,7 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
             h->chunked = true;
         } else if (str_eq_lit(n, "connection")) {
             closing = parse_connection(h, v) != 0 || closing;
-        } else if (str_eq_lit(n, "expect") && h->version == 11) {
+        } else if (str_eq_lit(n, "expect") && h->version >= 11) {
             h->expect_continue = str_eq_nocase(v, S("100-continue"));
             if (!h->expect_continue) {
                 bad = refuse(why, 417, "the only expectation met is 100-continue");
@@ -332,7 +332,7 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
     if (bad) {
         return bad;
     }
-    if (hosts > 1 || (hosts == 0 && h->version == 11)) {
+    if (hosts > 1 || (hosts == 0 && (h->version == 11 || (h->version == 20 && authority.n == 0)))) {
         return refuse(why, 400, "there must be exactly one Host field");
     }
     if (credentials > 1) {
@@ -352,11 +352,24 @@ static int read_framing(struct http1_head *h, struct str authority, const char *
     return 0;
 }
 
+static int lower_host(struct http1_head *h, struct arena *a, const char **why)
+{
+    char *host = arena_alloc(a, h->host.n);
+
+    if (!host) {
+        return refuse(why, 503, "out of memory");
+    }
+    for (size_t i = 0; i < h->host.n; i++) {
+        host[i] = lower(h->host.p[i]);
+    }
+    h->host = str_of(host, h->host.n);
+    return 0;
+}
+
 int http1_parse(char *head, size_t n, unsigned field_max, struct arena *a, struct http1_head *out,
                 const char **why)
 {
     struct str authority, line;
-    char *host;
     size_t eol, lines = 0;
     int bad;
 
@@ -390,15 +403,41 @@ int http1_parse(char *head, size_t n, unsigned field_max, struct arena *a, struc
     if (bad) {
         return bad;
     }
-    host = arena_alloc(a, out->host.n);
-    if (!host) {
-        return refuse(why, 503, "out of memory");
+    return lower_host(out, a, why);
+}
+
+int http2_head(struct http1_head *out, struct str authority, bool ended, struct arena *a,
+               const char **why)
+{
+    struct str other;
+    int bad;
+
+    out->version = 20;
+    if (out->method == HTTP_METHOD_NONE) {
+        return refuse(why, 501, "the method is not supported");
     }
-    for (size_t i = 0; i < out->host.n; i++) {
-        host[i] = lower(out->host.p[i]);
+    bad = parse_target(out, &other, why);
+    if (!bad && (other.n > 0 || !authority_ok(authority))) {
+        bad = refuse(why, 400, "the authority or the path of the request is malformed");
     }
-    out->host = str_of(host, out->host.n);
-    return 0;
+    for (size_t i = 0; i < out->field_n && !bad; i++) {
+        struct str v = out->fields[i].value;
+
+        for (size_t k = 0; k < v.n && !bad; k++) {
+            bad =
+                is_value(v.p[k]) ? 0 : refuse(why, 400, "a header value holds a control character");
+        }
+    }
+    if (!bad) {
+        bad = read_framing(out, authority, why);
+    }
+    if (bad) {
+        return bad;
+    }
+    if (ended || !out->has_length) {
+        out->content_length = ended ? 0 : UINT64_MAX;
+    }
+    return lower_host(out, a, why);
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,11 @@ struct http1_head {
 int http1_parse(char *head, size_t n, unsigned field_max, struct arena *a, struct http1_head *out,
                 const char **why);
 
+/* The same rules for the head of a stream of HTTP/2: out holds method, target and fields; ended: no body follows.
+ * Fills the rest. What frames a message in HTTP/1 has been refused before. */
+int http2_head(struct http1_head *out, struct str authority, bool ended, struct arena *a,
+               const char **why);
+
 /* Chunk framing, piece by piece. Zero before the first use. */
 enum http1_chunk_state {
     HTTP1_CHUNK_SIZE,

@@ -1,5 +1,5 @@
 /* net/http_int.h - what the protocol-neutral part of a request (http_core.c, http_answer.c) and its carriers (http1.c,
- * later http2.c) know of each other. Private to net.
+ * http2_stream.c) know of each other. Private to net.
  *
  * A carrier makes a request with http_core_new(), starts it with http_core_begin(), feeds it body bytes while
  * http_core_wants() says so, sends p->answer once its `answer` call came, and ends it with http_core_finish(). If the
@@ -41,6 +41,8 @@ struct http_worker {
     struct conn_owner conns; /* first: CONTAINER_OF from the owner */
     struct http_server *server;
     struct loop *loop;
+    char *h2_in, *h2_out; /* of every connection of HTTP/2, made at the first one */
+    size_t h2_out_n;
     struct arena *arenas[HTTP_SPARES];
     char *windows[HTTP_SPARES]; /* of HTTP_WINDOW_FIRST bytes */
     unsigned arenas_n, windows_n;
@@ -77,6 +79,8 @@ struct http_answer {
     bool no_compress, allow_range, no_body;
     struct http_field *fields;
     size_t field_n, field_cap;
+    struct http_field *trailers;
+    size_t trailer_n, trailer_cap;
     struct str type;
     const char *etag; /* what If-Range is compared with, or NULL */
     struct str body;  /* BYTES */
@@ -123,7 +127,7 @@ struct http_priv {
     void *post_ctx;
 };
 
-extern const struct http_wire http1_wire;
+extern const struct http_wire http1_wire, http2_wire;
 
 enum { HTTP_PIECE_BYTES = 64 * 1024 };
 

@@ -46,4 +46,8 @@ void net_figures_add(struct net_figures *out, const struct net_metrics *m)
     out->refused += seen(&m->refused);
     out->in_work += begun > ended ? begun - ended : 0;
     out->bad_heads += seen(&m->bad_heads);
+    out->h2_conns += seen(&m->h2_conns);
+    out->h2_streams += seen(&m->h2_streams);
+    out->h2_resets += seen(&m->h2_resets);
+    out->h2_floods += seen(&m->h2_floods);
 }

@@ -17,7 +17,10 @@ struct net_metrics {
     atomic_uint_fast64_t bytes_in, bytes_out;
     atomic_uint_fast64_t accepted, closed, refused; /* connections */
     atomic_uint_fast64_t in_work_begun, in_work_ended;
-    atomic_uint_fast64_t bad_heads; /* refused before they became a request */
+    atomic_uint_fast64_t bad_heads;            /* refused before they became a request */
+    atomic_uint_fast64_t h2_conns, h2_streams; /* of HTTP/2, begun */
+    atomic_uint_fast64_t h2_resets;            /* streams their clients gave up */
+    atomic_uint_fast64_t h2_floods;            /* connections that were ended for it */
 };
 
 struct net_figures {
@@ -28,6 +31,7 @@ struct net_figures {
     uint64_t accepted, open, refused;
     uint64_t in_work;
     uint64_t bad_heads;
+    uint64_t h2_conns, h2_streams, h2_resets, h2_floods;
 };
 
 /* Only the owner loop writes, so a plain load and store is enough; relaxed: readers want counts, not order. */

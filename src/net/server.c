@@ -93,6 +93,8 @@ void http_worker_window_back(struct http_worker *w, char *window)
 
 static void free_spares(struct http_worker *w)
 {
+    mem_free(w->h2_in);
+    mem_free(w->h2_out);
     while (w->arenas_n > 0) {
         arena_free(w->arenas[--w->arenas_n]);
     }

@@ -81,6 +81,13 @@ static void put_http(struct buf *b, const struct http_server *http)
         f.refused);
     one(b, "cairn_http_bad_heads_total", "counter", "Requests refused before they were one.",
         f.bad_heads);
+    one(b, "cairn_http2_connections_total", "counter", "Connections that spoke HTTP/2.",
+        f.h2_conns);
+    one(b, "cairn_http2_streams_total", "counter", "Requests begun over HTTP/2.", f.h2_streams);
+    one(b, "cairn_http2_resets_total", "counter",
+        "Requests over HTTP/2 that their clients gave up.", f.h2_resets);
+    one(b, "cairn_http2_floods_total", "counter",
+        "Connections ended because they sent too many control frames.", f.h2_floods);
 }
 
 static void put_store(struct buf *b, struct core *core)

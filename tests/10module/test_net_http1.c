@@ -478,7 +478,6 @@ static const struct {
     { "GET /hello HTTP/1.1x\r\n" HOST "\r\n", 400 },
     { "GET /hello HTTP/2.0\r\n" HOST "\r\n", 505 },
     { "GET /hello HTTP/1.2\r\n" HOST "\r\n", 505 },
-    { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505 },
     { "get /hello HTTP/1.1\r\n" HOST "\r\n", 501 },
     { "TRACE /hello HTTP/1.1\r\n" HOST "\r\n", 501 },
     { "G@T /hello HTTP/1.1\r\n" HOST "\r\n", 400 },

@@ -112,7 +112,7 @@ static void check_version(int version, const char *name)
 
     make_cert();
     nf_start(&f, with_tls);
-    T_OK(client_open(&c, &f, version, "\x02h2\x08http/1.1", 12));
+    T_OK(client_open(&c, &f, version, "\x08http/1.1", 9));
     T_CSTR(SSL_get_version(c.ssl), name);
     const unsigned char *alpn;
     unsigned alpn_n;
@@ -169,6 +169,30 @@ TEST(test_net_tls)
 TEST(test_net_tls12)
 {
     check_version(TLS1_2_VERSION, "TLSv1.2");
+}
+
+/* Who offers both gets HTTP/2: the server's SETTINGS come as soon as the client's preface is there. */
+TEST(test_net_tls_http2)
+{
+    static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0";
+    const unsigned char *alpn;
+    unsigned alpn_n;
+    struct client c;
+    struct nf f;
+    size_t n = 0;
+    char in[9];
+
+    make_cert();
+    nf_start(&f, with_tls);
+    T_OK(client_open(&c, &f, 0, "\x08http/1.1\x02h2", 12));
+    SSL_get0_alpn_selected(c.ssl, &alpn, &alpn_n);
+    T_STR(str_of(alpn, alpn_n), "h2");
+    T_INT(SSL_write_ex(c.ssl, hello, sizeof(hello), &n), 1);
+    T_INT(SSL_read_ex(c.ssl, in, sizeof(in), &n), 1);
+    T_UINT(n, sizeof(in));
+    T_INT(in[3], 4);
+    client_close(&c);
+    nf_stop(&f);
 }
 
 TEST(test_net_tls_refusals)
