@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS = 5 };
+enum { ROUNDS = 25, SPAN = 2000 };
 
-/* Pipelines of seven steps; each step reads one of the last outputs of its pipeline, and one in 16 of the popular data sets. */
+/* Acyclic; a link spans at most SPAN numbers, as what is made of each other is recorded at about the same time. */
 static struct link_fact *draw(size_t links, size_t nodes)
 {
     struct link_fact *f = mem_alloc(links * sizeof(*f));
@@ -23,7 +23,7 @@ static struct link_fact *draw(size_t links, size_t nodes)
         r = state >> 33;
         f[i] = (struct link_fact){ .role = 3, .claimed_ms = (int64_t)i, .seen_ms = (int64_t)i };
         f[i].dst = (int64_t)(1 + i % (nodes - 1));
-        f[i].src = i < nodes - 1 ? (f[i].dst - 1) / 2 : (int64_t)(r % (uint64_t)f[i].dst);
+        f[i].src = f[i].dst - 1 - (int64_t)(r % (uint64_t)MIN_OF(f[i].dst, SPAN));
     }
     return f;
 }

@@ -186,7 +186,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
         st = fragments_new(&c->fragments, c->heads,
                            opt->fragment_bytes ? opt->fragment_bytes : FRAGMENT_BYTES, err);
     }
-    if (!st) st = graph_new(&c->graph, err);
+    if (!st) st = graph_new(&c->graph, c, &opt->graph, err);
     if (!st) st = registry_names_new(&c->registry, err);
     if (!st) st = open_readers(all, opt, err);
     if (!st) st = experiments_ensure_default(c, err);
@@ -211,6 +211,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     exec_pool_free(all->pool);
     if (end_seq == seq_close && all->conns_n > 0) {
         columns_save_all(core, COLUMNS_END_MS);
+        graph_save_all(core->graph);
     }
     for (unsigned i = 0; i < all->conns_n; i++) {
         sql_disconnect(all->conns[i]);

@@ -5,6 +5,7 @@
 #define CAIRN_CORE_CORE_OPEN_H
 
 #include "core/core.h"
+#include "core/graph/graph.h"
 #include "store/compact.h"
 #include "store/seq.h"
 #include "store/sql/sql.h"
@@ -21,7 +22,8 @@ struct core_options {
     size_t column_bytes;      /* search columns in memory; 0 = a quarter of the machine's */
     int64_t column_save_ms;   /* between two times of storing them; 0 = 30,000 */
     size_t column_save_bytes; /* of one write of them; 0 = 4 MiB */
-    int64_t drain_age_ms;     /* these as in struct seq_options */
+    struct graph_options graph;
+    int64_t drain_age_ms; /* these as in struct seq_options */
     size_t drain_bytes;
     int64_t head_age_ms;
     int64_t wal_bytes;

@@ -554,6 +554,17 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.drain_bytes",
       AT(drain_bytes),
       .doc = "or once there are that many bytes" },
+    { .name = "store-graph-bytes",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "0",
+      .min = "0",
+      .max = "1T",
+      ENV("STORE_GRAPH_BYTES"),
+      .key = "store.graph_bytes",
+      AT(graph_bytes),
+      .doc = "links of lineage in memory, also while they are packed (a million: 80 MB); beyond it "
+             "questions of lineage are refused; 0 is a quarter of the machine's memory" },
     { .name = "store-head-age",
       .type = OPT_DURATION,
       .arg = "TIME",
@@ -828,6 +839,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.keep_deleted_ms = o->keep_deleted_ms;
     out->core.column_bytes = (size_t)o->column_bytes;
+    out->core.graph.max_bytes = (size_t)o->graph_bytes;
     out->repack = o->repack;
     out->repack_rate = (uint64_t)o->repack_rate;
     out->core.drain_age_ms = o->drain_age_ms;

@@ -28,8 +28,8 @@ struct server_options {
         conn_max, head_ms, body_ms, write_ms, idle_ms, linger_ms;
     /* store */
     int64_t readers, read_queue, write_queue, write_bytes, tail_bytes, head_bytes, key_bytes,
-        fragment_bytes, column_bytes, keep_deleted_ms, drain_age_ms, drain_bytes, head_age_ms,
-        lease_ms;
+        fragment_bytes, column_bytes, graph_bytes, keep_deleted_ms, drain_age_ms, drain_bytes,
+        head_age_ms, lease_ms;
     bool stale_ok;
     bool repack, repack_wait, repack_reindex, gc_now, gc_dry_run;
     int64_t repack_rate;
@@ -41,7 +41,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 76 };
+enum { SERVER_ROWS_N = 77 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

@@ -219,11 +219,13 @@ static enum status open_store(struct serving *s, struct err *err)
                                         .shared = true };
     options.artifact_root =
         str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
-    snprintf(path, sizeof(path), "%s/blobs", o->data);
+    snprintf(path, sizeof(path), "%s/lineage.links", o->data);
+    options.graph.file = path; /* copied */
     st = core_open(&s->core, &options, err);
     if (st && !o->store) {
         err_ctx(err, "store in %s", o->data);
     }
+    snprintf(path, sizeof(path), "%s/blobs", o->data);
     blobs = (struct blob_options){
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };

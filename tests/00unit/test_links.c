@@ -3,9 +3,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/graph/links.h"
+#include "store/graph/links_file.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { NODES = 60, FACTS_MAX = 6000 };
 
@@ -259,4 +262,193 @@ TEST(links_without_memory_stay_as_they_were)
     for (int i = 0; i < 20; i++)
         compare(l, NODES, (int64_t)facts_n);
     links_free(l);
+}
+
+/* ---- as a file ------------------------------------------------------------------------------------------------------------ */
+
+struct bytes {
+    uint8_t *p;
+    size_t n, at;
+};
+
+static enum status take(void *ctx, void *p, size_t n, struct err *err)
+{
+    struct bytes *b = ctx;
+
+    if (n > b->n - b->at) return err_set(err, ST_CORRUPT, "too short");
+    memcpy(p, b->p + b->at, n);
+    b->at += n;
+    return OK;
+}
+
+static struct bytes written(const struct links *l)
+{
+    struct links_stamp stamp = { .marks = { 1, 2, 3, 4, 5, 6, 7, 8 }, .witness = 9 };
+    uint16_t types[] = { 1, 2, 3 };
+    struct links_extra extra = { types, sizeof(types) };
+    struct err err = ERR_INIT;
+    struct bytes b = { 0 };
+    int fd = memfd_create("links", MFD_CLOEXEC);
+    off_t size;
+
+    T_OK(fd >= 0);
+    T_ST_ERR(links_write(l, &stamp, &extra, fd, &err), OK, &err);
+    size = lseek(fd, 0, SEEK_END);
+    T_OK(size > LINKS_HEAD_N);
+    b.n = (size_t)size;
+    b.p = mem_alloc(b.n);
+    T_OK(b.p && pread(fd, b.p, b.n, 0) == size);
+    close(fd);
+    return b;
+}
+
+static enum status read_back(struct bytes b, struct links **out)
+{
+    struct links_source from = { .read = take, .ctx = &b, .size = b.n };
+    struct links_stamp stamp;
+    struct links_extra extra;
+    struct err err = ERR_INIT;
+    enum status st = links_read(out, &stamp, &extra, &from, &err);
+
+    if (st) {
+        T_OK(!*out && !extra.p);
+    } else {
+        T_INT(stamp.marks[7], 8);
+        T_UINT(stamp.witness, 9);
+        T_UINT(extra.n, 6);
+        T_OK(memcmp(extra.p, (uint16_t[]){ 1, 2, 3 }, 6) == 0);
+    }
+    mem_free(extra.p);
+    return st;
+}
+
+TEST(links_from_a_file_are_the_same)
+{
+    for (int round = 0; round < 6; round++) {
+        struct links *l = links_new(), *again;
+        size_t n = (size_t[]){ 0, 5, 900, 1500, 3000, 5000 }[round];
+        struct err err = ERR_INIT;
+        struct bytes b;
+
+        facts_n = 0;
+        while (facts_n < n) {
+            size_t more = MIN_OF(n - facts_n, (size_t)700);
+
+            for (size_t i = 0; i < more; i++)
+                facts[facts_n + i] = draw_fact(NODES, (int64_t)(facts_n + i));
+            T_ST_ERR(links_add(l, facts + facts_n, more, &err), OK, &err);
+            facts_n += more;
+        }
+        b = written(l);
+        T_ST_ERR(read_back(b, &again), OK, &err);
+        T_UINT(links_n(again), links_n(l));
+        links_free(l);
+        for (int i = 0; i < 8; i++)
+            compare(again, NODES, (int64_t)facts_n);
+        for (int i = 0; i < 600; i++) { /* it goes on as if it had never been away */
+            facts[facts_n] = draw_fact(NODES, (int64_t)facts_n);
+            facts_n++;
+        }
+        T_ST_ERR(links_add(again, facts + facts_n - 600, 600, &err), OK, &err);
+        for (int i = 0; i < 8; i++)
+            compare(again, NODES, (int64_t)facts_n);
+        links_free(again);
+        mem_free(b.p);
+    }
+}
+
+TEST(a_damaged_file_is_refused)
+{
+    struct links *l = links_new(), *again;
+    struct err err = ERR_INIT;
+    struct bytes b, cut;
+
+    facts_n = 0;
+    for (size_t i = 0; i < 1500; i++)
+        facts[facts_n++] = draw_fact(NODES, (int64_t)i);
+    T_ST_ERR(links_add(l, facts, facts_n, &err), OK, &err);
+    T_ST_ERR(links_add(l, facts, 40, &err), OK, &err);
+    b = written(l);
+    for (size_t i = 0; i < b.n; i += i < 400 ? 1 : 997) {
+        uint8_t was = b.p[i];
+
+        b.p[i] ^= (uint8_t)(1 + t_rand_below(255));
+        T_ST(read_back(b, &again), ST_CORRUPT);
+        b.p[i] = was;
+    }
+    for (size_t n = 0; n < b.n; n += 1 + n / 2) {
+        cut = (struct bytes){ b.p, n, 0 };
+        T_ST(read_back(cut, &again), ST_CORRUPT);
+    }
+    for (int64_t n = 1;; n++) {
+        enum status st;
+        bool enough;
+
+        mem_fail_after(n, true);
+        st = read_back(b, &again);
+        enough = mem_call_n() < n;
+        mem_fail_never();
+        if (st == OK) break;
+        T_ST(st, ST_NOMEM);
+        T_OK(!enough);
+    }
+    links_free(again);
+    links_free(l);
+    mem_free(b.p);
+}
+
+/* What was recorded of different links may come in any order, and in any portions. */
+TEST(any_order_of_the_facts_is_the_same_graph)
+{
+    enum { N = 400, ORDERS = 30, LOOKS = 12 };
+    struct link_fact set[N], order[N];
+    struct walk_found want[LOOKS] = { 0 };
+
+    for (size_t i = 0; i < N; i++) {
+        set[i] = draw_fact(NODES, (int64_t)i);
+        set[i].gone = false;
+        set[i].role = (uint8_t)(i % 7); /* no link twice: its claims would have an order */
+        set[i].src = (int64_t)(i / 7 % NODES);
+        set[i].dst = (int64_t)((i * 31 + i / 7) % NODES);
+    }
+    for (int k = 0; k < ORDERS; k++) {
+        struct links *l = links_new();
+        struct err err = ERR_INIT;
+
+        memcpy(order, set, sizeof(order));
+        for (size_t i = N - 1; k > 0 && i > 0; i--) {
+            size_t j = t_rand_below(i + 1);
+            struct link_fact f = order[i];
+
+            order[i] = order[j];
+            order[j] = f;
+        }
+        for (size_t i = 0, n; i < N; i += n) {
+            n = 1 + t_rand_below(N / 2);
+            n = MIN_OF((size_t)N - i, n);
+            T_ST_ERR(links_add(l, order + i, n, &err), OK, &err);
+        }
+        for (int64_t look = 0; look < LOOKS; look++) {
+            struct walk w = { .starts = &look,
+                              .starts_n = 1,
+                              .direction = look % 2 ? WALK_UP : WALK_DOWN,
+                              .skip_aside = look % 3 == 0,
+                              .has_as_of = look % 4 > 1,
+                              .as_of_ms = 200 };
+            struct walk_found f;
+
+            T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+            if (k == 0) {
+                want[look] = f;
+                continue;
+            }
+            T_UINT(f.n, want[look].n);
+            T_OK(memcmp(f.nodes, want[look].nodes, f.n * sizeof(*f.nodes)) == 0);
+            T_OK(memcmp(f.distance, want[look].distance, f.n * sizeof(*f.distance)) == 0);
+            walk_found_release(&f);
+        }
+        links_free(l);
+    }
+    for (int i = 0; i < LOOKS; i++)
+        walk_found_release(&want[i]);
 }

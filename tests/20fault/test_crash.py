@@ -37,6 +37,8 @@ ELSEWHERE = {
     **dict.fromkeys(["core.repack.begun", "core.repack.seal", "core.repack.sealed", "core.repack.written", "core.repack.indexed",
                      "core.repack.swapped", "core.repack.stays", "core.repack.unindexed", "core.repack.left", "core.repack.delete",
                      "core.repack.deleted", "core.repack.gone", "core.repack.stale"], "test_repack.c"),
+    **dict.fromkeys(["graph.base.before_sync", "graph.base.before_rename", "graph.base.before_dir_sync"],
+                    "test_core_graph.c, with many links"),
 }
 # Points that are passed once nobody has written for a while.
 IDLE = {"seq.checkpoint.truncated", "store.sqlite.checkpoint.before", "store.sqlite.checkpoint.after"}

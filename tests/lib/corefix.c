@@ -41,7 +41,13 @@ void corefix_open(struct corefix *f, const char *location, const char *blobs)
 
 void corefix_open_with(struct corefix *f, const char *location, const struct core_options *opt)
 {
-    *f = (struct corefix){ .location = location, .blobs = t_tmpdir(), .opt = *opt };
+    corefix_open_at(f, location, t_tmpdir(), opt);
+}
+
+void corefix_open_at(struct corefix *f, const char *location, const char *blobs,
+                     const struct core_options *opt)
+{
+    *f = (struct corefix){ .location = location, .blobs = blobs, .opt = *opt };
     f->a = arena_new(ARENA_MAX);
     T_OK(f->a != NULL);
     open_core(f);

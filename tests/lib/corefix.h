@@ -24,6 +24,8 @@ struct corefix {
 void corefix_open(struct corefix *f, const char *location, const char *blobs);
 /* With sizes and times of the caller. */
 void corefix_open_with(struct corefix *f, const char *location, const struct core_options *opt);
+void corefix_open_at(struct corefix *f, const char *location, const char *blobs,
+                     const struct core_options *opt);
 void corefix_close(struct corefix *f);
 /* Closes and opens again. */
 void corefix_reopen(struct corefix *f);

@@ -16,7 +16,18 @@
 #include "core/run.h"
 
 struct graph;
-enum status graph_new(struct graph **out, struct err *err);
+struct graph_options {
+    const char *
+        file; /* where the links are stored for the next start (docs/formats/links.md); copied; NULL = nowhere */
+    size_t
+        max_bytes; /* of links in memory, while they are packed too; 0 = a quarter of the machine's */
+    size_t
+        save_links; /* new links after which the file is written; 0 = 32,768, and a sixteenth of all */
+};
+enum status graph_new(struct graph **out, struct core *core, const struct graph_options *opt,
+                      struct err *err);
+/* Stores the links, if many are new; the pool has ended. NULL-safe. */
+void graph_save_all(struct graph *g);
 void graph_free(struct graph *g); /* NULL-safe */
 /* Bytes of the links in memory. */
 size_t graph_bytes(struct graph *g);

@@ -6,14 +6,26 @@
 #include "store/graph/links.h"
 
 struct graph {
+    struct core *core;
+    struct graph_options o;
+    char *file;       /* o.file */
     struct lock load; /* one thread brings the graph up to date */
     struct rwlock lock;
     struct links *links;
     uint16_t *types; /* by uid: enum node_type; 0 = a run, or nothing */
     size_t types_n;
-    /* Up to where the logs are in memory. load's */
+    /* load's: up to where the logs are in memory */
     int64_t edges, members, parents, nodes, gone;
+    bool opened;    /* the stored base was looked for */
+    bool saving;    /* a job is on its way */
+    size_t unsaved; /* facts behind the stored base */
+    struct read_job save;
 };
+
+/* The stored base (base.c), under `load`. Reads it, if there is one that is of these logs; else the graph stays empty. */
+void graph_base_open(struct view *v, struct graph *g);
+/* Has it written in the background, when enough is new. */
+void graph_base_save_soon(struct graph *g);
 
 /* Brings the graph up to what the view sees, and holds it for reading until rwlock_give(&g->lock). */
 enum status graph_hold(struct view *v, struct graph **out, struct err *err);

@@ -4,14 +4,39 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
-enum status graph_new(struct graph **out, struct err *err)
+#include <unistd.h>
+
+enum {
+    CHUNK = 1 << 17, /* facts between two packings */
+    MEMORY_SHARE = 4,
+    SAVE_LINKS = 1 << 15,
+    FACT_BYTES = 128 /* of memory for one that is being added */
+};
+static const size_t memory_unknown = (size_t)1 << 30;
+
+static size_t memory_share(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && size > 0 ? (size_t)pages / MEMORY_SHARE * (size_t)size : memory_unknown;
+}
+
+enum status graph_new(struct graph **out, struct core *core, const struct graph_options *opt,
+                      struct err *err)
 {
     struct graph *g = mem_zalloc(1, sizeof(*g));
+    size_t n = opt->file ? strlen(opt->file) + 1 : 0;
 
-    if (!g || !(g->links = links_new())) {
+    if (!g || !(g->links = links_new()) || (n && !(g->file = mem_alloc(n)))) {
+        links_free(g ? g->links : NULL);
         mem_free(g);
         return err_nomem(err);
     }
+    g->core = core;
+    g->o = *opt;
+    g->o.file = n ? memcpy(g->file, opt->file, n) : NULL;
+    g->o.max_bytes = g->o.max_bytes ? g->o.max_bytes : memory_share();
+    g->o.save_links = g->o.save_links ? g->o.save_links : (size_t)SAVE_LINKS;
     lock_init(&g->load, LOCK_RANK_FOLD);
     rwlock_init(&g->lock, LOCK_RANK_CACHE);
     *out = g;
@@ -25,6 +50,7 @@ void graph_free(struct graph *g)
     }
     links_free(g->links);
     mem_free(g->types);
+    mem_free(g->file);
     lock_release(&g->load);
     rwlock_release(&g->lock);
     mem_free(g);
@@ -50,6 +76,7 @@ enum node_type graph_type(const struct graph *g, uint32_t uid)
 /* ---- what is new ------------------------------------------------------------------------------------------------------- */
 
 struct news {
+    struct graph *g;
     struct link_fact *facts;
     size_t n, cap;
     struct {
@@ -74,6 +101,76 @@ static void *grown(void *items, size_t n, size_t *cap, size_t size)
     return p;
 }
 
+static enum status keep_types(struct graph *g, const struct news *w, struct err *err)
+{
+    size_t top = g->types_n;
+    uint16_t *types;
+
+    for (size_t i = 0; i < w->types_n; i++) {
+        if (w->types[i].uid >= 0 && w->types[i].uid <= LINKS_UID_MAX) {
+            top = MAX_OF(top, (size_t)w->types[i].uid + 1);
+        }
+    }
+    if (top > g->types_n) {
+        top += top / 4;
+        types = mem_realloc(g->types, top * sizeof(*types));
+        if (!types) {
+            return err_nomem(err);
+        }
+        memset(types + g->types_n, 0, (top - g->types_n) * sizeof(*types));
+        g->types = types;
+        g->types_n = top;
+    }
+    for (size_t i = 0; i < w->types_n; i++) {
+        if (w->types[i].uid >= 0 && w->types[i].uid <= LINKS_UID_MAX) {
+            g->types[w->types[i].uid] = (uint16_t)MIN_OF(w->types[i].type, UINT16_MAX);
+        }
+    }
+    return OK;
+}
+
+/* Room for what comes and for packing it. */
+static enum status check_room(const struct graph *g, size_t n, struct err *err)
+{
+    size_t now = links_bytes(g->links), types = g->types_n * sizeof(*g->types);
+
+    if (2 * now + types + n * FACT_BYTES > g->o.max_bytes) {
+        err_set(err, ST_UNAVAILABLE,
+                "the links of the graph (%zu) need more memory than it may use (%zu bytes)",
+                links_n(g->links) + n, g->o.max_bytes);
+        err_hint(err, "start the server with a larger --store-graph-bytes");
+        return ST_UNAVAILABLE;
+    }
+    return OK;
+}
+
+/* What was read goes into the graph, and the marks with it. */
+static enum status flush(struct news *w, struct err *err)
+{
+    struct graph *g = w->g;
+    enum status st = OK;
+
+    if (w->n) {
+        st = check_room(g, w->n, err);
+    }
+    if (!st && (w->n || w->types_n)) {
+        rwlock_write(&g->lock);
+        st = keep_types(g, w, err);
+        st = st ? st : links_add(g->links, w->facts, w->n, err);
+        rwlock_give(&g->lock);
+    }
+    if (!st) {
+        g->unsaved += w->n + w->types_n;
+        g->edges = w->edges;
+        g->members = w->members;
+        g->parents = w->parents;
+        g->nodes = w->nodes;
+        g->gone = w->gone;
+        w->n = w->types_n = 0;
+    }
+    return st;
+}
+
 static enum status put_fact(struct news *w, const struct link_fact *f, struct err *err)
 {
     struct link_fact *facts = grown(w->facts, w->n, &w->cap, sizeof(*facts));
@@ -83,7 +180,7 @@ static enum status put_fact(struct news *w, const struct link_fact *f, struct er
     }
     w->facts = facts;
     facts[w->n++] = *f;
-    return OK;
+    return w->n < CHUNK ? OK : flush(w, err);
 }
 
 /* Data that a run was only measured on: what it made does not come from it. */
@@ -206,37 +303,10 @@ static enum status read_gone(struct view *v, struct news *w, struct err *err)
     return st == ST_END ? OK : st;
 }
 
-static enum status keep_types(struct graph *g, const struct news *w, struct err *err)
-{
-    size_t top = g->types_n;
-    uint16_t *types;
-
-    for (size_t i = 0; i < w->types_n; i++) {
-        if (w->types[i].uid >= 0 && w->types[i].uid <= LINKS_UID_MAX) {
-            top = MAX_OF(top, (size_t)w->types[i].uid + 1);
-        }
-    }
-    if (top > g->types_n) {
-        top += top / 4;
-        types = mem_realloc(g->types, top * sizeof(*types));
-        if (!types) {
-            return err_nomem(err);
-        }
-        memset(types + g->types_n, 0, (top - g->types_n) * sizeof(*types));
-        g->types = types;
-        g->types_n = top;
-    }
-    for (size_t i = 0; i < w->types_n; i++) {
-        if (w->types[i].uid >= 0 && w->types[i].uid <= LINKS_UID_MAX) {
-            g->types[w->types[i].uid] = (uint16_t)MIN_OF(w->types[i].type, UINT16_MAX);
-        }
-    }
-    return OK;
-}
-
 static enum status load(struct view *v, struct graph *g, struct err *err)
 {
-    struct news w = { .edges = g->edges,
+    struct news w = { .g = g,
+                      .edges = g->edges,
                       .members = g->members,
                       .parents = g->parents,
                       .nodes = g->nodes,
@@ -247,19 +317,7 @@ static enum status load(struct view *v, struct graph *g, struct err *err)
     st = st ? st : read_parents(v, &w, err);
     st = st ? st : read_types(v, &w, err);
     st = st ? st : read_gone(v, &w, err);
-    if (!st && (w.n || w.types_n)) {
-        rwlock_write(&g->lock);
-        st = keep_types(g, &w, err);
-        st = st ? st : links_add(g->links, w.facts, w.n, err);
-        rwlock_give(&g->lock);
-    }
-    if (!st) {
-        g->edges = w.edges;
-        g->members = w.members;
-        g->parents = w.parents;
-        g->nodes = w.nodes;
-        g->gone = w.gone;
-    }
+    st = st ? st : flush(&w, err);
     mem_free(w.facts);
     mem_free(w.types);
     return st;
@@ -271,7 +329,12 @@ enum status graph_hold(struct view *v, struct graph **out, struct err *err)
     enum status st;
 
     lock_take(&g->load);
+    if (!g->opened) {
+        graph_base_open(v, g);
+        g->opened = true;
+    }
     st = load(v, g, err);
+    graph_base_save_soon(g);
     lock_give(&g->load);
     if (!st) {
         rwlock_read(&g->lock);

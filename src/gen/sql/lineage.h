@@ -99,8 +99,8 @@ enum status q_lineage_datasets_digest_next(struct sql_stmt *q_stmt,
 
 struct q_lineage_nodes_row {
     int64_t uid;
-    struct str name; /* p is NULL when it has no value */
-    struct str uri; /* p is NULL when it has no value */
+    struct str name;   /* p is NULL when it has no value */
+    struct str uri;    /* p is NULL when it has no value */
     struct str digest; /* p is NULL when it has no value */
     int64_t create_ms;
 };
@@ -159,5 +159,40 @@ enum status q_lineage_versions_open(struct sql_conn *q_conn, struct sql_stmt **q
                                     struct err *q_err) ATTR_CHECK;
 enum status q_lineage_versions_next(struct sql_stmt *q_stmt, struct q_lineage_versions_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_edge_at_row {
+    int64_t op;
+    int64_t src;
+    int64_t dst;
+    int64_t role;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_lineage_edge_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                              struct q_lineage_edge_at_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_member_at_row {
+    int64_t op;
+    int64_t ctx;
+    int64_t node;
+    int64_t role;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_lineage_member_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                                struct q_lineage_member_at_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_parent_at_row {
+    int64_t op;
+    int64_t child;
+    int64_t parent;
+    int64_t role;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_lineage_parent_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                                struct q_lineage_parent_at_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
 
 #endif

@@ -494,6 +494,101 @@ enum status q_lineage_versions_next(struct sql_stmt *q_stmt, struct q_lineage_ve
     return OK;
 }
 
+static const unsigned char lineage_edge_at_in[] = { SQL_INT };
+static const unsigned char lineage_edge_at_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_edge_at_names[] = { "op", "src", "dst", "role", "claimed_ms", "seen_ms" };
+static const struct sql_query query_lineage_edge_at = {
+    .name = "lineage_edge_at", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 6,
+    .in = lineage_edge_at_in,
+    .out = lineage_edge_at_out, .out_names = lineage_edge_at_names,
+    .text = { "SELECT op, src, dst, role, claimed_ms, seen_ms FROM edge_log WHERE seq = ?1",
+              "SELECT op, src, dst, role, claimed_ms, seen_ms FROM edge_log WHERE seq = $1" },
+};
+
+enum status q_lineage_edge_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                              struct q_lineage_edge_at_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = seq },
+    };
+    struct sql_value q_out[6];
+    enum status q_st = sql_one(q_conn, &query_lineage_edge_at, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->op = q_out[0].i;
+    q_row->src = q_out[1].i;
+    q_row->dst = q_out[2].i;
+    q_row->role = q_out[3].i;
+    q_row->claimed_ms = q_out[4].i;
+    q_row->seen_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char lineage_member_at_in[] = { SQL_INT };
+static const unsigned char lineage_member_at_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_member_at_names[] = { "op", "ctx", "node", "role", "claimed_ms", "seen_ms" };
+static const struct sql_query query_lineage_member_at = {
+    .name = "lineage_member_at", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 6,
+    .in = lineage_member_at_in,
+    .out = lineage_member_at_out, .out_names = lineage_member_at_names,
+    .text = { "SELECT op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE seq = ?1",
+              "SELECT op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE seq = $1" },
+};
+
+enum status q_lineage_member_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                                struct q_lineage_member_at_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = seq },
+    };
+    struct sql_value q_out[6];
+    enum status q_st = sql_one(q_conn, &query_lineage_member_at, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->op = q_out[0].i;
+    q_row->ctx = q_out[1].i;
+    q_row->node = q_out[2].i;
+    q_row->role = q_out[3].i;
+    q_row->claimed_ms = q_out[4].i;
+    q_row->seen_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char lineage_parent_at_in[] = { SQL_INT };
+static const unsigned char lineage_parent_at_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_parent_at_names[] = { "op", "child", "parent", "role", "claimed_ms", "seen_ms" };
+static const struct sql_query query_lineage_parent_at = {
+    .name = "lineage_parent_at", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 6,
+    .in = lineage_parent_at_in,
+    .out = lineage_parent_at_out, .out_names = lineage_parent_at_names,
+    .text = { "SELECT op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq "
+              "= ?1",
+              "SELECT op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq "
+              "= $1" },
+};
+
+enum status q_lineage_parent_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                                struct q_lineage_parent_at_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = seq },
+    };
+    struct sql_value q_out[6];
+    enum status q_st = sql_one(q_conn, &query_lineage_parent_at, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->op = q_out[0].i;
+    q_row->child = q_out[1].i;
+    q_row->parent = q_out[2].i;
+    q_row->role = q_out[3].i;
+    q_row->claimed_ms = q_out[4].i;
+    q_row->seen_ms = q_out[5].i;
+    return OK;
+}
+
 static const struct sql_query *const area_lineage[] = {
     &query_lineage_edges,
     &query_lineage_members,
@@ -508,5 +603,8 @@ static const struct sql_query *const area_lineage[] = {
     &query_lineage_logged_models,
     &query_lineage_registered_models,
     &query_lineage_versions,
+    &query_lineage_edge_at,
+    &query_lineage_member_at,
+    &query_lineage_parent_at,
 };
 /* clang-format on */

@@ -1,48 +1,15 @@
 /* store/graph/links.c - a packed base and a small sorted log beside it.
  * The base is a compressed sparse row in each direction: the links of node i are the positions off[i] .. off[i + 1]. Rows that go
  * out are sorted by (dst, role), so a link is found by binary search; the log is sorted by (src, dst, role). */
-#include "store/graph/links.h"
-#include "base/clock.h"
+#include "store/graph/links_int.h"
+
 #include "base/mem.h"
 #include <string.h>
 
 enum {
-    ASIDE = 0x40,
-    ENDED = 0x80,
-    ROLE = 0x3F,
-    LOG_MIN = 1024,       /* links of the log before it is packed into the base, at least */
-    LOG_SHARE = 8,        /* and this part of the base */
-    RADIX_MIN = 4096,     /* facts from which on they are sorted by digits */
-    LOOK_EVERY = 1 << 14, /* links between two looks at the clock */
-    LOOK_NODES = 1 << 10
-};
-
-/* One interval of one link. */
-struct rec {
-    uint32_t src, dst;
-    uint8_t bits; /* role, ASIDE, ENDED */
-    int64_t claimed, seen, end_claimed, end_seen;
-};
-struct ending {
-    uint32_t link;
-    int64_t claimed, seen;
-};
-
-struct links {
-    size_t top; /* node numbers of the base are below */
-    size_t n;   /* links of the base */
-    uint32_t *out_off, *out_dst;
-    uint8_t *out_bits;
-    int64_t *claimed, *seen;
-    uint32_t *in_off, *in_src, *in_link;
-    uint8_t *in_bits;
-    struct ending *ends; /* of links of the base, by link */
-    size_t ends_n, ends_cap;
-    /* The log: by (src, dst, role, time of recording), and the positions in it by dst. */
-    struct rec *log;
-    uint32_t *log_in;
-    size_t log_n;
-    size_t log_top;
+    LOG_MIN = 1024,  /* links of the log before it is packed into the base, at least */
+    LOG_SHARE = 8,   /* and this part of the base */
+    RADIX_MIN = 4096 /* facts from which on they are sorted by digits */
 };
 
 struct links *links_new(void)
@@ -52,16 +19,40 @@ struct links *links_new(void)
 
 static void base_release(struct links *l)
 {
-    mem_free(l->out_off);
-    mem_free(l->out_dst);
-    mem_free(l->out_bits);
-    mem_free(l->claimed);
-    mem_free(l->seen);
-    mem_free(l->in_off);
-    mem_free(l->in_src);
-    mem_free(l->in_link);
-    mem_free(l->in_bits);
+    mem_free(l->block);
     mem_free(l->ends);
+}
+
+static void *place(char *block, size_t *at, size_t n, size_t size)
+{
+    size_t used = n * size, all = (used + 7) & ~(size_t)7;
+    void *p = block ? block + *at : NULL;
+
+    if (block) {
+        memset(block + *at + used, 0, all - used);
+    }
+    *at += all;
+    return p;
+}
+
+size_t links_layout(struct links *l, size_t n, void *block, size_t *stored)
+{
+    size_t at = 0;
+
+    l->claimed = place(block, &at, n, sizeof(int64_t));
+    l->seen = place(block, &at, n, sizeof(int64_t));
+    l->out_off = place(block, &at, l->top + 1, sizeof(uint32_t));
+    l->out_dst = place(block, &at, n, sizeof(uint32_t));
+    l->out_bits = place(block, &at, n, 1);
+    if (stored) {
+        *stored = at;
+    }
+    l->in_off = place(block, &at, l->top + 1, sizeof(uint32_t));
+    l->in_src = place(block, &at, n, sizeof(uint32_t));
+    l->in_link = place(block, &at, n, sizeof(uint32_t));
+    l->in_bits = place(block, &at, n, 1);
+    l->block = block;
+    return at;
 }
 
 void links_free(struct links *l)
@@ -80,6 +71,11 @@ size_t links_n(const struct links *l)
     return l->n + l->log_n;
 }
 
+size_t links_top(const struct links *l)
+{
+    return MAX_OF(l->top, l->log_top);
+}
+
 size_t links_bytes(const struct links *l)
 {
     return sizeof(*l) + l->n * 30 + l->top * 8 + l->ends_cap * sizeof(struct ending) +
@@ -93,7 +89,7 @@ static uint64_t rec_key(const struct rec *r)
     return (uint64_t)r->src << 32 | r->dst;
 }
 
-static int rec_cmp(const struct rec *a, const struct rec *b)
+int rec_cmp(const struct rec *a, const struct rec *b)
 {
     uint64_t ka = rec_key(a), kb = rec_key(b);
     int ra = a->bits & ROLE, rb = b->bits & ROLE;
@@ -232,42 +228,24 @@ static size_t base_find(const struct links *l, const struct rec *r)
                : SIZE_MAX;
 }
 
-static size_t end_find(const struct links *l, size_t link)
-{
-    size_t low = 0, high = l->ends_n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (l->ends[mid].link < link) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low;
-}
-
 /* ---- packing ------------------------------------------------------------------------------------------------------------ */
 
 static bool base_alloc(struct links *b, size_t top, size_t n, size_t ends)
 {
-    size_t one = n ? n : 1;
+    size_t bytes;
 
     b->top = top;
-    b->out_off = mem_zalloc(top + 2, sizeof(uint32_t));
-    b->in_off = mem_zalloc(top + 2, sizeof(uint32_t));
-    b->out_dst = mem_alloc(one * sizeof(uint32_t));
-    b->out_bits = mem_alloc(one);
-    b->claimed = mem_alloc(one * sizeof(int64_t));
-    b->seen = mem_alloc(one * sizeof(int64_t));
-    b->in_src = mem_alloc(one * sizeof(uint32_t));
-    b->in_link = mem_alloc(one * sizeof(uint32_t));
-    b->in_bits = mem_alloc(one);
+    bytes = links_layout(b, n, NULL, NULL);
+    b->block = mem_alloc(bytes);
     b->ends = ends ? mem_alloc(ends * sizeof(struct ending)) : NULL;
     b->ends_cap = ends;
-    return b->out_off && b->in_off && b->out_dst && b->out_bits && b->claimed && b->seen &&
-           b->in_src && b->in_link && b->in_bits && (b->ends || !ends);
+    if (!b->block || (!b->ends && ends)) {
+        return false;
+    }
+    (void)links_layout(b, n, b->block, NULL);
+    memset(b->out_off, 0, (top + 1) * sizeof(uint32_t));
+    memset(b->in_off, 0, (top + 1) * sizeof(uint32_t));
+    return true;
 }
 
 static void put(struct links *b, const struct rec *r)
@@ -281,13 +259,17 @@ static void put(struct links *b, const struct rec *r)
     b->out_off[r->src + 1]++;
     b->in_off[r->dst + 1]++;
     if (r->bits & ENDED) {
-        b->ends[b->ends_n++] = (struct ending){ (uint32_t)i, r->end_claimed, r->end_seen };
+        b->ends[b->ends_n++] = (struct ending){ r->end_claimed, r->end_seen, (uint32_t)i, 0 };
     }
 }
 
 static struct rec base_rec(const struct links *l, uint32_t src, size_t i, size_t *end)
 {
-    struct rec r = { src, l->out_dst[i], l->out_bits[i], l->claimed[i], l->seen[i], 0, 0 };
+    struct rec r = { .src = src,
+                     .dst = l->out_dst[i],
+                     .bits = l->out_bits[i],
+                     .claimed = l->claimed[i],
+                     .seen = l->seen[i] };
 
     if (r.bits & ENDED) {
         r.end_claimed = l->ends[*end].claimed;
@@ -297,10 +279,9 @@ static struct rec base_rec(const struct links *l, uint32_t src, size_t i, size_t
 }
 
 /* Rows that come in, from those that go out: sources ascend in each. */
-static void fill_in(struct links *b)
+void links_fill_in(struct links *b)
 {
     for (size_t i = 0; i < b->top; i++) {
-        b->out_off[i + 1] += b->out_off[i];
         b->in_off[i + 1] += b->in_off[i];
     }
     for (size_t src = 0; src < b->top; src++) {
@@ -344,7 +325,10 @@ static bool pack(struct links *l)
     while (k < l->log_n) {
         put(&b, &l->log[k++]);
     }
-    fill_in(&b);
+    for (size_t i = 0; i < top; i++) {
+        b.out_off[i + 1] += b.out_off[i];
+    }
+    links_fill_in(&b);
     base_release(l);
     mem_free(l->log);
     mem_free(l->log_in);
@@ -360,7 +344,9 @@ struct change {
     size_t fresh_n;
     struct rec *log; /* the old log and `fresh`, merged */
     uint32_t *log_in;
-    struct ending *ends;
+    struct ending *ends;  /* the old ones, and room */
+    struct ending *ended; /* of links of the base that end now, by link */
+    size_t ended_n;
 };
 
 static enum status facts_sorted(const struct link_fact *facts, size_t n, struct rec **out,
@@ -381,13 +367,12 @@ static enum status facts_sorted(const struct link_fact *facts, size_t n, struct 
                            "the graph cannot hold a link between nodes %lld and %lld",
                            (long long)f->src, (long long)f->dst);
         }
-        r[i] = (struct rec){ (uint32_t)f->src,
-                             (uint32_t)f->dst,
-                             (uint8_t)(f->role | (f->aside ? ASIDE : 0) | (f->gone ? ENDED : 0)),
-                             f->claimed_ms,
-                             f->seen_ms,
-                             0,
-                             0 };
+        r[i] = (struct rec){ .src = (uint32_t)f->src,
+                             .dst = (uint32_t)f->dst,
+                             .bits = (uint8_t)(f->role | (f->aside ? ASIDE : 0) |
+                                               (f->gone ? ENDED : 0)),
+                             .claimed = f->claimed_ms,
+                             .seen = f->seen_ms };
     }
     *out = r;
     return sort(r, n, err);
@@ -420,20 +405,31 @@ static size_t fold_link(const struct rec *facts, size_t n, struct rec *to, struc
     return out;
 }
 
-static void end_in_base(struct links *l, size_t link, const struct ending *e)
+/* Links that come into a node lie in the order of their numbers. */
+static size_t in_find(const struct links *l, size_t link)
 {
-    size_t at = end_find(l, link);
+    size_t low = l->in_off[l->out_dst[link]], high = l->in_off[l->out_dst[link] + 1];
 
-    memmove(&l->ends[at + 1], &l->ends[at], (l->ends_n - at) * sizeof(*l->ends));
-    l->ends[at] = *e;
-    l->ends[at].link = (uint32_t)link;
-    l->ends_n++;
-    l->out_bits[link] |= ENDED;
-    for (size_t i = l->in_off[l->out_dst[link]];; i++) {
-        if (l->in_link[i] == link) {
-            l->in_bits[i] |= ENDED;
-            return;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (l->in_link[mid] < link) {
+            low = mid + 1;
+        } else {
+            high = mid;
         }
+    }
+    return low;
+}
+
+/* `fresh` are of links that had not ended; l->ends has room. From the back, so that nothing is moved twice. */
+static void merge_ends(struct links *l, const struct ending *fresh, size_t n)
+{
+    size_t i = l->ends_n, k = i + n;
+
+    l->ends_n = k;
+    while (n > 0) {
+        l->ends[--k] = i > 0 && l->ends[i - 1].link > fresh[n - 1].link ? l->ends[--i] : fresh[--n];
     }
 }
 
@@ -450,22 +446,25 @@ static void fold(struct links *l, struct rec *facts, size_t n, struct change *c)
         }
         /* what stays is never more than what came, so it may lie where the facts were */
         c->fresh_n += fold_link(facts + i, k - i, &c->fresh[c->fresh_n], standing, &e, &stands);
-        if (stood && !stands) {
-            end_in_base(l, link, &e);
+        if (stood && !stands) { /* links come in rising order */
+            e.link = (uint32_t)link;
+            c->ended[c->ended_n++] = e;
+            l->out_bits[link] |= ENDED;
+            l->in_bits[in_find(l, link)] |= ENDED;
         }
     }
 }
 
 /* Positions in the log by dst, stable. */
-static void by_dst(const struct rec *log, uint32_t *at, uint32_t *spare, size_t n)
+void links_by_dst(const struct rec *log, uint32_t *at, uint32_t *spare, size_t n)
 {
     size_t half = n / 2, i = 0, j = half, k = 0;
 
     if (n < 2) {
         return;
     }
-    by_dst(log, at, spare, half);
-    by_dst(log, at + half, spare, n - half);
+    links_by_dst(log, at, spare, half);
+    links_by_dst(log, at + half, spare, n - half);
     memcpy(spare, at, half * sizeof(*at));
     while (i < half) {
         at[k++] = j < n && log[at[j]].dst < log[spare[i]].dst ? at[j++] : spare[i++];
@@ -487,11 +486,14 @@ static void merge_log(const struct links *l, struct change *c, uint32_t *moved, 
             c->log[k++] = c->fresh[j++];
         }
     }
-    by_dst(c->log, fresh_in, spare, c->fresh_n);
+    links_by_dst(c->log, fresh_in, spare, c->fresh_n);
     for (i = j = k = 0; i < l->log_n || j < c->fresh_n;) {
         uint32_t old = i < l->log_n ? moved[l->log_in[i]] : 0;
+        uint32_t young = j < c->fresh_n ? fresh_in[j] : 0;
+        bool first = c->log[old].dst < c->log[young].dst ||
+                     (c->log[old].dst == c->log[young].dst && old < young);
 
-        if (j >= c->fresh_n || (i < l->log_n && c->log[old].dst <= c->log[fresh_in[j]].dst)) {
+        if (j >= c->fresh_n || (i < l->log_n && first)) {
             c->log_in[k++] = old;
             i++;
         } else {
@@ -500,7 +502,7 @@ static void merge_log(const struct links *l, struct change *c, uint32_t *moved, 
     }
 }
 
-static size_t log_top(const struct links *l)
+size_t links_log_top(const struct links *l)
 {
     size_t top = l->log_top;
 
@@ -530,8 +532,9 @@ enum status links_add(struct links *l, const struct link_fact *facts, size_t n, 
     c.log = mem_alloc(one * sizeof(*c.log));
     c.log_in = mem_alloc(one * sizeof(*c.log_in));
     c.ends = mem_alloc((l->ends_n + n) * sizeof(*c.ends));
+    c.ended = mem_alloc(n * sizeof(*c.ended));
     moved = mem_alloc((all + n) * sizeof(*moved));
-    if (!c.log || !c.log_in || !c.ends || !moved) {
+    if (!c.log || !c.log_in || !c.ends || !c.ended || !moved) {
         st = err_nomem(err);
         goto out;
     }
@@ -543,13 +546,14 @@ enum status links_add(struct links *l, const struct link_fact *facts, size_t n, 
     l->ends_cap = l->ends_n + n;
     c.ends = NULL;
     fold(l, c.fresh, n, &c);
+    merge_ends(l, c.ended, c.ended_n);
     merge_log(l, &c, moved, moved + l->log_n, moved + l->log_n + c.fresh_n);
     mem_free(l->log);
     mem_free(l->log_in);
     l->log = c.log;
     l->log_in = c.log_in;
     l->log_n += c.fresh_n;
-    l->log_top = log_top(l);
+    l->log_top = links_log_top(l);
     c.log = NULL;
     c.log_in = NULL;
     if (l->log_n > LOG_MIN && l->log_n > l->n / LOG_SHARE) {
@@ -560,370 +564,7 @@ out:
     mem_free(c.log);
     mem_free(c.log_in);
     mem_free(c.ends);
+    mem_free(c.ended);
     mem_free(moved);
-    return st;
-}
-
-/* ---- one node's links ------------------------------------------------------------------------------------------------------ */
-
-/* Which links a walk follows. */
-struct pass {
-    uint64_t roles;
-    bool skip_aside, as_of, plain; /* plain: none is left out but those that ended */
-    bool claimed;
-    int64_t at;
-};
-
-static struct pass pass_of(const struct walk *w)
-{
-    struct pass p = { .roles = w->roles ? w->roles : UINT64_MAX,
-                      .skip_aside = w->skip_aside,
-                      .as_of = w->has_as_of,
-                      .claimed = w->time == WALK_CLAIMED,
-                      .at = w->as_of_ms };
-
-    p.plain = p.roles == UINT64_MAX && !p.skip_aside && !p.as_of;
-    return p;
-}
-
-static bool bits_pass(const struct pass *p, uint8_t bits)
-{
-    return (p->roles >> (bits & ROLE) & 1) && !(p->skip_aside && (bits & ASIDE)) &&
-           (p->as_of || !(bits & ENDED));
-}
-
-static bool base_passes(const struct links *l, const struct pass *p, uint8_t bits, size_t link)
-{
-    if (p->plain) {
-        return !(bits & ENDED);
-    }
-    if (!bits_pass(p, bits)) {
-        return false;
-    }
-    if (!p->as_of) {
-        return true;
-    }
-    if ((p->claimed ? l->claimed[link] : l->seen[link]) > p->at) {
-        return false;
-    }
-    if (bits & ENDED) {
-        const struct ending *e = &l->ends[end_find(l, link)];
-
-        return (p->claimed ? e->claimed : e->seen) > p->at;
-    }
-    return true;
-}
-
-static bool rec_passes(const struct pass *p, const struct rec *r)
-{
-    if (!bits_pass(p, r->bits)) {
-        return false;
-    }
-    return !p->as_of ||
-           ((p->claimed ? r->claimed : r->seen) <= p->at &&
-            (!(r->bits & ENDED) || (p->claimed ? r->end_claimed : r->end_seen) > p->at));
-}
-
-/* First entry of the log for the node: from it (down) or into it (up). */
-static size_t log_first(const struct links *l, bool down, uint32_t node)
-{
-    size_t low = 0, high = l->log_n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        uint32_t at = down ? l->log[mid].src : l->log[l->log_in[mid]].dst;
-
-        if (at < node) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low;
-}
-
-/* Goes over the links of one node. */
-struct cursor {
-    const struct links *l;
-    struct pass pass;
-    bool down;
-    uint32_t node;
-    size_t i, end, k;
-};
-
-static void cursor_at(struct cursor *c, uint32_t node)
-{
-    const struct links *l = c->l;
-    const uint32_t *off = c->down ? l->out_off : l->in_off;
-
-    c->node = node;
-    c->i = node < l->top ? off[node] : 0;
-    c->end = node < l->top ? off[node + 1] : 0;
-    c->k = l->log_n ? log_first(l, c->down, node) : 0;
-}
-
-static bool cursor_next(struct cursor *c, struct link_end *out)
-{
-    const struct links *l = c->l;
-
-    while (c->i < c->end) {
-        size_t i = c->i++, link = c->down ? i : l->in_link[i];
-        uint8_t bits = c->down ? l->out_bits[i] : l->in_bits[i];
-
-        if (base_passes(l, &c->pass, bits, link)) {
-            *out = (struct link_end){ c->down ? l->out_dst[i] : l->in_src[i], bits & ROLE,
-                                      (bits & ASIDE) != 0, l->claimed[link], l->seen[link] };
-            return true;
-        }
-    }
-    while (c->k < l->log_n) {
-        const struct rec *r = &l->log[c->down ? c->k : l->log_in[c->k]];
-
-        if ((c->down ? r->src : r->dst) != c->node) {
-            c->k = l->log_n;
-            break;
-        }
-        c->k++;
-        if (rec_passes(&c->pass, r)) {
-            *out = (struct link_end){ c->down ? r->dst : r->src, r->bits & ROLE,
-                                      (r->bits & ASIDE) != 0, r->claimed, r->seen };
-            return true;
-        }
-    }
-    return false;
-}
-
-size_t links_of(const struct links *l, int64_t node, const struct walk *w, struct link_end *out,
-                size_t max)
-{
-    struct cursor c = { .l = l, .pass = pass_of(w), .down = w->direction == WALK_DOWN };
-    struct link_end e;
-    size_t n = 0;
-
-    if (node < 0 || node > LINKS_UID_MAX) {
-        return 0;
-    }
-    cursor_at(&c, (uint32_t)node);
-    while (cursor_next(&c, &e)) {
-        if (n < max) {
-            out[n] = e;
-        }
-        n++;
-    }
-    return n;
-}
-
-/* ---- walks ------------------------------------------------------------------------------------------------------------------ */
-
-void walk_found_release(struct walk_found *f)
-{
-    mem_free(f->nodes);
-    mem_free(f->from);
-    mem_free(f->role);
-    mem_free(f->distance);
-    *f = (struct walk_found){ 0 };
-}
-
-static bool found_grow(struct walk_found *f)
-{
-    size_t cap = f->cap ? f->cap * 2 : 256;
-    uint32_t *nodes = mem_realloc(f->nodes, cap * sizeof(*nodes)), *from;
-    uint16_t *distance;
-    uint8_t *role;
-
-    f->nodes = nodes ? nodes : f->nodes;
-    from = mem_realloc(f->from, cap * sizeof(*from));
-    f->from = from ? from : f->from;
-    role = mem_realloc(f->role, cap);
-    f->role = role ? role : f->role;
-    distance = mem_realloc(f->distance, cap * sizeof(*distance));
-    f->distance = distance ? distance : f->distance;
-    if (!nodes || !from || !role || !distance) {
-        return false;
-    }
-    f->cap = cap;
-    return true;
-}
-
-struct searcher {
-    struct cursor cursor;
-    struct walk_found *found;
-    uint64_t *visited;
-    size_t top;
-    size_t nodes_max;
-    int64_t target; /* -1 = none */
-    size_t target_at;
-};
-
-/* False when memory is out. */
-static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
-{
-    struct walk_found *f = s->found;
-    unsigned distance;
-
-    if (s->visited[node >> 6] >> (node & 63) & 1) {
-        return true;
-    }
-    if (f->n >= s->nodes_max) {
-        f->partial = true;
-        return true;
-    }
-    if (f->n == f->cap && !found_grow(f)) {
-        return false;
-    }
-    s->visited[node >> 6] |= (uint64_t)1 << (node & 63);
-    distance = from == f->n ? 0 : f->distance[from] + 1u;
-    f->nodes[f->n] = node;
-    f->from[f->n] = (uint32_t)from;
-    f->role[f->n] = role;
-    f->distance[f->n] = (uint16_t)MIN_OF(distance, 65535u);
-    if (node == s->target) {
-        s->target_at = f->n;
-    }
-    f->n++;
-    return true;
-}
-
-static bool begin(struct searcher *s, const struct links *l, const struct walk *w,
-                  struct walk_found *out)
-{
-    *out = (struct walk_found){ 0 };
-    *s = (struct searcher){
-        .cursor = { .l = l, .pass = pass_of(w), .down = w->direction == WALK_DOWN },
-        .found = out,
-        .top = MAX_OF(l->top, l->log_top),
-        .nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX,
-        .target = -1,
-        .target_at = SIZE_MAX
-    };
-    for (size_t i = 0; i < w->starts_n; i++) {
-        if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
-            s->top = MAX_OF(s->top, (size_t)w->starts[i] + 1);
-        }
-    }
-    s->visited = mem_zalloc(s->top / 64 + 1, sizeof(uint64_t));
-    return s->visited != NULL;
-}
-
-/* The links of one node that are in the base, where the walk leaves none out: most walks touch most links here. */
-static bool visit_row(struct searcher *s, uint32_t node, size_t from)
-{
-    const struct links *l = s->cursor.l;
-    const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
-    const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
-    const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
-
-    for (size_t i = off[node]; i < off[node + 1]; i++) {
-        uint32_t end = ends[i];
-
-        if (!(bits[i] & ENDED) && !(s->visited[end >> 6] >> (end & 63) & 1) &&
-            !visit(s, end, from, bits[i] & ROLE)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Breadth first. False when memory is out. */
-static bool search(struct searcher *s, const struct walk *w)
-{
-    struct walk_found *f = s->found;
-    unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    size_t looked = 0;
-    struct link_end e;
-
-    for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
-        if (f->distance[at] >= depth) {
-            break;
-        }
-        cursor_at(&s->cursor, f->nodes[at]);
-        if (s->cursor.pass.plain) {
-            looked += s->cursor.end - s->cursor.i;
-            if (s->cursor.i < s->cursor.end && !visit_row(s, f->nodes[at], at)) {
-                return false;
-            }
-            s->cursor.i = s->cursor.end;
-        }
-        while (cursor_next(&s->cursor, &e)) {
-            if (!visit(s, e.node, at, e.role)) {
-                return false;
-            }
-            looked++;
-        }
-        looked += LOOK_EVERY / LOOK_NODES;
-        if (looked >= LOOK_EVERY && w->deadline_ms) {
-            looked = 0;
-            if (clock_mono_ms() > w->deadline_ms) {
-                f->partial = true;
-                return true;
-            }
-        }
-    }
-    return true;
-}
-
-enum status links_walk(const struct links *l, const struct walk *w, struct walk_found *out,
-                       struct err *err)
-{
-    struct searcher s;
-    bool good = begin(&s, l, w, out);
-
-    for (size_t i = 0; good && i < w->starts_n; i++) {
-        if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
-            good = visit(&s, (uint32_t)w->starts[i], out->n, 0);
-        }
-    }
-    good = good && search(&s, w);
-    mem_free(s.visited);
-    if (!good) {
-        walk_found_release(out);
-        return err_nomem(err);
-    }
-    return OK;
-}
-
-enum status links_path(const struct links *l, int64_t from, int64_t to, const struct walk *w,
-                       struct arena *a, struct link_path *out, struct err *err)
-{
-    struct walk one = *w;
-    struct walk_found f;
-    struct searcher s;
-    enum status st = OK;
-    size_t at;
-    bool good;
-
-    *out = (struct link_path){ 0 };
-    one.starts = &from;
-    one.starts_n = 1;
-    one.nodes_max = 0;
-    if (from < 0 || from > LINKS_UID_MAX || to < 0) {
-        return OK;
-    }
-    good = begin(&s, l, &one, &f);
-    s.target = to;
-    good = good && visit(&s, (uint32_t)from, 0, 0) && search(&s, &one);
-    mem_free(s.visited);
-    out->partial = f.partial;
-    if (good && s.target_at != SIZE_MAX) {
-        out->n = 1;
-        for (at = s.target_at; f.from[at] != at; at = f.from[at]) {
-            out->n++;
-        }
-        out->nodes = ARENA_ARRAY(a, uint32_t, out->n);
-        out->role = ARENA_ARRAY(a, uint8_t, out->n);
-        good = out->nodes && out->role;
-        at = s.target_at;
-        for (size_t i = out->n; good && i-- > 0; at = f.from[at]) {
-            out->nodes[i] = f.nodes[at];
-            if (i > 0) {
-                out->role[i - 1] = f.role[at];
-            }
-        }
-    }
-    if (!good) {
-        *out = (struct link_path){ 0 };
-        st = err_nomem(err);
-    }
-    walk_found_release(&f);
     return st;
 }

@@ -38,6 +38,8 @@ enum status links_add(struct links *l, const struct link_fact *facts, size_t n,
 /* Links that ever stood, and the bytes they take. */
 size_t links_n(const struct links *l);
 size_t links_bytes(const struct links *l);
+/* One more than the highest node number. */
+size_t links_top(const struct links *l);
 
 enum walk_direction { WALK_UP, WALK_DOWN };
 enum walk_time { WALK_RECORDED, WALK_CLAIMED };

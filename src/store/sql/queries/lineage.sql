@@ -70,3 +70,19 @@ SELECT uid, name FROM registered_model WHERE uid {in:$1};
 -- out: uid int, model int, name text, version int, stage int
 SELECT v.uid, v.model, m.name, v.version, v.stage FROM model_version v JOIN registered_model m ON m.uid = v.model
 WHERE v.uid {in:$1};
+
+-- Rows by which a stored base of the graph is known to be of these logs.
+-- name: lineage_edge_at :one
+-- in: seq int
+-- out: op int, src int, dst int, role int, claimed_ms int, seen_ms int
+SELECT op, src, dst, role, claimed_ms, seen_ms FROM edge_log WHERE seq = $1;
+
+-- name: lineage_member_at :one
+-- in: seq int
+-- out: op int, ctx int, node int, role int, claimed_ms int, seen_ms int
+SELECT op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE seq = $1;
+
+-- name: lineage_parent_at :one
+-- in: seq int
+-- out: op int, child int, parent int, role int, claimed_ms int, seen_ms int
+SELECT op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq = $1;

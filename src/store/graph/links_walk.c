@@ -1,0 +1,495 @@
+/* store/graph/links_walk.c - walks: breadth first, over packed rows. A node is asked for its rows a few steps before it is walked, because
+ * rows of neighbours lie anywhere in memory. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/graph/links_int.h"
+#include <string.h>
+
+enum {
+    LOOK_EVERY = 1 << 14, /* links between two looks at the clock */
+    LOOK_NODES = 1 << 10,
+    ROW_STEP = 256, /* links between two looks at the room */
+    AHEAD = 8,      /* nodes */
+    LONG_WALK = 1 << 12
+};
+
+/* ---- one node's links ------------------------------------------------------------------------------------------------------ */
+
+/* Which links a walk follows. */
+struct pass {
+    uint64_t roles;
+    bool skip_aside, as_of, plain; /* plain: none is left out but those that ended */
+    bool claimed;
+    int64_t at;
+};
+
+static struct pass pass_of(const struct walk *w)
+{
+    struct pass p = { .roles = w->roles ? w->roles : UINT64_MAX,
+                      .skip_aside = w->skip_aside,
+                      .as_of = w->has_as_of,
+                      .claimed = w->time == WALK_CLAIMED,
+                      .at = w->as_of_ms };
+
+    p.plain = p.roles == UINT64_MAX && !p.skip_aside && !p.as_of;
+    return p;
+}
+
+static bool bits_pass(const struct pass *p, uint8_t bits)
+{
+    return (p->roles >> (bits & ROLE) & 1) && !(p->skip_aside && (bits & ASIDE)) &&
+           (p->as_of || !(bits & ENDED));
+}
+
+static bool base_passes(const struct links *l, const struct pass *p, uint8_t bits, size_t link)
+{
+    if (p->plain) {
+        return !(bits & ENDED);
+    }
+    if (!bits_pass(p, bits)) {
+        return false;
+    }
+    if (!p->as_of) {
+        return true;
+    }
+    if ((p->claimed ? l->claimed[link] : l->seen[link]) > p->at) {
+        return false;
+    }
+    if (bits & ENDED) {
+        const struct ending *e = &l->ends[end_find(l, link)];
+
+        return (p->claimed ? e->claimed : e->seen) > p->at;
+    }
+    return true;
+}
+
+static bool rec_passes(const struct pass *p, const struct rec *r)
+{
+    if (!bits_pass(p, r->bits)) {
+        return false;
+    }
+    return !p->as_of ||
+           ((p->claimed ? r->claimed : r->seen) <= p->at &&
+            (!(r->bits & ENDED) || (p->claimed ? r->end_claimed : r->end_seen) > p->at));
+}
+
+/* First entry of the log for the node: from it (down) or into it (up). */
+static size_t log_first(const struct links *l, bool down, uint32_t node)
+{
+    size_t low = 0, high = l->log_n;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        uint32_t at = down ? l->log[mid].src : l->log[l->log_in[mid]].dst;
+
+        if (at < node) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+/* Goes over the links of one node. */
+struct cursor {
+    const struct links *l;
+    struct pass pass;
+    bool down;
+    uint32_t node;
+    size_t i, end, k;
+};
+
+/* log: look there too. */
+static void cursor_at(struct cursor *c, uint32_t node, bool log)
+{
+    const struct links *l = c->l;
+    const uint32_t *off = c->down ? l->out_off : l->in_off;
+
+    c->node = node;
+    c->i = node < l->top ? off[node] : 0;
+    c->end = node < l->top ? off[node + 1] : 0;
+    c->k = log && l->log_n ? log_first(l, c->down, node) : l->log_n;
+}
+
+/* The next link of the base that passes; c->i is at it. */
+static bool base_peek(struct cursor *c, struct link_end *out)
+{
+    const struct links *l = c->l;
+
+    for (; c->i < c->end; c->i++) {
+        size_t i = c->i, link = c->down ? i : l->in_link[i];
+        uint8_t bits = c->down ? l->out_bits[i] : l->in_bits[i];
+
+        if (base_passes(l, &c->pass, bits, link)) {
+            *out = (struct link_end){ c->down ? l->out_dst[i] : l->in_src[i], bits & ROLE,
+                                      (bits & ASIDE) != 0, l->claimed[link], l->seen[link] };
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool log_peek(struct cursor *c, struct link_end *out)
+{
+    const struct links *l = c->l;
+
+    for (; c->k < l->log_n; c->k++) {
+        const struct rec *r = &l->log[c->down ? c->k : l->log_in[c->k]];
+
+        if ((c->down ? r->src : r->dst) != c->node) {
+            c->k = l->log_n;
+            break;
+        }
+        if (rec_passes(&c->pass, r)) {
+            *out = (struct link_end){ c->down ? r->dst : r->src, r->bits & ROLE,
+                                      (r->bits & ASIDE) != 0, r->claimed, r->seen };
+            return true;
+        }
+    }
+    return false;
+}
+
+/* By the number of the other node and the role, so that it does not matter what is in the log still. */
+static bool cursor_next(struct cursor *c, struct link_end *out)
+{
+    struct link_end late;
+    bool base = base_peek(c, out);
+
+    if (c->k >= c->l->log_n || !log_peek(c, &late)) {
+        c->i += base;
+        return base;
+    }
+    if (base && (out->node < late.node || (out->node == late.node && out->role <= late.role))) {
+        c->i++;
+        return true;
+    }
+    *out = late;
+    c->k++;
+    return true;
+}
+
+size_t links_of(const struct links *l, int64_t node, const struct walk *w, struct link_end *out,
+                size_t max)
+{
+    struct cursor c = { .l = l, .pass = pass_of(w), .down = w->direction == WALK_DOWN };
+    struct link_end e;
+    size_t n = 0;
+
+    if (node < 0 || node > LINKS_UID_MAX) {
+        return 0;
+    }
+    cursor_at(&c, (uint32_t)node, true);
+    while (cursor_next(&c, &e)) {
+        if (n < max) {
+            out[n] = e;
+        }
+        n++;
+    }
+    return n;
+}
+
+/* ---- walks ------------------------------------------------------------------------------------------------------------------ */
+
+void walk_found_release(struct walk_found *f)
+{
+    mem_free(f->nodes);
+    mem_free(f->from);
+    mem_free(f->role);
+    mem_free(f->distance);
+    *f = (struct walk_found){ 0 };
+}
+
+static bool found_grow(struct walk_found *f)
+{
+    size_t cap = f->cap ? f->cap * 2 : 256;
+    uint32_t *nodes = mem_realloc(f->nodes, cap * sizeof(*nodes)), *from;
+    uint16_t *distance;
+    uint8_t *role;
+
+    f->nodes = nodes ? nodes : f->nodes;
+    from = mem_realloc(f->from, cap * sizeof(*from));
+    f->from = from ? from : f->from;
+    role = mem_realloc(f->role, cap);
+    f->role = role ? role : f->role;
+    distance = mem_realloc(f->distance, cap * sizeof(*distance));
+    f->distance = distance ? distance : f->distance;
+    if (!nodes || !from || !role || !distance) {
+        return false;
+    }
+    f->cap = cap;
+    return true;
+}
+
+struct searcher {
+    struct cursor cursor;
+    struct walk_found *found;
+    uint64_t *visited;
+    uint64_t *rows; /* nodes that the log has links of; NULL = perhaps any */
+    size_t top;
+    size_t nodes_max;
+    int64_t target; /* -1 = none */
+    size_t target_at;
+};
+
+/* False when memory is out. */
+static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
+{
+    struct walk_found *f = s->found;
+    unsigned distance;
+
+    if (s->visited[node >> 6] >> (node & 63) & 1) {
+        return true;
+    }
+    if (f->n >= s->nodes_max) {
+        f->partial = true;
+        return true;
+    }
+    if (f->n == f->cap && !found_grow(f)) {
+        return false;
+    }
+    s->visited[node >> 6] |= (uint64_t)1 << (node & 63);
+    distance = from == f->n ? 0 : f->distance[from] + 1u;
+    f->nodes[f->n] = node;
+    f->from[f->n] = (uint32_t)from;
+    f->role[f->n] = role;
+    f->distance[f->n] = (uint16_t)MIN_OF(distance, 65535u);
+    if (node == s->target) {
+        s->target_at = f->n;
+    }
+    f->n++;
+    return true;
+}
+
+static void end(struct searcher *s)
+{
+    mem_free(s->visited);
+    mem_free(s->rows);
+    s->visited = s->rows = NULL;
+}
+
+static bool begin(struct searcher *s, const struct links *l, const struct walk *w,
+                  struct walk_found *out)
+{
+    *out = (struct walk_found){ 0 };
+    *s = (struct searcher){
+        .cursor = { .l = l, .pass = pass_of(w), .down = w->direction == WALK_DOWN },
+        .found = out,
+        .top = MAX_OF(l->top, l->log_top),
+        .nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX,
+        .target = -1,
+        .target_at = SIZE_MAX
+    };
+    for (size_t i = 0; i < w->starts_n; i++) {
+        if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
+            s->top = MAX_OF(s->top, (size_t)w->starts[i] + 1);
+        }
+    }
+    s->visited = mem_zalloc(s->top / 64 + 1, sizeof(uint64_t));
+    return s->visited != NULL;
+}
+
+/* A long walk marks the nodes of the log instead of searching it for each. Without memory it searches on. */
+static void mark_log(struct searcher *s)
+{
+    const struct links *l = s->cursor.l;
+
+    s->rows = l->log_n ? mem_zalloc(s->top / 64 + 1, sizeof(uint64_t)) : NULL;
+    for (size_t i = 0; s->rows && i < l->log_n; i++) {
+        uint32_t node = s->cursor.down ? l->log[i].src : l->log[i].dst;
+
+        s->rows[node >> 6] |= (uint64_t)1 << (node & 63);
+    }
+}
+
+/* Room for n nodes more. */
+static bool found_room(struct walk_found *f, size_t n)
+{
+    while (f->cap - f->n < n) {
+        if (!found_grow(f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The links of one node that are in the base, where the walk leaves none out, has no target and no limit: most walks touch most links
+ * here. */
+static bool visit_row(struct searcher *s, uint32_t node, size_t at, uint16_t distance)
+{
+    const struct links *l = s->cursor.l;
+    const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
+    const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
+    const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
+    struct walk_found *f = s->found;
+    uint64_t *visited = s->visited;
+    size_t i = off[node], end = off[node + 1];
+
+    while (i < end) {
+        size_t stop = MIN_OF(end, i + ROW_STEP), n;
+
+        if (f->cap - f->n < ROW_STEP && !found_room(f, ROW_STEP)) {
+            return false;
+        }
+        for (n = f->n; i < stop; i++) {
+            uint32_t to = ends[i];
+            uint64_t seen = visited[to >> 6];
+            uint64_t fresh = ~(seen >> (to & 63)) & ~((uint64_t)bits[i] >> 7) & 1;
+
+            /* written in any case, counted if it is new: the processor cannot guess which */
+            visited[to >> 6] = seen | fresh << (to & 63);
+            f->nodes[n] = to;
+            f->from[n] = (uint32_t)at;
+            f->role[n] = bits[i] & ROLE;
+            f->distance[n] = distance;
+            n += fresh;
+        }
+        f->n = n;
+    }
+    return true;
+}
+
+/* What the walk comes to soon. */
+static void fetch_ahead(const struct searcher *s, size_t at)
+{
+    const struct links *l = s->cursor.l;
+    const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
+    const struct walk_found *f = s->found;
+
+    if (at + 2 * AHEAD < f->n && f->nodes[at + 2 * AHEAD] < l->top) {
+        __builtin_prefetch(&off[f->nodes[at + 2 * AHEAD]]);
+    }
+    if (at + AHEAD < f->n && f->nodes[at + AHEAD] < l->top) {
+        size_t i = off[f->nodes[at + AHEAD]];
+
+        __builtin_prefetch(s->cursor.down ? &l->out_dst[i] : &l->in_src[i]);
+        __builtin_prefetch(s->cursor.down ? &l->out_bits[i] : &l->in_bits[i]);
+    }
+}
+
+static bool in_log(const struct searcher *s, uint32_t node)
+{
+    return !s->rows || (node < s->top && (s->rows[node >> 6] >> (node & 63) & 1));
+}
+
+/* The links of the node that is `at`; *looked counts them. */
+static bool visit_links(struct searcher *s, size_t at, bool all, size_t *looked)
+{
+    struct walk_found *f = s->found;
+    uint32_t node = f->nodes[at];
+    struct link_end e;
+
+    fetch_ahead(s, at);
+    cursor_at(&s->cursor, node, in_log(s, node));
+    if (all && s->cursor.k >= s->cursor.l->log_n) {
+        *looked += s->cursor.end - s->cursor.i;
+        if (s->cursor.i < s->cursor.end &&
+            !visit_row(s, node, at, (uint16_t)MIN_OF(f->distance[at] + 1u, 65535u))) {
+            return false;
+        }
+        s->cursor.i = s->cursor.end;
+    }
+    while (cursor_next(&s->cursor, &e)) {
+        if (!visit(s, e.node, at, e.role)) {
+            return false;
+        }
+        (*looked)++;
+    }
+    return true;
+}
+
+/* Breadth first. False when memory is out. */
+static bool search(struct searcher *s, const struct walk *w)
+{
+    struct walk_found *f = s->found;
+    unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
+    bool all = s->cursor.pass.plain && s->target < 0 && s->nodes_max == SIZE_MAX;
+    size_t looked = 0;
+
+    for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
+        if (f->distance[at] >= depth) {
+            break;
+        }
+        if (at == LONG_WALK) {
+            mark_log(s);
+        }
+        if (!visit_links(s, at, all, &looked)) {
+            return false;
+        }
+        looked += LOOK_EVERY / LOOK_NODES;
+        if (looked >= LOOK_EVERY && w->deadline_ms) {
+            looked = 0;
+            if (clock_mono_ms() > w->deadline_ms) {
+                f->partial = true;
+                return true;
+            }
+        }
+    }
+    return true;
+}
+
+enum status links_walk(const struct links *l, const struct walk *w, struct walk_found *out,
+                       struct err *err)
+{
+    struct searcher s;
+    bool good = begin(&s, l, w, out);
+
+    for (size_t i = 0; good && i < w->starts_n; i++) {
+        if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
+            good = visit(&s, (uint32_t)w->starts[i], out->n, 0);
+        }
+    }
+    good = good && search(&s, w);
+    end(&s);
+    if (!good) {
+        walk_found_release(out);
+        return err_nomem(err);
+    }
+    return OK;
+}
+
+enum status links_path(const struct links *l, int64_t from, int64_t to, const struct walk *w,
+                       struct arena *a, struct link_path *out, struct err *err)
+{
+    struct walk one = *w;
+    struct walk_found f;
+    struct searcher s;
+    enum status st = OK;
+    size_t at;
+    bool good;
+
+    *out = (struct link_path){ 0 };
+    one.starts = &from;
+    one.starts_n = 1;
+    one.nodes_max = 0;
+    if (from < 0 || from > LINKS_UID_MAX || to < 0) {
+        return OK;
+    }
+    good = begin(&s, l, &one, &f);
+    s.target = to;
+    good = good && visit(&s, (uint32_t)from, 0, 0) && search(&s, &one);
+    end(&s);
+    out->partial = f.partial;
+    if (good && s.target_at != SIZE_MAX) {
+        out->n = 1;
+        for (at = s.target_at; f.from[at] != at; at = f.from[at]) {
+            out->n++;
+        }
+        out->nodes = ARENA_ARRAY(a, uint32_t, out->n);
+        out->role = ARENA_ARRAY(a, uint8_t, out->n);
+        good = out->nodes && out->role;
+        at = s.target_at;
+        for (size_t i = out->n; good && i-- > 0; at = f.from[at]) {
+            out->nodes[i] = f.nodes[at];
+            if (i > 0) {
+                out->role[i - 1] = f.role[at];
+            }
+        }
+    }
+    if (!good) {
+        *out = (struct link_path){ 0 };
+        st = err_nomem(err);
+    }
+    walk_found_release(&f);
+    return st;
+}
