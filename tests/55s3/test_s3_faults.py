@@ -173,7 +173,7 @@ def test_https(on_s3, tmp_path):
     put_and_get(server, "a.bin", BIG[:9 * MIB])
     assert server.stop() == 0
     with pytest.raises(cairn.StartError) as e:
-        on_s3(double, args=["--s3-patience", "1s"])
+        on_s3(double)
     assert "certificate" in str(e.value).lower(), str(e.value)
     double.stop()
 

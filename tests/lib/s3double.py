@@ -10,7 +10,7 @@ the answers that AWS gives for another region, expired tokens and the token serv
     double.stop()
 
 Kinds of failure: 500, 503 (SlowDown), 429; reset (nothing is done, the connection is cut); lost (done, then cut); truncated (half
-of the answer); slow (the answer drips); stall (no answer for long); error200 (200 with an error in its body, nothing done);
+of the answer); slow (the answer drips); stall (no answer for long); hold (not before gate.set()); error200 (200 with an error in its body, nothing done);
 expired (ExpiredToken). As a program: s3double.py [--chaos N] prints its address; with N, every N-th request or so fails in one of
 the ways that go away when tried again."""
 
@@ -81,6 +81,8 @@ class Double:
         self.rules, self.lock = [], threading.Lock()
         self.log = []               # (operation, what happened)
         self.redirect_to = None     # 307 to this endpoint
+        self.held, self.gate = 0, threading.Event()     # "hold": requests that wait until the gate is open
+        self.parts_now, self.parts_most = 0, 0          # at once
         self.chaos, self.random, self.n = chaos, random.Random(seed), 0
         self.server = ThreadingHTTPServer(("127.0.0.1", port), type("H", (Handler,), {"double": self}))
         self.server.daemon_threads = True
@@ -165,10 +167,27 @@ class Handler(BaseHTTPRequestHandler):
             self.bucket, self.name = host[:-len(".localhost")], self.key.lstrip("/")
         self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
         op = self.operation()
+        if op != "part":
+            return self.do_one(op)
+        with d.lock:
+            d.parts_now += 1
+            d.parts_most = max(d.parts_most, d.parts_now)
+        try:
+            return self.do_one(op)
+        finally:
+            with d.lock:
+                d.parts_now -= 1
+
+    def do_one(self, op):
+        d = self.double
         kind = "reset" if d.is_stopped else d.failure_of(op, self.command)
         d.log.append((op, kind))
         if kind == "reset":
             return self.cut()
+        if kind == "hold":
+            with d.lock:
+                d.held += 1
+            d.gate.wait(60)
         if kind == "stall":
             time.sleep(8)
             return self.cut()

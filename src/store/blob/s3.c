@@ -215,6 +215,7 @@ static void s3_close(void *b)
     if (s->closing) {
         exec_event_set(s->closing);
     }
+    exec_pool_free(s->senders); /* first: what it gave up wakes the keeper */
     exec_actor_free(s->keeper);
     while (s->doomed) {
         struct s3_doomed *d = s->doomed;
@@ -254,6 +255,8 @@ static enum status s3_open(void **out, const struct blob_options *opt, struct er
     st = st ? st : set_options(s, &opt->s3, err);
     st = st ? st : set_instance(s, opt->state_dir, err);
     st = st ? st : check_format(s, a, err);
+    st = st ? st
+            : exec_pool_new(&s->senders, "s3-send", S3_AHEAD_MAX_PARTS, S3_AHEAD_MAX_PARTS, err);
     if (!st && opt->keep) {
         st = exec_actor_new(&s->keeper, "s3-keeper", s3_keeper_step, s, err);
         if (!st) {

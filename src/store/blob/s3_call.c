@@ -405,6 +405,12 @@ static enum status refuse(const struct s3 *s, const struct s3_op *op, const stru
     return st;
 }
 
+static bool may_repeat(const struct s3_op *op)
+{
+    /* Relaxed: a moment late is fine. */
+    return !op->no_retries || !atomic_load_explicit(op->no_retries, memory_order_relaxed);
+}
+
 /* Sends until it is judged; channel NULL: whole answers. */
 static enum status run(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_channel **channel,
                        struct s3_answer *out, struct err *err)
@@ -450,7 +456,9 @@ static enum status run(struct s3 *s, struct s3_op *op, struct arena *a, struct s
         case V_AGAIN:
             again_until_ms = again_until_ms ? again_until_ms
                                             : clock_mono_ms() + MIN_OF(patience_ms, s->patience_ms);
-            if (s3_pause(s, repeats, out->retry_after * 1000, MIN_OF(again_until_ms, t.until_ms))) {
+            if (may_repeat(op) && !out->is_hopeless &&
+                s3_pause(s, repeats, out->retry_after * 1000, MIN_OF(again_until_ms, t.until_ms)) &&
+                may_repeat(op)) {
                 LOG_DEBUG("s3", "%s: again after %d %.*s%s", op->what, out->status, STR_ARG(code),
                           st ? err->message : "");
                 repeats++;

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
-enum { IDLE_MAX = 16, CONNECT_MS = 5000, POLL_MS = 1000 };
+enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000 };
 
 struct s3_channel {
     struct s3_http *http;
@@ -320,6 +320,9 @@ static enum status broken(struct s3_channel *c, struct err *err)
     }
     if (c->in.failed) {
         return err_set(err, ST_UNAVAILABLE, "the answer exceeds %d bytes", S3_ANSWER_MAX);
+    }
+    if (c->answer) {
+        c->answer->is_hopeless = c->result == CURLE_PEER_FAILED_VERIFICATION;
     }
     return no_answer(curl.easy_strerror(c->result), err);
 }

@@ -45,6 +45,8 @@ struct s3_answer {
     int64_t length;      /* Content-Length; -1 = unknown */
     int64_t total;       /* of Content-Range; -1 = unknown */
     int64_t retry_after; /* seconds; 0 = not said */
+    bool
+        is_hopeless; /* no answer, and another try would bring none either: a certificate of nobody */
 };
 
 /* A whole exchange. Any HTTP status is OK; ST_UNAVAILABLE when the connection failed, broke or took too long. */

@@ -12,6 +12,8 @@
  * it. So a content key is written whole or not at all, and what a crash leaves lies under staging, listed by the service: removed
  * by a look now and then of whoever staged it, at the next start of the same instance, or after a day. Instance: a random name in the state folder of the server. Start: drawn
  * anew at each opening, so that leftovers are told from what is at work.
+ * While a part is sent the next one comes from the client: up to two parts of an upload and eight of all are on their way, sent by
+ * threads of their own. Where there is no room for that, a writer sends its part itself.
  * One call to the service is signed, sent, and tried again with jitter until its patience is over (s3_call.c); nothing above it
  * tries again.
  * Thread rule: any thread that may wait. */
@@ -37,6 +39,9 @@ enum {
     S3_PART_BYTES = 8 << 20,
     S3_PART_BYTES_MAX = 128 << 20,
     S3_BUFFERED_MAX = 512 << 20, /* parts of all uploads together */
+    S3_AHEAD_OF_UPLOAD = 2,      /* parts that are sent while the next one fills: of one upload */
+    S3_AHEAD_MAX_PARTS = 8,      /* and of all; so many threads send */
+    S3_AHEAD_BUFFERED_MAX = 128 << 20, /* no part goes ahead where the buffers would be more */
     S3_LEFTOVER_MS = 24 * 3600 * 1000,
 };
 
@@ -73,7 +78,9 @@ struct s3 {
     /* set once */
     struct exec_event *closing;
     struct exec_actor *keeper;
+    struct exec_pool *senders;
     _Atomic size_t buffered;    /* relaxed: a sum, nothing is published through it */
+    _Atomic unsigned ahead;     /* parts that senders have; relaxed, likewise */
     _Atomic uint64_t staging_n; /* relaxed, likewise */
     size_t part_bytes;
     uint64_t copy_max;
@@ -97,8 +104,9 @@ struct s3_op {
         *root; /* element that a 200 must bring: S3 sends errors with 200 where the work is long */
     int64_t
         patience_ms; /* for the whole call; 0 = that of the store, which also limits how long it is tried again */
-    bool may_think;   /* the service works before it answers */
-    const char *what; /* for messages: "put an object" */
+    bool may_think;                 /* the service works before it answers */
+    const _Atomic bool *no_retries; /* (optional) relaxed: set when trying again is of no use */
+    const char *what;               /* for messages: "put an object" */
 };
 
 /* OK for 2xx; ST_NOT_FOUND for 404; otherwise ST_UNAVAILABLE (or ST_NOMEM, ST_DENIED), after it was tried often enough. */

@@ -18,21 +18,47 @@ enum {
     TIDY_MS = 10000
 };
 
-struct s3_writer {
-    struct s3 *s;
-    char *p; /* the part that fills */
+/* A part: while it fills it is its writer's, then its sender's until it has been sent. */
+struct part {
+    struct exec_job job;
+    struct s3_writer *w;
+    char *p;
     size_t n, cap;
-    unsigned parts; /* sent; 0: not begun */
-    struct s3_live
-        live; /* staging key and id of the upload; the lock of s guards the list and the id */
-    struct buf list; /* XML of the parts */
+    unsigned number;
+    struct exec_event *sent; /* NULL: not on its way */
+    enum status st;          /* this and the next two: the sender's, until `sent` is set */
+    struct err err;
+    char etag[256]; /* "" = not sent, or on the list */
 };
 
-static size_t part_size(const struct s3_writer *w)
+/* Part i fills parts[i % PARTS_N] while those before it are sent; they are collected in their order. */
+enum { PARTS_N = S3_AHEAD_OF_UPLOAD + 1 };
+
+struct s3_writer {
+    struct s3 *s;
+    struct part parts[PARTS_N];
+    unsigned filling; /* number of the part that fills, from 0; 0: no upload has begun */
+    unsigned taken;   /* so many have been sent, and stand in the list */
+    bool is_complete; /* the upload is an object, and no upload any more */
+    struct s3_live
+        live; /* staging key and id of the upload; the lock of s guards the list and the id */
+    struct buf list;         /* XML of the parts */
+    unsigned flying;         /* of the senders that still look at this writer; the lock of s */
+    bool is_left, is_doomed; /* whoever wrote has gone: the last sender frees it, and lets the
+                                upload be aborted if it is doomed; the lock of s */
+    _Atomic bool no_retries; /* relaxed: ends work that is of no use, a moment late if need be */
+};
+
+static struct part *part_of(struct s3_writer *w, unsigned number)
+{
+    return &w->parts[number % PARTS_N];
+}
+
+static size_t part_size(const struct s3_writer *w, unsigned number)
 {
     size_t n = w->s->part_bytes;
 
-    for (unsigned i = PARTS_STEP; i <= w->parts && n < S3_PART_BYTES_MAX; i += PARTS_STEP) {
+    for (unsigned i = PARTS_STEP; i <= number && n < S3_PART_BYTES_MAX; i += PARTS_STEP) {
         n *= 2;
     }
     return n;
@@ -56,46 +82,61 @@ static void free_writer(struct s3_writer *w)
         }
     }
     lock_give(&w->s->lock);
-    /* Relaxed: a sum. */
-    atomic_fetch_sub_explicit(&w->s->buffered, w->cap, memory_order_relaxed);
-    mem_free(w->p);
+    for (size_t i = 0; i < PARTS_N; i++) {
+        /* Relaxed: a sum. */
+        atomic_fetch_sub_explicit(&w->s->buffered, w->parts[i].cap, memory_order_relaxed);
+        mem_free(w->parts[i].p);
+        exec_event_free(w->parts[i].sent);
+    }
     buf_release(&w->list);
     mem_free(w);
 }
 
-enum status s3_write_begin(void *b, void **out, struct err *err)
+/* With the lock of s, which it gives back: frees the writer when nobody has to do with it any more. An upload that is to be aborted
+ * is by then, and not before its last part has come: a part that comes later would stay. */
+static void end_if_last(struct s3_writer *w)
 {
-    struct s3 *s = b;
-    struct s3_writer *w = mem_zalloc(1, sizeof(*w));
+    struct s3 *s = w->s;
+    bool last = w->is_left && !w->flying;
 
-    *out = NULL;
-    if (!w) {
-        return err_nomem(err);
+    lock_give(&s->lock);
+    if (last) {
+        if (w->is_doomed) {
+            s3_doom(s, w->live.key, w->live.id);
+        }
+        free_writer(w);
     }
-    w->s = s;
-    buf_init(&w->list, XML_MAX);
-    *out = w;
-    return OK;
 }
 
-static enum status grow(struct s3_writer *w, size_t max, struct err *err)
+/* Nobody writes any more. What is on its way is not tried again. */
+static void leave(struct s3_writer *w, bool is_doomed)
 {
-    size_t cap = MIN_OF(w->cap ? w->cap * 2 : (size_t)FIRST_BYTES, max);
-    size_t sum = atomic_fetch_add_explicit(&w->s->buffered, cap - w->cap, memory_order_relaxed);
+    /* Relaxed: see the field. */
+    atomic_store_explicit(&w->no_retries, true, memory_order_relaxed);
+    lock_take(&w->s->lock);
+    w->is_left = true;
+    w->is_doomed = is_doomed && w->live.id[0];
+    end_if_last(w);
+}
+
+/* Makes the buffer of a part larger; limit: of the buffers of all uploads together. */
+static enum status grow(struct s3 *s, struct part *part, size_t cap, size_t limit, struct err *err)
+{
+    size_t more = cap - part->cap;
+    size_t sum = atomic_fetch_add_explicit(&s->buffered, more, memory_order_relaxed) + more;
     char *p = NULL;
 
-    if (sum + cap - w->cap <= S3_BUFFERED_MAX) {
-        p = mem_realloc(w->p, cap);
+    if (sum <= limit) {
+        p = mem_realloc(part->p, cap);
         if (p) {
-            w->p = p;
-            w->cap = cap;
+            part->p = p;
+            part->cap = cap;
             return OK;
         }
     }
-    atomic_fetch_sub_explicit(&w->s->buffered, cap - w->cap, memory_order_relaxed);
-    return sum + cap - w->cap <= S3_BUFFERED_MAX
-               ? err_nomem(err)
-               : err_set(err, ST_UNAVAILABLE, "too many uploads are at work; try again");
+    atomic_fetch_sub_explicit(&s->buffered, more, memory_order_relaxed);
+    return sum <= limit ? err_nomem(err)
+                        : err_set(err, ST_UNAVAILABLE, "too many uploads are at work; try again");
 }
 
 /* ---- parts --------------------------------------------------------------------------------------------------------------------------- */
@@ -137,62 +178,193 @@ void s3_put_part(struct buf *list, unsigned number, struct str etag)
     buf_put_lit(list, "</ETag></Part>");
 }
 
-/* Sends what is in the buffer as the next part. */
-static enum status send_part(struct s3_writer *w, struct arena *a, struct err *err)
+static enum status begin_upload(struct s3_writer *w, struct err *err)
 {
-    struct s3_op op = { .method = "PUT",
-                        .key = str_cstr(w->live.key),
-                        .body = str_of(w->p, w->n),
-                        .patience_ms = MAX_OF((int64_t)PART_MS, w->s->patience_ms),
-                        .what = "send a part of an upload" };
-    struct s3_answer an;
-    char number[16], id[S3_UPLOAD_ID_MAX] = "";
+    uint64_t n = atomic_fetch_add_explicit(&w->s->staging_n, 1, memory_order_relaxed);
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    char id[S3_UPLOAD_ID_MAX] = "";
     enum status st = OK;
 
-    if (!w->parts) {
-        uint64_t n = atomic_fetch_add_explicit(&w->s->staging_n, 1, memory_order_relaxed);
+    if (!a) {
+        return err_nomem(err);
+    }
+    snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
+             w->s->instance, w->s->start, n);
+    enlist(w);
+    st = s3_create(w->s, a, w->live.key, id, err);
+    if (!st) {
+        lock_take(&w->s->lock);
+        memcpy(w->live.id, id, sizeof(id));
+        lock_give(&w->s->lock);
+    }
+    arena_free(a);
+    FAILPOINT("blob.s3.upload.created");
+    return st;
+}
 
-        snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
-                 w->s->instance, w->s->start, n);
-        op.key = str_cstr(w->live.key);
-        enlist(w);
-        st = s3_create(w->s, a, w->live.key, id, err);
-        if (!st) {
-            lock_take(&w->s->lock);
-            memcpy(w->live.id, id, sizeof(id));
-            lock_give(&w->s->lock);
-        }
-        FAILPOINT("blob.s3.upload.created");
+/* Sends a part, on whatever thread. */
+static enum status send_part(struct part *part, struct err *err)
+{
+    struct s3_writer *w = part->w;
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    struct s3_op op = { .method = "PUT",
+                        .key = str_cstr(w->live.key),
+                        .body = str_of(part->p, part->n),
+                        .patience_ms = MAX_OF((int64_t)PART_MS, w->s->patience_ms),
+                        .no_retries = &w->no_retries,
+                        .what = "send a part of an upload" };
+    struct s3_answer an;
+    char number[16];
+    enum status st;
+
+    if (!a) {
+        return err_nomem(err);
     }
-    if (!st && w->parts == PARTS_MAX) {
-        st = err_set(err, ST_TOO_BIG, "an object has more than %d parts", PARTS_MAX);
-    }
-    if (st) {
-        return st;
-    }
-    snprintf(number, sizeof(number), "%u", ++w->parts);
+    snprintf(number, sizeof(number), "%u", part->number + 1);
     s3_add_query(&op, S("partNumber"), str_cstr(number));
     s3_add_query(&op, S("uploadId"), str_cstr(w->live.id));
     st = s3_call(w->s, &op, a, &an, err);
     if (!st && !an.etag[0]) {
         st = err_set(err, ST_UNAVAILABLE, "cannot send a part of an upload: S3 names no ETag");
     }
-    if (st) {
-        return st;
+    if (!st) {
+        memcpy(part->etag, an.etag, sizeof(part->etag));
     }
-    s3_put_part(&w->list, w->parts, str_cstr(an.etag));
-    w->n = 0;
+    arena_free(a);
     FAILPOINT("blob.s3.upload.part_sent");
+    return st;
+}
+
+static void run_sender(struct exec_job *job, unsigned worker)
+{
+    struct part *part = CONTAINER_OF(job, struct part, job);
+    struct s3_writer *w = part->w;
+    struct s3 *s = w->s;
+
+    (void)worker;
+    part->st = send_part(part, &part->err);
+    /* Relaxed: a sum. Before the event: who waited for it finds room. */
+    atomic_fetch_sub_explicit(&s->ahead, 1, memory_order_relaxed);
+    lock_take(&s->lock);
+    exec_event_set(part->sent); /* whoever waited takes the lock too, before it frees anything */
+    w->flying--;
+    end_if_last(w);
+}
+
+/* The part that fills is sent while the next one fills. False when there is no room for that now. */
+static bool send_ahead(struct s3_writer *w)
+{
+    struct s3 *s = w->s;
+    struct part *part = part_of(w, w->filling), *next = part_of(w, w->filling + 1);
+    size_t cap = part_size(w, w->filling + 1);
+    struct err ignored = ERR_INIT;
+
+    if (w->filling - w->taken == S3_AHEAD_OF_UPLOAD) {
+        return false;
+    }
+    if (atomic_fetch_add_explicit(&s->ahead, 1, memory_order_relaxed) >= S3_AHEAD_MAX_PARTS ||
+        (next->cap < cap && grow(s, next, cap, S3_AHEAD_BUFFERED_MAX, &ignored))) {
+        goto undo;
+    }
+    part->sent = exec_event_new();
+    if (!part->sent) {
+        goto undo;
+    }
+    lock_take(&s->lock);
+    w->flying++;
+    lock_give(&s->lock);
+    if (exec_pool_submit(s->senders, &part->job) == OK) {
+        FAILPOINT("blob.s3.upload.part_handed");
+        return true;
+    }
+    lock_take(&s->lock);
+    w->flying--;
+    lock_give(&s->lock);
+    exec_event_free(part->sent);
+    part->sent = NULL;
+undo:
+    atomic_fetch_sub_explicit(&s->ahead, 1, memory_order_relaxed);
+    return false;
+}
+
+/* The oldest part that is not on the list: it is waited for, or sent now if it is not on its way, and put on the list. */
+static enum status collect(struct s3_writer *w, struct err *err)
+{
+    struct part *part = part_of(w, w->taken);
+    enum status st;
+
+    if (part->sent) {
+        exec_event_wait(part->sent, -1);
+        lock_take(&w->s->lock); /* its sender has given it back, and has done with the event */
+        lock_give(&w->s->lock);
+        exec_event_free(part->sent);
+        part->sent = NULL;
+        if (part->st) {
+            if (err) {
+                *err = part->err;
+            }
+            return part->st;
+        }
+    } else {
+        st = part->etag[0] ? OK : send_part(part, err);
+        if (st) {
+            return st;
+        }
+    }
+    s3_put_part(&w->list, w->taken + 1, str_cstr(part->etag));
+    part->etag[0] = 0;
+    part->n = 0;
+    w->taken++;
     return buf_status(&w->list, "list of parts", err);
 }
 
-static enum status send_part_now(struct s3_writer *w, struct err *err)
+/* What fills becomes a part on its way; more is to come. */
+static enum status next_part(struct s3_writer *w, struct err *err)
 {
-    struct arena *a = arena_new(S3_ARENA_MAX);
-    enum status st = a ? send_part(w, a, err) : err_nomem(err);
+    enum status st = OK;
+    struct part *part, *next;
 
-    arena_free(a);
-    return st;
+    if (!w->live.key[0]) {
+        st = begin_upload(w, err);
+    }
+    if (!st && w->filling + 1 == PARTS_MAX) {
+        st = err_set(err, ST_TOO_BIG, "an object has more than %d parts", PARTS_MAX);
+    }
+    while (!st && w->taken <= w->filling && !send_ahead(w)) {
+        st = collect(w, err); /* one that flies, which makes room, or this one itself */
+    }
+    if (st) {
+        return st;
+    }
+    part = part_of(w, w->filling);
+    next = part_of(w, ++w->filling);
+    if (!part->sent && !next->cap) { /* sent here: its buffer goes on */
+        next->p = part->p;
+        next->cap = part->cap;
+        part->p = NULL;
+        part->cap = 0;
+    }
+    next->number = w->filling;
+    return OK;
+}
+
+enum status s3_write_begin(void *b, void **out, struct err *err)
+{
+    struct s3 *s = b;
+    struct s3_writer *w = mem_zalloc(1, sizeof(*w));
+
+    *out = NULL;
+    if (!w) {
+        return err_nomem(err);
+    }
+    w->s = s;
+    for (size_t i = 0; i < PARTS_N; i++) {
+        w->parts[i].w = w;
+        w->parts[i].job.run = run_sender;
+    }
+    buf_init(&w->list, XML_MAX);
+    *out = w;
+    return OK;
 }
 
 enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
@@ -202,19 +374,21 @@ enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
     enum status st = OK;
 
     while (!st && n) {
-        size_t max = part_size(w), k;
+        struct part *part = part_of(w, w->filling);
+        size_t max = part_size(w, w->filling), k;
 
-        if (w->n >= max) {
-            st = send_part_now(w, err); /* more is to come, so it is not the last one */
+        if (part->n >= max) {
+            st = next_part(w, err); /* more is to come, so it is not the last one */
             continue;
         }
-        if (w->n == w->cap) {
-            st = grow(w, max, err);
+        if (part->n == part->cap) {
+            st = grow(w->s, part, MIN_OF(part->cap ? part->cap * 2 : (size_t)FIRST_BYTES, max),
+                      S3_BUFFERED_MAX, err);
             continue;
         }
-        k = MIN_OF(n, MIN_OF(w->cap, max) - w->n);
-        memcpy(w->p + w->n, at, k);
-        w->n += k;
+        k = MIN_OF(n, MIN_OF(part->cap, max) - part->n);
+        memcpy(part->p + part->n, at, k);
+        part->n += k;
         at += k;
         n -= k;
     }
@@ -227,9 +401,10 @@ enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
 static enum status put_whole(struct s3_writer *w, struct arena *a, const struct digest *sha256,
                              const char *key, struct err *err)
 {
+    const struct part *part = &w->parts[0];
     struct s3_op op = { .method = "PUT",
                         .key = str_cstr(key),
-                        .body = str_of(w->p ? w->p : "", w->n),
+                        .body = str_of(part->p ? part->p : "", part->n),
                         .what = "put an object" };
     struct s3_answer an;
     char hex[65];
@@ -398,20 +573,21 @@ enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const c
 static enum status finish_parts(struct s3_writer *w, struct arena *a, const char *key,
                                 uint64_t size, struct err *err)
 {
-    enum status st;
+    enum status st = send_part(part_of(w, w->filling), err); /* beside those on their way */
 
-    st = w->n ? send_part(w, a, err) : OK;
+    while (!st && w->taken <= w->filling) {
+        st = collect(w, err);
+    }
     if (st) {
-        s3_doom(w->s, w->live.key, w->live.id);
         return st;
     }
     FAILPOINT("blob.s3.complete.before");
     st = s3_complete(w->s, a, w->live.key, w->live.id, &w->list, size, err);
     FAILPOINT("blob.s3.complete.after");
     if (st) {
-        s3_doom(w->s, w->live.key, w->live.id);
         return st;
     }
+    w->is_complete = true;
     return s3_place(w->s, a, w->live.key, key, size, err);
 }
 
@@ -422,12 +598,14 @@ static enum status finish_at(struct s3_writer *w, const struct digest *sha256, c
     enum status st;
 
     if (!a) {
-        s3_write_abort(w);
-        return err_nomem(err);
+        st = err_nomem(err);
+    } else if (w->filling) {
+        st = finish_parts(w, a, key, size, err);
+    } else {
+        st = put_whole(w, a, sha256, key, err);
     }
-    st = w->parts ? finish_parts(w, a, key, size, err) : put_whole(w, a, sha256, key, err);
     arena_free(a);
-    free_writer(w);
+    leave(w, !w->is_complete);
     return st;
 }
 
@@ -452,10 +630,5 @@ enum status s3_pack_finish(void *writer, uint64_t id, uint64_t size, struct err 
 
 void s3_write_abort(void *writer)
 {
-    struct s3_writer *w = writer;
-
-    if (w->live.id[0]) {
-        s3_doom(w->s, w->live.key, w->live.id);
-    }
-    free_writer(w);
+    leave(writer, true);
 }
