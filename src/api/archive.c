@@ -118,6 +118,12 @@ static enum status add_file(struct archive_answer *r, struct view *v,
         return st;
     }
     e->size = (uint64_t)r->bytes.size;
+    if (!r->bytes.size) { /* nothing has to be read: files of others may be empty too */
+        if (r->bytes.fd >= 0) {
+            (void)sys.close(r->bytes.fd);
+        }
+        r->bytes = (struct artifact_bytes){ .fd = -1, .inline_bytes = S("") };
+    }
     if (r->bytes.fd < 0 && !r->bytes.is_remote) {
         e->all = r->bytes.inline_bytes;
         archive_entry(&r->z, &r->out, e);

@@ -121,8 +121,8 @@ static enum status outside_uri_place(struct view *v, struct str uri, int64_t own
             STR_ARG(uri));
         err_hint(
             err,
-            "--artifact-places lists folders of its machine that the server may read (file:); or give the experiment an "
-            "artifact location below mlflow-artifacts:/ to have the server keep its files");
+            "--artifact-places lists folders of its machine (file:) and buckets (s3:) that the server may read; or give the "
+            "experiment an artifact location below mlflow-artifacts:/ to have the server keep its files");
         return ST_INVALID;
     }
     if (st) {
@@ -258,7 +258,8 @@ enum status artifact_read_begin(struct core *core, const struct artifact_bytes *
 {
     struct blob_object o = object_of(b);
 
-    return blob_object_open(core->blobs, &o, from, n, out, err);
+    return b->outside ? outside_read_begin(b, from, n, out, err)
+                      : blob_object_open(core->blobs, &o, from, n, out, err);
 }
 
 enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *got, struct err *err)
@@ -275,7 +276,7 @@ enum status artifact_read_check(struct core *core, const struct artifact_bytes *
 {
     struct blob_object o = object_of(b);
 
-    return blob_object_check(core->blobs, &o, err);
+    return b->outside ? OK : blob_object_check(core->blobs, &o, err); /* it was seen just now */
 }
 
 /* ---- uploads ------------------------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ struct artifact_place {
     struct str root_uri;
     int64_t owner;   /* uid of the run or model; 0 = none */
     struct str path; /* no slash at either end */
-    /* Not in the tree but in a folder that the operator listed (outside.h): to be read only. NULL: in the tree. */
+    /* Not in the tree but in a folder or bucket that the operator listed (outside.h): to be read only. NULL: in the tree. */
     const struct outside_place *outside;
 };
 
@@ -85,9 +85,11 @@ struct artifact_bytes {
     int fd; /* -1: inline or elsewhere */
     bool is_remote;
     int64_t gen;
-    struct str recipe; /* in the arena of the view */
+    struct str recipe;                   /* in the arena of the view */
+    const struct outside_place *outside; /* of a bucket of others: then the next two say what */
+    struct str path, tag;                /* in the arena of the view */
 };
-/* ST_NOT_FOUND: "No such artifact: 'path'". Does not wait for a network. */
+/* ST_NOT_FOUND: "No such artifact: 'path'". Does not wait for a network, but for one of a bucket of others. */
 enum status artifact_open(struct view *v, const struct artifact_place *at,
                           struct artifact_bytes *out, struct err *err);
 

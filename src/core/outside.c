@@ -1,19 +1,25 @@
-/* core/outside.c - files beneath listed folders. */
+/* core/outside.c - files beneath listed folders, and in listed buckets. */
 #include "core/outside.h"
 #include "base/mem.h"
 #include "base/sys.h"
+#include "core/artifact_int.h"
 #include "core/names.h"
+#include "store/blob/bucket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define S3_SCHEME "s3://"
+
 enum { PLACES_MAX = 64, NAMES_MAX = 1000000 };
 
 struct outside_place {
-    int fd;
-    struct str path; /* absolute, without a slash at its end: "" is the root */
+    int fd;                /* of a folder; -1: a bucket */
+    struct bucket *bucket; /* NULL: a folder */
+    struct str
+        path; /* of a folder: absolute, without a slash at its end: "" is the root; of a bucket: "s3://bucket/prefix", likewise */
 };
 
 struct outside {
@@ -68,11 +74,34 @@ static enum status path_of(struct arena *a, struct str uri, struct str *out, str
     return n ? name_check_artifact_path(str_sub(*out, 1, n), err) : OK;
 }
 
+/* "s3://bucket/a/b" without slashes at its end. Nothing is decoded: clients take keys as they stand. */
+static enum status bucket_path_of(struct str uri, struct str *out, struct err *err)
+{
+    struct str rest = str_sub(uri, sizeof(S3_SCHEME) - 1, uri.n);
+    size_t slash = str_find_byte(rest, '/', 0);
+
+    while (rest.n && rest.p[rest.n - 1] == '/') {
+        rest.n--;
+    }
+    *out = str_of(uri.p, sizeof(S3_SCHEME) - 1 + rest.n);
+    if (!rest.n || slash == 0 || str_find_byte(rest, '?', 0) != SIZE_MAX ||
+        str_find_byte(rest, '#', 0) != SIZE_MAX) {
+        return err_set(err, ST_NOT_FOUND, "'%.*s' names no bucket", STR_ARG(uri));
+    }
+    return slash < rest.n ? name_check_artifact_path(str_sub(rest, slash + 1, rest.n), err) : OK;
+}
+
+static enum status place_path_of(struct arena *a, struct str uri, struct str *out, struct err *err)
+{
+    return str_starts(uri, S(S3_SCHEME)) ? bucket_path_of(uri, out, err)
+                                         : path_of(a, uri, out, err);
+}
+
 enum status outside_find(const struct outside *o, struct arena *a, struct str uri,
                          const struct outside_place **place, struct str *rest, struct err *err)
 {
     struct str path;
-    enum status st = path_of(a, uri, &path, err);
+    enum status st = place_path_of(a, uri, &path, err);
 
     *place = NULL;
     for (size_t i = 0; !st && o && i < o->n; i++) {
@@ -89,17 +118,30 @@ enum status outside_find(const struct outside *o, struct arena *a, struct str ur
 
 /* ---- the places ------------------------------------------------------------------------------------------------------------------- */
 
-static enum status add_place(struct outside *o, const char *text, struct err *err)
+static enum status add_place(struct outside *o, const char *text, const struct blob_s3_options *s3,
+                             struct err *err)
 {
     struct outside_place *p = &o->places[o->n];
-    enum status st = path_of(o->arena, str_cstr(text), &p->path, err);
+    struct str uri = arena_str(o->arena, str_cstr(text));
+    enum status st = uri.p ? place_path_of(o->arena, uri, &p->path, err) : err_nomem(err);
     const char *path;
 
+    p->fd = -1;
     if (st == ST_NOT_FOUND || st == ST_INVALID) {
         st = err_set(err, ST_INVALID, "'%s' is no place that artifacts can be served from", text);
-        err_hint(err, "give an absolute folder of this machine: /mnt/mlruns or file:///mnt/mlruns");
+        err_hint(err,
+                 "give an absolute folder of this machine (/mnt/mlruns or file:///mnt/mlruns), or "
+                 "s3://BUCKET/PREFIX");
     }
     if (st) {
+        return st;
+    }
+    if (str_starts(uri, S(S3_SCHEME))) {
+        st = bucket_open(&p->bucket, text, s3, err);
+        o->n += st == OK;
+        if (st) {
+            err_ctx(err, "'%s'", text);
+        }
         return st;
     }
     path = arena_cstr(o->arena, p->path.n ? p->path : S("/"));
@@ -117,7 +159,8 @@ static enum status add_place(struct outside *o, const char *text, struct err *er
     return OK;
 }
 
-enum status outside_new(struct outside **out, const char *const *places, struct err *err)
+enum status outside_new(struct outside **out, const char *const *places,
+                        const struct blob_s3_options *s3, struct err *err)
 {
     struct arena *a = arena_new(1 << 20);
     struct outside *o = a ? ARENA_NEW(a, struct outside) : NULL;
@@ -133,7 +176,7 @@ enum status outside_new(struct outside **out, const char *const *places, struct 
         return err_nomem(err);
     }
     for (size_t i = 0; !st && places && places[i]; i++) {
-        st = o->n < PLACES_MAX ? add_place(o, places[i], err)
+        st = o->n < PLACES_MAX ? add_place(o, places[i], s3, err)
                                : err_set(err, ST_INVALID,
                                          "artifacts are served from at most %d places", PLACES_MAX);
     }
@@ -149,7 +192,10 @@ void outside_free(struct outside *o)
 {
     if (o) {
         for (size_t i = 0; i < o->n; i++) {
-            (void)sys.close(o->places[i].fd);
+            if (o->places[i].fd >= 0) {
+                (void)sys.close(o->places[i].fd);
+            }
+            bucket_close(o->places[i].bucket);
         }
         arena_free(o->arena);
     }
@@ -187,12 +233,113 @@ static int64_t ms_of(const struct stat *info)
     return (int64_t)info->st_mtim.tv_sec * 1000 + info->st_mtim.tv_nsec / 1000000;
 }
 
+/* ---- buckets ------------------------------------------------------------------------------------------------------------------------ */
+
+/* The ETag of the service names bytes within its bucket; it need not be a digest of them. */
+static enum status bucket_file(struct view *v, const struct artifact_place *at,
+                               struct artifact_bytes *out, struct err *err)
+{
+    struct bucket_entry e;
+    struct str tag;
+    enum status st =
+        at->path.n ? bucket_stat(at->outside->bucket, v->arena, at->path, &e, err) : ST_NOT_FOUND;
+
+    if (st == ST_NOT_FOUND || (!st && e.size > INT64_MAX)) {
+        return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(at->path));
+    }
+    if (st) {
+        return st;
+    }
+    out->is_remote = true;
+    out->outside = at->outside;
+    out->path = at->path;
+    out->tag = e.etag;
+    out->size = (int64_t)e.size;
+    out->mtime_ms = e.mtime_ms;
+    tag = str_trim(e.etag);
+    if (tag.n > 1 && tag.p[0] == '"') {
+        snprintf(out->etag, sizeof(out->etag), "W/%.*s", STR_ARG(tag));
+    } else {
+        snprintf(out->etag, sizeof(out->etag), "W/\"%" PRIx64 "-%" PRIx64 "\"", e.size,
+                 (uint64_t)e.mtime_ms);
+    }
+    return OK;
+}
+
+enum status outside_read_begin(const struct artifact_bytes *b, uint64_t from, uint64_t n,
+                               struct blob_reader **out, struct err *err)
+{
+    return bucket_read(b->outside->bucket, b->path, b->tag, (uint64_t)b->size, from, n, out, err);
+}
+
+/* Names that artifacts cannot have are left out, as those of folders are. */
+static enum status bucket_names(struct view *v, const struct artifact_place *at, struct str after,
+                                size_t max, struct artifact_info **out, size_t *n, bool *more,
+                                struct err *err)
+{
+    struct bucket_entry *all;
+    size_t all_n;
+
+    for (;;) {
+        enum status st = bucket_list(at->outside->bucket, v->arena, at->path, after, max, &all,
+                                     &all_n, more, err);
+
+        *out = st ? NULL : ARENA_ARRAY(v->arena, struct artifact_info, MAX_OF(all_n, (size_t)1));
+        if (st || !*out) {
+            return st ? st : err_nomem(err);
+        }
+        for (size_t i = 0; i < all_n; i++) {
+            struct err ignored = ERR_INIT;
+
+            if (name_check_artifact_path(all[i].name, &ignored) == OK) {
+                (*out)[(*n)++] = (struct artifact_info){ .name = all[i].name,
+                                                         .is_dir = all[i].is_dir,
+                                                         .size = (int64_t)all[i].size,
+                                                         .mtime_ms = all[i].mtime_ms };
+            }
+        }
+        if (*n || !*more || !all_n) {
+            return OK;
+        }
+        after = all[all_n - 1].name;
+    }
+}
+
+static enum status bucket_dir(struct view *v, const struct artifact_place *at, struct str after,
+                              size_t max, struct artifact_info **out, size_t *n, bool *more,
+                              struct err *err)
+{
+    struct bucket_entry e;
+    struct str dir, name;
+    enum status st = bucket_names(v, at, after, max, out, n, more, err);
+
+    if (st || *n || *more || after.n || !at->path.n) {
+        return st;
+    }
+    st = bucket_stat(at->outside->bucket, v->arena, at->path, &e, err);
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    artifact_split(at->path, &dir, &name);
+    **out = (struct artifact_info){
+        .name = name, .is_self = true, .size = (int64_t)e.size, .mtime_ms = e.mtime_ms
+    };
+    *n = 1;
+    return OK;
+}
+
+/* ---- files of folders --------------------------------------------------------------------------------------------------------------- */
+
 enum status outside_open(struct view *v, const struct artifact_place *at,
                          struct artifact_bytes *out, struct err *err)
 {
     struct stat info;
-    enum status st = open_below(v, at, at->path, &out->fd, &info, err);
+    enum status st;
 
+    if (at->outside->bucket) {
+        return bucket_file(v, at, out, err);
+    }
+    st = open_below(v, at, at->path, &out->fd, &info, err);
     if (st) {
         return st;
     }
@@ -305,11 +452,15 @@ enum status outside_list(struct view *v, const struct artifact_place *at, struct
     struct stat info;
     size_t i = 0;
     int fd;
-    enum status st = open_below(v, at, at->path, &fd, &info, err);
+    enum status st;
 
     *out = NULL;
     *n = 0;
     *more = false;
+    if (at->outside->bucket) {
+        return bucket_dir(v, at, after, max, out, n, more, err);
+    }
+    st = open_below(v, at, at->path, &fd, &info, err);
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }

@@ -1,21 +1,25 @@
-/* core/outside.h - artifacts that others put into folders of this machine, below the places that the operator listed.
+/* core/outside.h - artifacts that others put into folders of this machine, or into buckets, below the places that the operator listed.
  * A run may have any artifact URI; clients read and write it themselves. What lies below a listed place is also listed and read by this
- * server, never written. Every file is opened beneath the place (openat2), so neither a name nor a symbolic link leads out of it.
+ * server, never written. Every file of a folder is opened beneath the place (openat2), so neither a name nor a symbolic link leads out
+ * of it; in a bucket (store/blob/bucket.h) a name is a key below the prefix and nothing else.
  * Ownership: the opener's until outside_free(). Thread rule: immutable after outside_new(); the rest on any thread that may wait for
- * a disk. */
+ * a disk, or, for a bucket, a few seconds for its service. */
 #ifndef CAIRN_CORE_OUTSIDE_H
 #define CAIRN_CORE_OUTSIDE_H
 
 #include "core/artifact.h"
+#include "store/blob/blob.h"
 
 struct outside;
 struct outside_place;
 
-/* places: absolute folders or file: URIs; NULL-terminated, NULL = none. ST_INVALID for what is no folder. */
-enum status outside_new(struct outside **out, const char *const *places, struct err *err);
+/* places: absolute folders, file: URIs or "s3://BUCKET[/PREFIX]", which s3 says how to reach; NULL-terminated, NULL = none. ST_INVALID
+ * for what is no folder and no bucket; no service is asked. */
+enum status outside_new(struct outside **out, const char *const *places,
+                        const struct blob_s3_options *s3, struct err *err);
 void outside_free(struct outside *o); /* NULL-safe */
 /* The place that a URI lies below, and the rest of its path. ST_NOT_FOUND when it lies below none; ST_INVALID for a URI that is not one of
- * a file or tries to leave. */
+ * a file or a bucket, or tries to leave. */
 enum status outside_find(const struct outside *o, struct arena *a, struct str uri,
                          const struct outside_place **place, struct str *rest, struct err *err);
 
@@ -25,5 +29,8 @@ enum status outside_list(struct view *v, const struct artifact_place *at, struct
                          struct err *err);
 enum status outside_open(struct view *v, const struct artifact_place *at,
                          struct artifact_bytes *out, struct err *err);
+/* As artifact_read_begin(), of what outside_open() found in a bucket. */
+enum status outside_read_begin(const struct artifact_bytes *b, uint64_t from, uint64_t n,
+                               struct blob_reader **out, struct err *err);
 
 #endif

@@ -123,13 +123,13 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .doc = "take and give artifacts (mlflow-artifacts:/)" },
     { .name = "artifact-places",
       .type = OPT_LIST,
-      .arg = "FOLDERS",
+      .arg = "PLACES",
       ENV("ARTIFACT_PLACES"),
       .key = "server.artifact_places",
       AT(artifact_places),
       .doc =
-          "folders of this machine whose files are listed and read where runs have artifacts there (file:///mnt/mlruns/...); "
-          "never written. Without it such artifacts are recorded only" },
+          "folders of this machine and buckets (s3://BUCKET/PREFIX) whose files are listed and read where runs have artifacts "
+          "there; never written. Without it such artifacts are recorded only" },
     { .name = "default-artifact-root",
       .type = OPT_TEXT,
       .arg = "URI",

@@ -44,6 +44,7 @@ def run(own, places, tmp_path_factory):
     (source / "d").mkdir()
     (source / "page.html").write_text("<script>1</script>")
     (source / "d/x.bin").write_bytes(b"\0" * 100000)
+    (source / "d/empty").write_bytes(b"")
     client.log_artifacts(info.run_id, str(source))
     folder = places / "listed/a b" / info.run_id / "artifacts"
     assert (folder / "d/x.bin").exists()
@@ -65,7 +66,7 @@ def test_lists_and_files(own, run):
     assert answer["files"] == [{"path": "d", "is_dir": True}, {"path": "in", "is_dir": False, "file_size": 100000},
                                {"path": "page.html", "is_dir": False, "file_size": 18}]
     answer = get(own, f"{API}/artifacts/list", run_id=run.run_id, path="d").json()
-    assert answer["files"] == [{"path": "d/x.bin", "is_dir": False, "file_size": 100000}]
+    assert answer["files"] == [{"path": "d/empty", "is_dir": False}, {"path": "d/x.bin", "is_dir": False, "file_size": 100000}]
     answer = get(own, "/get-artifact", run_id=run.run_id, path="page.html")
     assert answer.text == "<script>1</script>" and "sandbox" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Content-Disposition"].startswith("attachment")
@@ -82,7 +83,7 @@ def test_pages_and_archives(own, run):
     two = get(own, "/api/cairn/v1/artifacts", run_id=run.run_id, max_results=2, page_token=one["next_page_token"]).json()
     assert [f["path"] for f in two["files"]] == ["page.html"] and "next_page_token" not in two
     with zipfile.ZipFile(BytesIO(get(own, "/api/cairn/v1/artifacts/archive", run_id=run.run_id).content)) as made:
-        assert made.testzip() is None and made.namelist() == ["d/", "d/x.bin", "in", "page.html"]
+        assert made.testzip() is None and made.namelist() == ["d/", "d/empty", "d/x.bin", "in", "page.html"]
 
 
 @pytest.mark.parametrize("path", ["out", "etc", "etc/passwd", "pipe", "none", "d", "../secret.txt", "d/../../x", "/etc/passwd",
@@ -114,7 +115,8 @@ def test_other_places_are_recorded_and_the_answer_says_what_to_do(own, places, w
         assert answer.status_code == 400 and "--artifact-places" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("place, text", [("relative", "absolute folder"), ("/no/such/folder", "exists"), ("s3://bucket/x", "absolute folder"),
+@pytest.mark.parametrize("place, text", [("relative", "absolute folder"), ("/no/such/folder", "exists"), ("s3://", "absolute folder"),
+                                         ("s3://b/x", "bucket"), ("s3://bucket/../x", "absolute folder"),
                                          ("/etc/passwd", "exists")])
 def test_what_is_no_place_ends_the_start(tmp_path, place, text):
     with pytest.raises(cairn.StartError, match=text):

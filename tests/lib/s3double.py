@@ -335,6 +335,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def op_get(self):
         data, _ = self.found()
+        if self.headers.get("if-match", f'"{hashlib.md5(data).hexdigest()}"').strip('"') != hashlib.md5(data).hexdigest():
+            raise Refused(412, "PreconditionFailed")
         m = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
         if not m:
             return 200, data, {"etag": '"x"'}
@@ -353,12 +355,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def op_list(self):
         prefix, most = self.args.get("prefix", ""), min(int(self.args.get("max-keys", 1000)), 7)
-        after = self.args.get("continuation-token", "")
+        after = self.args.get("continuation-token", "") or self.args.get("start-after", "")
         with self.double.lock:
-            names = sorted(n for b, n in self.double.objects if b == self.bucket and n.startswith(prefix) and n > after)
+            names = {n for b, n in self.double.objects if b == self.bucket and n.startswith(prefix)}
+        folders = set()
+        if "delimiter" in self.args:
+            cut = {n: n.find(self.args["delimiter"], len(prefix)) for n in names}
+            folders = {n[:cut[n] + 1] for n in names if cut[n] >= 0 and n > after}
+            names = folders | {n for n in names if cut[n] < 0}
+        names = sorted(n for n in names if n > after)
         page = names[:most]
         items = "".join(f"<Contents><Key>{escape(n)}</Key><LastModified>{self.stamp(self.double.objects[self.bucket, n][1])}"
-                        f"</LastModified><Size>{len(self.double.objects[self.bucket, n][0])}</Size></Contents>" for n in page)
+                        f"</LastModified><ETag>&quot;{hashlib.md5(self.double.objects[self.bucket, n][0]).hexdigest()}&quot;</ETag>"
+                        f"<Size>{len(self.double.objects[self.bucket, n][0])}</Size></Contents>" for n in page
+                        if n not in folders)
+        items += "".join(f"<CommonPrefixes><Prefix>{escape(n)}</Prefix></CommonPrefixes>" for n in page if n in folders)
         more = len(names) > most
         text = (f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{items}" +
                 (f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else "") + "</ListBucketResult>")

@@ -286,6 +286,22 @@ enum status blob_reader_open(struct blob_store *s, const struct digest *sha256, 
     return OK;
 }
 
+enum status blob_reader_wrap(const struct blob_ops *ops, void *backend, uint64_t n,
+                             struct blob_reader **out, struct err *err)
+{
+    struct blob_reader *r = mem_zalloc(1, sizeof(*r));
+
+    *out = r;
+    if (!r) {
+        ops->read_end(backend);
+        return err_nomem(err);
+    }
+    r->ops = ops;
+    r->left = n;
+    r->backend = backend;
+    return OK;
+}
+
 /* The recipe of o, which may be whole; the caller frees the arena. */
 static enum status parse(const struct blob_object *o, struct arena **a, struct recipe *r,
                          struct err *err)

@@ -23,6 +23,10 @@ struct blob_store {
     size_t packs_bytes;                /* of those */
 };
 
+/* A reader of a backend as one of the store; takes it, also on failure. */
+enum status blob_reader_wrap(const struct blob_ops *ops, void *backend, uint64_t n,
+                             struct blob_reader **out, struct err *err);
+
 void blob_packs_init(struct blob_store *s);
 void blob_packs_release(struct blob_store *s);
 

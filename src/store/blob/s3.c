@@ -208,10 +208,8 @@ static enum status check_format(struct s3 *s, struct arena *a, struct err *err)
     return st || str_eq_lit(an.body, BLOB_FORMAT_TEXT) ? st : blob_other_format(an.body, err);
 }
 
-static void s3_close(void *b)
+void s3_free(struct s3 *s)
 {
-    struct s3 *s = b;
-
     if (s->closing) {
         exec_event_set(s->closing);
     }
@@ -231,15 +229,20 @@ static void s3_close(void *b)
     mem_free(s);
 }
 
+static void s3_close(void *b)
+{
+    s3_free(b);
+}
+
 static void s3_hurry(void *b)
 {
     exec_event_set(((struct s3 *)b)->closing);
 }
 
-static enum status s3_open(void **out, const struct blob_options *opt, struct err *err)
+enum status s3_new(struct s3 **out, const char *location, const struct blob_s3_options *opt,
+                   struct err *err)
 {
     struct s3 *s = mem_zalloc(1, sizeof(*s));
-    struct arena *a = NULL;
     enum status st;
 
     *out = NULL;
@@ -250,10 +253,28 @@ static enum status s3_open(void **out, const struct blob_options *opt, struct er
     s3_http_init(&s->http);
     s->arena = arena_new(4 << 20);
     s->closing = exec_event_new();
+    st = s->arena && s->closing ? set_location(s, location, err) : err_nomem(err);
+    st = st ? st : set_options(s, opt, err);
+    if (st) {
+        s3_free(s);
+        return st;
+    }
+    *out = s;
+    return OK;
+}
+
+static enum status s3_open(void **out, const struct blob_options *opt, struct err *err)
+{
+    struct s3 *s;
+    struct arena *a;
+    enum status st = s3_new(&s, opt->location, &opt->s3, err);
+
+    *out = NULL;
+    if (st) {
+        return st;
+    }
     a = arena_new(S3_ARENA_MAX);
-    st = s->arena && s->closing && a ? set_location(s, opt->location, err) : err_nomem(err);
-    st = st ? st : set_options(s, &opt->s3, err);
-    st = st ? st : set_instance(s, opt->state_dir, err);
+    st = a ? set_instance(s, opt->state_dir, err) : err_nomem(err);
     st = st ? st : check_format(s, a, err);
     st = st ? st
             : exec_pool_new(&s->senders, "s3-send", S3_AHEAD_MAX_PARTS, S3_AHEAD_MAX_PARTS, err);
@@ -268,7 +289,7 @@ static enum status s3_open(void **out, const struct blob_options *opt, struct er
         if (st != ST_INVALID) {
             err_ctx(err, "the blob store %s", opt->location);
         }
-        s3_close(s);
+        s3_free(s);
         return st;
     }
     *out = s;
@@ -437,6 +458,7 @@ struct s3_reader {
     uint64_t at, end, size;
     unsigned tries; /* since bytes came last */
     char key[S3_KEY_MAX];
+    char etag[64]; /* "" = whatever is there */
 };
 
 static enum status another_size(struct err *err)
@@ -461,6 +483,9 @@ static enum status ask(struct s3_reader *r, struct err *err)
         snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%" PRIu64, r->at, r->end - 1);
         s3_add_field(&op, S("range"), str_cstr(range));
     }
+    if (r->etag[0]) {
+        s3_add_field(&op, S("if-match"), str_cstr(r->etag));
+    }
     st = s3_stream(r->s, &op, a, &r->channel, &an, err);
     if (!st && !r->channel) {
         st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 answered %d", an.status);
@@ -470,7 +495,7 @@ static enum status ask(struct s3_reader *r, struct err *err)
         st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 gives no ranges");
     } else if (!st && !whole && an.total >= 0 && (uint64_t)an.total != r->size) {
         st = another_size(err);
-    } else if (st && an.status == 416) {
+    } else if (st && (an.status == 416 || an.status == 412)) {
         st = another_size(err);
     }
     if (st) {
@@ -492,6 +517,12 @@ void s3_read_end(void *reader)
 enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
                         void **out, struct err *err)
 {
+    return s3_read_tagged(s, key, "", size, from, n, out, err);
+}
+
+enum status s3_read_tagged(struct s3 *s, const char *key, const char *etag, uint64_t size,
+                           uint64_t from, uint64_t n, void **out, struct err *err)
+{
     struct s3_reader *r = mem_zalloc(1, sizeof(*r));
     struct s3_answer an;
     enum status st;
@@ -505,6 +536,7 @@ enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t f
     r->end = from + n;
     r->size = size;
     snprintf(r->key, sizeof(r->key), "%s", key);
+    snprintf(r->etag, sizeof(r->etag), "%s", etag);
     if (n) {
         st = ask(r, err);
     } else {

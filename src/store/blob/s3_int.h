@@ -89,6 +89,11 @@ struct s3 {
     int64_t swept_ms; /* the keeper's */
 };
 
+/* A bucket, of which nothing is asked yet; what goes on in the background is the opener's to start. */
+enum status s3_new(struct s3 **out, const char *location, const struct blob_s3_options *opt,
+                   struct err *err);
+void s3_free(struct s3 *s);
+
 /* One call. Texts are borrowed until it ends. */
 struct s3_op {
     const char *method;
@@ -152,6 +157,9 @@ void s3_forget_staging(struct s3 *s, struct arena *a, const char *staging);
 /* Reads a key; s3_read() and s3_read_end() go on. */
 enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t from, uint64_t n,
                         void **out, struct err *err);
+/* The same, while the service knows it by this ETag: ST_CORRUPT when it is another object by now. "" = by any. */
+enum status s3_read_tagged(struct s3 *s, const char *key, const char *etag, uint64_t size,
+                           uint64_t from, uint64_t n, void **out, struct err *err);
 enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *err);
 void s3_read_end(void *reader);
 
