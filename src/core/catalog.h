@@ -20,7 +20,7 @@ enum catalog_kind {
     CATALOG_ENVIRONMENT,
     CATALOG_SERVICE,
     CATALOG_SERVE,
-    CATALOG_EXPERIMENT, /* read only, like runs: core/experiment.h and core/run.h change them */
+    CATALOG_EXPERIMENT, /* changed by core/catalog_tracking.h, like runs */
     CATALOG_RUN
 };
 /* "registered model", "model version", "artifact", "serving environment", "inference service", "serve model", "experiment",

@@ -248,7 +248,7 @@ static bool add_run(struct view *v, struct catalog_item *it)
             v, &it->props,
             (struct prop){ .type = PROP_INT, .key = S("end_time_since_epoch"), .i = r->end_ms });
     }
-    if (ok && r->user_id.n) {
+    if (ok && r->user_id.n && !props_find(&it->props, PROP_TYPED, S("owner"))) {
         ok = add_prop(v, &it->props,
                       (struct prop){ .type = PROP_TEXT, .key = S("owner"), .s = r->user_id });
     }

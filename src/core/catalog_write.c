@@ -1,5 +1,5 @@
 /* core/catalog_write.c - making and changing items of the catalog, on the sequencer. */
-#include "core/catalog.h"
+#include "core/catalog_int.h"
 #include "core/model_source.h"
 #include "core/registry_int.h"
 #include "gen/sql/queries.h"
@@ -22,13 +22,13 @@ static struct subject subject_of(struct group *g, struct write_op *op, struct co
 
 static int node_kind_of(const struct catalog_item *it)
 {
-    return it->kind == CATALOG_ARTIFACT ? NODE_ARTIFACT
-           : it->kind == CATALOG_SERVE  ? NODE_EXECUTION
-                                        : NODE_CONTEXT;
+    return it->kind == CATALOG_ARTIFACT                           ? NODE_ARTIFACT
+           : it->kind == CATALOG_SERVE || it->kind == CATALOG_RUN ? NODE_EXECUTION
+                                                                  : NODE_CONTEXT;
 }
 
-static enum status taken(enum catalog_kind kind, const char *field, struct str value,
-                         struct err *err)
+enum status catalog_taken(enum catalog_kind kind, const char *field, struct str value,
+                          struct err *err)
 {
     return err_field(err, ST_EXISTS, field, "%s with %s %.*s already exists",
                      catalog_kind_name(kind), field, STR_ARG(value));
@@ -49,7 +49,7 @@ static enum status set_external(struct subject *s, const struct catalog_item *it
     st = key.p ? q_ident_find(s->v.conn, s->v.arena, 0, IDENT_EXTERNAL, key, &row, err)
                : err_nomem(err);
     if (!st && id.n) {
-        return taken(it->kind, "externalId", id, err);
+        return catalog_taken(it->kind, "externalId", id, err);
     }
     if (st && st != ST_NOT_FOUND) {
         return st;
@@ -123,6 +123,15 @@ static enum status apply_facts(struct subject *s, const struct catalog_item *it,
     return st;
 }
 
+enum status catalog_apply_facts(struct group *g, struct view *v, struct str who,
+                                const struct catalog_item *it, const struct catalog_facts *f,
+                                struct err *err)
+{
+    struct subject s = { .g = g, .v = *v, .who = who };
+
+    return apply_facts(&s, it, f, err);
+}
+
 static enum status check_refs(struct subject *s, const struct catalog_ref *refs, size_t n,
                               struct err *err)
 {
@@ -153,7 +162,7 @@ static enum status model_create_validate(struct write_op *op, struct group *g, s
     c->base.description = c->facts.description.p ? c->facts.description : S("");
     st = group_registered_model_create(g, &c->base, err);
     if (st == ST_EXISTS) {
-        return taken(CATALOG_MODEL, "name", c->base.name, err);
+        return catalog_taken(CATALOG_MODEL, "name", c->base.name, err);
     }
     if (st) {
         return st;
@@ -418,7 +427,7 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
         return make(&s, c, &parent, key, err);
     }
     if (st || !c->upsert) {
-        return st ? st : taken(c->kind, "name", c->name, err);
+        return st ? st : catalog_taken(c->kind, "name", c->name, err);
     }
     c->made = false;
     st = catalog_get_uid(&s.v, c->kind, uid, &c->item, err);

@@ -360,3 +360,40 @@ def test_the_client_of_v1alpha3(older, server, client, exp, run, uniq):
     assert got["listed"] == [got["experiment"]["name"]] and got["experiment"]["state"] == "LIVE"
     assert got["runs"] == [got["run"]] and got["run"]["name"] == client.get_run(run).info.run_name
     assert [(a["name"], a["value"]) for a in got["logs"]] == [("loss", 0.5), ("lr", 0.1)]
+
+
+def test_a_run_of_its_tracking(older, server, client, uniq):
+    """start_experiment_run of the client that has it: the experiment and its runs are MLflow's."""
+    older.run(CONNECT, url=server.url, token=None)
+    got = older.run(textwrap.dedent("""
+        with r.start_experiment_run(experiment_name=name, owner="me", description="what for", run_description="a try") as run:
+            run.log_param("lr", 0.1)
+            run.log_param("opt", "adam", description="the optimizer")
+            run.log_param("deep", True)
+            for step in range(3):
+                run.log_metric("loss", 1 / (step + 1), step=step, timestamp=str(1000 + step))
+            run.log_metric("acc", 0.5, description="on the test set")
+            run.log_dataset(name="digits", uri="s3://bucket/digits", source_type="s3", source="s3://bucket/digits")
+        with r.start_experiment_run(experiment_name=name) as parent, r.start_experiment_run(experiment_name=name, nested=True) as child:
+            child.log_metric("loss", 0.25)
+        experiment = r.async_runner(r._api.get_experiment_by_name(name))
+        runs = list(r.get_experiment_runs(experiment_id=experiment.id))
+        result = {"experiment": experiment, "runs": runs, "logs": list(r.get_experiment_run_logs(run_id=run.info.id)), "id": run.info.id,
+                  "parent": parent.info.id, "child": child.info.id}
+        """), name=f"tracked {uniq}")
+    assert (got["experiment"]["owner"], got["experiment"]["description"]) == ("me", "what for")
+    first, parent, child = got["runs"]
+    assert [first["id"], parent["id"], child["id"]] == [got["id"], got["parent"], got["child"]] and first["description"] == "a try"
+    assert child["custom_properties"] == {"kubeflow.parent_run_id": parent["id"]} and not parent["custom_properties"]
+    logs = {a["name"]: a for a in got["logs"]}
+    assert (logs["lr"]["value"], logs["opt"]["value"], logs["opt"]["description"]) == (0.1, "adam", "the optimizer")
+    assert (logs["loss"]["value"], logs["loss"]["step"]) == (1 / 3, 2)
+    assert (logs["acc"]["value"], logs["acc"]["description"]) == (0.5, "on the test set")
+    assert (logs["digits"]["uri"], logs["digits"]["source_type"]) == ("s3://bucket/digits", "s3")
+    exp = client.get_experiment_by_name(f"tracked {uniq}")
+    run = next(r for r in client.search_runs([exp.experiment_id]) if r.info.run_name == first["name"])
+    assert exp.tags["mlflow.note.content"] == "what for"
+    assert run.data.params == {"lr": "0.1", "opt": "adam", "deep": "True"} and run.data.metrics == {"loss": 1 / 3, "acc": 0.5}
+    assert [d.dataset.name for d in run.inputs.dataset_inputs] == ["digits"]
+    client.log_metric(run.info.run_id, "loss", 0.125, step=9)  # and goes on there
+    assert [m["value"] for m in older.run("result = [a for a in r.get_experiment_run_logs(run_id=id) if a.name == 'loss']", id=first["id"])] == [0.125]

@@ -17,9 +17,9 @@
              .finish = kf_finish)
 
 extern const struct route kubeflow_model_routes[], kubeflow_artifact_routes[],
-    kubeflow_serving_routes[], kubeflow_run_routes[];
+    kubeflow_serving_routes[], kubeflow_run_routes[], kubeflow_tracking_routes[];
 extern const size_t kubeflow_model_routes_n, kubeflow_artifact_routes_n, kubeflow_serving_routes_n,
-    kubeflow_run_routes_n;
+    kubeflow_run_routes_n, kubeflow_tracking_routes_n;
 
 /* ---- tongue.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -64,6 +64,31 @@ enum node_type kf_artifact_type(struct str text);
 struct str kf_artifact_type_name(enum node_type type);
 /* Fields of artifacts of a type that can be set. */
 uint64_t kf_artifact_fields(enum node_type type);
+
+/* ---- runs.c: what a run logged, as artifacts without a number of their own --------------------------------------------------------- */
+
+struct dataset_input;
+/* One artifact of a run (loaded), in the view's arena. */
+enum status kf_run_artifact(struct view *v, const struct catalog_item *run, enum node_type type,
+                            struct str name, struct props props, struct str description,
+                            struct str uri, bool v1, struct kubeflow_artifact **out,
+                            struct err *err);
+enum status kf_run_metric(struct view *v, const struct catalog_item *run, struct str name,
+                          const struct point *at, bool v1, struct kubeflow_artifact **out,
+                          struct err *err);
+enum status kf_run_param(struct view *v, const struct catalog_item *run,
+                         const struct key_value *param, bool v1, struct kubeflow_artifact **out,
+                         struct err *err);
+enum status kf_run_dataset(struct view *v, const struct catalog_item *run,
+                           const struct dataset_input *d, bool v1, struct kubeflow_artifact **out,
+                           struct err *err);
+/* The parameterType of a value that nobody gave a type: MLflow keeps text. */
+struct str kf_param_look(struct str value);
+/* The tag of a run that holds what is said of a metric, a parameter or a data set of it: "description", "type", "uri". NULL p: memory
+ * is out. */
+struct str kf_note_tag(struct arena *a, enum node_type type, struct str name, const char *what);
+/* Where the data of a source lie: its member "uri" when it is a JSON object (p NULL: it has none), else the source. */
+struct str kf_source_uri(struct arena *a, struct str source);
 
 /* ---- list.c -------------------------------------------------------------------------------------------------------------------- */
 

@@ -1,9 +1,11 @@
-/* api/kubeflow/runs.c - experiments and runs of the tracking API, read only; what a run logged as artifacts; histories of metrics. */
+/* api/kubeflow/runs.c - experiments and runs of the tracking API to be read: what a run logged as artifacts, histories of metrics. What
+ * changes them is in tracking.c. */
 #include "api/kubeflow/filter.h"
 #include "api/kubeflow/kubeflow_int.h"
 #include "base/num.h"
 #include "codec/base64.h"
 #include "codec/json.h"
+#include "core/dataset.h"
 #include "core/run.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,30 +107,38 @@ static enum status page_end(struct pager *p, struct str token, struct err *err)
     return buf_status(&p->c->raw, "the page", err);
 }
 
-static enum status put_item(struct pager *p, enum node_type type, struct str name,
-                            struct prop *props, size_t n, struct err *err)
+enum status kf_run_artifact(struct view *v, const struct catalog_item *run, enum node_type type,
+                            struct str name, struct props props, struct str description,
+                            struct str uri, bool v1, struct kubeflow_artifact **out,
+                            struct err *err)
 {
-    struct kubeflow_artifact *msg;
     struct catalog_item it = { .kind = CATALOG_ARTIFACT,
                                .type = type,
-                               .name = kf_name_shown(p->v->arena, name, false),
-                               .create_ms = p->run->create_ms,
-                               .update_ms = p->run->update_ms,
-                               .props = { props, n } };
-    void *out;
+                               .name = kf_name_shown(v->arena, name, false),
+                               .description = description,
+                               .uri = uri,
+                               .create_ms = run->create_ms,
+                               .update_ms = run->update_ms,
+                               .props = props };
+    struct kubeflow_artifact *msg;
+    void *made;
     enum status st =
-        it.name.p ? kf_put(p->v->arena, &kubeflow_artifact_desc, &it, kf_is_v1(p->c), &out, err)
-                  : err_nomem(err);
+        it.name.p ? kf_put(v->arena, &kubeflow_artifact_desc, &it, v1, &made, err) : err_nomem(err);
 
     if (st) {
         return st;
     }
-    msg = out;
+    *out = msg = made;
     MSG_SET(msg, KUBEFLOW_ARTIFACT_HAS_STATE, state, KUBEFLOW_ARTIFACT_STATE_ARTIFACT_LIVE);
     MSG_SET(msg, KUBEFLOW_ARTIFACT_HAS_EXPERIMENT_ID, experiment_id,
-            arena_printf(p->v->arena, "%" PRId64, p->run->parent_id));
+            arena_printf(v->arena, "%" PRId64, run->parent_id));
     MSG_SET(msg, KUBEFLOW_ARTIFACT_HAS_EXPERIMENT_RUN_ID, experiment_run_id,
-            arena_printf(p->v->arena, "%" PRId64, p->run->id));
+            arena_printf(v->arena, "%" PRId64, run->id));
+    return msg->experiment_id.p && msg->experiment_run_id.p ? OK : err_nomem(err);
+}
+
+static enum status put_msg(struct pager *p, const struct kubeflow_artifact *msg)
+{
     if (p->w.comma) {
         buf_put_lit(p->w.b, ",");
     }
@@ -138,32 +148,130 @@ static enum status put_item(struct pager *p, enum node_type type, struct str nam
     return OK;
 }
 
-static enum status put_metric(struct pager *p, struct str name, double value, int64_t at_ms,
-                              int64_t step, struct err *err)
+/* What the run says of something it logged, in a tag; p NULL when it says nothing. */
+static struct str note_of(struct arena *a, const struct run_view *run, enum node_type type,
+                          struct str name, const char *what)
 {
-    struct str at = arena_printf(p->v->arena, "%" PRId64, at_ms);
-    struct prop props[] = {
-        { .scope = PROP_TYPED, .type = PROP_DOUBLE, .key = S("value"), .d = value },
-        { .scope = PROP_TYPED, .type = PROP_TEXT, .key = S("timestamp"), .s = at },
-        { .scope = PROP_TYPED, .type = PROP_INT, .key = S("step"), .i = step },
-    };
+    struct str key = kf_note_tag(a, type, name, what);
+    const struct str *value = key.p ? run_view_tag(run, key) : NULL;
 
-    return at.p ? put_item(p, TYPE_KF_METRIC, name, props, ARRAY_N(props), err) : err_nomem(err);
+    return value ? *value : (struct str){ NULL, 0 };
 }
 
-/* MLflow keeps text: numbers are told by their look. */
-static enum status put_param(struct pager *p, const struct key_value *param, struct err *err)
+enum status kf_run_metric(struct view *v, const struct catalog_item *run, struct str name,
+                          const struct point *at, bool v1, struct kubeflow_artifact **out,
+                          struct err *err)
+{
+    struct str when = arena_printf(v->arena, "%" PRId64, at->timestamp_ms), none = { NULL, 0 };
+    struct prop props[] = {
+        { .scope = PROP_TYPED, .type = PROP_DOUBLE, .key = S("value"), .d = at->value },
+        { .scope = PROP_TYPED, .type = PROP_TEXT, .key = S("timestamp"), .s = when },
+        { .scope = PROP_TYPED, .type = PROP_INT, .key = S("step"), .i = at->step },
+    };
+
+    return when.p
+               ? kf_run_artifact(v, run, TYPE_KF_METRIC, name,
+                                 (struct props){ props, ARRAY_N(props) },
+                                 note_of(v->arena, run->run, TYPE_KF_METRIC, name, "description"),
+                                 none, v1, out, err)
+               : err_nomem(err);
+}
+
+struct str kf_param_look(struct str value)
 {
     double number;
+
+    return num_parse_double(value, &number)                                      ? S("number")
+           : str_eq_nocase(value, S("true")) || str_eq_nocase(value, S("false")) ? S("boolean")
+                                                                                 : S("string");
+}
+
+enum status kf_run_param(struct view *v, const struct catalog_item *run,
+                         const struct key_value *param, bool v1, struct kubeflow_artifact **out,
+                         struct err *err)
+{
+    struct str type = note_of(v->arena, run->run, TYPE_KF_PARAMETER, param->key, "type"),
+               none = { NULL, 0 };
     struct prop props[] = {
         { .scope = PROP_TYPED, .type = PROP_TEXT, .key = S("value"), .s = param->value },
         { .scope = PROP_TYPED,
           .type = PROP_TEXT,
           .key = S("parameter_type"),
-          .s = num_parse_double(param->value, &number) ? S("number") : S("string") },
+          .s = type.p ? type : kf_param_look(param->value) },
     };
 
-    return put_item(p, TYPE_KF_PARAMETER, param->key, props, ARRAY_N(props), err);
+    return kf_run_artifact(
+        v, run, TYPE_KF_PARAMETER, param->key, (struct props){ props, ARRAY_N(props) },
+        note_of(v->arena, run->run, TYPE_KF_PARAMETER, param->key, "description"), none, v1, out,
+        err);
+}
+
+struct str kf_source_uri(struct arena *a, struct str source)
+{
+    struct json_reader r;
+    struct str uri = { NULL, 0 };
+    enum json_event ev;
+
+    json_init(&r, source, 0, 8);
+    ev = json_next(&r);
+    if (ev != JSON_EV_OBJECT) {
+        uri = source;
+    }
+    for (; ev == JSON_EV_OBJECT || ev == JSON_EV_KEY; ev = json_next(&r)) {
+        if (ev == JSON_EV_KEY) {
+            bool wanted = str_eq_lit(json_text(&r, a), "uri");
+
+            ev = json_next(&r);
+            if (wanted && ev == JSON_EV_STRING) {
+                uri = json_text(&r, a);
+                break;
+            }
+            if (ev == JSON_EV_OBJECT || ev == JSON_EV_ARRAY) {
+                break;
+            }
+        }
+    }
+    json_release(&r);
+    return uri;
+}
+
+enum status kf_run_dataset(struct view *v, const struct catalog_item *run,
+                           const struct dataset_input *d, bool v1, struct kubeflow_artifact **out,
+                           struct err *err)
+{
+    const struct {
+        const char *key;
+        struct str value;
+    } said[] = { { "digest", d->digest },
+                 { "source_type", d->source_type },
+                 { "source", d->source },
+                 { "schema", d->schema },
+                 { "profile", d->profile } };
+    struct prop props[ARRAY_N(said)];
+    struct str uri = note_of(v->arena, run->run, TYPE_KF_DATASET, d->name, "uri");
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_N(said); i++) {
+        if (said[i].value.p) {
+            props[n++] = (struct prop){ .scope = PROP_TYPED,
+                                        .type = PROP_TEXT,
+                                        .key = str_cstr(said[i].key),
+                                        .s = said[i].value };
+        }
+    }
+    return kf_run_artifact(v, run, TYPE_KF_DATASET, d->name, (struct props){ props, n },
+                           note_of(v->arena, run->run, TYPE_KF_DATASET, d->name, "description"),
+                           uri.p ? uri : kf_source_uri(v->arena, d->source), v1, out, err);
+}
+
+static enum status put_metric(struct pager *p, struct str name, double value, int64_t at_ms,
+                              int64_t step, struct err *err)
+{
+    const struct point at = { .timestamp_ms = at_ms, .step = step, .value = value };
+    struct kubeflow_artifact *msg;
+    enum status st = kf_run_metric(p->v, p->run, name, &at, kf_is_v1(p->c), &msg, err);
+
+    return st ? st : put_msg(p, msg);
 }
 
 /* Decodes a token of ours: "<number>:<rest>". */
@@ -203,20 +311,53 @@ static bool is_asked(const struct kubeflow_list *in, struct arena *a, struct str
     return !in->name.n || str_eq(in->name, kf_name_shown(a, name, false));
 }
 
-/* Metrics with their latest values, then parameters, each by name. */
+/* The i-th of what the run logged: metrics with their latest values, then parameters, then data sets. */
+static enum status put_logged(struct pager *p, const struct dataset_input *sets, size_t i,
+                              enum node_type type, struct err *err)
+{
+    const struct run_view *run = p->run->run;
+    const struct kubeflow_list *in = p->c->in;
+    enum node_type is = i < run->metrics_n                   ? TYPE_KF_METRIC
+                        : i < run->metrics_n + run->params_n ? TYPE_KF_PARAMETER
+                                                             : TYPE_KF_DATASET;
+    size_t at = i - (is == TYPE_KF_METRIC      ? 0
+                     : is == TYPE_KF_PARAMETER ? run->metrics_n
+                                               : run->metrics_n + run->params_n);
+    struct str name = is == TYPE_KF_METRIC      ? run->metrics[at].key
+                      : is == TYPE_KF_PARAMETER ? run->params[at].key
+                                                : sets[at].name;
+    struct kubeflow_artifact *msg;
+    enum status st;
+
+    if ((type && type != is) || !is_asked(in, p->c->arena, name)) {
+        return OK;
+    }
+    if (is == TYPE_KF_METRIC) {
+        const struct run_metric *m = &run->metrics[at];
+
+        return put_metric(p, m->key, m->value, m->timestamp_ms, m->step, err);
+    }
+    st = is == TYPE_KF_PARAMETER
+             ? kf_run_param(p->v, p->run, &run->params[at], kf_is_v1(p->c), &msg, err)
+             : kf_run_dataset(p->v, p->run, &sets[at], kf_is_v1(p->c), &msg, err);
+    return st ? st : put_msg(p, msg);
+}
+
 static enum status run_artifacts(struct call *c, struct view *v, struct err *err)
 {
     const struct kubeflow_list *in = c->in;
     enum node_type type = in->artifact_type.n ? kf_artifact_type(in->artifact_type) : 0;
     struct catalog_item run;
+    struct dataset_input *sets;
     struct pager p;
     struct str rest, token = S("");
     int64_t from;
-    size_t i, all = 0;
+    size_t i, all = 0, sets_n = 0;
     enum status st = run_of_path(c, v, &run, err);
 
     st = st ? st : page_begin(&p, c, v, &run, err);
     st = st ? st : read_token(c, &from, &rest, err);
+    st = st ? st : dataset_inputs_of_run(v, run.uid, &sets, &sets_n, err);
     if (!st && in->artifact_type.n && !type) {
         st = err_field(err, ST_INVALID, "artifactType", "artifactType '%.*s' is no type",
                        STR_ARG(in->artifact_type));
@@ -224,18 +365,9 @@ static enum status run_artifacts(struct call *c, struct view *v, struct err *err
     if (st) {
         return st;
     }
-    all = run.run->metrics_n + run.run->params_n;
+    all = run.run->metrics_n + run.run->params_n + sets_n;
     for (i = (size_t)from; !st && i < all && p.n < p.max; i++) {
-        bool metric = i < run.run->metrics_n;
-        const struct run_metric *m = metric ? &run.run->metrics[i] : NULL;
-        const struct key_value *param = metric ? NULL : &run.run->params[i - run.run->metrics_n];
-
-        if ((type && type != (metric ? TYPE_KF_METRIC : TYPE_KF_PARAMETER)) ||
-            !is_asked(in, c->arena, metric ? m->key : param->key)) {
-            continue;
-        }
-        st = metric ? put_metric(&p, m->key, m->value, m->timestamp_ms, m->step, err)
-                    : put_param(&p, param, err);
+        st = put_logged(&p, sets, i, type, err);
     }
     if (!st && i < all) {
         token = arena_printf(c->arena, "%zu:", i);

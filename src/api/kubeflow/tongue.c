@@ -128,7 +128,8 @@ enum status kubeflow_routes(struct router *r, const char *prefix, struct err *er
     } tables[] = { { kubeflow_model_routes, kubeflow_model_routes_n },
                    { kubeflow_artifact_routes, kubeflow_artifact_routes_n },
                    { kubeflow_serving_routes, kubeflow_serving_routes_n },
-                   { kubeflow_run_routes, kubeflow_run_routes_n } };
+                   { kubeflow_run_routes, kubeflow_run_routes_n },
+                   { kubeflow_tracking_routes, kubeflow_tracking_routes_n } };
     static const struct route_alias newer = { KF_PATH, KF_PATH_V1 };
     enum status st = OK;
 

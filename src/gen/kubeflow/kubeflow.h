@@ -320,7 +320,7 @@ struct kubeflow_serve_model {
 #define KUBEFLOW_SERVE_MODEL_HAS_LAST_KNOWN_STATE (1ull << 8)
 extern const struct msg_desc kubeflow_serve_model_desc;
 
-/* An experiment of the tracking API, read only here. */
+/* An experiment of the tracking API. name: C*; owner, state, description, customProperties: CU. */
 struct kubeflow_experiment {
     uint64_t has;
     struct str id;
@@ -344,7 +344,8 @@ struct kubeflow_experiment {
 #define KUBEFLOW_EXPERIMENT_HAS_STATE (1ull << 8)
 extern const struct msg_desc kubeflow_experiment_desc;
 
-/* A run of the tracking API, read only here. */
+/* A run of the tracking API. experimentId: C*; name, startTimeSinceEpoch: C; endTimeSinceEpoch, status, state, owner, description,
+ * customProperties: CU. Without a name it gets one, without a start it starts now. */
 struct kubeflow_experiment_run {
     uint64_t has;
     struct str id;

@@ -53,6 +53,9 @@ enum status q_experiment_all_next(struct sql_stmt *q_stmt, struct q_experiment_a
 enum status q_experiment_rename(struct sql_conn *q_conn, int64_t id, struct str name,
                                 int64_t now_ms, struct err *q_err) ATTR_CHECK;
 
+enum status q_experiment_touch(struct sql_conn *q_conn, int64_t id, int64_t now_ms,
+                               struct err *q_err) ATTR_CHECK;
+
 enum status q_experiment_set_lifecycle(struct sql_conn *q_conn, int64_t id, int64_t lifecycle,
                                        int64_t now_ms, struct err *q_err) ATTR_CHECK;
 

@@ -150,6 +150,26 @@ enum status q_experiment_rename(struct sql_conn *q_conn, int64_t id, struct str 
     return sql_exec(q_conn, &query_experiment_rename, q_in, NULL, q_err);
 }
 
+static const unsigned char experiment_touch_in[] = { SQL_INT, SQL_INT };
+static const struct sql_query query_experiment_touch = {
+    .name = "experiment_touch", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = experiment_touch_in,
+    .text = { "UPDATE experiment SET update_ms = ?2 WHERE id = ?1",
+              "UPDATE experiment SET update_ms = $2 WHERE id = $1" },
+};
+
+enum status q_experiment_touch(struct sql_conn *q_conn, int64_t id, int64_t now_ms,
+                               struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = id },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_experiment_touch, q_in, NULL, q_err);
+}
+
 static const unsigned char experiment_set_lifecycle_in[] = { SQL_INT, SQL_INT, SQL_INT };
 static const struct sql_query query_experiment_set_lifecycle = {
     .name = "experiment_set_lifecycle", .cached = true, .kind = SQL_EXEC,
@@ -283,6 +303,7 @@ static const struct sql_query *const area_experiment[] = {
     &query_experiment_get_by_name,
     &query_experiment_all,
     &query_experiment_rename,
+    &query_experiment_touch,
     &query_experiment_set_lifecycle,
     &query_experiment_tag_set,
     &query_experiment_tag_delete,

@@ -23,6 +23,10 @@ SELECT id, uid, name, artifact_location, lifecycle, create_ms, update_ms FROM ex
 -- in: id int, name text, now_ms int
 UPDATE experiment SET name = $2, update_ms = $3 WHERE id = $1;
 
+-- name: experiment_touch :exec
+-- in: id int, now_ms int
+UPDATE experiment SET update_ms = $2 WHERE id = $1;
+
 -- name: experiment_set_lifecycle :exec
 -- in: id int, lifecycle int, now_ms int
 UPDATE experiment SET lifecycle = $2, update_ms = $3 WHERE id = $1;
