@@ -3,7 +3,8 @@
     issuer = Issuer(folder).start()
     issuer.token(aud="cairn")           # a JWT
     issuer.thumbprint, issuer.url, issuer.host
-"""
+
+A Provider is the same with the package oidc-provider of Node, an issuer that others wrote; its tokens are asked for as clients do."""
 
 import base64
 import hashlib
@@ -11,8 +12,14 @@ import json
 import subprocess
 import threading
 import time
+import urllib.parse
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from cairn import Process, StartError, tail
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def b64(data):
@@ -76,3 +83,70 @@ class Issuer:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+def openssl(*argv):
+    return subprocess.run(["openssl", *map(str, argv)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+
+
+class Provider:
+    """oidc-provider in a process of its own (tests/lib/oidcprovider.mjs)."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.key, self.cert = self.folder / "key.pem", self.folder / "cert.pem"
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.key, "-out", self.cert, "-days", "2", "-subj", "/CN=issuer")
+        self.thumbprint = hashlib.sha1(openssl("x509", "-in", self.cert, "-outform", "DER")).hexdigest().upper()
+        self.process, self.url = None, ""
+
+    @property
+    def host(self):
+        return self.url.removeprefix("http://")
+
+    def start(self):
+        env = subprocess.run([ROOT / "tools/nodeenv", "oidc-provider"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if env.returncode:
+            raise StartError(env.stderr)
+        log = self.folder / "provider.log"
+        self.process = Process(["node", ROOT / "tests/lib/oidcprovider.mjs", Path(env.stdout.strip()) / "node_modules", self.key, self.cert],
+                               log, cwd=self.folder)
+        end = time.monotonic() + 120
+        while not self.url:
+            if not self.process.is_running() or time.monotonic() > end:
+                raise StartError(tail(log, 20))
+            self.url = next((line for line in log.read_text().splitlines() if line.startswith("http://")), "")
+            time.sleep(0.05)
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+
+    def token(self, seconds=600):
+        """Asked for with the grant client_credentials."""
+        body = urllib.parse.urlencode({"grant_type": "client_credentials", "resource": f"urn:cairn:{seconds}"}).encode()
+        request = urllib.request.Request(self.url + "/token", body, {"Authorization": "Basic " + base64.b64encode(b"cairn:secret").decode()})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["access_token"]
+
+    @staticmethod
+    def claims(token):
+        part = token.split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+    def is_good(self, token):
+        """What a token service looks at: the signature, by the key that the issuer publishes, its name, the audience, the time."""
+        with urllib.request.urlopen(self.url + "/jwks", timeout=60) as answer:
+            published = json.load(answer)["keys"][0]["x5c"][0]
+        cert, sig, text = (self.folder / n for n in ("published.pem", "sig", "text"))
+        cert.write_text(f"-----BEGIN CERTIFICATE-----\n{published}\n-----END CERTIFICATE-----\n")
+        head, _, last = token.rpartition(".")
+        sig.write_bytes(base64.urlsafe_b64decode(last + "=" * (-len(last) % 4)))
+        text.write_text(head)
+        (self.folder / "public.pem").write_bytes(openssl("x509", "-in", cert, "-noout", "-pubkey"))
+        try:
+            openssl("dgst", "-sha256", "-verify", self.folder / "public.pem", "-signature", sig, text)
+        except subprocess.CalledProcessError:
+            return False
+        claims = self.claims(token)
+        return claims["iss"] == self.url and claims["aud"] == "cairn" and claims["exp"] > time.time()

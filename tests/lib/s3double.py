@@ -76,7 +76,8 @@ class Double:
         self.access, self.secret = access or self.access, secret or self.secret
         self.objects, self.uploads, self.buckets = {}, {}, {"cairn"}
         self.sessions = {}          # access key -> (secret, token, expires)
-        self.web_tokens = set()     # what the token service takes
+        self.web_tokens = set()     # what the token service takes, beside what
+        self.web_check = None       # says of a token that it is good
         self.session_s = 3600
         self.rules, self.lock = [], threading.Lock()
         self.log = []               # (operation, what happened)
@@ -458,7 +459,8 @@ class Handler(BaseHTTPRequestHandler):
         form = dict(urllib.parse.parse_qsl(self.body.decode()))
         if form.get("Action") != "AssumeRoleWithWebIdentity" or not form.get("RoleArn") or not form.get("RoleSessionName"):
             raise Refused(400, "InvalidAction")
-        if form.get("WebIdentityToken") not in d.web_tokens:
+        token = form.get("WebIdentityToken")
+        if token not in d.web_tokens and not (d.web_check and d.web_check(token)):
             raise Refused(400, "InvalidIdentityToken", "the token is not known here")
         with d.lock:
             d.n += 1
