@@ -126,6 +126,8 @@ extern const struct cli_table cli_models;
 extern const struct cli_table cli_artifacts;
 extern const struct cli_table cli_checkpoints;
 extern const struct cli_table cli_lineage;
+/* The row of same.c. */
+extern const struct cli_table cli_same;
 /* The row of inspect.c. */
 extern const struct cli_table cli_inspect;
 

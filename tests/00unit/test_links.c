@@ -215,6 +215,54 @@ TEST(long_chains_hubs_and_cycles_end)
     mem_free(many);
 }
 
+/* 1 -> 2, 2 = 10 = 11, 11 -> 12: what is the same is at no distance, in whatever portions it came. */
+TEST(some_links_are_walked_at_no_distance)
+{
+    struct link_fact all[] = {
+        { .src = 1, .dst = 2, .role = 3, .seen_ms = 1 },
+        { .src = 2, .dst = 10, .role = 34, .seen_ms = 2 },
+        { .src = 10, .dst = 2, .role = 34, .seen_ms = 2 },
+        { .src = 10, .dst = 11, .role = 34, .seen_ms = 3 },
+        { .src = 11, .dst = 10, .role = 34, .seen_ms = 3 },
+        { .src = 11, .dst = 12, .role = 3, .seen_ms = 4 },
+        { .src = 2, .dst = 13, .role = 3, .seen_ms = 5 },
+    };
+    int64_t start = 1;
+    struct walk w = { .starts = &start, .starts_n = 1, .still = (uint64_t)1 << 34 };
+
+    for (size_t step = 1; step <= ARRAY_N(all); step++) {
+        static const uint32_t nodes[] = { 1, 2, 10, 11, 13, 12 };
+        static const uint16_t distance[] = { 0, 1, 1, 1, 2, 2 };
+        struct links *l = links_new();
+        struct err err = ERR_INIT;
+        struct walk_found f;
+
+        for (size_t i = 0; i < ARRAY_N(all); i += step) {
+            T_ST_ERR(links_add(l, all + i, MIN_OF(step, ARRAY_N(all) - i), &err), OK, &err);
+        }
+        w.direction = WALK_DOWN;
+        w.has_as_of = false;
+        start = 1;
+        T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+        T_UINT(f.n, ARRAY_N(nodes));
+        T_OK(memcmp(f.nodes, nodes, sizeof(nodes)) == 0);
+        T_OK(memcmp(f.distance, distance, sizeof(distance)) == 0);
+        walk_found_release(&f);
+        start = 12;
+        w.direction = WALK_UP;
+        T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+        T_UINT(f.n, 5);
+        T_INT(f.distance[4], 2);
+        walk_found_release(&f);
+        w.has_as_of = true;
+        w.as_of_ms = 2;
+        T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+        T_UINT(f.n, 1);
+        walk_found_release(&f);
+        links_free(l);
+    }
+}
+
 TEST(node_numbers_have_a_limit)
 {
     struct links *l = links_new();

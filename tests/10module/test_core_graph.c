@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHAIN = 3000, HUB = 500, FIRST = 100000 };
+enum { CHAIN = 3000, HUB = 500, FIRST = 100000, OTHER = 800000 };
 
 struct script {
     struct write_op op;
@@ -104,12 +104,22 @@ static void same_answers(struct corefix *f)
     T_UINT(reached(f, CHAIN + HUB, false), CHAIN + 1);
 }
 
+/* Where another node is the same as the first of the chain. */
+static void same_with_another(struct corefix *f)
+{
+    T_UINT(reached(f, OTHER, true), CHAIN + HUB);
+    T_UINT(reached(f, CHAIN + HUB, false), CHAIN + 2);
+}
+
+/* At most two in one test. */
 static const char *new_file(void)
 {
-    char path[512];
+    static char paths[2][512];
+    static size_t n;
+    char *path = paths[n++ % ARRAY_N(paths)];
 
-    snprintf(path, sizeof(path), "%s/lineage.links", t_tmpdir());
-    return strdup(path);
+    snprintf(path, sizeof(paths[0]), "%s/lineage.links", t_tmpdir());
+    return path;
 }
 
 static struct core_options with_file(const char *file)
@@ -137,9 +147,12 @@ SQL_TEST(stored_links_are_used)
     corefix_open_with(&f, location, &opt);
     add_links(&f, 0, CHAIN + HUB, CHAIN);
     same_answers(&f);
+    script(&f, "INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms) "
+               "VALUES (1, 100000, 900000, 1, '', '', 0, 1, 1)");
+    same_with_another(&f);
     corefix_reopen(&f);
     script(&f, "DELETE FROM edge_log WHERE seq < (SELECT max(seq) FROM edge_log)"); /* a proof */
-    same_answers(&f);
+    same_with_another(&f);
     add_links(&f, CHAIN + HUB, 50, CHAIN + HUB);
     T_UINT(reached(&f, 0, true), CHAIN + HUB + 50);
     corefix_crash(&f);

@@ -204,6 +204,35 @@ def test_ambiguous_names(rest, story, client):
     assert ask(rest, "lineage", node=f"registered:{story.data}")["nodes"][0]["type"] == "registered"
 
 
+def test_what_is_the_same(server, rest, story, tmp_path):
+    cli = Cli(tmp_path, server.url)
+    a, b = f"dataset:{story.data}", f"dataset:{story.other}@d1g3st"
+
+    def count():
+        return totals(ask(rest, "lineage/impact", node=a)).get("run", 0)
+
+    assert count() == 2
+    cli.run("same", "add", a, b, "--reason", "the same export")
+    assert count() == 3
+    answer = ask(rest, "lineage", node=b, direction="down")
+    assert [n["distance"] for n in answer["nodes"] if n["type"] == "dataset"] == [0] * 3  # two experiments logged the first
+    assert "same" in {link["role"] for link in answer["links"]}
+    said = [p for p in json.loads(cli.run("same", "ls", "-o", "json")) if p["a"].endswith(f"{story.data}@d1g3st")]
+    assert {p["reason"] for p in said} == {"the same export"}
+    assert totals(ask(rest, "lineage/impact", node=a, as_of_ms=said[0]["time_ms"] - 1))["run"] == 2
+    up = ask(rest, "lineage", node=f"run:{story.runs[2]}")
+    assert {story.data + "@d1g3st", story.other + "@d1g3st"} <= set(names(up, "dataset"))
+    cli.run("same", "undo", a, b, "--pin")
+    assert count() == 2
+    assert "pinned" in cli.run("same", "ls")
+    cli.run("same", "add", a, b, rc=2)  # a reason is needed
+    cli.run("same", "undo", a, b, rc=3)
+    cli.run("same", "add", a, a, "--reason", "x", rc=2)
+    cli.run("same", "add", a, "dataset:nothing-like-this", "--reason", "x", rc=3)
+    cli.run("same", "add", a, b, "--reason", "a person may")
+    assert count() == 3
+
+
 def test_commands(server, story, tmp_path):
     cli = Cli(tmp_path, server.url)
 

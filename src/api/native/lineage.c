@@ -1,7 +1,9 @@
 /* api/native/lineage.c - the questions to the graph, and how two runs differ. */
 #include "gen/native/lineage.h"
 #include "api/native/native.h"
+#include "base/num.h"
 #include "core/graph/graph.h"
+#include "core/graph/same.h"
 #include "core/run_diff.h"
 
 #define READ(fn) ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
@@ -256,7 +258,139 @@ static enum status diff(struct call *c, struct view *v, struct err *err)
     return OK;
 }
 
+/* ---- what is the same -------------------------------------------------------------------------------------------------------- */
+
+static struct same_change *change_of(struct call *c, struct str a, struct str b, struct str reason)
+{
+    struct same_change *x = ARENA_NEW(c->arena, struct same_change);
+
+    if (x) {
+        same_change_init(x, c->core, c->arena);
+        x->a = a;
+        x->b = b;
+        x->reason = reason.p ? reason : S("");
+        x->who = c->principal->name;
+    }
+    return x;
+}
+
+static enum status same_add_start(struct call *c, struct write_op **op, struct err *err)
+{
+    const struct cairn_v1_lineage_same_add *in = c->in;
+    struct same_change *x = change_of(c, in->a, in->b, in->reason);
+
+    if (!x) {
+        return err_nomem(err);
+    }
+    x->has_claimed = (in->has & CAIRN_V1_LINEAGE_SAME_ADD_HAS_CLAIMED_MS) != 0;
+    x->claimed_ms = in->claimed_ms;
+    *op = &x->op;
+    return OK;
+}
+
+static enum status same_undo_start(struct call *c, struct write_op **op, struct err *err)
+{
+    const struct cairn_v1_lineage_same_undo *in = c->in;
+    struct same_change *x = change_of(c, in->a, in->b, in->reason);
+
+    if (!x) {
+        return err_nomem(err);
+    }
+    x->undo = true;
+    x->pin = in->pin;
+    *op = &x->op;
+    return OK;
+}
+
+static enum status same_finish(struct call *c, struct err *err)
+{
+    const struct same_change *x = WRITE_OP_OF(c->op, struct same_change);
+    struct cairn_v1_lineage_same_changed *out =
+        ARENA_NEW(c->arena, struct cairn_v1_lineage_same_changed);
+
+    if (!out) {
+        return err_nomem(err);
+    }
+    MSG_SET(out, CAIRN_V1_LINEAGE_SAME_CHANGED_HAS_CHANGED, changed, (int32_t)x->changed);
+    c->out = out;
+    return OK;
+}
+
+static enum status put_pair(struct arena *a, const struct same_pair *p,
+                            struct cairn_v1_lineage_same *to, struct err *err)
+{
+    struct cairn_v1_lineage_node *ends = ARENA_ARRAY(a, struct cairn_v1_lineage_node, 2);
+    enum status st = ends ? node(a, p->a, &ends[0], err) : err_nomem(err);
+
+    st = st ? st : node(a, p->b, &ends[1], err);
+    if (st) {
+        return st;
+    }
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_A, a, &ends[0]);
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_B, b, &ends[1]);
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_STATE, state,
+            p->state == SAME_PINNED ? S("pinned") : S("same"));
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_REASON, reason, p->reason);
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_WHO, who, p->who);
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_TIME_MS, time_ms, p->ms);
+    return OK;
+}
+
+/* A page token is the last pair, "A.B". */
+static enum status token_parse(struct str token, int64_t *a, int64_t *b, struct err *err)
+{
+    struct str rest = token, first;
+
+    *a = *b = -1;
+    if (!token.n) {
+        return OK;
+    }
+    if (!str_split(&rest, '.', &first) || !num_parse_i64(first, a) || !num_parse_i64(rest, b)) {
+        return err_field(err, ST_INVALID, "page_token",
+                         "'%.*s' is no page token: give next_page_token of the page before",
+                         STR_ARG(token));
+    }
+    return OK;
+}
+
+static enum status same_ls(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_lineage_same_list *in = c->in;
+    struct cairn_v1_lineage_same_list_answer *out =
+        ARENA_NEW(c->arena, struct cairn_v1_lineage_same_list_answer);
+    struct same_pair *pairs = NULL;
+    int64_t a, b;
+    size_t n = 0;
+    bool more = false;
+    enum status st = out ? token_parse(in->page_token, &a, &b, err) : err_nomem(err);
+
+    st = st ? st : same_list(v, a, b, (size_t)in->max_results, &pairs, &n, &more, err);
+    if (st) {
+        return st;
+    }
+    out->pairs = ARENA_ARRAY(c->arena, struct cairn_v1_lineage_same, n + 1);
+    if (!out->pairs) {
+        return err_nomem(err);
+    }
+    out->pairs_n = n;
+    for (size_t i = 0; !st && i < n; i++) {
+        st = put_pair(c->arena, &pairs[i], &out->pairs[i], err);
+    }
+    if (!st && more) {
+        struct str token = arena_printf(c->arena, "%lld.%lld", (long long)pairs[n - 1].a->uid,
+                                        (long long)pairs[n - 1].b->uid);
+
+        st = token.p ? OK : err_nomem(err);
+        MSG_SET(out, CAIRN_V1_LINEAGE_SAME_LIST_ANSWER_HAS_NEXT_PAGE_TOKEN, next_page_token, token);
+    }
+    c->out = out;
+    return st;
+}
+
 #define PATH "/api/cairn/v1/"
+#define SAME(start_fn)                                                                             \
+    ENDPOINT(.tongue = &native_tongue, .kind = CALL_WRITE, .start = (start_fn),                    \
+             .finish = same_finish)
 
 const struct route native_lineage_routes[] = {
     ROUTE(HTTP_GET, PATH "lineage", &cairn_v1_lineage_desc, &cairn_v1_lineage_answer_desc,
@@ -265,6 +399,14 @@ const struct route native_lineage_routes[] = {
           &cairn_v1_lineage_answer_desc, RESOURCE_RUN, ACTION_RUN_READ, READ(impact)),
     ROUTE(HTTP_GET, PATH "lineage/trail", &cairn_v1_lineage_trail_desc,
           &cairn_v1_lineage_trail_answer_desc, RESOURCE_RUN, ACTION_RUN_READ, READ(trail)),
+    ROUTE(HTTP_GET, PATH "lineage/same", &cairn_v1_lineage_same_list_desc,
+          &cairn_v1_lineage_same_list_answer_desc, RESOURCE_RUN, ACTION_RUN_READ, READ(same_ls)),
+    ROUTE(HTTP_POST, PATH "lineage/same", &cairn_v1_lineage_same_add_desc,
+          &cairn_v1_lineage_same_changed_desc, RESOURCE_RUN, ACTION_RUN_WRITE,
+          SAME(same_add_start)),
+    ROUTE(HTTP_POST, PATH "lineage/same/undo", &cairn_v1_lineage_same_undo_desc,
+          &cairn_v1_lineage_same_changed_desc, RESOURCE_RUN, ACTION_RUN_WRITE,
+          SAME(same_undo_start)),
     ROUTE(HTTP_GET, PATH "runs/diff", &cairn_v1_run_diff_desc, &cairn_v1_run_diff_answer_desc,
           RESOURCE_RUN, ACTION_RUN_READ, READ(diff)),
 };

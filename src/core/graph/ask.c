@@ -53,6 +53,7 @@ const char *graph_role_name(unsigned role)
     case LINK_OUTPUT: return "output";
     case LINK_VERSION: return "version";
     case LINK_REGISTERED: return "registered";
+    case LINK_SAME: return "same";
     default: return "link";
     }
 }
@@ -67,6 +68,7 @@ struct walk graph_walk(const struct graph_query *q, const int64_t *starts, size_
                           .as_of_ms = q->as_of_ms,
                           .time = q->claimed ? WALK_CLAIMED : WALK_RECORDED,
                           .depth = q->depth,
+                          .still = (uint64_t)1 << LINK_SAME,
                           .deadline_ms = q->timeout_ms ? clock_mono_ms() + q->timeout_ms : 0 };
 }
 
@@ -100,6 +102,9 @@ static void count(struct graph_answer *a, enum node_type type)
 
 static void count_all(const struct graph *g, const struct walk_found *f, struct graph_answer *out)
 {
+    for (out->starts_n = 0; out->starts_n < f->n && f->distance[out->starts_n] == 0;) {
+        out->starts_n++; /* what is the same as a start is one */
+    }
     for (size_t i = 0; i < f->n; i++) {
         if (f->distance[i] > 0) {
             count(out, graph_type(g, f->nodes[i]));
@@ -156,6 +161,9 @@ static enum status links_among(struct view *v, const struct graph *g, const stru
                 continue;
             }
             there = (uint32_t)(other - out->nodes);
+            if (ends[k].role == LINK_SAME && here > there) {
+                continue; /* the other one has it too */
+            }
             if (!arena_grow(v->arena, (void **)&out->links, out->links_n, &cap,
                             sizeof(*out->links))) {
                 st = err_nomem(err);

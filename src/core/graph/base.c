@@ -17,8 +17,8 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { SAVE_SHARE = 16, TAIL_MIN = 4096, READ_STEP = 1 << 26, WITNESS_N = 18 };
-enum { MARK_EDGES, MARK_MEMBERS, MARK_PARENTS, MARK_NODES, MARK_GONE };
+enum { SAVE_SHARE = 16, TAIL_MIN = 4096, READ_STEP = 1 << 26, WITNESS_N = 23 };
+enum { MARK_EDGES, MARK_MEMBERS, MARK_PARENTS, MARK_NODES, MARK_GONE, MARK_SAME };
 
 /* ---- whether a base is of these logs -------------------------------------------------------------------------------------- */
 
@@ -48,6 +48,7 @@ static enum status witness(struct view *v, const int64_t *marks, uint64_t *out, 
     struct q_lineage_edge_at_row e;
     struct q_lineage_member_at_row m;
     struct q_lineage_parent_at_row p;
+    struct q_lineage_same_at_row s;
     enum status st = q_lineage_edge_at(v->conn, v->arena, marks[MARK_EDGES], &e, err);
 
     if (!st) {
@@ -64,6 +65,11 @@ static enum status witness(struct view *v, const int64_t *marks, uint64_t *out, 
         say(&w, (int64_t[]){ p.op, p.child, p.parent, p.role, p.claimed_ms, p.seen_ms }, 6);
     }
     st = absent(&w, marks[MARK_PARENTS], st);
+    st = st ? st : q_lineage_same_at(v->conn, v->arena, marks[MARK_SAME], &s, err);
+    if (!st) {
+        say(&w, (int64_t[]){ s.op, s.a, s.b, s.claimed_ms, s.seen_ms }, 5);
+    }
+    st = absent(&w, marks[MARK_SAME], st);
     *out = (uint64_t)crc32c(0, w.n, sizeof(w.n)) << 32 | crc32c(1, w.n, sizeof(w.n));
     *missing = w.missing;
     return st;
@@ -132,6 +138,7 @@ static enum status read_base(struct view *v, struct graph *g, int fd, struct err
     g->parents = stamp.marks[MARK_PARENTS];
     g->nodes = stamp.marks[MARK_NODES];
     g->gone = stamp.marks[MARK_GONE];
+    g->same = stamp.marks[MARK_SAME];
     g->unsaved = 0;
     return OK;
 }
@@ -161,7 +168,8 @@ static enum status write_base(struct view *v, struct graph *g, int fd, struct er
                                             [MARK_MEMBERS] = g->members,
                                             [MARK_PARENTS] = g->parents,
                                             [MARK_NODES] = g->nodes,
-                                            [MARK_GONE] = g->gone } };
+                                            [MARK_GONE] = g->gone,
+                                            [MARK_SAME] = g->same } };
     struct links_extra types = { g->types, g->types_n * sizeof(*g->types) };
     bool missing;
     enum status st = witness(v, stamp.marks, &stamp.witness, &missing, err);

@@ -189,16 +189,17 @@ static enum status find_dataset(struct view *v, const struct graph_query *q, str
 static const struct kind {
     struct str word;
     bool said; /* needs its word */
+    bool data; /* two may be the same */
     enum status (*find)(struct view *v, const struct graph_query *q, struct str text,
                         struct found *f, struct err *err);
 } kinds[] = {
-    { { "run:", 4 }, false, find_run },
-    { { "dataset:", 8 }, false, find_dataset },
-    { { "model:", 6 }, false, find_model },
-    { { "version:", 8 }, false, find_version },
-    { { "registered:", 11 }, false, find_registered },
-    { { "files:", 6 }, true, find_files },
-    { { "node:", 5 }, true, find_node },
+    { { "run:", 4 }, false, false, find_run },
+    { { "dataset:", 8 }, false, true, find_dataset },
+    { { "model:", 6 }, false, false, find_model },
+    { { "version:", 8 }, false, false, find_version },
+    { { "registered:", 11 }, false, false, find_registered },
+    { { "files:", 6 }, true, true, find_files },
+    { { "node:", 5 }, true, false, find_node },
 };
 
 static enum status nothing(struct str text, struct err *err)
@@ -243,6 +244,28 @@ static enum status find_bare(struct view *v, const struct graph_query *q, struct
                          STR_ARG(text), words);
     }
     return f->n ? OK : nothing(text, err);
+}
+
+enum status graph_find_data(struct view *v, struct str text, const char *field, int64_t **uids,
+                            size_t *n, struct err *err)
+{
+    struct graph_query q = { .max = 0 };
+    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
+    enum status st = f.uids ? OK : err_nomem(err);
+
+    for (size_t i = 0; !st && !f.n && i < ARRAY_N(kinds); i++) {
+        if (kinds[i].data && str_starts(text, kinds[i].word)) {
+            st = kinds[i].find(v, &q, str_sub(text, kinds[i].word.n, text.n), &f, err);
+        }
+    }
+    st = st || f.n ? st : find_dataset(v, &q, text, &f, err);
+    if (!st && !f.n) {
+        st = err_field(err, ST_NOT_FOUND, field, "no data is called '%.*s'", STR_ARG(text));
+        err_hint(err, "write dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST or files:URI");
+    }
+    *uids = f.uids;
+    *n = f.n;
+    return st;
 }
 
 enum status graph_find(struct view *v, const struct graph_query *q, struct str text, int64_t **uids,

@@ -43,9 +43,10 @@ enum {
     LINK_INPUT = EDGE_INPUT,
     LINK_OUTPUT = EDGE_OUTPUT,
     LINK_VERSION = 32,
-    LINK_REGISTERED = 33
+    LINK_REGISTERED = 33,
+    LINK_SAME = 34 /* data that somebody said to be one; at no distance */
 };
-/* "input", "output", "version", "registered". */
+/* "input", "output", "version", "registered", "same". */
 const char *graph_role_name(unsigned role);
 /* "run", "dataset", "model", "version", "registered", "files", "node". */
 const char *graph_type_name(enum node_type type);

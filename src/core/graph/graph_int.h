@@ -15,7 +15,7 @@ struct graph {
     uint16_t *types; /* by uid: enum node_type; 0 = a run, or nothing */
     size_t types_n;
     /* load's: up to where the logs are in memory */
-    int64_t edges, members, parents, nodes, gone;
+    int64_t edges, members, parents, nodes, gone, same;
     bool opened;    /* the stored base was looked for */
     bool saving;    /* a job is on its way */
     size_t unsaved; /* facts behind the stored base */
@@ -39,6 +39,9 @@ enum status graph_find(struct view *v, const struct graph_query *q, struct str t
 enum status graph_describe(struct view *v, struct graph_node *nodes, size_t n, bool details,
                            struct err *err);
 enum status graph_details(struct view *v, struct graph_node *nodes, size_t n, struct err *err);
+/* The data sets or the place of files that a text names; by rows of v->conn only, so that a write can ask. */
+enum status graph_find_data(struct view *v, struct str text, const char *field, int64_t **uids,
+                            size_t *n, struct err *err);
 struct walk graph_walk(const struct graph_query *q, const int64_t *starts, size_t n);
 
 #endif

@@ -83,7 +83,7 @@ struct news {
         int64_t uid, type;
     } * types;
     size_t types_n, types_cap;
-    int64_t edges, members, parents, nodes, gone;
+    int64_t edges, members, parents, nodes, gone, same;
 };
 
 static void *grown(void *items, size_t n, size_t *cap, size_t size)
@@ -166,6 +166,7 @@ static enum status flush(struct news *w, struct err *err)
         g->parents = w->parents;
         g->nodes = w->nodes;
         g->gone = w->gone;
+        g->same = w->same;
         w->n = w->types_n = 0;
     }
     return st;
@@ -261,6 +262,32 @@ static enum status read_parents(struct view *v, struct news *w, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+/* Both ways: whichever is found, the other is. */
+static enum status read_same(struct view *v, struct news *w, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_same_row row;
+    enum status st = q_lineage_same_open(v->conn, &stmt, w->same, err);
+
+    while (!st && (st = q_lineage_same_next(stmt, &row, err)) == OK) {
+        struct link_fact f = { .src = row.a,
+                               .dst = row.b,
+                               .role = LINK_SAME,
+                               .gone = row.op == 2,
+                               .claimed_ms = row.claimed_ms,
+                               .seen_ms = row.seen_ms };
+
+        st = put_fact(w, &f, err);
+        f.src = row.b;
+        f.dst = row.a;
+        w->same =
+            row.seq; /* with the second: a portion may end between them, and a fact may come twice */
+        st = st ? st : put_fact(w, &f, err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
 static enum status put_type(struct news *w, int64_t uid, int64_t type, struct err *err)
 {
     void *p = grown(w->types, w->types_n, &w->types_cap, sizeof(*w->types));
@@ -310,11 +337,13 @@ static enum status load(struct view *v, struct graph *g, struct err *err)
                       .members = g->members,
                       .parents = g->parents,
                       .nodes = g->nodes,
-                      .gone = g->gone };
+                      .gone = g->gone,
+                      .same = g->same };
     enum status st = read_edges(v, &w, err);
 
     st = st ? st : read_members(v, &w, err);
     st = st ? st : read_parents(v, &w, err);
+    st = st ? st : read_same(v, &w, err);
     st = st ? st : read_types(v, &w, err);
     st = st ? st : read_gone(v, &w, err);
     st = st ? st : flush(&w, err);

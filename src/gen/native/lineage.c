@@ -213,6 +213,99 @@ const struct msg_desc cairn_v1_lineage_trail_answer_desc = {
     .size = sizeof(struct cairn_v1_lineage_trail_answer), .field_n = 4,
 };
 
+static const struct msg_field cairn_v1_lineage_same_add_fields[] = {
+    { .name = S_INIT("a"), .json = S_INIT("a"), .label = "a", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_same_add, a), .size = sizeof(struct str) },
+    { .name = S_INIT("b"), .json = S_INIT("b"), .label = "b", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_same_add, b), .size = sizeof(struct str) },
+    { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_same_add, reason),
+      .size = sizeof(struct str), .max_len = 2000 },
+    { .name = S_INIT("claimed_ms"), .json = S_INIT("claimedMs"), .label = "claimed_ms", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_same_add, claimed_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_lineage_same_add_desc = {
+    .name = "cairn.v1.LineageSameAdd", .fields = cairn_v1_lineage_same_add_fields,
+    .size = sizeof(struct cairn_v1_lineage_same_add), .field_n = 4,
+    .required = CAIRN_V1_LINEAGE_SAME_ADD_HAS_A | CAIRN_V1_LINEAGE_SAME_ADD_HAS_B | CAIRN_V1_LINEAGE_SAME_ADD_HAS_REASON,
+};
+
+static const struct msg_field cairn_v1_lineage_same_undo_fields[] = {
+    { .name = S_INIT("a"), .json = S_INIT("a"), .label = "a", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_same_undo, a), .size = sizeof(struct str) },
+    { .name = S_INIT("b"), .json = S_INIT("b"), .label = "b", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_same_undo, b), .size = sizeof(struct str) },
+    { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same_undo, reason), .size = sizeof(struct str),
+      .max_len = 2000 },
+    { .name = S_INIT("pin"), .json = S_INIT("pin"), .label = "pin", .number = 4, .bit = 3, .type = MSG_T_BOOL,
+      .off = offsetof(struct cairn_v1_lineage_same_undo, pin), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_lineage_same_undo_desc = {
+    .name = "cairn.v1.LineageSameUndo", .fields = cairn_v1_lineage_same_undo_fields,
+    .size = sizeof(struct cairn_v1_lineage_same_undo), .field_n = 4,
+    .required = CAIRN_V1_LINEAGE_SAME_UNDO_HAS_A | CAIRN_V1_LINEAGE_SAME_UNDO_HAS_B,
+};
+
+static const struct msg_field cairn_v1_lineage_same_changed_fields[] = {
+    { .name = S_INIT("changed"), .json = S_INIT("changed"), .label = "changed", .number = 1, .bit = 0,
+      .type = MSG_T_INT32, .off = offsetof(struct cairn_v1_lineage_same_changed, changed), .size = sizeof(int32_t) },
+};
+const struct msg_desc cairn_v1_lineage_same_changed_desc = {
+    .name = "cairn.v1.LineageSameChanged", .fields = cairn_v1_lineage_same_changed_fields,
+    .size = sizeof(struct cairn_v1_lineage_same_changed), .field_n = 1,
+};
+
+static const struct msg_field cairn_v1_lineage_same_list_fields[] = {
+    { .name = S_INIT("max_results"), .json = S_INIT("maxResults"), .label = "max_results", .number = 1, .bit = 0,
+      .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
+      .off = offsetof(struct cairn_v1_lineage_same_list, max_results), .size = sizeof(int32_t), .min = 1,
+      .max = 1000, .def = 100 },
+    { .name = S_INIT("page_token"), .json = S_INIT("pageToken"), .label = "page_token", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same_list, page_token),
+      .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_lineage_same_list_desc = {
+    .name = "cairn.v1.LineageSameList", .fields = cairn_v1_lineage_same_list_fields,
+    .size = sizeof(struct cairn_v1_lineage_same_list), .field_n = 2, .has_def = true,
+};
+
+static const struct msg_field cairn_v1_lineage_same_fields[] = {
+    { .name = S_INIT("a"), .json = S_INIT("a"), .label = "a", .number = 1, .bit = 0, .type = MSG_T_MESSAGE,
+      .off = offsetof(struct cairn_v1_lineage_same, a), .size = sizeof(struct cairn_v1_lineage_node),
+      .msg = &cairn_v1_lineage_node_desc },
+    { .name = S_INIT("b"), .json = S_INIT("b"), .label = "b", .number = 2, .bit = 1, .type = MSG_T_MESSAGE,
+      .off = offsetof(struct cairn_v1_lineage_same, b), .size = sizeof(struct cairn_v1_lineage_node),
+      .msg = &cairn_v1_lineage_node_desc },
+    { .name = S_INIT("state"), .json = S_INIT("state"), .label = "state", .number = 3, .bit = 2,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same, state), .size = sizeof(struct str) },
+    { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same, reason), .size = sizeof(struct str) },
+    { .name = S_INIT("who"), .json = S_INIT("who"), .label = "who", .number = 5, .bit = 4, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_same, who), .size = sizeof(struct str) },
+    { .name = S_INIT("time_ms"), .json = S_INIT("timeMs"), .label = "time_ms", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_same, time_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_lineage_same_desc = {
+    .name = "cairn.v1.LineageSame", .fields = cairn_v1_lineage_same_fields,
+    .size = sizeof(struct cairn_v1_lineage_same), .field_n = 6,
+};
+
+static const struct msg_field cairn_v1_lineage_same_list_answer_fields[] = {
+    { .name = S_INIT("pairs"), .json = S_INIT("pairs"), .label = "pairs", .number = 1, .bit = 0,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
+      .off = offsetof(struct cairn_v1_lineage_same_list_answer, pairs),
+      .off_n = offsetof(struct cairn_v1_lineage_same_list_answer, pairs_n),
+      .size = sizeof(struct cairn_v1_lineage_same), .msg = &cairn_v1_lineage_same_desc },
+    { .name = S_INIT("next_page_token"), .json = S_INIT("nextPageToken"), .label = "next_page_token", .number = 2,
+      .bit = 1, .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same_list_answer, next_page_token),
+      .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_lineage_same_list_answer_desc = {
+    .name = "cairn.v1.LineageSameListAnswer", .fields = cairn_v1_lineage_same_list_answer_fields,
+    .size = sizeof(struct cairn_v1_lineage_same_list_answer), .field_n = 2,
+};
+
 static const struct msg_field cairn_v1_run_diff_fields[] = {
     { .name = S_INIT("a"), .json = S_INIT("a"), .label = "a", .number = 1, .bit = 0, .type = MSG_T_STRING,
       .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_run_diff, a), .size = sizeof(struct str) },

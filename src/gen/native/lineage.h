@@ -140,7 +140,7 @@ struct cairn_v1_lineage_link {
     /* Places in `nodes`, in the direction that data flows. */
     int32_t from;
     int32_t to;
-    /* input, output, version, registered */
+    /* input, output, version, registered, same */
     struct str role;
     /* The data was only used to evaluate. */
     bool evaluation;
@@ -217,6 +217,86 @@ struct cairn_v1_lineage_trail_answer {
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_BACKWARDS (1ull << 2)
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_PARTIAL (1ull << 3)
 extern const struct msg_desc cairn_v1_lineage_trail_answer_desc;
+
+/* POST /api/cairn/v1/lineage/same: two data sets, or places of files, were recorded as two things and are one. Questions then walk from
+ * either to what the other leads to, at no distance. What stands already is not written again. */
+struct cairn_v1_lineage_same_add {
+    uint64_t has;
+    /* dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST or files:URI; a name that stands for several nodes means all of them. */
+    struct str a;
+    struct str b;
+    /* For those who ask later. */
+    struct str reason;
+    /* Since when it holds; absent: now. */
+    int64_t claimed_ms;
+};
+#define CAIRN_V1_LINEAGE_SAME_ADD_HAS_A (1ull << 0)
+#define CAIRN_V1_LINEAGE_SAME_ADD_HAS_B (1ull << 1)
+#define CAIRN_V1_LINEAGE_SAME_ADD_HAS_REASON (1ull << 2)
+#define CAIRN_V1_LINEAGE_SAME_ADD_HAS_CLAIMED_MS (1ull << 3)
+extern const struct msg_desc cairn_v1_lineage_same_add_desc;
+
+/* POST /api/cairn/v1/lineage/same/undo: takes it back. What was known before the time of undoing is still answered as of then. */
+struct cairn_v1_lineage_same_undo {
+    uint64_t has;
+    struct str a;
+    struct str b;
+    struct str reason;
+    /* They are not the same, and no rule may say so again by itself; a person may. */
+    bool pin;
+};
+#define CAIRN_V1_LINEAGE_SAME_UNDO_HAS_A (1ull << 0)
+#define CAIRN_V1_LINEAGE_SAME_UNDO_HAS_B (1ull << 1)
+#define CAIRN_V1_LINEAGE_SAME_UNDO_HAS_REASON (1ull << 2)
+#define CAIRN_V1_LINEAGE_SAME_UNDO_HAS_PIN (1ull << 3)
+extern const struct msg_desc cairn_v1_lineage_same_undo_desc;
+
+struct cairn_v1_lineage_same_changed {
+    uint64_t has;
+    /* Pairs of nodes that were changed. */
+    int32_t changed;
+};
+#define CAIRN_V1_LINEAGE_SAME_CHANGED_HAS_CHANGED (1ull << 0)
+extern const struct msg_desc cairn_v1_lineage_same_changed_desc;
+
+/* GET /api/cairn/v1/lineage/same: what was said to be the same, and what is pinned not to be. */
+struct cairn_v1_lineage_same_list {
+    uint64_t has;
+    int32_t max_results;
+    struct str page_token;
+};
+#define CAIRN_V1_LINEAGE_SAME_LIST_HAS_MAX_RESULTS (1ull << 0)
+#define CAIRN_V1_LINEAGE_SAME_LIST_HAS_PAGE_TOKEN (1ull << 1)
+extern const struct msg_desc cairn_v1_lineage_same_list_desc;
+
+struct cairn_v1_lineage_same {
+    uint64_t has;
+    struct cairn_v1_lineage_node *a;
+    struct cairn_v1_lineage_node *b;
+    /* same, or pinned: not the same. */
+    struct str state;
+    struct str reason;
+    /* Who said so. */
+    struct str who;
+    int64_t time_ms;
+};
+#define CAIRN_V1_LINEAGE_SAME_HAS_A (1ull << 0)
+#define CAIRN_V1_LINEAGE_SAME_HAS_B (1ull << 1)
+#define CAIRN_V1_LINEAGE_SAME_HAS_STATE (1ull << 2)
+#define CAIRN_V1_LINEAGE_SAME_HAS_REASON (1ull << 3)
+#define CAIRN_V1_LINEAGE_SAME_HAS_WHO (1ull << 4)
+#define CAIRN_V1_LINEAGE_SAME_HAS_TIME_MS (1ull << 5)
+extern const struct msg_desc cairn_v1_lineage_same_desc;
+
+struct cairn_v1_lineage_same_list_answer {
+    uint64_t has;
+    struct cairn_v1_lineage_same *pairs;
+    size_t pairs_n;
+    struct str next_page_token;
+};
+#define CAIRN_V1_LINEAGE_SAME_LIST_ANSWER_HAS_PAIRS (1ull << 0)
+#define CAIRN_V1_LINEAGE_SAME_LIST_ANSWER_HAS_NEXT_PAGE_TOKEN (1ull << 1)
+extern const struct msg_desc cairn_v1_lineage_same_list_answer_desc;
 
 /* GET /api/cairn/v1/runs/diff: everything that differs between two runs. */
 struct cairn_v1_run_diff {

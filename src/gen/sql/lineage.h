@@ -195,4 +195,56 @@ enum status q_lineage_parent_at(struct sql_conn *q_conn, struct arena *q_arena, 
                                 struct q_lineage_parent_at_row *q_row,
                                 struct err *q_err) ATTR_CHECK;
 
+struct q_lineage_same_row {
+    int64_t seq;
+    int64_t op;
+    int64_t a;
+    int64_t b;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_lineage_same_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                                struct err *q_err) ATTR_CHECK;
+enum status q_lineage_same_next(struct sql_stmt *q_stmt, struct q_lineage_same_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_same_at_row {
+    int64_t op;
+    int64_t a;
+    int64_t b;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_lineage_same_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                              struct q_lineage_same_at_row *q_row, struct err *q_err) ATTR_CHECK;
+
+enum status q_same_log_append(struct sql_conn *q_conn, int64_t op, int64_t a, int64_t b,
+                              int64_t rule, struct str reason, struct str who, int64_t pin,
+                              int64_t claimed_ms, int64_t seen_ms, struct err *q_err) ATTR_CHECK;
+
+struct q_same_get_row {
+    int64_t state;
+};
+enum status q_same_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                       struct q_same_get_row *q_row, struct err *q_err) ATTR_CHECK;
+
+enum status q_same_put(struct sql_conn *q_conn, int64_t a, int64_t b, int64_t state, int64_t rule,
+                       struct str reason, struct str who, int64_t ms, struct err *q_err) ATTR_CHECK;
+
+enum status q_same_delete(struct sql_conn *q_conn, int64_t a, int64_t b,
+                          struct err *q_err) ATTR_CHECK;
+
+struct q_same_list_row {
+    int64_t a;
+    int64_t b;
+    int64_t state;
+    struct str reason;
+    struct str who;
+    int64_t ms;
+};
+enum status q_same_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t a,
+                             int64_t b, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_same_list_next(struct sql_stmt *q_stmt, struct q_same_list_row *q_row,
+                             struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -589,6 +589,223 @@ enum status q_lineage_parent_at(struct sql_conn *q_conn, struct arena *q_arena, 
     return OK;
 }
 
+static const unsigned char lineage_same_in[] = { SQL_INT };
+static const unsigned char lineage_same_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_same_names[] = { "seq", "op", "a", "b", "claimed_ms", "seen_ms" };
+static const struct sql_query query_lineage_same = {
+    .name = "lineage_same", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 6,
+    .in = lineage_same_in,
+    .out = lineage_same_out, .out_names = lineage_same_names,
+    .text = { "SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > ?1 ORDER "
+              "BY seq",
+              "SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > $1 ORDER "
+              "BY seq" },
+};
+
+enum status q_lineage_same_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                                struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = after },
+    };
+
+    return sql_rows(q_conn, &query_lineage_same, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_same_next(struct sql_stmt *q_stmt, struct q_lineage_same_row *q_row,
+                                struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->seq = q_out[0].i;
+    q_row->op = q_out[1].i;
+    q_row->a = q_out[2].i;
+    q_row->b = q_out[3].i;
+    q_row->claimed_ms = q_out[4].i;
+    q_row->seen_ms = q_out[5].i;
+    return OK;
+}
+
+static const unsigned char lineage_same_at_in[] = { SQL_INT };
+static const unsigned char lineage_same_at_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_same_at_names[] = { "op", "a", "b", "claimed_ms", "seen_ms" };
+static const struct sql_query query_lineage_same_at = {
+    .name = "lineage_same_at", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 5,
+    .in = lineage_same_at_in,
+    .out = lineage_same_at_out, .out_names = lineage_same_at_names,
+    .text = { "SELECT op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq = ?1",
+              "SELECT op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq = $1" },
+};
+
+enum status q_lineage_same_at(struct sql_conn *q_conn, struct arena *q_arena, int64_t seq,
+                              struct q_lineage_same_at_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = seq },
+    };
+    struct sql_value q_out[5];
+    enum status q_st = sql_one(q_conn, &query_lineage_same_at, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->op = q_out[0].i;
+    q_row->a = q_out[1].i;
+    q_row->b = q_out[2].i;
+    q_row->claimed_ms = q_out[3].i;
+    q_row->seen_ms = q_out[4].i;
+    return OK;
+}
+
+static const unsigned char same_log_append_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_same_log_append = {
+    .name = "same_log_append", .cached = true, .kind = SQL_EXEC,
+    .in_n = 9, .out_n = 0,
+    .in = same_log_append_in,
+    .text = { "INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms) "
+              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+              "INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms) "
+              "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)" },
+};
+
+enum status q_same_log_append(struct sql_conn *q_conn, int64_t op, int64_t a, int64_t b,
+                              int64_t rule, struct str reason, struct str who, int64_t pin,
+                              int64_t claimed_ms, int64_t seen_ms, struct err *q_err)
+{
+    struct sql_value q_in[9] = {
+        { .i = op },
+        { .i = a },
+        { .i = b },
+        { .i = rule },
+        { .s = reason },
+        { .s = who },
+        { .i = pin },
+        { .i = claimed_ms },
+        { .i = seen_ms },
+    };
+
+    return sql_exec(q_conn, &query_same_log_append, q_in, NULL, q_err);
+}
+
+static const unsigned char same_get_in[] = { SQL_INT, SQL_INT };
+static const unsigned char same_get_out[] = { SQL_INT };
+static const char *const same_get_names[] = { "state" };
+static const struct sql_query query_same_get = {
+    .name = "same_get", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = same_get_in,
+    .out = same_get_out, .out_names = same_get_names,
+    .text = { "SELECT state FROM same WHERE a = ?1 AND b = ?2",
+              "SELECT state FROM same WHERE a = $1 AND b = $2" },
+};
+
+enum status q_same_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                       struct q_same_get_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = a },
+        { .i = b },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_same_get, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->state = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char same_put_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
+static const struct sql_query query_same_put = {
+    .name = "same_put", .cached = true, .kind = SQL_EXEC,
+    .in_n = 7, .out_n = 0,
+    .in = same_put_in,
+    .text = { "INSERT INTO same (a, b, state, rule, reason, who, ms) VALUES (?1, ?2, ?3, ?4, "
+              "?5, ?6, ?7) ON CONFLICT (a, b) DO UPDATE SET state = excluded.state, rule = "
+              "excluded.rule, reason = excluded.reason, who = excluded.who, ms = excluded.ms",
+              "INSERT INTO same (a, b, state, rule, reason, who, ms) VALUES ($1, $2, $3, $4, "
+              "$5, $6, $7) ON CONFLICT (a, b) DO UPDATE SET state = excluded.state, rule = "
+              "excluded.rule, reason = excluded.reason, who = excluded.who, ms = excluded.ms" },
+};
+
+enum status q_same_put(struct sql_conn *q_conn, int64_t a, int64_t b, int64_t state, int64_t rule,
+                       struct str reason, struct str who, int64_t ms, struct err *q_err)
+{
+    struct sql_value q_in[7] = {
+        { .i = a },
+        { .i = b },
+        { .i = state },
+        { .i = rule },
+        { .s = reason },
+        { .s = who },
+        { .i = ms },
+    };
+
+    return sql_exec(q_conn, &query_same_put, q_in, NULL, q_err);
+}
+
+static const unsigned char same_delete_in[] = { SQL_INT, SQL_INT };
+static const struct sql_query query_same_delete = {
+    .name = "same_delete", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = same_delete_in,
+    .text = { "DELETE FROM same WHERE a = ?1 AND b = ?2",
+              "DELETE FROM same WHERE a = $1 AND b = $2" },
+};
+
+enum status q_same_delete(struct sql_conn *q_conn, int64_t a, int64_t b, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = a },
+        { .i = b },
+    };
+
+    return sql_exec(q_conn, &query_same_delete, q_in, NULL, q_err);
+}
+
+static const unsigned char same_list_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char same_list_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
+static const char *const same_list_names[] = { "a", "b", "state", "reason", "who", "ms" };
+static const struct sql_query query_same_list = {
+    .name = "same_list", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 6,
+    .in = same_list_in,
+    .out = same_list_out, .out_names = same_list_names,
+    .text = { "SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > (?1, ?2) ORDER "
+              "BY a, b LIMIT ?3",
+              "SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > ($1, $2) ORDER "
+              "BY a, b LIMIT $3" },
+};
+
+enum status q_same_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t a,
+                             int64_t b, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = a },
+        { .i = b },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_same_list, q_in, q_stmt, q_err);
+}
+
+enum status q_same_list_next(struct sql_stmt *q_stmt, struct q_same_list_row *q_row,
+                             struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->a = q_out[0].i;
+    q_row->b = q_out[1].i;
+    q_row->state = q_out[2].i;
+    q_row->reason = q_out[3].s;
+    q_row->who = q_out[4].s;
+    q_row->ms = q_out[5].i;
+    return OK;
+}
+
 static const struct sql_query *const area_lineage[] = {
     &query_lineage_edges,
     &query_lineage_members,
@@ -606,5 +823,12 @@ static const struct sql_query *const area_lineage[] = {
     &query_lineage_edge_at,
     &query_lineage_member_at,
     &query_lineage_parent_at,
+    &query_lineage_same,
+    &query_lineage_same_at,
+    &query_same_log_append,
+    &query_same_get,
+    &query_same_put,
+    &query_same_delete,
+    &query_same_list,
 };
 /* clang-format on */

@@ -332,6 +332,7 @@ static bool pack(struct links *l)
     base_release(l);
     mem_free(l->log);
     mem_free(l->log_in);
+    b.roles = l->roles;
     *l = b;
     return true;
 }
@@ -545,6 +546,9 @@ enum status links_add(struct links *l, const struct link_fact *facts, size_t n, 
     l->ends = c.ends;
     l->ends_cap = l->ends_n + n;
     c.ends = NULL;
+    for (size_t i = 0; i < n; i++) {
+        l->roles |= (uint64_t)1 << facts[i].role;
+    }
     fold(l, c.fresh, n, &c);
     merge_ends(l, c.ended, c.ended_n);
     merge_log(l, &c, moved, moved + l->log_n, moved + l->log_n + c.fresh_n);

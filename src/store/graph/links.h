@@ -48,7 +48,8 @@ struct walk {
     const int64_t *starts;
     size_t starts_n;
     enum walk_direction direction;
-    uint64_t roles;  /* bit 1 << role: links that are followed; 0 = all */
+    uint64_t roles; /* bit 1 << role: links that are followed; 0 = all */
+    uint64_t still; /* the same, of links that are walked at no distance; each is there both ways */
     bool skip_aside; /* leaves out links that are aside */
     bool has_as_of;  /* only links that stood at as_of_ms */
     int64_t as_of_ms;
@@ -58,7 +59,7 @@ struct walk {
     int64_t deadline_ms; /* monotonic; 0 = none; beyond: partial */
 };
 
-/* In order of distance; the starts come first, at distance 0. A node is found once, over a shortest way; where several ways are
+/* In order of distance; the starts come first, at distance 0, each with what lies at no distance. A node is found once, over a shortest way; where several ways are
  * shortest, over the node that was found first. */
 struct walk_found {
     uint32_t *nodes;

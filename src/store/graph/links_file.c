@@ -148,6 +148,7 @@ static enum status check_rows(struct links *l, size_t n, struct err *err)
     for (size_t i = 0; i < n; i++) {
         l->in_off[l->out_dst[i] + 1]++;
         ended += l->out_bits[i] >> 7;
+        l->roles |= (uint64_t)1 << (l->out_bits[i] & ROLE);
     }
     for (size_t i = 0; i < l->ends_n; i++) {
         const struct ending *e = &l->ends[i];
@@ -167,6 +168,7 @@ static enum status check_log(struct links *l, struct err *err)
             (i > 0 && rec_cmp(&l->log[i - 1], &l->log[i]) > 0)) {
             return bad(err, "the log");
         }
+        l->roles |= (uint64_t)1 << (l->log[i].bits & ROLE);
     }
     l->log_top = links_log_top(l);
     return OK;

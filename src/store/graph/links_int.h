@@ -20,8 +20,9 @@ struct ending {
 _Static_assert(sizeof(struct rec) == 48 && sizeof(struct ending) == 24, "no bytes without a name");
 
 struct links {
-    size_t top; /* node numbers of the base are below */
-    size_t n;   /* links of the base */
+    size_t top;     /* node numbers of the base are below */
+    size_t n;       /* links of the base */
+    uint64_t roles; /* that any link ever had, 1 << role */
     /* The rows of the base lie in one block, in the order of links_layout(): first what a file holds, then what is made of it. */
     void *block;
     int64_t *claimed, *seen;

@@ -228,12 +228,13 @@ struct searcher {
     uint64_t *rows; /* nodes that the log has links of; NULL = perhaps any */
     size_t top;
     size_t nodes_max;
+    uint64_t still; /* roles that are walked at no distance */
     int64_t target; /* -1 = none */
     size_t target_at;
 };
 
 /* False when memory is out. */
-static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
+static bool visit_one(struct searcher *s, uint32_t node, size_t from, uint8_t role, bool still)
 {
     struct walk_found *f = s->found;
     unsigned distance;
@@ -249,7 +250,7 @@ static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
         return false;
     }
     s->visited[node >> 6] |= (uint64_t)1 << (node & 63);
-    distance = from == f->n ? 0 : f->distance[from] + 1u;
+    distance = from == f->n ? 0 : f->distance[from] + (still ? 0u : 1u);
     f->nodes[f->n] = node;
     f->from[f->n] = (uint32_t)from;
     f->role[f->n] = role;
@@ -258,6 +259,31 @@ static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
         s->target_at = f->n;
     }
     f->n++;
+    return true;
+}
+
+/* The node, and what lies at no distance from it. */
+static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
+{
+    struct walk_found *f = s->found;
+    size_t at = f->n;
+
+    if (!visit_one(s, node, from, role, false)) {
+        return false;
+    }
+    for (; s->still && at < f->n; at++) {
+        struct cursor c = { .l = s->cursor.l, .pass = s->cursor.pass, .down = s->cursor.down };
+        struct link_end e;
+
+        c.pass.roles &= s->still;
+        c.pass.plain = false;
+        cursor_at(&c, f->nodes[at], true);
+        while (cursor_next(&c, &e)) {
+            if (!visit_one(s, e.node, at, e.role, true)) {
+                return false;
+            }
+        }
+    }
     return true;
 }
 
@@ -277,6 +303,7 @@ static bool begin(struct searcher *s, const struct links *l, const struct walk *
         .found = out,
         .top = MAX_OF(l->top, l->log_top),
         .nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX,
+        .still = w->still & l->roles,
         .target = -1,
         .target_at = SIZE_MAX
     };
@@ -403,7 +430,7 @@ static bool search(struct searcher *s, const struct walk *w)
 {
     struct walk_found *f = s->found;
     unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    bool all = s->cursor.pass.plain && s->target < 0 && s->nodes_max == SIZE_MAX;
+    bool all = s->cursor.pass.plain && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still;
     size_t looked = 0;
 
     for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {

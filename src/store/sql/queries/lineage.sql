@@ -86,3 +86,38 @@ SELECT op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE seq = $1;
 -- in: seq int
 -- out: op int, child int, parent int, role int, claimed_ms int, seen_ms int
 SELECT op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq = $1;
+
+-- name: lineage_same :many
+-- in: after int
+-- out: seq int, op int, a int, b int, claimed_ms int, seen_ms int
+SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > $1 ORDER BY seq;
+
+-- name: lineage_same_at :one
+-- in: seq int
+-- out: op int, a int, b int, claimed_ms int, seen_ms int
+SELECT op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq = $1;
+
+-- name: same_log_append :exec
+-- in: op int, a int, b int, rule int, reason text, who text, pin int, claimed_ms int, seen_ms int
+INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: same_get :one
+-- in: a int, b int
+-- out: state int
+SELECT state FROM same WHERE a = $1 AND b = $2;
+
+-- name: same_put :exec
+-- in: a int, b int, state int, rule int, reason text, who text, ms int
+INSERT INTO same (a, b, state, rule, reason, who, ms) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (a, b) DO UPDATE SET state = excluded.state, rule = excluded.rule, reason = excluded.reason,
+    who = excluded.who, ms = excluded.ms;
+
+-- name: same_delete :exec
+-- in: a int, b int
+DELETE FROM same WHERE a = $1 AND b = $2;
+
+-- name: same_list :many
+-- in: a int, b int, max int
+-- out: a int, b int, state int, reason text, who text, ms int
+SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > ($1, $2) ORDER BY a, b LIMIT $3;
