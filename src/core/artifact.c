@@ -166,6 +166,28 @@ static enum status no_artifact(struct str path, struct err *err)
     return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(path));
 }
 
+static enum status damaged(struct str path, struct err *err)
+{
+    err_set(err, ST_CORRUPT, "the bytes of artifact '%.*s' are damaged", STR_ARG(path));
+    err_hint(err, "upload the same file again, anywhere: that cures every place that has it");
+    return ST_CORRUPT;
+}
+
+/* What lies in a row is small: its bytes are checked whenever they are given. */
+static enum status check_inline(const struct artifact_bytes *b, uint64_t size, struct str path,
+                                struct err *err)
+{
+    struct digest d;
+
+    if (b->inline_bytes.n != size) {
+        return damaged(path, err);
+    }
+    if (!sha256_of(b->inline_bytes.p, b->inline_bytes.n, &d)) {
+        return err_nomem(err);
+    }
+    return digest_eq(&d, &b->sha256) ? OK : damaged(path, err);
+}
+
 static enum status open_once(struct view *v, const struct artifact_place *at,
                              struct artifact_bytes *out, struct err *err)
 {
@@ -201,12 +223,12 @@ static enum status open_once(struct view *v, const struct artifact_place *at,
                              STR_ARG(at->path))
                    : st;
     }
+    if (object.stage == STAGE_DAMAGED) {
+        return damaged(at->path, err);
+    }
     if (object.body.p || object.size == 0) {
         out->inline_bytes = object.body.p ? object.body : S("");
-        return out->inline_bytes.n == (size_t)object.size
-                   ? OK
-                   : err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has the wrong size",
-                             STR_ARG(at->path));
+        return check_inline(out, (uint64_t)object.size, at->path, err);
     }
     if (!object.recipe.n) {
         return err_set(err, ST_CORRUPT, "the object of artifact '%.*s' has no recipe",
@@ -353,7 +375,7 @@ static enum status find_row_bytes(struct artifact_upload *u, bool *there, struct
     struct blob_object o = { u->sha256, u->lease.row_gen, u->size, u->lease.recipe };
     enum status st = OK;
 
-    *there = u->lease.has_row;
+    *there = u->lease.has_row && !u->lease.is_damaged;
     if (*there && o.recipe.n) {
         st = blob_object_check(u->core->blobs, &o, err);
         *there = st == OK;

@@ -10,6 +10,7 @@
 #include "core/registry_names.h"
 #include "core/repack.h"
 #include "core/run_purge.h"
+#include "core/scrub.h"
 #include "store/compact.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
@@ -220,12 +221,14 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     purger_stop(core->purger);
     collect_stop(core->collector);
     repack_stop(core->repacker);
+    scrub_stop(core->scrubber);
     end_seq(core->seq);
     compact_free(core->compact);
     columns_close(core);
     purger_free(core->purger);
     collect_free(core->collector);
     repack_free(core->repacker);
+    scrub_free(core->scrubber);
     series_close(core->series);
     heads_close(core->heads);
     mkeys_close(core->mkeys);

@@ -18,6 +18,7 @@ struct compact;
 struct purger;
 struct collector;
 struct repacker;
+struct scrubber;
 struct mkeys;
 struct blob_store;
 struct experiments;
@@ -40,6 +41,7 @@ struct core {
     struct blob_store *blobs;
     struct collector *collector;     /* deletes bytes that nothing refers to; NULL: not started */
     struct repacker *repacker;       /* moves bytes into packs; NULL: not started */
+    struct scrubber *scrubber;       /* reads bytes again; NULL: not started */
     struct experiments *experiments; /* id -> name, lifecycle, artifact location */
     struct fragments *fragments;     /* encoded runs */
     struct registry_names *registry; /* the list of registered models */

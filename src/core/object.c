@@ -26,6 +26,7 @@ static enum status claim_validate(struct write_op *op, struct group *g, struct e
     *l = (struct object_lease){ .has_row = st == OK && row.state != OBJECT_DELETING };
     if (l->has_row) {
         l->row_gen = row.gen;
+        l->is_damaged = row.stage == STAGE_DAMAGED;
         l->recipe = row.recipe;
         if ((uint64_t)row.size != c->size) {
             return err_set(err, ST_CORRUPT, "an object has another size than its bytes");
@@ -149,6 +150,7 @@ static enum status publish_again(struct group *g, struct arena *a, const struct 
     }
     ours = o->is_placed && o->lease->has_row && row.gen == o->lease->row_gen && row.recipe.p &&
            o->lease->recipe.p && str_eq(row.recipe, o->lease->recipe);
+    ours = ours || (o->body.p && row.stage == STAGE_DAMAGED);
     if (row.state == OBJECT_DELETING || ours) {
         return o->body.p || o->is_placed ? replace(g, o, &row, err) : lease_is_gone(err);
     }

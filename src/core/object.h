@@ -17,6 +17,12 @@
 #include "store/seq.h"
 
 enum object_state { OBJECT_LIVE = 1, OBJECT_CONDEMNED = 2, OBJECT_DELETING = 3 };
+/* How far the repacker is with it. Damaged: its bytes were found missing or wrong; they are not given any more, and the next upload of
+ * the content takes their place. */
+enum object_stage { STAGE_NEW = 0, STAGE_PACKED = 1, STAGE_STAYS = 2, STAGE_DAMAGED = 3 };
+
+/* Of a row of packfile. Damaged: objects still name it, and nothing new may. */
+enum pack_state { PACK_LIVE = 1, PACK_DELETING = 3, PACK_WRITING = 4, PACK_DAMAGED = 5 };
 
 /* A lease lasts an hour, and as much longer as a slow service takes to copy the bytes. */
 enum { OBJECT_LEASE_MS = 60 * 60 * 1000, OBJECT_LEASE_BYTES_PER_MS = 8 * 1024 };
@@ -26,6 +32,7 @@ struct object_lease {
     int64_t gen;  /* the holder may write this place */
     bool has_row; /* a row has the content, in generation row_gen */
     int64_t row_gen;
+    bool is_damaged;   /* its bytes are known to be wrong */
     struct str recipe; /* of the row, in the claim's arena; NULL p: the bytes lie in the row */
 };
 

@@ -127,6 +127,8 @@ static enum status leave_alone(struct repacker *r, const struct err *why, struct
 {
     char hex[65];
 
+    r->stays = why->code == ST_CORRUPT ? STAGE_DAMAGED : STAGE_STAYS;
+
     digest_hex(&r->cur->sha256, hex);
     LOG_ERROR("store", "object %s stays as it is: %s", hex, why->message);
     return repack_op_stays(r, err);
@@ -257,7 +259,7 @@ static enum status look_at_live(struct repacker *r, const struct repack_pack *p,
         leave(r, p);
         return OK;
     }
-    if (st || r->again || r->sparse_n == REPACK_SPARSE_MAX ||
+    if (st || p->state == PACK_DAMAGED || r->again || r->sparse_n == REPACK_SPARSE_MAX ||
         (!r->round && (r->checked_n == CHECKED_MAX || p->id <= r->checked_to))) {
         return st;
     }
@@ -301,14 +303,14 @@ static enum status step_sweep(struct repacker *r, struct err *err)
     if (p->state == PACK_WRITING && (is_alone(r) || clock_wall_ms() - p->since_ms > WRITING_MS)) {
         leave(r, p);
     }
-    return p->state == PACK_LIVE ? look_at_live(r, p, err) : OK;
+    return p->state == PACK_LIVE || p->state == PACK_DAMAGED ? look_at_live(r, p, err) : OK;
 }
 
 static enum status step_leave(struct repacker *r, struct err *err)
 {
     struct err why = ERR_INIT;
 
-    if (!r->leaving_open && r->leaving.state == PACK_LIVE &&
+    if (!r->leaving_open && r->leaving.state != PACK_WRITING &&
         blob_pack_open(r->core->blobs, r->leaving.id, r->leaving.bytes, &r->leaving_foot, &why)) {
         LOG_WARN("store", "pack %016" PRIx64 " goes without its index: %s", r->leaving.id,
                  why.message);

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "core/object.h"
 #include "core/repack.h"
 #include "store/blob/blob.h"
 #include "store/blob/recipe.h"
@@ -49,12 +50,11 @@ struct repack_object {
 };
 void repack_object_free(struct repack_object *o); /* NULL-safe */
 
-struct repack_pack { /* a row of packfile */
+struct repack_pack { /* a row of packfile; state: enum pack_state */
     uint64_t id, bytes;
     int64_t since_ms;
     unsigned state;
 };
-enum { PACK_LIVE = 1, PACK_DELETING = 3, PACK_WRITING = 4 };
 
 struct repack_row { /* of the index */
     int64_t id, pack, n;
@@ -110,7 +110,8 @@ struct repacker {
     struct sha256 *sha;
     unsigned char *window;
     size_t have, at;
-    uint64_t done; /* bytes that are cut */
+    uint64_t done;           /* bytes that are cut */
+    enum object_stage stays; /* of one that is not moved */
     /* Where the last chunk was found: its successor is looked for there first. */
     const struct packfile *hint;
     uint32_t hint_n;

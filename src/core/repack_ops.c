@@ -261,7 +261,7 @@ static enum status stays_validate(struct write_op *op, struct group *g, struct e
     int64_t n = 0;
 
     FAILPOINT("core.repack.stays");
-    return q_object_stays(group_conn(g), sha_of(r->cur), r->cur->gen, &n, err);
+    return q_object_stays(group_conn(g), sha_of(r->cur), r->cur->gen, (int64_t)r->stays, &n, err);
 }
 
 static const struct write_kind stays_kind = { .name = "repack.stays",

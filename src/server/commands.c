@@ -80,6 +80,19 @@ static const struct cli_command rows[] = {
       STORE_OPTIONS,
       .run = command_repack },
     { .noun = "server",
+      .verb = "scrub",
+      .summary = "Read every stored byte again, and say what is damaged and whose it is",
+      .detail =
+          "Files, packs and bytes in the database are checked against their SHA-256 and the ids of their chunks, at no more than --rate\n"
+          "bytes a second, while the server goes on serving. Damage is told with the runs, logged models and model versions it touches.\n"
+          "A damaged object is not given to anybody from then on; the next upload of the same file cures it everywhere. Files that\n"
+          "nothing knows are told too; --sweep deletes those older than --older-than. Asks the server that has the store open, or opens\n"
+          "it. A scrub that was cut short begins again. Exit code 7: something is damaged.",
+      CLI_EXAMPLES("cairn server scrub --data ~/cairn", "cairn server scrub --rate 200M -o json",
+                   "cairn server scrub --sweep"),
+      STORE_OPTIONS,
+      .run = command_scrub },
+    { .noun = "server",
       .verb = "gc",
       .summary = "Delete the bytes that nothing refers to",
       .detail =

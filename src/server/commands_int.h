@@ -12,6 +12,7 @@ int command_backup(struct cli *cli);
 int command_compact(struct cli *cli);
 int command_gc(struct cli *cli);
 int command_repack(struct cli *cli);
+int command_scrub(struct cli *cli);
 int command_doctor(struct cli *cli);
 
 #endif

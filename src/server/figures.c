@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "core/collect.h"
 #include "core/repack.h"
+#include "core/scrub.h"
 #include "core/store_info.h"
 #include "store/seq.h"
 #include <inttypes.h>
@@ -144,6 +145,22 @@ static void put_packs(struct buf *b, struct core *core)
     one(b, "cairn_repack_failures_total", "counter", "Rounds that broke off.", s.failed);
 }
 
+/* Of the round at work, or the last. */
+static void put_scrubbed(struct buf *b, struct core *core)
+{
+    struct scrub_stats s;
+
+    if (!core->scrubber) {
+        return;
+    }
+    scrub_stats(core->scrubber, &s);
+    one(b, "cairn_scrub_running", "gauge", "Stored bytes are being read again.", s.running);
+    one(b, "cairn_scrub_bytes", "gauge", "Bytes that the last scrub has read.", s.bytes);
+    one(b, "cairn_scrub_damaged", "gauge", "Objects that the last scrub found damaged.", s.damaged);
+    one(b, "cairn_scrub_unknown_files", "gauge", "Files that the last scrub found nothing to know.",
+        s.unknown);
+}
+
 static void put_collected(struct buf *b, struct core *core)
 {
     struct collect_stats s;
@@ -192,6 +209,7 @@ void figures_put(void *ctx, struct buf *out)
     put_http(out, f->http);
     put_store(out, f->api->core);
     put_packs(out, f->api->core);
+    put_scrubbed(out, f->api->core);
     put_collected(out, f->api->core);
     put_memory(out, f->api->core);
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",

@@ -33,6 +33,8 @@ struct server_options {
     bool stale_ok;
     bool repack, repack_wait, repack_reindex, gc_now, gc_dry_run;
     int64_t repack_rate;
+    bool scrub_deep, scrub_sweep;
+    int64_t scrub_rate, scrub_age_ms;
     /* `mlflow server` */
     const char *ml_host, *ml_store_uri, *ml_registry_uri, *ml_artifacts_destination, *ml_prometheus;
     int64_t ml_port;
@@ -41,7 +43,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 77 };
+enum { SERVER_ROWS_N = 81 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

@@ -15,6 +15,7 @@
 #include "core/experiment.h"
 #include "core/outside.h"
 #include "core/repack.h"
+#include "core/scrub.h"
 #include "net/server.h"
 #include "server/figures.h"
 #include "server/port_owner.h"
@@ -242,6 +243,7 @@ static enum status open_store(struct serving *s, struct err *err)
                            &(struct repack_options){ .every_ms = o->repack ? 0 : -1,
                                                      .bytes_per_s = o->repack_rate },
                            err);
+    st = st ? st : scrub_start(s->core, err);
     st = st ? st : access_new(&s->access, auth_of(o), err);
     st = st ? st : add_file_token(s, err);
     if (!st) {

@@ -379,7 +379,7 @@ TEST(damaged_bytes_stay_as_they_are)
     s = repack(&f, REPACK_NOW);
     T_UINT(s.objects, 1);
     T_UINT(s.damaged, 2);
-    T_INT(rows(&f, "SELECT count(*) FROM object WHERE stage = 2"), 2);
+    T_INT(rows(&f, "SELECT count(*) FROM object WHERE stage = 3"), 2);
     same(&f, "good", p + 1, 100000);
     s = repack(&f, REPACK_NO_GRACE);
     T_UINT(s.damaged, 2);

@@ -39,6 +39,7 @@ ELSEWHERE = {
                      "core.repack.deleted", "core.repack.gone", "core.repack.stale"], "test_repack.c"),
     **dict.fromkeys(["graph.base.before_sync", "graph.base.before_rename", "graph.base.before_dir_sync"],
                     "test_core_graph.c, with many links"),
+    **dict.fromkeys(["core.scrub.heal", "core.scrub.judge", "core.scrub.mark", "core.scrub.swept"], "test_scrub.c"),
 }
 # Points that are passed once nobody has written for a while.
 IDLE = {"seq.checkpoint.truncated", "store.sqlite.checkpoint.before", "store.sqlite.checkpoint.after"}

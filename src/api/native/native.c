@@ -9,6 +9,7 @@
 #include "core/repack.h"
 #include "core/run.h"
 #include "core/run_purge.h"
+#include "core/scrub.h"
 #include "core/store_info.h"
 
 #define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
@@ -472,6 +473,142 @@ static enum status look_at_repack(struct call *c, struct view *v, struct err *er
     return st;
 }
 
+/* ---- damage ------------------------------------------------------------------------------------------------------------ */
+
+static enum status names_of(struct view *v, const struct scrub_finding *f,
+                            struct cairn_v1_scrub_finding *out, struct err *err)
+{
+    static const char *const kinds[] = { [SCRUB_RUN] = "run",
+                                         [SCRUB_LOGGED_MODEL] = "logged_model",
+                                         [SCRUB_MODEL_VERSION] = "model_version",
+                                         [SCRUB_ARTIFACT] = "artifact" };
+    struct scrub_name *names;
+    size_t n;
+    enum status st = scrub_names(v, &f->sha256, &names, &n, err);
+    struct cairn_v1_scrub_name *at =
+        st ? NULL : ARENA_ARRAY(v->arena, struct cairn_v1_scrub_name, n ? n : 1);
+
+    if (!at) {
+        return st ? st : err_nomem(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        at[i] = (struct cairn_v1_scrub_name){ .has = 0 };
+        MSG_SET(&at[i], CAIRN_V1_SCRUB_NAME_HAS_KIND, kind, str_cstr(kinds[names[i].kind]));
+        MSG_SET(&at[i], CAIRN_V1_SCRUB_NAME_HAS_ID, id, names[i].id);
+        MSG_SET(&at[i], CAIRN_V1_SCRUB_NAME_HAS_NAME, name, names[i].name);
+        MSG_SET(&at[i], CAIRN_V1_SCRUB_NAME_HAS_PATH, path, names[i].path);
+    }
+    out->names = at;
+    out->names_n = n;
+    return OK;
+}
+
+static enum status put_finding(struct view *v, const struct scrub_finding *f,
+                               struct cairn_v1_scrub_finding *out, struct err *err)
+{
+    static const char *const kinds[] = {
+        [SCRUB_OBJECT] = "object", [SCRUB_PACK] = "pack", [SCRUB_FILE] = "file"
+    };
+    char hex[65];
+    enum status st = OK;
+
+    *out = (struct cairn_v1_scrub_finding){ .has = 0 };
+    MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_KIND, kind, str_cstr(kinds[f->kind]));
+    MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_BYTES, bytes, (int64_t)f->bytes);
+    MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_PLACE, place, str_cstr(f->place));
+    MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_PROBLEM, problem, str_cstr(f->problem));
+    if (f->kind == SCRUB_OBJECT) {
+        digest_hex(&f->sha256, hex);
+        MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_SHA256, sha256, arena_str(v->arena, str_cstr(hex)));
+        st = names_of(v, f, out, err);
+    } else if (f->kind == SCRUB_FILE) {
+        MSG_SET(out, CAIRN_V1_SCRUB_FINDING_HAS_MTIME_MS, mtime_ms, f->mtime_ms);
+    }
+    return st;
+}
+
+static enum status put_findings(struct view *v, struct cairn_v1_scrub_answer *out, struct err *err)
+{
+    struct scrub_finding *f;
+    size_t n;
+    enum status st = scrub_findings(v->core->scrubber, v->arena, &f, &n, err);
+
+    out->findings = st ? NULL : ARENA_ARRAY(v->arena, struct cairn_v1_scrub_finding, n ? n : 1);
+    if (!st && !out->findings) {
+        st = err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < n; i++) {
+        st = put_finding(v, &f[i], &out->findings[i], err);
+        out->findings_n = i + 1;
+    }
+    return st;
+}
+
+enum status native_scrub(struct view *v, bool findings, struct cairn_v1_scrub_answer *out,
+                         struct err *err)
+{
+    struct scrub_stats s = { .asked = 0 };
+
+    if (v->core->scrubber) scrub_stats(v->core->scrubber, &s);
+    *out = (struct cairn_v1_scrub_answer){ .has = 0 };
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_ROUND, round, (int64_t)s.asked);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_DONE_ROUND, done_round, (int64_t)s.done);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_RUNNING, running, s.running);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_PACKS, packs, (int64_t)s.packs);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_CHUNKS, chunks, (int64_t)s.chunks);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_OBJECTS, objects, (int64_t)s.objects);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_BYTES, bytes, (int64_t)s.bytes);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_FILES, files, (int64_t)s.files);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_DAMAGED, damaged, (int64_t)s.damaged);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_DAMAGED_PACKS, damaged_packs, (int64_t)s.damaged_packs);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_HEALED, healed, (int64_t)s.healed);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_UNKNOWN, unknown, (int64_t)s.unknown);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_UNKNOWN_BYTES, unknown_bytes, (int64_t)s.unknown_bytes);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_SWEPT, swept, (int64_t)s.swept);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_SWEPT_BYTES, swept_bytes, (int64_t)s.swept_bytes);
+    MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_UNFINISHED, unfinished, (int64_t)s.unfinished);
+    if (s.problem[0]) {
+        MSG_SET(out, CAIRN_V1_SCRUB_ANSWER_HAS_PROBLEM, problem,
+                arena_str(v->arena, str_cstr(s.problem)));
+    }
+    return findings && v->core->scrubber ? put_findings(v, out, err) : OK;
+}
+
+static enum status start_scrub(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_scrub *in = c->in;
+    struct scrub_options opt = { .bytes_per_s = (uint64_t)in->bytes_per_s,
+                                 .deep = in->deep,
+                                 .sweep = in->sweep,
+                                 .has_age = in->has & CAIRN_V1_SCRUB_HAS_AGE_MS,
+                                 .age_ms = in->age_ms };
+    enum status st = native_need_operator(c, err);
+    struct cairn_v1_scrub_answer *out;
+    uint64_t round;
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_scrub_answer), err);
+    if (!st && !v->core->scrubber) {
+        st = err_set(err, ST_NOT_IMPLEMENTED, "this server keeps no bytes");
+    }
+    if (st) {
+        return st;
+    }
+    out = c->out;
+    round = scrub_ask(v->core->scrubber, &opt);
+    st = native_scrub(v, false, out, err);
+    out->round = (int64_t)round;
+    return st;
+}
+
+static enum status look_at_scrub(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_scrub_look *in = c->in;
+    enum status st = native_need_operator(c, err);
+
+    st = st ? st : new_answer(c, sizeof(struct cairn_v1_scrub_answer), err);
+    return st ? st : native_scrub(v, in->findings, c->out, err);
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------------- */
 
 static const struct route rows[] = {
@@ -497,6 +634,10 @@ static const struct route rows[] = {
           RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_repack)),
     ROUTE(HTTP_GET, "/api/cairn/v1/repack", NULL, &cairn_v1_repack_answer_desc, RESOURCE_SERVER,
           ACTION_SERVER_ADMIN, READ(look_at_repack)),
+    ROUTE(HTTP_POST, "/api/cairn/v1/scrub", &cairn_v1_scrub_desc, &cairn_v1_scrub_answer_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(start_scrub)),
+    ROUTE(HTTP_GET, "/api/cairn/v1/scrub", &cairn_v1_scrub_look_desc, &cairn_v1_scrub_answer_desc,
+          RESOURCE_SERVER, ACTION_SERVER_ADMIN, READ(look_at_scrub)),
     ROUTE(HTTP_GET, "/api/cairn/v1/compact", NULL, &cairn_v1_compact_answer_desc, RESOURCE_SERVER,
           ACTION_SERVER_ADMIN, READ(look_at_compaction)),
 };

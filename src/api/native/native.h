@@ -42,6 +42,8 @@ void native_gc(struct collector *collector, struct cairn_v1_gc_answer *out);
 enum status native_gc_plan(struct view *v, struct cairn_v1_gc_answer *out, struct err *err);
 void native_compaction(struct view *v, struct cairn_v1_compact_answer *out);
 void native_repack(struct view *v, struct cairn_v1_repack_answer *out);
+enum status native_scrub(struct view *v, bool findings, struct cairn_v1_scrub_answer *out,
+                         struct err *err);
 /* Fills the operation for a new token, and the answer. access: NULL for the store alone. */
 enum status native_token_add(struct token_add *t, struct access *access, struct arena *a,
                              const struct cairn_v1_token_add *in, struct cairn_v1_token_added *out,

@@ -351,6 +351,117 @@ const struct msg_desc cairn_v1_repack_answer_desc = {
     .size = sizeof(struct cairn_v1_repack_answer), .field_n = 12,
 };
 
+static const struct msg_field cairn_v1_scrub_fields[] = {
+    { .name = S_INIT("bytes_per_s"), .json = S_INIT("bytesPerS"), .label = "bytes_per_s", .number = 1, .bit = 0,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX, .off = offsetof(struct cairn_v1_scrub, bytes_per_s),
+      .size = sizeof(int64_t), .min = 1024, .max = 1099511627776 },
+    { .name = S_INIT("deep"), .json = S_INIT("deep"), .label = "deep", .number = 2, .bit = 1, .type = MSG_T_BOOL,
+      .off = offsetof(struct cairn_v1_scrub, deep), .size = sizeof(bool) },
+    { .name = S_INIT("sweep"), .json = S_INIT("sweep"), .label = "sweep", .number = 3, .bit = 2,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_scrub, sweep), .size = sizeof(bool) },
+    { .name = S_INIT("age_ms"), .json = S_INIT("ageMs"), .label = "age_ms", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX, .off = offsetof(struct cairn_v1_scrub, age_ms),
+      .size = sizeof(int64_t), .min = 0, .max = 315360000000 },
+};
+const struct msg_desc cairn_v1_scrub_desc = {
+    .name = "cairn.v1.Scrub", .fields = cairn_v1_scrub_fields, .size = sizeof(struct cairn_v1_scrub),
+    .field_n = 4,
+};
+
+static const struct msg_field cairn_v1_scrub_look_fields[] = {
+    { .name = S_INIT("findings"), .json = S_INIT("findings"), .label = "findings", .number = 1, .bit = 0,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_scrub_look, findings), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_scrub_look_desc = {
+    .name = "cairn.v1.ScrubLook", .fields = cairn_v1_scrub_look_fields,
+    .size = sizeof(struct cairn_v1_scrub_look), .field_n = 1,
+};
+
+static const struct msg_field cairn_v1_scrub_name_fields[] = {
+    { .name = S_INIT("kind"), .json = S_INIT("kind"), .label = "kind", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_scrub_name, kind), .size = sizeof(struct str) },
+    { .name = S_INIT("id"), .json = S_INIT("id"), .label = "id", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_scrub_name, id), .size = sizeof(struct str) },
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_scrub_name, name), .size = sizeof(struct str) },
+    { .name = S_INIT("path"), .json = S_INIT("path"), .label = "path", .number = 4, .bit = 3, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_scrub_name, path), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_scrub_name_desc = {
+    .name = "cairn.v1.ScrubName", .fields = cairn_v1_scrub_name_fields,
+    .size = sizeof(struct cairn_v1_scrub_name), .field_n = 4,
+};
+
+static const struct msg_field cairn_v1_scrub_finding_fields[] = {
+    { .name = S_INIT("kind"), .json = S_INIT("kind"), .label = "kind", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_scrub_finding, kind), .size = sizeof(struct str) },
+    { .name = S_INIT("sha256"), .json = S_INIT("sha256"), .label = "sha256", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_scrub_finding, sha256), .size = sizeof(struct str) },
+    { .name = S_INIT("bytes"), .json = S_INIT("bytes"), .label = "bytes", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_finding, bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("place"), .json = S_INIT("place"), .label = "place", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_scrub_finding, place), .size = sizeof(struct str) },
+    { .name = S_INIT("problem"), .json = S_INIT("problem"), .label = "problem", .number = 5, .bit = 4,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_scrub_finding, problem), .size = sizeof(struct str) },
+    { .name = S_INIT("mtime_ms"), .json = S_INIT("mtimeMs"), .label = "mtime_ms", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_finding, mtime_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("names"), .json = S_INIT("names"), .label = "names", .number = 7, .bit = 6,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_scrub_finding, names),
+      .off_n = offsetof(struct cairn_v1_scrub_finding, names_n), .size = sizeof(struct cairn_v1_scrub_name),
+      .msg = &cairn_v1_scrub_name_desc },
+};
+const struct msg_desc cairn_v1_scrub_finding_desc = {
+    .name = "cairn.v1.ScrubFinding", .fields = cairn_v1_scrub_finding_fields,
+    .size = sizeof(struct cairn_v1_scrub_finding), .field_n = 7,
+};
+
+static const struct msg_field cairn_v1_scrub_answer_fields[] = {
+    { .name = S_INIT("round"), .json = S_INIT("round"), .label = "round", .number = 1, .bit = 0,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, round), .size = sizeof(int64_t) },
+    { .name = S_INIT("done_round"), .json = S_INIT("doneRound"), .label = "done_round", .number = 2, .bit = 1,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, done_round), .size = sizeof(int64_t) },
+    { .name = S_INIT("running"), .json = S_INIT("running"), .label = "running", .number = 3, .bit = 2,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_scrub_answer, running), .size = sizeof(bool) },
+    { .name = S_INIT("packs"), .json = S_INIT("packs"), .label = "packs", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, packs), .size = sizeof(int64_t) },
+    { .name = S_INIT("chunks"), .json = S_INIT("chunks"), .label = "chunks", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, chunks), .size = sizeof(int64_t) },
+    { .name = S_INIT("objects"), .json = S_INIT("objects"), .label = "objects", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, objects), .size = sizeof(int64_t) },
+    { .name = S_INIT("bytes"), .json = S_INIT("bytes"), .label = "bytes", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("files"), .json = S_INIT("files"), .label = "files", .number = 8, .bit = 7,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, files), .size = sizeof(int64_t) },
+    { .name = S_INIT("damaged"), .json = S_INIT("damaged"), .label = "damaged", .number = 9, .bit = 8,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, damaged), .size = sizeof(int64_t) },
+    { .name = S_INIT("damaged_packs"), .json = S_INIT("damagedPacks"), .label = "damaged_packs", .number = 10,
+      .bit = 9, .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, damaged_packs),
+      .size = sizeof(int64_t) },
+    { .name = S_INIT("healed"), .json = S_INIT("healed"), .label = "healed", .number = 11, .bit = 10,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, healed), .size = sizeof(int64_t) },
+    { .name = S_INIT("unknown"), .json = S_INIT("unknown"), .label = "unknown", .number = 12, .bit = 11,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, unknown), .size = sizeof(int64_t) },
+    { .name = S_INIT("unknown_bytes"), .json = S_INIT("unknownBytes"), .label = "unknown_bytes", .number = 13,
+      .bit = 12, .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, unknown_bytes),
+      .size = sizeof(int64_t) },
+    { .name = S_INIT("swept"), .json = S_INIT("swept"), .label = "swept", .number = 14, .bit = 13,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, swept), .size = sizeof(int64_t) },
+    { .name = S_INIT("swept_bytes"), .json = S_INIT("sweptBytes"), .label = "swept_bytes", .number = 15, .bit = 14,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, swept_bytes), .size = sizeof(int64_t) },
+    { .name = S_INIT("unfinished"), .json = S_INIT("unfinished"), .label = "unfinished", .number = 16, .bit = 15,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_scrub_answer, unfinished), .size = sizeof(int64_t) },
+    { .name = S_INIT("problem"), .json = S_INIT("problem"), .label = "problem", .number = 17, .bit = 16,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_scrub_answer, problem), .size = sizeof(struct str) },
+    { .name = S_INIT("findings"), .json = S_INIT("findings"), .label = "findings", .number = 18, .bit = 17,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_scrub_answer, findings),
+      .off_n = offsetof(struct cairn_v1_scrub_answer, findings_n), .size = sizeof(struct cairn_v1_scrub_finding),
+      .msg = &cairn_v1_scrub_finding_desc },
+};
+const struct msg_desc cairn_v1_scrub_answer_desc = {
+    .name = "cairn.v1.ScrubAnswer", .fields = cairn_v1_scrub_answer_fields,
+    .size = sizeof(struct cairn_v1_scrub_answer), .field_n = 18,
+};
+
 static const struct msg_field cairn_v1_gc_fields[] = {
     { .name = S_INIT("dry_run"), .json = S_INIT("dryRun"), .label = "dry_run", .number = 1, .bit = 0,
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc, dry_run), .size = sizeof(bool) },

@@ -364,6 +364,129 @@ struct cairn_v1_repack_answer {
 #define CAIRN_V1_REPACK_ANSWER_HAS_PROBLEM (1ull << 11)
 extern const struct msg_desc cairn_v1_repack_answer_desc;
 
+/* POST /api/cairn/v1/scrub: every stored byte is read again and checked; the answer comes at once, GET tells how far it is. While a
+ * round is at work that does as much, it is that one. */
+struct cairn_v1_scrub {
+    uint64_t has;
+    /* Bytes a second; 64 MiB without it. */
+    int64_t bytes_per_s;
+    /* What lies in packs is read through every object that names it, too. */
+    bool deep;
+    /* Files that nothing knows go, if they are older than age_ms (a day without it). */
+    bool sweep;
+    int64_t age_ms;
+};
+#define CAIRN_V1_SCRUB_HAS_BYTES_PER_S (1ull << 0)
+#define CAIRN_V1_SCRUB_HAS_DEEP (1ull << 1)
+#define CAIRN_V1_SCRUB_HAS_SWEEP (1ull << 2)
+#define CAIRN_V1_SCRUB_HAS_AGE_MS (1ull << 3)
+extern const struct msg_desc cairn_v1_scrub_desc;
+
+/* GET /api/cairn/v1/scrub */
+struct cairn_v1_scrub_look {
+    uint64_t has;
+    /* What was found is told as well. */
+    bool findings;
+};
+#define CAIRN_V1_SCRUB_LOOK_HAS_FINDINGS (1ull << 0)
+extern const struct msg_desc cairn_v1_scrub_look_desc;
+
+/* Who has a damaged object. */
+struct cairn_v1_scrub_name {
+    uint64_t has;
+    /* "run", "logged_model", "model_version"; "artifact": none of them. */
+    struct str kind;
+    /* Of the run or logged model; NAME/NUMBER of a version. */
+    struct str id;
+    struct str name;
+    /* Of the file. */
+    struct str path;
+};
+#define CAIRN_V1_SCRUB_NAME_HAS_KIND (1ull << 0)
+#define CAIRN_V1_SCRUB_NAME_HAS_ID (1ull << 1)
+#define CAIRN_V1_SCRUB_NAME_HAS_NAME (1ull << 2)
+#define CAIRN_V1_SCRUB_NAME_HAS_PATH (1ull << 3)
+extern const struct msg_desc cairn_v1_scrub_name_desc;
+
+struct cairn_v1_scrub_finding {
+    uint64_t has;
+    /* "object", "pack", or "file": one that nothing knows. */
+    struct str kind;
+    /* Of an object. */
+    struct str sha256;
+    int64_t bytes;
+    /* Below the folder or the prefix of the bytes; "packs", "database". */
+    struct str place;
+    struct str problem;
+    /* Of a file that nothing knows: when it was written. */
+    int64_t mtime_ms;
+    /* At most 100. */
+    struct cairn_v1_scrub_name *names;
+    size_t names_n;
+};
+#define CAIRN_V1_SCRUB_FINDING_HAS_KIND (1ull << 0)
+#define CAIRN_V1_SCRUB_FINDING_HAS_SHA256 (1ull << 1)
+#define CAIRN_V1_SCRUB_FINDING_HAS_BYTES (1ull << 2)
+#define CAIRN_V1_SCRUB_FINDING_HAS_PLACE (1ull << 3)
+#define CAIRN_V1_SCRUB_FINDING_HAS_PROBLEM (1ull << 4)
+#define CAIRN_V1_SCRUB_FINDING_HAS_MTIME_MS (1ull << 5)
+#define CAIRN_V1_SCRUB_FINDING_HAS_NAMES (1ull << 6)
+extern const struct msg_desc cairn_v1_scrub_finding_desc;
+
+struct cairn_v1_scrub_answer {
+    uint64_t has;
+    /* The number of the round that was asked for, or of the last one; 0 = none yet. It is over when done_round has reached it. */
+    int64_t round;
+    int64_t done_round;
+    /* A round is at work. */
+    bool running;
+    /* Of the round at work, or the last: what was looked at. */
+    int64_t packs;
+    int64_t chunks;
+    int64_t objects;
+    /* Bytes that were read. */
+    int64_t bytes;
+    /* Files that the folder or bucket has. */
+    int64_t files;
+    /* Objects whose bytes are missing or wrong. */
+    int64_t damaged;
+    int64_t damaged_packs;
+    /* Objects that had been found damaged, and are sound. */
+    int64_t healed;
+    /* Files that nothing knows. */
+    int64_t unknown;
+    int64_t unknown_bytes;
+    /* Of them, given to the collector. */
+    int64_t swept;
+    int64_t swept_bytes;
+    /* Uploads that are open in the folder or bucket, or broke off lately; they go after a day. */
+    int64_t unfinished;
+    /* Why the round broke off. */
+    struct str problem;
+    /* The first 1,000. */
+    struct cairn_v1_scrub_finding *findings;
+    size_t findings_n;
+};
+#define CAIRN_V1_SCRUB_ANSWER_HAS_ROUND (1ull << 0)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_DONE_ROUND (1ull << 1)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_RUNNING (1ull << 2)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_PACKS (1ull << 3)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_CHUNKS (1ull << 4)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_OBJECTS (1ull << 5)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_BYTES (1ull << 6)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_FILES (1ull << 7)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_DAMAGED (1ull << 8)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_DAMAGED_PACKS (1ull << 9)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_HEALED (1ull << 10)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_UNKNOWN (1ull << 11)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_UNKNOWN_BYTES (1ull << 12)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_SWEPT (1ull << 13)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_SWEPT_BYTES (1ull << 14)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_UNFINISHED (1ull << 15)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_PROBLEM (1ull << 16)
+#define CAIRN_V1_SCRUB_ANSWER_HAS_FINDINGS (1ull << 17)
+extern const struct msg_desc cairn_v1_scrub_answer_desc;
+
 /* POST /api/cairn/v1/gc: deletes them now; the answer comes at once, GET tells how far it is. */
 struct cairn_v1_gc {
     uint64_t has;

@@ -11,6 +11,7 @@ struct q_object_get_row {
     int64_t size;
     int64_t gen;
     int64_t state;
+    int64_t stage;
     struct str recipe; /* p is NULL when it has no value */
     struct str body; /* p is NULL when it has no value */
 };

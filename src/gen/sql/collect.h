@@ -59,6 +59,7 @@ struct q_object_state_row {
     int64_t size;
     int64_t gen;
     int64_t state;
+    int64_t stage;
     struct str recipe; /* p is NULL when it has no value */
 };
 enum status q_object_state(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,

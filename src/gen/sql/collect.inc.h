@@ -218,15 +218,15 @@ enum status q_lease_count(struct sql_conn *q_conn, struct arena *q_arena, int64_
 }
 
 static const unsigned char object_state_in[] = { SQL_BLOB };
-static const unsigned char object_state_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
-static const char *const object_state_names[] = { "size", "gen", "state", "recipe" };
+static const unsigned char object_state_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
+static const char *const object_state_names[] = { "size", "gen", "state", "stage", "recipe" };
 static const struct sql_query query_object_state = {
     .name = "object_state", .cached = true, .kind = SQL_ONE,
-    .in_n = 1, .out_n = 4,
+    .in_n = 1, .out_n = 5,
     .in = object_state_in,
     .out = object_state_out, .out_names = object_state_names,
-    .text = { "SELECT size, gen, state, recipe FROM object WHERE sha256 = ?1",
-              "SELECT size, gen, state, recipe FROM object WHERE sha256 = $1" },
+    .text = { "SELECT size, gen, state, stage, recipe FROM object WHERE sha256 = ?1",
+              "SELECT size, gen, state, stage, recipe FROM object WHERE sha256 = $1" },
 };
 
 enum status q_object_state(struct sql_conn *q_conn, struct arena *q_arena, struct str sha256,
@@ -235,14 +235,15 @@ enum status q_object_state(struct sql_conn *q_conn, struct arena *q_arena, struc
     struct sql_value q_in[1] = {
         { .s = sha256 },
     };
-    struct sql_value q_out[4];
+    struct sql_value q_out[5];
     enum status q_st = sql_one(q_conn, &query_object_state, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->size = q_out[0].i;
     q_row->gen = q_out[1].i;
     q_row->state = q_out[2].i;
-    q_row->recipe = q_out[3].s;
+    q_row->stage = q_out[3].i;
+    q_row->recipe = q_out[4].s;
     return OK;
 }
 
@@ -518,12 +519,12 @@ static const struct sql_query query_packfile_free = {
     .in_n = 2, .out_n = 2,
     .in = packfile_free_in,
     .out = packfile_free_out, .out_names = packfile_free_names,
-    .text = { "SELECT p.id, p.bytes FROM packfile p WHERE p.id > ?1 AND p.state = 1 AND NOT "
-              "EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT "
-              "?2",
-              "SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state = 1 AND NOT "
-              "EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT "
-              "$2" },
+    .text = { "SELECT p.id, p.bytes FROM packfile p WHERE p.id > ?1 AND p.state IN (1, 5) "
+              "AND NOT EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY "
+              "p.id LIMIT ?2",
+              "SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state IN (1, 5) "
+              "AND NOT EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY "
+              "p.id LIMIT $2" },
 };
 
 enum status q_packfile_free_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,

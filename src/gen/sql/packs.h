@@ -21,8 +21,8 @@ enum status q_object_todo_next(struct sql_stmt *q_stmt, struct q_object_todo_row
 enum status q_object_packed(struct sql_conn *q_conn, struct str sha256, int64_t gen,
                             struct str recipe, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
-enum status q_object_stays(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t *q_n,
-                           struct err *q_err) ATTR_CHECK;
+enum status q_object_stays(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t stage,
+                           int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
 enum status q_object_moved(struct sql_conn *q_conn, struct str sha256, int64_t gen,
                            struct str recipe, struct str before, int64_t *q_n,

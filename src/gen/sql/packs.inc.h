@@ -62,21 +62,22 @@ enum status q_object_packed(struct sql_conn *q_conn, struct str sha256, int64_t 
     return sql_exec(q_conn, &query_object_packed, q_in, q_n, q_err);
 }
 
-static const unsigned char object_stays_in[] = { SQL_BLOB, SQL_INT };
+static const unsigned char object_stays_in[] = { SQL_BLOB, SQL_INT, SQL_INT };
 static const struct sql_query query_object_stays = {
     .name = "object_stays", .cached = true, .kind = SQL_EXECROWS,
-    .in_n = 2, .out_n = 0,
+    .in_n = 3, .out_n = 0,
     .in = object_stays_in,
-    .text = { "UPDATE object SET stage = 2 WHERE sha256 = ?1 AND gen = ?2 AND stage = 0",
-              "UPDATE object SET stage = 2 WHERE sha256 = $1 AND gen = $2 AND stage = 0" },
+    .text = { "UPDATE object SET stage = ?3 WHERE sha256 = ?1 AND gen = ?2 AND stage = 0",
+              "UPDATE object SET stage = $3 WHERE sha256 = $1 AND gen = $2 AND stage = 0" },
 };
 
-enum status q_object_stays(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t *q_n,
-                           struct err *q_err)
+enum status q_object_stays(struct sql_conn *q_conn, struct str sha256, int64_t gen, int64_t stage,
+                           int64_t *q_n, struct err *q_err)
 {
-    struct sql_value q_in[2] = {
+    struct sql_value q_in[3] = {
         { .s = sha256 },
         { .i = gen },
+        { .i = stage },
     };
 
     return sql_exec(q_conn, &query_object_stays, q_in, q_n, q_err);
@@ -222,9 +223,9 @@ static const struct sql_query query_packfile_deleting = {
     .in_n = 2, .out_n = 0,
     .in = packfile_deleting_in,
     .text = { "UPDATE packfile SET state = 3, since_ms = ?2 WHERE id = ?1 AND state IN (1, "
-              "4) AND NOT EXISTS (SELECT 1 FROM object_pack WHERE pack = ?1)",
+              "4, 5) AND NOT EXISTS (SELECT 1 FROM object_pack WHERE pack = ?1)",
               "UPDATE packfile SET state = 3, since_ms = $2 WHERE id = $1 AND state IN (1, "
-              "4) AND NOT EXISTS (SELECT 1 FROM object_pack WHERE pack = $1)" },
+              "4, 5) AND NOT EXISTS (SELECT 1 FROM object_pack WHERE pack = $1)" },
 };
 
 enum status q_packfile_deleting(struct sql_conn *q_conn, int64_t id, int64_t now_ms, int64_t *q_n,

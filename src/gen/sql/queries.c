@@ -19,6 +19,7 @@
 #include "gen/sql/registry.inc.h"
 #include "gen/sql/run.inc.h"
 #include "gen/sql/runcols.inc.h"
+#include "gen/sql/scrub.inc.h"
 #include "gen/sql/series.inc.h"
 #include "gen/sql/token.inc.h"
 
@@ -40,6 +41,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_registry, ARRAY_N(area_registry) },
     { area_run, ARRAY_N(area_run) },
     { area_runcols, ARRAY_N(area_runcols) },
+    { area_scrub, ARRAY_N(area_scrub) },
     { area_series, ARRAY_N(area_series) },
     { area_token, ARRAY_N(area_token) },
 };

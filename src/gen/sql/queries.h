@@ -22,6 +22,7 @@
 #include "gen/sql/registry.h"
 #include "gen/sql/run.h"
 #include "gen/sql/runcols.h"
+#include "gen/sql/scrub.h"
 #include "gen/sql/series.h"
 #include "gen/sql/token.h"
 

@@ -433,6 +433,12 @@ enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, vo
     return s->ops->list(s->backend, shard, fn, ctx, err);
 }
 
+enum status blob_pack_list(struct blob_store *s, unsigned shard, blob_pack_entry_fn fn, void *ctx,
+                           struct err *err)
+{
+    return s->ops->pack_list(s->backend, shard, fn, ctx, err);
+}
+
 /* ---- direct --------------------------------------------------------------------------------------------------------------------- */
 
 bool blob_has_direct(const struct blob_store *s)

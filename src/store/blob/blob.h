@@ -132,6 +132,7 @@ struct blob_entry {
     struct digest sha256;
     int64_t gen;
     uint64_t size;
+    int64_t mtime_ms; /* of blob_list(): when it was written, by the backend's clock; else 0 */
 };
 /* The same for many, durably: when it returns OK they do not come back. Sorted entries are faster. */
 enum status blob_delete_many(struct blob_store *s, const struct blob_entry *e, size_t n,
@@ -145,6 +146,16 @@ enum { BLOB_SHARDS = 256 };
  * What is written or deleted meanwhile may be seen or not. */
 enum status blob_list(struct blob_store *s, unsigned shard, blob_entry_fn fn, void *ctx,
                       struct err *err);
+
+/* The same of packs: those whose id begins with the byte `shard`. */
+struct blob_pack_entry {
+    uint64_t id, size;
+    int64_t mtime_ms;
+};
+typedef enum status (*blob_pack_entry_fn)(void *ctx, const struct blob_pack_entry *entry,
+                                          struct err *err);
+enum status blob_pack_list(struct blob_store *s, unsigned shard, blob_pack_entry_fn fn, void *ctx,
+                           struct err *err);
 
 /* ---- packs -------------------------------------------------------------------------------------------------------------------- */
 
@@ -172,6 +183,17 @@ void blob_pack_abort(struct blob_pack_writer *w); /* NULL-safe */
 enum status blob_pack_open(struct blob_store *s, uint64_t id, uint64_t bytes,
                            const struct packfile **out, struct err *err);
 void blob_pack_close(struct blob_store *s, const struct packfile *p); /* NULL-safe */
+/* Reads a pack from its beginning to its end, every chunk checked against its id; nothing is taken from memory. ST_CORRUPT when it is
+ * missing, or its footer or its head is damaged. */
+struct blob_pack_scan;
+enum status blob_pack_scan_begin(struct blob_store *s, uint64_t id, uint64_t bytes,
+                                 struct blob_pack_scan **out, struct err *err);
+/* The next chunk, with what lies between it and the last: *stored bytes. ST_CORRUPT: it is damaged; the next call goes on behind it.
+ * ST_END after the last one. Other failures end the scan. */
+enum status blob_pack_scan_next(struct blob_pack_scan *c, uint32_t *chunk, size_t *stored,
+                                struct err *err);
+const struct packfile *blob_pack_scan_foot(const struct blob_pack_scan *c);
+void blob_pack_scan_end(struct blob_pack_scan *c); /* NULL-safe */
 /* Durably; missing is fine. */
 enum status blob_pack_delete(struct blob_store *s, uint64_t id, struct err *err);
 

@@ -79,6 +79,8 @@ struct blob_ops {
                                     struct err *err);
     enum status (*tidy)(void *b, size_t *left, struct err *err); /* see blob_tidy() */
     enum status (*list)(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err);
+    enum status (*pack_list)(void *b, unsigned shard, blob_pack_entry_fn fn, void *ctx,
+                             struct err *err);
 };
 
 extern const struct blob_ops blob_dir_ops, blob_s3_ops;
@@ -86,6 +88,8 @@ extern const struct blob_ops blob_dir_ops, blob_s3_ops;
 /* "abcdef...-0", and back. */
 void blob_name(const struct digest *sha256, int64_t gen, char out[BLOB_NAME_MAX]);
 bool blob_name_parse(struct str name, struct digest *sha256, int64_t *gen);
+/* "abcdef0123456789". */
+bool blob_pack_name_parse(struct str name, uint64_t *id);
 /* What goes wrong in a backend is never the fault of a client: ST_NOT_FOUND and ST_EXISTS become ST_IO. */
 enum status blob_as_io(enum status st, struct err *err);
 /* ST_INVALID with what to do, for a FORMAT of another layout. */

@@ -26,6 +26,23 @@ void blob_pack_place(uint64_t id, char out[BLOB_PACK_PLACE_MAX])
     snprintf(out, BLOB_PACK_PLACE_MAX, "packs/%02x/%016" PRIx64, (unsigned)(id >> 56), id);
 }
 
+bool blob_pack_name_parse(struct str name, uint64_t *id)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool is_digit = c >= '0' && c <= '9';
+
+        if (i >= 16 || (!is_digit && (c < 'a' || c > 'f'))) {
+            return false;
+        }
+        v = v << 4 | (uint64_t)(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    *id = v;
+    return name.n == 16 && v && v <= INT64_MAX;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------------------- */
 
 struct blob_pack_writer {
@@ -517,4 +534,100 @@ enum status packed_check(struct blob_store *s, const struct recipe *r, struct er
         blob_pack_close(s, p);
     }
     return st;
+}
+
+/* ---- a whole pack ------------------------------------------------------------------------------------------------------------ */
+
+struct blob_pack_scan {
+    struct blob_store *s;
+    struct packfile *foot;
+    void *backend; /* reads the chunks, one behind the other */
+    uint32_t chunk;
+    unsigned char *raw, *stored, *scratch;
+};
+
+void blob_pack_scan_end(struct blob_pack_scan *c)
+{
+    if (c) {
+        if (c->backend) {
+            c->s->ops->read_end(c->backend);
+        }
+        mem_free(c->raw);
+        mem_free(c->foot);
+        mem_free(c);
+    }
+}
+
+const struct packfile *blob_pack_scan_foot(const struct blob_pack_scan *c)
+{
+    return c->foot;
+}
+
+static enum status scan_read(struct blob_pack_scan *c, unsigned char *p, size_t n, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t at = 0; !st && at < n;) {
+        size_t got = 0;
+
+        st = c->s->ops->read(c->backend, p + at, n - at, &got, err);
+        at += got;
+    }
+    return st;
+}
+
+enum status blob_pack_scan_begin(struct blob_store *s, uint64_t id, uint64_t bytes,
+                                 struct blob_pack_scan **out, struct err *err)
+{
+    struct blob_pack_scan *c = mem_zalloc(1, sizeof(*c));
+    unsigned char head[PACKFILE_HEAD_BYTES], want[PACKFILE_HEAD_BYTES];
+    enum status st;
+
+    *out = NULL;
+    if (!c) {
+        return err_nomem(err);
+    }
+    c->s = s;
+    c->raw = mem_alloc(3 * (size_t)CDC_MAX);
+    c->stored = c->raw ? c->raw + CDC_MAX : NULL;
+    c->scratch = c->raw ? c->stored + CDC_MAX : NULL;
+    st = c->raw ? read_foot(s, id, bytes, &c->foot, err) : err_nomem(err);
+    if (!st) {
+        const struct packfile_chunk *last = &c->foot->chunks[c->foot->n - 1];
+
+        st = s->ops->pack_read_begin(s->backend, id, bytes, 0, last->offset + last->stored,
+                                     &c->backend, err);
+        st = st == ST_NOT_FOUND ? pack_missing(id, err) : st;
+    }
+    st = st ? st : scan_read(c, head, sizeof(head), err);
+    packfile_head(id, want);
+    if (!st && memcmp(head, want, sizeof(head)) != 0) {
+        st = err_set(err, ST_CORRUPT, "a packfile is damaged: its head is wrong");
+    }
+    if (st) {
+        blob_pack_scan_end(c);
+        return st;
+    }
+    *out = c;
+    return OK;
+}
+
+enum status blob_pack_scan_next(struct blob_pack_scan *c, uint32_t *chunk, size_t *stored,
+                                struct err *err)
+{
+    const struct packfile_chunk *next;
+    enum status st;
+
+    *stored = 0;
+    *chunk = c->chunk;
+    if (c->chunk == c->foot->n) {
+        return ST_END;
+    }
+    next = &c->foot->chunks[c->chunk++];
+    *stored = next->stored;
+    st = scan_read(c, c->stored, next->stored, err);
+    if (st == ST_CORRUPT) {
+        c->chunk = c->foot->n; /* it became shorter meanwhile: this is the last */
+    }
+    return st ? st : packfile_decode(next, c->stored, c->raw, c->scratch, err);
 }

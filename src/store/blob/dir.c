@@ -409,7 +409,8 @@ static void dir_read_end(void *reader)
 
 /* ---- keeping -------------------------------------------------------------------------------------------------------------------- */
 
-static enum status stat_place(const char *place, uint64_t *size, struct err *err)
+/* mtime_ms: may be NULL. */
+static enum status stat_place(const char *place, uint64_t *size, int64_t *mtime_ms, struct err *err)
 {
     struct stat info;
 
@@ -417,6 +418,9 @@ static enum status stat_place(const char *place, uint64_t *size, struct err *err
         return err_errno(err, errno, "cannot look at an object");
     }
     *size = (uint64_t)info.st_size;
+    if (mtime_ms) {
+        *mtime_ms = (int64_t)info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000;
+    }
     return OK;
 }
 
@@ -426,7 +430,7 @@ static enum status dir_stat(void *b, const struct digest *sha256, int64_t gen, u
     char place[PLACE_MAX];
 
     place_of(b, sha256, gen, place);
-    return stat_place(place, size, err);
+    return stat_place(place, size, NULL, err);
 }
 
 static enum status dir_pack_stat(void *b, uint64_t id, uint64_t *size, struct err *err)
@@ -434,7 +438,7 @@ static enum status dir_pack_stat(void *b, uint64_t id, uint64_t *size, struct er
     char place[PLACE_MAX];
 
     pack_place_of(b, id, place);
-    return stat_place(place, size, err);
+    return stat_place(place, size, NULL, err);
 }
 
 static enum status remove_place(const char *place, struct err *err)
@@ -505,12 +509,14 @@ static enum status list_one(void *ctx, const char *name, struct err *err)
     const struct listing *l = ctx;
     struct blob_entry e;
     struct err gone = ERR_INIT;
+    char place[PLACE_MAX];
     enum status st;
 
     if (!blob_name_parse(str_cstr(name), &e.sha256, &e.gen)) {
         return OK;
     }
-    st = dir_stat(l->dir, &e.sha256, e.gen, &e.size, &gone);
+    place_of(l->dir, &e.sha256, e.gen, place);
+    st = stat_place(place, &e.size, &e.mtime_ms, &gone);
     if (st == ST_NOT_FOUND) {
         return OK;
     }
@@ -534,6 +540,49 @@ static enum status dir_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx
     return fs_each(folder, list_one, &l, err);
 }
 
+struct pack_listing {
+    const struct dir *dir;
+    blob_pack_entry_fn fn;
+    void *ctx;
+};
+
+static enum status list_one_pack(void *ctx, const char *name, struct err *err)
+{
+    const struct pack_listing *l = ctx;
+    struct blob_pack_entry e;
+    struct err gone = ERR_INIT;
+    char place[PLACE_MAX];
+    enum status st;
+
+    if (!blob_pack_name_parse(str_cstr(name), &e.id)) {
+        return OK;
+    }
+    pack_place_of(l->dir, e.id, place);
+    st = stat_place(place, &e.size, &e.mtime_ms, &gone);
+    if (st == ST_NOT_FOUND) {
+        return OK;
+    }
+    if (st) {
+        *err = gone;
+        return st;
+    }
+    return l->fn(l->ctx, &e, err);
+}
+
+static enum status dir_pack_list(void *b, unsigned shard, blob_pack_entry_fn fn, void *ctx,
+                                 struct err *err)
+{
+    struct pack_listing l = { b, fn, ctx };
+    char folder[PLACE_MAX];
+    struct stat info;
+
+    snprintf(folder, sizeof(folder), "%s/packs/%02x", l.dir->path, shard);
+    if (sys.stat(folder, &info) != 0) {
+        return errno == ENOENT ? OK : err_errno(err, errno, "cannot list packs");
+    }
+    return fs_each(folder, list_one_pack, &l, err);
+}
+
 const struct blob_ops blob_dir_ops = {
     .name = "dir",
     .serves = dir_serves,
@@ -555,6 +604,7 @@ const struct blob_ops blob_dir_ops = {
     .remove = dir_remove,
     .settle = dir_settle,
     .list = dir_list,
+    .pack_list = dir_pack_list,
     .pack_finish = dir_pack_finish,
     .pack_open_fd = dir_pack_open_fd,
     .pack_read_begin = dir_pack_read_begin,

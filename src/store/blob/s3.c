@@ -384,24 +384,44 @@ static enum status s3_pack_remove(void *b, uint64_t id, struct err *err)
 
 /* ---- listing ------------------------------------------------------------------------------------------------------------------------- */
 
-static enum status one_page(struct arena *a, struct str xml, size_t above, blob_entry_fn fn,
-                            void *ctx, struct err *err)
+/* Of whole objects or of packs. */
+struct listing {
+    blob_entry_fn object;
+    blob_pack_entry_fn pack;
+    void *ctx;
+};
+
+static enum status list_one(const struct listing *l, struct str name, struct str item,
+                            struct err *err)
+{
+    int64_t mtime_ms = MAX_OF(s3_xml_time(s3_xml_find(item, "LastModified")), (int64_t)0);
+    struct blob_pack_entry p = { .mtime_ms = mtime_ms };
+    struct blob_entry e = { .mtime_ms = mtime_ms };
+    uint64_t size;
+
+    if (!num_parse_u64(s3_xml_find(item, "Size"), &size)) {
+        return OK;
+    }
+    p.size = e.size = size;
+    if (l->object) {
+        return blob_name_parse(name, &e.sha256, &e.gen) ? l->object(l->ctx, &e, err) : OK;
+    }
+    return blob_pack_name_parse(name, &p.id) ? l->pack(l->ctx, &p, err) : OK;
+}
+
+static enum status one_page(struct arena *a, struct str xml, size_t above, const struct listing *l,
+                            struct err *err)
 {
     struct str item;
 
     while (s3_xml_next(&xml, "Contents", &item)) {
         struct str key = s3_xml_text(a, s3_xml_find(item, "Key"));
-        struct blob_entry e;
         enum status st;
 
         if (!key.p) {
             return err_nomem(err);
         }
-        if (!blob_name_parse(str_sub(key, above, key.n), &e.sha256, &e.gen) ||
-            !num_parse_u64(s3_xml_find(item, "Size"), &e.size)) {
-            continue;
-        }
-        st = fn(ctx, &e, err);
+        st = list_one(l, str_sub(key, above, key.n), item, err);
         if (st) {
             return st;
         }
@@ -409,16 +429,16 @@ static enum status one_page(struct arena *a, struct str xml, size_t above, blob_
     return OK;
 }
 
-static enum status s3_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err)
+static enum status list_below(struct s3 *s, const char *kind, unsigned shard,
+                              const struct listing *l, struct err *err)
 {
-    struct s3 *s = b;
     struct arena *a = arena_new(S3_ARENA_MAX);
     struct buf token = BUF_INIT(8192);
     char prefix[S3_KEY_MAX];
     enum status st = a ? OK : err_nomem(err);
     bool more = true;
 
-    snprintf(prefix, sizeof(prefix), "%sobjects/%02x/", s->prefix, shard);
+    snprintf(prefix, sizeof(prefix), "%s%s/%02x/", s->prefix, kind, shard);
     while (!st && more) {
         struct s3_op op = op_of("GET", "", "list objects");
         struct s3_answer an;
@@ -437,7 +457,7 @@ static enum status s3_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx,
             st = blob_as_io(st, err);
             break;
         }
-        st = one_page(a, an.body, strlen(prefix), fn, ctx, err);
+        st = one_page(a, an.body, strlen(prefix), l, err);
         more = str_eq_lit(s3_xml_find(an.body, "IsTruncated"), "true");
         next = s3_xml_text(a, s3_xml_find(an.body, "NextContinuationToken"));
         more = more && next.n && !str_eq(next, buf_str(&token));
@@ -448,6 +468,17 @@ static enum status s3_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx,
     buf_release(&token);
     arena_free(a);
     return st;
+}
+
+static enum status s3_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err)
+{
+    return list_below(b, "objects", shard, &(struct listing){ .object = fn, .ctx = ctx }, err);
+}
+
+static enum status s3_pack_list(void *b, unsigned shard, blob_pack_entry_fn fn, void *ctx,
+                                struct err *err)
+{
+    return list_below(b, "packs", shard, &(struct listing){ .pack = fn, .ctx = ctx }, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------------- */
@@ -621,6 +652,7 @@ const struct blob_ops blob_s3_ops = {
     .remove = s3_remove,
     .hurry = s3_hurry,
     .list = s3_list,
+    .pack_list = s3_pack_list,
     .pack_finish = s3_pack_finish,
     .pack_read_begin = s3_pack_read_begin,
     .pack_stat = s3_pack_stat,

@@ -2,8 +2,8 @@
 
 -- name: object_get :one
 -- in: sha256 blob
--- out: size int, gen int, state int, recipe blob?, body blob?
-SELECT size, gen, state, recipe, body FROM object WHERE sha256 = $1;
+-- out: size int, gen int, state int, stage int, recipe blob?, body blob?
+SELECT size, gen, state, stage, recipe, body FROM object WHERE sha256 = $1;
 
 -- name: object_all :many
 -- in: after blob, max int

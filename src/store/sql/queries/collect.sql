@@ -44,8 +44,8 @@ SELECT COUNT(*) FROM upload WHERE gen > 0 AND until_ms <= $1;
 
 -- name: object_state :one
 -- in: sha256 blob
--- out: size int, gen int, state int, recipe blob?
-SELECT size, gen, state, recipe FROM object WHERE sha256 = $1;
+-- out: size int, gen int, state int, stage int, recipe blob?
+SELECT size, gen, state, stage, recipe FROM object WHERE sha256 = $1;
 
 -- name: object_new :execrows
 -- in: sha256 blob, size int, gen int, recipe blob?, body blob?
@@ -98,9 +98,9 @@ DELETE FROM object WHERE sha256 = $1 AND gen = $2 AND state = 3;
 -- in: sha256 blob
 DELETE FROM object WHERE sha256 = $1;
 
--- Packs that no object names, live ones.
+-- Packs that no object names, live or damaged.
 -- name: packfile_free :many
 -- in: after int, max int
 -- out: id int, bytes int
-SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state = 1
+SELECT p.id, p.bytes FROM packfile p WHERE p.id > $1 AND p.state IN (1, 5)
 AND NOT EXISTS (SELECT 1 FROM object_pack o WHERE o.pack = p.id) ORDER BY p.id LIMIT $2;

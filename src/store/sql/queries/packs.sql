@@ -10,8 +10,8 @@ SELECT sha256, size, gen, recipe FROM object WHERE stage = 0 AND state = 1 AND s
 UPDATE object SET recipe = $3, body = NULL, stage = 1 WHERE sha256 = $1 AND gen = $2 AND state = 1 AND stage = 0;
 
 -- name: object_stays :execrows
--- in: sha256 blob, gen int
-UPDATE object SET stage = 2 WHERE sha256 = $1 AND gen = $2 AND stage = 0;
+-- in: sha256 blob, gen int, stage int
+UPDATE object SET stage = $3 WHERE sha256 = $1 AND gen = $2 AND stage = 0;
 
 -- name: object_moved :execrows
 -- in: sha256 blob, gen int, recipe blob, before blob
@@ -38,7 +38,7 @@ SELECT id, bytes, state, since_ms FROM packfile WHERE id > $1 ORDER BY id LIMIT 
 
 -- name: packfile_deleting :execrows
 -- in: id int, now_ms int
-UPDATE packfile SET state = 3, since_ms = $2 WHERE id = $1 AND state IN (1, 4)
+UPDATE packfile SET state = 3, since_ms = $2 WHERE id = $1 AND state IN (1, 4, 5)
 AND NOT EXISTS (SELECT 1 FROM object_pack WHERE pack = $1);
 
 -- name: packfile_due :many
