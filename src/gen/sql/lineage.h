@@ -99,8 +99,8 @@ enum status q_lineage_datasets_digest_next(struct sql_stmt *q_stmt,
 
 struct q_lineage_nodes_row {
     int64_t uid;
-    struct str name;   /* p is NULL when it has no value */
-    struct str uri;    /* p is NULL when it has no value */
+    struct str name; /* p is NULL when it has no value */
+    struct str uri; /* p is NULL when it has no value */
     struct str digest; /* p is NULL when it has no value */
     int64_t create_ms;
 };
