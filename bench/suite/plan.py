@@ -9,6 +9,7 @@ _FULL = {
     "store": {"sqlite": (10000, 100000, 1000000), "postgres": (10000, 100000)}, "store_peer": 10000,
     "searches": 200, "search_s": 2, "fill_limit_s": 900,
     "models": 10000, "models_peer": 10000, "models_limit_s": 300, "versions": 40000, "versions_peer": 500,
+    "large_model": 5000000000, "inspections": 10,
     "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
     "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
@@ -30,7 +31,7 @@ SIZES = {
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
-                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, models=200, models_peer=200, versions=200, versions_peer=20, history=3000,
+                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
                  long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, bucket_file=20000000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
@@ -271,6 +272,12 @@ def record_registry(bench, engine, everybody):
     row = bench.row("W9", "register versions, 64 clients", engine, RATE, ">= 5,000/s on SQLite",
                     lambda r: r.value("cairn") >= 5000 or engine != "sqlite")
     bench.rounds(row, asked, lambda s: stores[s.name].register(sizes, 64))
+    if engine == "sqlite":  # no store takes part
+        row = bench.row("W9", f"inspect a safetensors file of {sizes['large_model'] / 1e9:g} GB", engine,
+                        (("inspect_ms", " ms", "less"), ("grown_mb", " MB more than a command that does nothing", "less"),
+                         ("rss_mb", " MB in all", "less")), "<= 20 ms, <= 5 MB more",
+                        lambda r: r.value("cairn") <= 20 and r.value("cairn", "grown_mb") <= 5)
+        bench.rounds(row, everybody[:1], registry.inspect, sizes)
 
 
 def record_history(bench, engine, everybody):

@@ -1,5 +1,8 @@
-"""W9: the model registry: a page of a search among many models, one model, and 64 clients that register versions."""
+"""W9: the model registry: a page of a search among many models, one model, and 64 clients that register versions; a large model file."""
 import json
+import statistics
+import struct
+import subprocess
 from urllib.parse import quote
 
 from . import loader
@@ -72,3 +75,46 @@ class Registry:
             token = page.get("next_page_token", "")
             if not token:
                 return total
+
+
+TENSORS = 500
+
+
+def large_model(path, size):
+    """A safetensors file of that many bytes, most of which nobody wrote."""
+    each = size // TENSORS // 4 * 4
+    table = {f"model.layers.{i}.weight": {"dtype": "F32", "shape": [each // 4], "data_offsets": [i * each, (i + 1) * each]}
+             for i in range(TENSORS)}
+    header = json.dumps(table).encode()
+    with open(path, "wb") as out:
+        out.write(struct.pack("<Q", len(header)) + header)
+        out.truncate(out.tell() + TENSORS * each)
+
+
+def command(argv):
+    """(milliseconds, largest RSS in MB, output) of a command."""
+    done = subprocess.run([loader.PROGRAM.parent / "bench_run", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
+    out, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    figures = json.loads(last)
+    if figures["status"]:
+        raise Failed(f"{argv}: exit status {figures['status']}")
+    return figures["ms"], figures["rss_kb"] / 1024, out
+
+
+def inspect(server, sizes):
+    """The command on a file that lies in its folder; memory is told beside that of a command that does nothing."""
+    path = server.folder / "large.safetensors"
+    large_model(path, sizes["large_model"])
+    taken, used, idle = [], 0, 0
+    try:
+        for _ in range(sizes["inspections"]):
+            ms, rss, out = command([server.program, "model", "inspect", path, "-o", "json"])
+            found = json.loads(out)
+            if (found["tensor_count"], found["finding_count"]) != (TENSORS, 0):
+                raise Failed(f"{server.name}: {found['tensor_count']} tensors and {found['finding_count']} findings")
+            taken.append(ms)
+            used = max(used, rss)
+            idle = max(idle, command([server.program, "version"])[1])
+    finally:
+        path.unlink()
+    return {"inspect_ms": statistics.median(taken), "rss_mb": used, "grown_mb": max(used - idle, 0)}

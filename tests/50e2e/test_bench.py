@@ -16,7 +16,7 @@ def test_every_workload_runs_and_its_answers_are_right(engine, tmp_path):
     if engine not in cairn.engines():
         pytest.skip("engine not selected")
     binary = cairn.find_binary()
-    missing = [name for name in ("bench/bench_load", "bench/bench_receive", "bench/bench_floor") if not (binary.parent / name).exists()]
+    missing = [name for name in ("bench/bench_load", "bench/bench_receive", "bench/bench_floor", "bench/bench_run") if not (binary.parent / name).exists()]
     if missing:
         subprocess.run(["ninja", "-C", binary.parent, *missing], check=True, stdout=subprocess.DEVNULL)
     env = dict(os.environ, CAIRN_BIN=str(binary))
