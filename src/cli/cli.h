@@ -128,6 +128,8 @@ extern const struct cli_table cli_checkpoints;
 extern const struct cli_table cli_lineage;
 /* The row of same.c. */
 extern const struct cli_table cli_same;
+/* Deleting for good, and the trash of logged models. */
+extern const struct cli_table cli_trash;
 /* The row of inspect.c. */
 extern const struct cli_table cli_inspect;
 

@@ -16,10 +16,12 @@ int run_ls(struct cli *cli);
 int run_show(struct cli *cli);
 int run_events_ls(struct cli *cli);
 struct rm_flags {
-    bool hard;
+    bool hard, dry_run;
 };
 int run_rm(struct cli *cli);
 int run_restore(struct cli *cli);
+/* Shows what deleting one of KIND (runs, experiments, logged-models) for good would take away; the exit code. */
+int trash_contents(struct cli *cli, const char *kind, struct str id);
 int experiment_ls(struct cli *cli);
 int experiment_rm(struct cli *cli);
 int experiment_restore(struct cli *cli);

@@ -236,6 +236,10 @@ static void put_node(struct drawing *d, const struct jv *v)
     }
     if (is_true(v, "gone")) {
         buf_put_cstr(b, "  deleted for good");
+        if (jv_text(v, "experiment").n) {
+            buf_put_cstr(b, ", was in ");
+            render_plain(b, jv_text(v, "experiment"));
+        }
     } else if (is_true(v, "deleted")) {
         buf_put_cstr(b, "  in the trash");
     }

@@ -723,6 +723,9 @@ int run_rm(struct cli *cli)
                            .p;
 
     if (!st && (!path || !escaped.p)) st = err_nomem(&err);
+    if (!st && f->dry_run) {
+        return trash_contents(cli, "runs", id);
+    }
     st = st ? st : api_call(cli, "DELETE", path, (struct str){ NULL, 0 }, &answer, &err);
     if (st) {
         return cli_fail(cli, st, &err);

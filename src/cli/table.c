@@ -249,11 +249,15 @@ static const struct opt_row login_rows[] = {
       .doc = "name of the context; without it made from the address" },
 };
 
-static const struct opt_row run_rm_rows[] = {
+static const struct opt_row rm_rows[] = {
     { .name = "hard",
       .type = OPT_BOOL,
       .off = offsetof(struct rm_flags, hard),
       .doc = "for good: everything about it goes, and cannot be restored" },
+    { .name = "dry-run",
+      .type = OPT_BOOL,
+      .off = offsetof(struct rm_flags, dry_run),
+      .doc = "only show what --hard would take away" },
 };
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
@@ -294,7 +298,7 @@ static const struct cli_command rows[] = {
           "Without --hard the run is marked as deleted, as MLflow does it, and can be restored. With --hard its points, params,\n"
           "tags and list of artifacts go at once, also when it was marked before (then give the whole id). What models know of\n"
           "their origin stays.",
-      CLI_OPTIONS(run_rm_rows, struct rm_flags),
+      CLI_OPTIONS(rm_rows, struct rm_flags),
       CLI_EXAMPLES("cairn run rm gifted-otter-12", "cairn run rm 4f2c --hard"),
       .run = run_rm },
     { .noun = "run",
@@ -329,8 +333,14 @@ static const struct cli_command rows[] = {
       .args = "EXPERIMENT",
       .args_min = 1,
       .args_max = 1,
-      .summary = "Delete an experiment, by id or name, and its runs; they can be restored",
-      CLI_EXAMPLES("cairn experiment rm digits"),
+      .summary = "Delete an experiment, by id or name, and its runs; with --hard for good",
+      .detail =
+          "Without --hard the experiment and its runs are marked as deleted, as MLflow does it, and can be restored; its name stays\n"
+          "taken. With --hard its runs, logged models, data sets, metrics and artifacts go, and its name is free at once. What\n"
+          "registered models know of their origin stays. The command waits until all of it is gone.",
+      CLI_OPTIONS(rm_rows, struct rm_flags),
+      CLI_EXAMPLES("cairn experiment rm digits", "cairn experiment rm digits --dry-run",
+                   "cairn experiment rm digits --hard --yes"),
       .run = experiment_rm },
     { .noun = "experiment",
       .verb = "restore",

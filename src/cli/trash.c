@@ -1,12 +1,18 @@
-/* cli/trash.c - cairn run restore, cairn experiment rm, cairn experiment restore: what is deleted without --hard waits until it is
+/* cli/trash.c - cairn run restore, cairn experiment rm and restore, cairn logged-model: what is deleted without --hard waits until it is
  * restored or deleted for good. */
 #include "cli/api.h"
 #include "cli/cli_int.h"
 #include "cli/commands.h"
+#include "cli/render.h"
 #include "cli/run.h"
 #include "codec/json.h"
 
-enum { BODY_MAX = 64 * 1024 };
+#include <stdio.h>
+#include <unistd.h>
+
+enum { BODY_MAX = 64 * 1024, LOOK_EVERY_MS = 50, PAGE = 1000 };
+
+#define NATIVE "/api/cairn/v1/"
 
 #define MLFLOW "/api/2.0/mlflow/"
 
@@ -90,12 +96,275 @@ static int change_experiment(struct cli *cli, const char *path, const char *done
     return CLI_DONE;
 }
 
-int experiment_rm(struct cli *cli)
-{
-    return change_experiment(cli, MLFLOW "experiments/delete", "deleted; it can be restored");
-}
-
 int experiment_restore(struct cli *cli)
 {
     return change_experiment(cli, MLFLOW "experiments/restore", "back");
 }
+
+/* ---- for good ----------------------------------------------------------------------------------------------------------- */
+
+static enum status call_native(struct cli *cli, const char *method, const char *kind, struct str id,
+                               const char *rest, struct jv **answer, struct err *err)
+{
+    struct str escaped = api_escape(cli->arena, id);
+    struct str path = arena_printf(cli->arena, NATIVE "%s/%.*s%s", kind, STR_ARG(escaped), rest);
+    struct str body = strcmp(method, "POST") == 0 ? S("{}") : (struct str){ NULL, 0 };
+
+    if (!escaped.p || !path.p) {
+        return err_nomem(err);
+    }
+    return api_call(cli, method, path.p, body, answer, err);
+}
+
+static const struct column contents_columns[] = {
+    { "id", "ID", COLUMN_NAME },
+    { "runs", "RUNS", COLUMN_RIGHT },
+    { "logged_models", "LOGGED MODELS", COLUMN_RIGHT },
+    { "files", "FILES", COLUMN_RIGHT },
+    { "bytes", "BYTES", COLUMN_RIGHT },
+    { "versions", "VERSIONS THAT LOSE THEIR FILES", 0 },
+};
+
+static struct str joined(struct arena *a, const struct jv *list)
+{
+    struct str out = S("");
+
+    for (const struct jv *v = list; v; v = v->next) {
+        out = arena_printf(a, "%.*s%s%.*s", STR_ARG(out), out.n ? ", " : "", STR_ARG(v->text));
+    }
+    return out;
+}
+
+int trash_contents(struct cli *cli, const char *kind, struct str id)
+{
+    struct jv *answer = NULL;
+    struct err err = ERR_INIT;
+    struct render r;
+    enum status st = render_begin(&r, cli, contents_columns, ARRAY_N(contents_columns), true, &err);
+
+    st = st ? st : call_native(cli, "GET", kind, id, "/contents", &answer, &err);
+    if (!st) {
+        struct cell cells[ARRAY_N(contents_columns)] = {
+            cell_text(id),
+            cell_number(jv_text(answer, "runs")),
+            cell_number(jv_text(answer, "logged_models")),
+            cell_number(jv_text(answer, "files")),
+            { .kind = CELL_BYTES, .i = jv_i64(answer, "bytes", 0) },
+            cell_text(joined(cli->arena, jv_items(answer, "versions"))),
+        };
+
+        st = render_row(&r, cells, &err);
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+/* Asks, with what would go. */
+static enum status confirm(struct cli *cli, const char *kind, const char *what, struct str id,
+                           struct err *err)
+{
+    struct jv *answer = NULL;
+    struct str text, versions;
+    char bytes[32];
+    enum status st =
+        cli->globals.yes ? OK : call_native(cli, "GET", kind, id, "/contents", &answer, err);
+
+    if (st || cli->globals.yes) {
+        return st;
+    }
+    render_bytes(jv_i64(answer, "bytes", 0), bytes);
+    versions = joined(cli->arena, jv_items(answer, "versions"));
+    text = arena_printf(
+        cli->arena, "%s %.*s with %lld runs, %lld logged models and %lld files of %s%s%.*s", what,
+        STR_ARG(id), (long long)jv_i64(answer, "runs", 0),
+        (long long)jv_i64(answer, "logged_models", 0), (long long)jv_i64(answer, "files", 0), bytes,
+        versions.n ? ", which are those of version " : "", STR_ARG(versions));
+    if (!text.p) {
+        return err_nomem(err);
+    }
+    return cli_confirm(cli, text.p, err) ? OK : ST_INVALID;
+}
+
+/* Until nothing of the experiment is left. */
+static enum status wait_until_gone(struct cli *cli, struct str id, struct err *err)
+{
+    for (;;) {
+        struct jv *answer = NULL;
+        enum status st = call_native(cli, "GET", "experiments", id, "/contents", &answer, err);
+
+        if (st == ST_NOT_FOUND) {
+            *err = (struct err)ERR_INIT;
+            return OK;
+        }
+        if (st) {
+            return st;
+        }
+        usleep(LOOK_EVERY_MS * 1000);
+    }
+}
+
+int experiment_rm(struct cli *cli)
+{
+    const struct rm_flags *f = cli->options;
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    struct str id;
+    enum status st;
+
+    if (!f->hard && !f->dry_run) {
+        return change_experiment(cli, MLFLOW "experiments/delete", "deleted; it can be restored");
+    }
+    st = find_experiment(cli, cli->args[0], &id, &err);
+    if (!st && f->dry_run) {
+        return trash_contents(cli, "experiments", id);
+    }
+    st = st ? st : confirm(cli, "experiments", "experiment", id, &err);
+    st = st ? st : call_native(cli, "DELETE", "experiments", id, "?hard=true", &answer, &err);
+    st = st ? st : wait_until_gone(cli, id, &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    cli_note(cli, "experiment %.*s is gone", STR_ARG(id));
+    return CLI_DONE;
+}
+
+/* ---- logged models ------------------------------------------------------------------------------------------------------- */
+
+struct models_flags {
+    bool deleted;
+};
+
+static const struct opt_row models_rows[] = {
+    { .name = "deleted",
+      .type = OPT_BOOL,
+      .off = offsetof(struct models_flags, deleted),
+      .doc = "those in the trash instead" },
+};
+static const struct opt_row model_rm_rows[] = {
+    { .name = "hard",
+      .type = OPT_BOOL,
+      .off = offsetof(struct rm_flags, hard),
+      .doc = "for good, with its files; it cannot be restored" },
+    { .name = "dry-run",
+      .type = OPT_BOOL,
+      .off = offsetof(struct rm_flags, dry_run),
+      .doc = "only show what --hard would take away" },
+};
+static const struct column model_columns[] = {
+    { "model_id", "ID", COLUMN_NAME },       { "name", "NAME", 0 },
+    { "model_type", "TYPE", COLUMN_WIDE },   { "status", "STATUS", 0 },
+    { "source_run_id", "RUN", COLUMN_WIDE }, { "create_ms", "CREATED", 0 },
+    { "update_ms", "CHANGED", COLUMN_WIDE },
+};
+
+static int models_ls(struct cli *cli)
+{
+    const struct models_flags *f = cli->options;
+    struct err err = ERR_INIT;
+    struct render r;
+    struct str id, token = S("");
+    enum status st = render_begin(&r, cli, model_columns, ARRAY_N(model_columns), false, &err);
+
+    st = st ? st : find_experiment(cli, cli->args[0], &id, &err);
+    for (bool more = true; more && !st;) {
+        struct jv *answer = NULL;
+        struct str path = arena_printf(
+            cli->arena, NATIVE "logged-models?experiment_id=%.*s&max_results=%d%s%s%.*s",
+            STR_ARG(id), PAGE, f->deleted ? "&deleted=true" : "", token.n ? "&page_token=" : "",
+            STR_ARG(token));
+
+        st = path.p ? api_call(cli, "GET", path.p, (struct str){ NULL, 0 }, &answer, &err)
+                    : err_nomem(&err);
+        for (const struct jv *m = jv_items(answer, "models"); m && !st; m = m->next) {
+            struct cell cells[ARRAY_N(model_columns)] = {
+                cell_text(jv_text(m, "model_id")),      cell_text(jv_text(m, "name")),
+                cell_text(jv_text(m, "model_type")),    cell_text(jv_text(m, "status")),
+                cell_text(jv_text(m, "source_run_id")), cell_time(jv_i64(m, "create_ms", 0)),
+                cell_time(jv_i64(m, "update_ms", 0)),
+            };
+
+            st = render_row(&r, cells, &err);
+        }
+        token = jv_text(answer, "next_page_token");
+        more = token.n > 0;
+    }
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    render_end(&r);
+    return CLI_DONE;
+}
+
+static int model_rm(struct cli *cli)
+{
+    const struct rm_flags *f = cli->options;
+    struct str id = str_cstr(cli->args[0]);
+    struct jv *answer = NULL;
+    struct err err = ERR_INIT;
+    enum status st = OK;
+
+    if (f->dry_run) {
+        return trash_contents(cli, "logged-models", id);
+    }
+    if (f->hard) st = confirm(cli, "logged-models", "logged model", id, &err);
+    st = st ? st
+            : call_native(cli, "DELETE", "logged-models", id, f->hard ? "?hard=true" : "", &answer,
+                          &err);
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    cli_note(cli, "logged model %.*s is %s", STR_ARG(id),
+             f->hard ? "gone" : "deleted; it can be restored");
+    return CLI_DONE;
+}
+
+static int model_restore(struct cli *cli)
+{
+    struct str id = str_cstr(cli->args[0]);
+    struct jv *answer = NULL;
+    struct err err = ERR_INIT;
+    enum status st = call_native(cli, "POST", "logged-models", id, "/restore", &answer, &err);
+
+    if (st) {
+        return cli_fail(cli, st, &err);
+    }
+    cli_note(cli, "logged model %.*s is back", STR_ARG(id));
+    return CLI_DONE;
+}
+
+static const struct cli_command rows[] = {
+    { .noun = "logged-model",
+      .verb = "ls",
+      .args = "EXPERIMENT",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "List the models that the runs of an experiment logged",
+      CLI_OPTIONS(models_rows, struct models_flags),
+      CLI_EXAMPLES("cairn logged-model ls digits",
+                   "cairn logged-model ls digits --deleted -o name"),
+      .run = models_ls },
+    { .noun = "logged-model",
+      .verb = "rm",
+      .args = "MODEL",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Delete a logged model; with --hard for good",
+      .detail =
+          "Without --hard the model is marked as deleted, as MLflow does it, and can be restored. With --hard its params, tags,\n"
+          "metrics and files go. Versions that were registered from it keep their origin, not their files.",
+      CLI_OPTIONS(model_rm_rows, struct rm_flags),
+      CLI_EXAMPLES("cairn logged-model rm m-5f0c2e", "cairn logged-model rm m-5f0c2e --hard --yes"),
+      .run = model_rm },
+    { .noun = "logged-model",
+      .verb = "restore",
+      .args = "MODEL",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Bring a deleted logged model back",
+      CLI_EXAMPLES("cairn logged-model restore m-5f0c2e"),
+      .run = model_restore },
+};
+const struct cli_table cli_trash = { rows, ARRAY_N(rows) };

@@ -252,11 +252,13 @@ enum status catalog_drop_owned(struct group *g, int64_t model, int64_t version, 
     st = st == ST_END ? OK : st;
     for (size_t i = 0; !st && i < n; i++) {
         st = q_purge_tombstone(c, nodes[i], who, now, err);
-        st = st ? st : q_purge_members_log(c, nodes[i], now, err);
-        st = st ? st : q_purge_members(c, nodes[i], err);
-        st = st ? st : q_purge_props(c, nodes[i], err);
-        st = st ? st : q_purge_idents(c, nodes[i], err);
-        st = st ? st : q_purge_node(c, nodes[i], err);
+        st = st ? st : q_purge_members_all_log(c, nodes[i], now, err);
+        st = st ? st : q_purge_members_all(c, nodes[i], err);
+    }
+    if (!st && n) {
+        st = q_purge_props(c, nodes, n, err);
+        st = st ? st : q_purge_idents(c, nodes, n, err);
+        st = st ? st : q_purge_nodes(c, nodes, n, err);
     }
     return st;
 }

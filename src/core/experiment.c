@@ -70,6 +70,11 @@ static void cache_drop(struct core *core, int64_t id)
     mem_free(int_map_remove(&core->experiments->by_id, (uint64_t)id));
 }
 
+void experiment_forget(struct core *core, int64_t id)
+{
+    cache_drop(core, id);
+}
+
 /* The entry of an experiment as the group sees it, valid until the next call; NULL after filling *err. */
 static const struct cached *cache_find(struct core *core, struct group *g, int64_t id,
                                        struct err *err)
@@ -112,6 +117,11 @@ static const struct cached *cache_find(struct core *core, struct group *g, int64
 out:
     arena_free(a);
     return c;
+}
+
+enum status experiment_require(struct core *core, struct group *g, int64_t id, struct err *err)
+{
+    return cache_find(core, g, id, err) ? OK : err->code;
 }
 
 enum status experiment_require_active(struct core *core, struct group *g, int64_t id,

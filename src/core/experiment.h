@@ -23,6 +23,8 @@ enum status experiments_new(struct experiments **out, struct err *err);
 void experiments_free(struct experiments *x);
 /* Rows may have been changed by other servers. On the sequencer's thread, not inside a validate(). */
 void experiments_forget(struct core *core);
+/* One of them is being changed, or that is undone. On the sequencer's thread. */
+void experiment_forget(struct core *core, int64_t id);
 /* Creates experiment 0 in a store that has none. Waits for the sequencer: at start-up only. */
 enum status experiments_ensure_default(struct core *core, struct err *err);
 
@@ -90,6 +92,8 @@ void experiment_tag_init(struct experiment_tag *t, struct core *core, struct are
 
 /* ---- for other services, inside validate() ------------------------------------------------------------------------------- */
 
+/* ST_NOT_FOUND if missing: "No Experiment with id=N exists". */
+enum status experiment_require(struct core *core, struct group *g, int64_t id, struct err *err);
 /* ST_NOT_FOUND if missing; ST_INVALID "The experiment N must be in the 'active' state. Current state is deleted.". */
 enum status experiment_require_active(struct core *core, struct group *g, int64_t id,
                                       struct err *err);

@@ -169,7 +169,8 @@ static enum status change_validate(struct write_op *op, struct group *g, struct 
     int64_t n = 0;
     enum status st = q_logged_model_get(group_conn(g), op->arena, c->model_id, &row, err);
 
-    if (st == ST_NOT_FOUND || (!st && row.lifecycle && c->what != MODEL_DELETE)) {
+    if (st == ST_NOT_FOUND ||
+        (!st && row.lifecycle && c->what != MODEL_DELETE && c->what != MODEL_RESTORE)) {
         return not_found(c->model_id, err);
     }
     if (st) {
@@ -181,6 +182,12 @@ static enum status change_validate(struct write_op *op, struct group *g, struct 
     case MODEL_DELETE:
         return q_logged_model_set_lifecycle(group_conn(g), row.uid, LIFECYCLE_DELETED,
                                             group_now_ms(g), err);
+    case MODEL_RESTORE:
+        st = experiment_require(c->core, g, row.exp, err); /* it may be going for good */
+        return st || !row.lifecycle
+                   ? st
+                   : q_logged_model_set_lifecycle(group_conn(g), row.uid, LIFECYCLE_ACTIVE,
+                                                  group_now_ms(g), err);
     case MODEL_SET_TAGS: return set_tags(g, row.uid, c->items, c->items_n, err);
     case MODEL_LOG_PARAMS: return add_params(g, row.uid, c->items, c->items_n, err);
     case MODEL_DELETE_TAG: break;
@@ -358,4 +365,50 @@ enum status logged_model_get(struct view *v, struct str model_id, bool allow_del
                                   .create_ms = row.create_ms,
                                   .update_ms = row.update_ms };
     return read_parts(v, out, err);
+}
+
+enum status logged_model_list(struct view *v, const struct logged_model_list *in,
+                              struct logged_model **out, size_t *n, bool *more, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_logged_model_list_row row;
+    struct logged_model *list = ARENA_ARRAY(v->arena, struct logged_model, in->max + 1);
+    enum lifecycle lifecycle = in->deleted ? LIFECYCLE_DELETED : LIFECYCLE_ACTIVE;
+    enum status st =
+        list ? q_logged_model_list_open(v->conn, &stmt, in->experiment, lifecycle, in->before_ms,
+                                        in->before_uid, (int64_t)in->max + 1, err)
+             : err_nomem(err);
+
+    *out = NULL;
+    *n = 0;
+    *more = false;
+    while (!st && (st = q_logged_model_list_next(stmt, &row, err)) == OK) {
+        struct logged_model *m = &list[*n];
+
+        if (*n == in->max) {
+            *more = true;
+            break;
+        }
+        *m = (struct logged_model){ .uid = row.uid,
+                                    .experiment = in->experiment,
+                                    .model_id = row.mid,
+                                    .name = row.name,
+                                    .model_type = row.model_type,
+                                    .source_run_id = row.source_run,
+                                    .artifact_uri = row.artifact_uri,
+                                    .status = (enum logged_model_status)row.status,
+                                    .lifecycle = lifecycle,
+                                    .create_ms = row.create_ms,
+                                    .update_ms = row.update_ms };
+        if (!view_keep(v, &m->model_id) || !view_keep(v, &m->name) ||
+            !view_keep(v, &m->model_type) || !view_keep(v, &m->source_run_id) ||
+            !view_keep(v, &m->artifact_uri)) {
+            st = err_nomem(err);
+            break;
+        }
+        (*n)++;
+    }
+    sql_close(stmt);
+    *out = list;
+    return st == ST_END ? OK : st;
 }

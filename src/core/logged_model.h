@@ -1,6 +1,6 @@
 /* core/logged_model.h - logged models: models that a run made, before anyone registers them.
  * A logged model is an artifact node; its attributes are a row, its params and tags are properties, its metrics are series
- * owned by (model, run, dataset). Deleting is soft.
+ * owned by (model, run, dataset). Deleting is soft; core/purge.h deletes for good.
  * Ownership and thread rule: as core/run.h. */
 #ifndef CAIRN_CORE_LOGGED_MODEL_H
 #define CAIRN_CORE_LOGGED_MODEL_H
@@ -51,6 +51,17 @@ enum status logged_model_search(struct view *v, const struct logged_model_search
                                 struct logged_model **out, size_t *n, struct str *next_token,
                                 struct err *err);
 
+/* Of an experiment, newest first, without params, tags and metrics: those that are active, or those in the trash. before_ms and before_uid:
+ * create_ms and uid of the last one of the page before; INT64_MAX = first page. *more: there are others. */
+struct logged_model_list {
+    int64_t experiment;
+    bool deleted;
+    int64_t before_ms, before_uid;
+    size_t max;
+};
+enum status logged_model_list(struct view *v, const struct logged_model_list *in,
+                              struct logged_model **out, size_t *n, bool *more, struct err *err);
+
 struct logged_model_create {
     struct write_op op;
     struct core *core;
@@ -68,7 +79,14 @@ struct logged_model_change {
     struct write_op op;
     struct core *core;
     struct str model_id;
-    enum { MODEL_FINALIZE, MODEL_DELETE, MODEL_SET_TAGS, MODEL_DELETE_TAG, MODEL_LOG_PARAMS } what;
+    enum {
+        MODEL_FINALIZE,
+        MODEL_DELETE,
+        MODEL_RESTORE,
+        MODEL_SET_TAGS,
+        MODEL_DELETE_TAG,
+        MODEL_LOG_PARAMS
+    } what;
     enum logged_model_status status; /* MODEL_FINALIZE */
     struct key_value *items;         /* MODEL_SET_TAGS, MODEL_LOG_PARAMS */
     size_t items_n;

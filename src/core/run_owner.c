@@ -2,6 +2,7 @@
  * of all runs of an experiment. */
 #include "core/run_int.h"
 
+#include "core/experiment.h"
 #include "gen/sql/queries.h"
 #include "store/runcols/runcols.h"
 
@@ -249,6 +250,8 @@ static enum status lifecycle_validate(struct write_op *op, struct group *g, stru
     enum status st = p && o ? run_head(g, l->run_id, &h, err) : err_nomem(err);
 
     if (st || lifecycle_now(g, h) == l->to) return st;
+    if (l->to == LIFECYCLE_ACTIVE) st = experiment_require(l->core, g, h->exp, err);
+    if (st) return st; /* it was deleted for good, and the run goes with it */
     batch_record(b);
     buf_put_u8(&b->payload, (unsigned char)l->to);
     buf_put_zigzag(&b->payload, group_now_ms(g));

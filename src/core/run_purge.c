@@ -5,6 +5,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/purge_int.h"
 #include "core/run_int.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -13,7 +14,7 @@
 
 enum {
     ROWS_PER_PACK = 64, /* packs are that much larger */
-    RETAIN_PAGE = 64,
+    OWNERS_PER_STEP = 64,
     RETAIN_EVERY_MS = 60000,
     RETRY_MS = 1000,
     ARENA_MAX = 1 << 20
@@ -21,68 +22,76 @@ enum {
 
 /* ---- one step ------------------------------------------------------------------------------------------------------------- */
 
-static enum status drop_chunks(struct sql_conn *w, int64_t owner, int64_t max, bool *more,
+static enum status drop_chunks(struct sql_conn *w, int64_t owner, int64_t *left, bool *more,
                                struct err *err)
 {
     struct q_purge_chunk_bound_row b;
-    int64_t n;
-    enum status st = q_purge_chunk_bound(w, NULL, owner, max, &b, err);
+    int64_t n = 0;
+    enum status st = q_purge_chunk_bound(w, NULL, owner, *left, &b, err);
 
     if (st == ST_NOT_FOUND) {
         st = q_purge_bodies(w, owner, &n, err);
-        return st ? st : q_purge_chunks(w, owner, &n, err);
+        if (!st) st = q_purge_chunks(w, owner, &n, err);
+    } else {
+        *more = true;
+        if (!st) st = q_purge_bodies_before(w, owner, b.key, b.lvl, b.t0, b.c, &n, err);
+        if (!st) st = q_purge_chunks_before(w, owner, b.key, b.lvl, b.t0, b.c, &n, err);
     }
-    *more = true;
-    if (!st) st = q_purge_bodies_before(w, owner, b.key, b.lvl, b.t0, b.c, &n, err);
-    return st ? st : q_purge_chunks_before(w, owner, b.key, b.lvl, b.t0, b.c, &n, err);
+    *left -= n;
+    return st;
 }
 
-static enum status drop_packs(struct sql_conn *w, int64_t owner, int64_t max, bool *more,
+static enum status drop_packs(struct sql_conn *w, int64_t owner, int64_t *left, bool *more,
                               struct err *err)
 {
     struct q_purge_pack_bound_row b;
-    int64_t n;
-    enum status st = q_purge_pack_bound(w, NULL, owner, max / ROWS_PER_PACK + 1, &b, err);
+    int64_t n = 0, max = MAX_OF(*left, (int64_t)0) / ROWS_PER_PACK + 1;
+    enum status st = q_purge_pack_bound(w, NULL, owner, max, &b, err);
 
     if (st == ST_NOT_FOUND) {
-        return q_purge_packs(w, owner, &n, err);
+        st = q_purge_packs(w, owner, &n, err);
+    } else {
+        *more = true;
+        if (!st) st = q_purge_packs_before(w, owner, b.w0, &n, err);
     }
-    *more = true;
-    return st ? st : q_purge_packs_before(w, owner, b.w0, &n, err);
+    *left -= n * ROWS_PER_PACK;
+    return st;
 }
 
-static enum status drop_artifacts(struct sql_conn *w, struct arena *a, int64_t root, int64_t max,
+static enum status drop_artifacts(struct sql_conn *w, struct arena *a, int64_t root, int64_t *left,
                                   bool *more, struct err *err)
 {
     struct q_purge_artifact_bound_row b;
-    int64_t n;
+    int64_t n = 0;
     enum status st;
 
     if (root == 0) {
         return OK;
     }
-    st = q_purge_artifact_bound(w, a, root, max, &b, err);
+    st = q_purge_artifact_bound(w, a, root, MAX_OF(*left, (int64_t)1), &b, err);
     if (st == ST_NOT_FOUND) {
         st = q_artifact_delete_root(w, root, &n, err);
-        return st ? st : q_root_delete(w, root, err);
+        if (!st) st = q_root_delete(w, root, err);
+    } else {
+        *more = true;
+        if (!st) st = q_purge_artifacts_before(w, root, b.dir, b.name, &n, err);
     }
-    *more = true;
-    return st ? st : q_purge_artifacts_before(w, root, b.dir, b.name, &n, err);
+    *left -= n;
+    return st;
 }
 
-/* *more: rows are left. */
-static enum status purge_step(struct core *core, struct sql_conn *w, struct arena *a, int64_t owner,
-                              int64_t root, bool *more, struct err *err)
+/* Deletes up to about *left rows, and takes them off. *more: rows are left. */
+static enum status purge_step(struct sql_conn *w, struct arena *a, int64_t owner, int64_t root,
+                              int64_t *left, bool *more, struct err *err)
 {
-    int64_t max = core->purge_rows;
     enum status st;
 
     *more = false;
-    st = drop_chunks(w, owner, max, more, err);
+    st = drop_chunks(w, owner, left, more, err);
     FAILPOINT("core.purge.chunks");
-    if (!st && !*more) st = drop_packs(w, owner, max, more, err);
+    if (!st && !*more) st = drop_packs(w, owner, left, more, err);
     FAILPOINT("core.purge.packs");
-    if (!st && !*more) st = drop_artifacts(w, a, root, max, more, err);
+    if (!st && !*more) st = drop_artifacts(w, a, root, left, more, err);
     return st;
 }
 
@@ -91,37 +100,71 @@ static enum status purge_step(struct core *core, struct sql_conn *w, struct aren
 struct purge_write {
     struct heads *heads;
     struct series *series;
-    struct purger *purger;
-    int64_t uid;
-    bool more;
+    const int64_t *uids;
+    size_t n;
 };
 
 static void purge_apply(void *ctx)
 {
     struct purge_write *w = (struct purge_write *)ctx;
 
-    heads_purge(w->heads, w->uid);
-    series_forget(w->series, w->uid);
-    if (w->more && w->purger) purger_wake(w->purger);
+    for (size_t i = 0; i < w->n; i++) {
+        heads_purge(w->heads, w->uids[i]);
+        series_forget(w->series, w->uids[i]);
+    }
 }
 
-static enum status purge_names(struct group *g, const struct run_purge *p, int64_t uid,
-                               struct err *err)
+enum status purge_forget(struct group *g, const int64_t *uids, size_t n, struct err *err)
+{
+    struct purge_write *w = (struct purge_write *)arena_alloc(group_arena(g), sizeof(*w));
+    int64_t *own = ARENA_ARRAY(group_arena(g), int64_t, n + 1);
+    uint32_t ordinal;
+    enum status st = w && own ? OK : err_nomem(err);
+
+    if (st) return st;
+    if (n > 0) memcpy(own, uids, n * sizeof(*own));
+    *w = (struct purge_write){ group_heads(g), group_series(g), own, n };
+    st = group_effect(g, purge_apply, NULL, w, err);
+    for (size_t i = 0; i < n && !st; i++) {
+        batch_record(group_batch(g));
+        st = batch_record_end(group_batch(g), BATCH_RUN_PURGED, own[i], &ordinal, err);
+        if (!st) st = group_pending_put(g, PENDING_PURGE, own[i], 0, w, err);
+    }
+    return st;
+}
+
+static void wake_apply(void *ctx)
+{
+    struct core *core = (struct core *)ctx;
+
+    if (core->purger) purger_wake(core->purger);
+}
+
+enum status purge_wake_after(struct group *g, struct core *core, struct err *err)
+{
+    return group_effect(g, wake_apply, NULL, core, err);
+}
+
+enum status purge_runs(struct group *g, const int64_t *uids, size_t n, struct str who,
+                       struct str experiment, struct str name, struct err *err)
 {
     struct sql_conn *w = group_conn(g);
-    int64_t now = group_now_ms(g), n = 0;
-    enum status st = q_purge_tombstone(w, uid, p->who.p ? p->who : S(""), now, err);
+    int64_t now = group_now_ms(g), gone = 0;
+    enum status st = purge_forget(g, uids, n, err);
 
-    if (!st) st = q_purge_members_log(w, uid, now, err);
-    if (!st) st = q_purge_members(w, uid, err);
-    if (!st) st = q_purge_props(w, uid, err);
-    if (!st) st = q_purge_events(w, uid, err);
-    if (!st) st = q_purge_idents(w, uid, err);
-    if (!st) st = q_purge_node(w, uid, err);
-    if (!st) st = q_purge_run(w, uid, &n, err);
-    if (!st && n != 1) {
-        st = err_set(err, ST_CORRUPT, "run %.*s has no row", STR_ARG(p->run_id));
+    if (!st)
+        st = q_purge_run_tombstones(w, uids, n, who.p ? who : S(""), now, experiment, name, err);
+    if (!st) st = q_purge_members_log(w, uids, n, now, err);
+    if (!st) st = q_purge_members(w, uids, n, err);
+    if (!st) st = q_purge_props(w, uids, n, err);
+    if (!st) st = q_purge_events(w, uids, n, err);
+    if (!st) st = q_purge_idents(w, uids, n, err);
+    if (!st) st = q_purge_nodes(w, uids, n, err);
+    if (!st) st = q_purge_runs(w, uids, n, &gone, err);
+    if (!st && gone != (int64_t)n) {
+        st = err_set(err, ST_CORRUPT, "%zu runs have %lld rows", n, (long long)gone);
     }
+    FAILPOINT("core.purge.named");
     return st;
 }
 
@@ -139,30 +182,23 @@ static enum status own_root(struct group *g, struct arena *a, const struct head 
 static enum status purge_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_purge *p = WRITE_OP_OF(op, struct run_purge);
-    struct purge_write *w = ARENA_NEW(op->arena, struct purge_write);
+    struct str none = { NULL, 0 };
     struct head *h;
-    uint32_t ordinal;
-    int64_t root = 0;
-    enum status st = w ? run_head(g, p->run_id, &h, err) : err_nomem(err);
+    int64_t root = 0, left = p->core->purge_rows, uid;
+    bool more = false;
+    enum status st = run_head(g, p->run_id, &h, err);
 
     if (st) return st;
     if (p->only_deleted && run_check_active(g, h, NULL) == OK) {
         return err_set(err, ST_INVALID_STATE, "run %.*s is not deleted", STR_ARG(p->run_id));
     }
-    *w = (struct purge_write){
-        .heads = group_heads(g), .series = group_series(g), .purger = p->core->purger, .uid = h->uid
-    };
-    st = group_effect(g, purge_apply, NULL, w, err);
-    if (!st) st = group_pending_put(g, PENDING_PURGE, h->uid, 0, w, err);
-    if (st) return st;
-    batch_record(group_batch(g));
-    st = batch_record_end(group_batch(g), BATCH_RUN_PURGED, h->uid, &ordinal, err);
-    if (!st) st = own_root(g, op->arena, h, &root, err);
-    if (!st) st = purge_names(g, p, h->uid, err);
-    FAILPOINT("core.purge.named");
-    if (!st) st = purge_step(p->core, group_conn(g), op->arena, h->uid, root, &w->more, err);
-    if (!st && w->more) st = q_purge_add(group_conn(g), h->uid, root, err);
-    return st;
+    uid = h->uid;
+    st = own_root(g, op->arena, h, &root, err);
+    if (!st) st = purge_runs(g, &uid, 1, p->who, none, h->name, err);
+    if (!st) st = purge_step(group_conn(g), op->arena, uid, root, &left, &more, err);
+    if (st || !more) return st;
+    st = purge_wake_after(g, p->core, err);
+    return st ? st : q_purge_add(group_conn(g), uid, root, err);
 }
 
 static const struct write_kind run_purge_kind = { .name = "run.purge",
@@ -190,17 +226,28 @@ struct purger {
     struct write_op step; /* or */
     struct run_purge retain;
     struct write_op *op; /* submitted */
-    int64_t owner, root; /* of the step */
+    /* Of the step: owners with rows, or none and the experiment. */
+    struct q_purge_list_row owners[OWNERS_PER_STEP];
+    size_t owners_n;
+    struct experiment_rest rest;
     int64_t keep_ms, resume_ms, retain_ms;
 };
 
 static enum status step_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct purger *p = CONTAINER_OF(op, struct purger, step);
+    int64_t left = p->core->purge_rows;
     bool more = false;
-    enum status st = purge_step(p->core, group_conn(g), p->arena, p->owner, p->root, &more, err);
+    enum status st = OK;
 
-    if (!st && !more) st = q_purge_done(group_conn(g), p->owner, err);
+    if (p->owners_n == 0) {
+        st = purge_experiment_part(g, p->arena, &p->rest, err);
+    }
+    for (size_t i = 0; i < p->owners_n && left > 0 && !more && !st; i++) {
+        st = purge_step(group_conn(g), p->arena, p->owners[i].owner, p->owners[i].root, &left,
+                        &more, err);
+        if (!st && !more) st = q_purge_done(group_conn(g), p->owners[i].owner, err);
+    }
     FAILPOINT("core.purge.step");
     return st;
 }
@@ -236,21 +283,37 @@ static enum status submit(struct purger *p, struct write_op *op)
     return OK;
 }
 
-/* A step for the first owner in the list, or the run that was deleted longest ago. ST_END: nothing to do. */
+/* What is listed: rows of owners first, then experiments. ST_END: nothing. */
+static enum status next_listed(struct purger *p, struct err *err)
+{
+    struct q_purge_experiment_next_row x;
+    struct sql_stmt *q = NULL;
+    enum status st = q_purge_list_open(p->conn, &q, OWNERS_PER_STEP, err);
+
+    p->owners_n = 0;
+    while (!st && p->owners_n < OWNERS_PER_STEP &&
+           (st = q_purge_list_next(q, &p->owners[p->owners_n], err)) == OK) {
+        p->owners_n++;
+    }
+    sql_close(q);
+    if (st && st != ST_END) return st;
+    if (p->owners_n == 0) {
+        st = q_purge_experiment_next(p->conn, p->arena, &x, err);
+        if (st) return st == ST_NOT_FOUND ? ST_END : st;
+        p->rest = (struct experiment_rest){ x.exp, x.uid, x.name, x.who };
+    }
+    write_op_init(&p->step, &step_kind, p->arena);
+    return submit(p, &p->step);
+}
+
+/* A step of what is listed, or the run that was deleted longest ago. ST_END: nothing to do. */
 static enum status next_op(struct purger *p, struct err *err)
 {
-    struct q_purge_next_row row;
     struct q_purge_deleted_runs_row run;
     struct sql_stmt *q = NULL;
-    enum status st = q_purge_next(p->conn, NULL, INT64_MIN, &row, err);
+    enum status st = next_listed(p, err);
 
-    if (st == OK) {
-        p->owner = row.owner;
-        p->root = row.root;
-        write_op_init(&p->step, &step_kind, p->arena);
-        return submit(p, &p->step);
-    }
-    if (st != ST_NOT_FOUND) return st;
+    if (st != ST_END) return st;
     if (p->keep_ms <= 0 || clock_mono_ms() < p->retain_ms) {
         return ST_END;
     }

@@ -207,17 +207,34 @@ static void set_up(const char *location)
     model_free(m);
 }
 
-static const char *const points[] = {
-    "seq.group.before_batch",  "seq.group.before_commit", "seq.group.after_commit",
-    "seq.group.before_answer", "seq.drain.begin",         "seq.drain.pack",
-    "seq.drain.head",          "seq.drain.before_commit", "seq.drain.after_commit",
-    "seq.trim.before_commit",  "seq.trim.after_commit",   "seq.checkpoint.truncated",
-    "seq.checkpoint.passive",  "compact.planned",         "compact.validate",
-    "compact.validated",       "series.merge.deleted",    "series.merge.chunk",
-    "series.merge.pack",       "runcols.save.claimed",    "runcols.save.cell",
-    "core.purge.named",        "core.purge.chunks",       "core.purge.packs",
-    "core.purge.step"
-};
+static const char *const points[] = { "seq.group.before_batch",
+                                      "seq.group.before_commit",
+                                      "seq.group.after_commit",
+                                      "seq.group.before_answer",
+                                      "seq.drain.begin",
+                                      "seq.drain.pack",
+                                      "seq.drain.head",
+                                      "seq.drain.before_commit",
+                                      "seq.drain.after_commit",
+                                      "seq.trim.before_commit",
+                                      "seq.trim.after_commit",
+                                      "seq.checkpoint.truncated",
+                                      "seq.checkpoint.passive",
+                                      "compact.planned",
+                                      "compact.validate",
+                                      "compact.validated",
+                                      "series.merge.deleted",
+                                      "series.merge.chunk",
+                                      "series.merge.pack",
+                                      "runcols.save.claimed",
+                                      "runcols.save.cell",
+                                      "core.purge.named",
+                                      "core.purge.chunks",
+                                      "core.purge.packs",
+                                      "core.purge.step",
+                                      "core.purge.experiment",
+                                      "core.purge.experiment.part",
+                                      "core.purge.experiment.done" };
 
 static void crash_everywhere(const char *(*location)(void), bool postgres)
 {

@@ -154,7 +154,7 @@ def test_what_is_deleted(rest, story, client):
         if run.get("gone"):
             break
         time.sleep(0.1)
-    assert run["node"].startswith("node:") and run["gone"]
+    assert run["node"] == f"run:{story.runs[0]}" and run["gone"] and run["experiment"]
     assert totals(answer)["dataset"] == 2
     again = ask(rest, "lineage", node=run["node"])
     assert totals(again)["dataset"] == 2

@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "core/check.h"
 #include "core/experiment.h"
+#include "core/purge.h"
 #include "core/run_purge.h"
+#include "gen/sql/queries.h"
 #include "tap.h"
 
 #include <inttypes.h>
@@ -38,7 +40,8 @@ enum op_kind {
     OP_RUN_LIFECYCLE,
     OP_EXP_LIFECYCLE,
     OP_OWNER,
-    OP_PURGE
+    OP_PURGE,
+    OP_EXP_PURGE
 };
 
 struct ref_point {
@@ -75,6 +78,7 @@ struct model_op {
         struct run_lifecycle life;
         struct run_purge purge;
         struct experiment_lifecycle exp_life;
+        struct experiment_purge exp_purge;
         struct {
             struct write_op op;
             struct run_points points;
@@ -104,7 +108,10 @@ struct model {
     struct ref_run owner; /* points without a run */
     enum lifecycle exp_life[2];
     int64_t exp_id[2];
+    bool exp_gone;            /* the second one, for good: its runs go at some time after */
+    bool gone_drawn;          /* or is about to be: nothing of it is asked for any more */
     char drawn[RUNS_MAX][33]; /* ids of runs created or about to be */
+    int drawn_exp[RUNS_MAX];
     size_t drawn_n;
     struct model_op **ops;
     size_t ops_n, names_n;
@@ -174,7 +181,10 @@ void model_copy(struct model *to, const struct model *from)
     to->runs_n = from->runs_n;
     memcpy(to->exp_life, from->exp_life, sizeof(to->exp_life));
     memcpy(to->exp_id, from->exp_id, sizeof(to->exp_id));
+    to->exp_gone = from->exp_gone;
+    to->gone_drawn = from->gone_drawn;
     memcpy(to->drawn, from->drawn, sizeof(to->drawn));
+    memcpy(to->drawn_exp, from->drawn_exp, sizeof(to->drawn_exp));
     to->drawn_n = from->drawn_n;
     to->names_n = from->names_n;
 }
@@ -260,7 +270,10 @@ static void draw_run_id(struct model *m, struct model_op *op)
     if (m->drawn_n == 0 || below(m, 40) == 0) {
         snprintf(op->run_id, sizeof(op->run_id), "nobody");
     } else {
-        memcpy(op->run_id, m->drawn[below(m, m->drawn_n)], sizeof(op->run_id));
+        size_t i = below(m, m->drawn_n);
+
+        memcpy(op->run_id, m->drawn[i], sizeof(op->run_id));
+        if (m->gone_drawn && m->drawn_exp[i] == 1) snprintf(op->run_id, 33, "nobody");
     }
 }
 
@@ -272,8 +285,9 @@ static void draw_create(struct model *m, struct model_op *op)
     }
     snprintf(op->run_id, sizeof(op->run_id), "%016" PRIx64 "%016" PRIx64, m->rnd(m->ctx),
              m->rnd(m->ctx));
-    memcpy(m->drawn[m->drawn_n++], op->run_id, sizeof(op->run_id));
     op->exp = (int)below(m, 2);
+    m->drawn_exp[m->drawn_n] = op->exp;
+    memcpy(m->drawn[m->drawn_n++], op->run_id, sizeof(op->run_id));
     op->start_ms = (int64_t)below(m, 5);
     snprintf(op->name, sizeof(op->name), "n%zu", m->names_n++);
     draw_pairs(m, op->tags, &op->tags_n, 3);
@@ -304,6 +318,10 @@ struct model_op *model_draw(struct model *m)
     if (op->kind == OP_RUN_LIFECYCLE && below(m, 3) != 0) op->to = LIFECYCLE_ACTIVE;
     if ((op->kind == OP_EXP_LIFECYCLE || op->kind == OP_PURGE) && below(m, 3) != 0)
         op->kind = OP_LOG;
+    if (op->kind == OP_EXP_LIFECYCLE && op->exp == 1 && below(m, 8) == 0) {
+        op->kind = OP_EXP_PURGE;
+        m->gone_drawn = true;
+    }
     if (op->kind == OP_LOG || op->kind == OP_OWNER) {
         if (op->kind == OP_OWNER || below(m, 4) != 0) draw_points(m, op);
         if (below(m, 2)) draw_pairs(m, op->params, &op->params_n, 2);
@@ -321,8 +339,9 @@ struct model_op *model_draw(struct model *m)
 
 const char *model_op_name(const struct model_op *op)
 {
-    static const char *const names[] = { "create",        "log",           "tag_delete", "update",
-                                         "run_lifecycle", "exp_lifecycle", "owner",      "purge" };
+    static const char *const names[] = { "create", "log",           "tag_delete",
+                                         "update", "run_lifecycle", "exp_lifecycle",
+                                         "owner",  "purge",         "exp_purge" };
 
     return names[op->kind];
 }
@@ -415,6 +434,11 @@ struct write_op *model_op_write(struct model_op *op, struct core *core, struct a
         op->w.purge.run_id = id;
         op->w.purge.who = S("u");
         return &op->w.purge.op;
+    case OP_EXP_PURGE:
+        experiment_purge_init(&op->w.exp_purge, core, a);
+        op->w.exp_purge.id = op->m->exp_id[1];
+        op->w.exp_purge.who = S("u");
+        return &op->w.exp_purge.op;
     case OP_OWNER:
         op->w.owner.op = (struct write_op){ .kind = &owner_kind, .arena = a };
         points_of(op, &op->w.owner.points, a);
@@ -496,6 +520,7 @@ static enum status apply_create(struct model *m, const struct model_op *op)
 {
     struct ref_run *r = &m->runs[m->runs_n];
 
+    if (m->exp_gone && op->exp == 1) return ST_NOT_FOUND;
     if (m->exp_life[op->exp] != LIFECYCLE_ACTIVE) return ST_INVALID;
     mem_free(r->points);
     memset(r, 0, sizeof(*r));
@@ -513,10 +538,29 @@ static enum status apply_create(struct model *m, const struct model_op *op)
 
 static enum status apply_exp(struct model *m, const struct model_op *op)
 {
+    if (m->exp_gone && op->exp == 1) return ST_NOT_FOUND;
     if (m->exp_life[op->exp] == op->to) return ST_NOT_FOUND;
     m->exp_life[op->exp] = op->to;
     for (size_t i = 0; i < m->runs_n; i++) {
         if (m->runs[i].exp == op->exp) m->runs[i].life = op->to;
+    }
+    return OK;
+}
+
+static void drop_run(struct model *m, struct ref_run *r)
+{
+    mem_free(r->points);
+    memmove(r, r + 1, (size_t)(&m->runs[m->runs_n] - (r + 1)) * sizeof(*r));
+    m->runs_n--;
+    memset(&m->runs[m->runs_n], 0, sizeof(*r));
+}
+
+static enum status apply_exp_purge(struct model *m)
+{
+    if (m->exp_gone) return ST_NOT_FOUND;
+    m->exp_gone = m->gone_drawn = true;
+    for (size_t i = m->runs_n; i-- > 0;) {
+        if (m->runs[i].exp == 1) drop_run(m, &m->runs[i]);
     }
     return OK;
 }
@@ -552,16 +596,14 @@ enum status model_apply(struct model *m, struct model_op *op)
 
     if (op->kind == OP_CREATE) return apply_create(m, op);
     if (op->kind == OP_EXP_LIFECYCLE) return apply_exp(m, op);
+    if (op->kind == OP_EXP_PURGE) return apply_exp_purge(m);
     if (op->kind == OP_OWNER) {
         put_points(&m->owner, op);
         return OK;
     }
     r = find_run(m, op->run_id);
     if (r && op->kind == OP_PURGE) {
-        mem_free(r->points);
-        memmove(r, r + 1, (size_t)(&m->runs[m->runs_n] - (r + 1)) * sizeof(*r));
-        m->runs_n--;
-        memset(&m->runs[m->runs_n], 0, sizeof(*r));
+        drop_run(m, r);
         return OK;
     }
     return r ? apply_to_run(r, op) : ST_NOT_FOUND;
@@ -693,7 +735,7 @@ void model_dump(struct model *m, struct buf *out)
             dump_history(out, r, key_order[k]);
         }
     }
-    buf_put_lit(out, "owner\n");
+    buf_put_cstr(out, m->exp_gone ? "second experiment gone\nowner\n" : "owner\n");
     for (int k = 0; k < KEYS; k++) {
         dump_history(out, &m->owner, key_order[k]);
     }
@@ -727,13 +769,15 @@ static enum status store_history(struct model *m, struct view *v, struct str run
     return st;
 }
 
-static enum status store_dump_run(struct model *m, struct view *v, struct str run_id,
+/* gone: the second experiment, whose runs may be there still. */
+static enum status store_dump_run(struct model *m, struct view *v, struct str run_id, bool gone,
                                   struct buf *out, struct err *err)
 {
     struct run_view r;
     enum status st = run_get(v, run_id, &r, err);
 
     if (st) return st;
+    if (gone && r.experiment == m->exp_id[1]) return ST_NOT_FOUND;
     buf_printf(out,
                "run %.*s exp=%d name=%.*s status=%d life=%d start=%" PRId64 " end=%" PRId64 "\n",
                STR_ARG(r.run_id), r.experiment == m->exp_id[1], STR_ARG(r.name), (int)r.status,
@@ -774,18 +818,24 @@ enum status store_dump(struct model *m, struct core *core, struct buf *out, stru
     struct point *p;
     size_t n, runs = 0, found = 0;
     enum status st = seq_read_begin(core->seq, err);
-    bool reading = st == OK;
+    bool reading = st == OK, gone = false;
+    struct experiment second;
 
     core_view(core, a, &v);
+    if (!st) {
+        st = experiment_get(&v, m->exp_id[1], &second, err);
+        gone = st == ST_NOT_FOUND;
+        if (gone) st = OK;
+    }
     for (size_t i = 0; i < m->drawn_n && !st; i++) {
-        st = store_dump_run(m, &v, str_cstr(m->drawn[i]), out, err);
+        st = store_dump_run(m, &v, str_cstr(m->drawn[i]), gone, out, err);
         found += st == OK;
         if (st == ST_NOT_FOUND) st = OK; /* not created, or refused */
     }
-    if (!st) st = run_each(&v, m->exp_id, 2, VIEW_ALL, count_run, &runs, err);
+    if (!st) st = run_each(&v, m->exp_id, gone ? 1 : 2, VIEW_ALL, count_run, &runs, err);
     if (!st && runs != found)
         st = err_set(err, ST_INTERNAL, "run_each gave %zu of %zu runs", runs, found);
-    buf_put_lit(out, "owner\n");
+    buf_put_cstr(out, gone ? "second experiment gone\nowner\n" : "owner\n");
     if (!st) st = owner_metric_keys(&v, OWNER, &keys, &n, err);
     for (size_t i = 0; !st && i < n; i++) {
         char key[64];
@@ -841,7 +891,8 @@ void model_check(struct model *m, struct core *core)
 
 void model_search(struct model *m, struct core *core)
 {
-    search_check(core, m->exp_id, ARRAY_N(m->exp_id), ++m->checks, SEARCHES);
+    /* runs of an experiment that goes may go in the middle of a search */
+    search_check(core, m->exp_id, m->gone_drawn ? 1 : 2, ++m->checks, SEARCHES);
 }
 
 static void check_failed(void *ctx, enum check_rule rule, struct str what)
@@ -854,6 +905,23 @@ static void check_failed(void *ctx, enum check_rule rule, struct str what)
     buf_printf(b, "%s: %.*s\n", check_rule_name(rule), STR_ARG(what));
 }
 
+/* What is going for good is gone: rules between rows are read one after the other. */
+static void settle(struct core *core, struct view *v)
+{
+    struct q_purge_experiment_next_row row;
+    struct exec_event *never = exec_event_new();
+    struct err err = ERR_INIT;
+    enum status st = q_purge_experiment_next(v->conn, v->arena, &row, &err);
+
+    if (!st) purger_wake(core->purger);
+    for (int i = 0; !st && i < 60000; i++) {
+        (void)exec_event_wait(never, 1);
+        st = q_purge_experiment_next(v->conn, v->arena, &row, &err);
+    }
+    T_ST_ERR(st, ST_NOT_FOUND, &err);
+    exec_event_free(never);
+}
+
 void model_check_rows(struct core *core)
 {
     struct buf found = BUF_INIT(1 << 20);
@@ -863,6 +931,7 @@ void model_check_rows(struct core *core)
     size_t n;
 
     core_view(core, a, &v);
+    settle(core, &v);
     T_ST_ERR(core_check(v.conn, check_failed, &found, &n, &err), OK, &err);
     if (found.n > 0) T_FAIL("the store is not sound:\n%.*s", STR_ARG(buf_str(&found)));
     buf_release(&found);

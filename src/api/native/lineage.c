@@ -40,6 +40,9 @@ static enum status node(struct arena *a, const struct graph_node *x,
     if (x->user.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_USER, user, x->user);
     if (x->deleted) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_DELETED, deleted, true);
     if (x->gone) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_GONE, gone, true);
+    if (x->experiment.p)
+        MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_EXPERIMENT, experiment, x->experiment);
+    if (x->digest.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_DIGEST, digest, x->digest);
     if (x->has_metric) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_METRIC, metric, x->metric);
     to->aliases = x->aliases;
     to->aliases_n = x->aliases_n;

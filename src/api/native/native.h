@@ -27,6 +27,8 @@ extern const struct route native_inspect_routes[];
 extern const size_t native_inspect_routes_n;
 extern const struct route native_lineage_routes[];
 extern const size_t native_lineage_routes_n;
+extern const struct route native_trash_routes[];
+extern const size_t native_trash_routes_n;
 
 /* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
 enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);

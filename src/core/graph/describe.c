@@ -152,9 +152,17 @@ static enum status rows_of_gone(struct people *p, size_t n, struct err *err)
 
     while (!st && (st = q_lineage_tombstones_next(stmt, &row, err)) == OK) {
         struct graph_node *x = of_uid(p, row.uid);
+        const char *kind = x->type == TYPE_MLFLOW_RUN            ? "run"
+                           : x->type == TYPE_MLFLOW_LOGGED_MODEL ? "model"
+                           : x->type == TYPE_MLFLOW_DATASET      ? "dataset"
+                                                                 : NULL;
 
         x->gone = true;
         x->time_ms = row.gone_ms;
+        if (kind && row.ref.p) st = named(p, x, kind, row.ref, row.name, err);
+        if (!st) st = keep(p, &x->experiment, row.experiment, err);
+        if (!st) st = keep(p, &x->digest, row.digest, err);
+        if (st) break;
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

@@ -30,6 +30,19 @@ static enum status none_is_fine(enum status st)
     return st == ST_NOT_FOUND || st == ST_INVALID ? OK : st;
 }
 
+/* What is gone is found by what it was called, where nothing else is called so now. */
+static enum status find_gone(struct view *v, struct str text, enum node_type type, struct found *f,
+                             enum status st, struct err *err)
+{
+    struct q_tombstone_by_ref_row row;
+
+    if (st != ST_NOT_FOUND) {
+        return none_is_fine(st);
+    }
+    st = q_tombstone_by_ref(v->conn, NULL, text, type, &row, err);
+    return st ? none_is_fine(st) : put(f, row.uid);
+}
+
 static enum status find_run(struct view *v, const struct graph_query *q, struct str text,
                             struct found *f, struct err *err)
 {
@@ -37,7 +50,7 @@ static enum status find_run(struct view *v, const struct graph_query *q, struct 
     enum status st = run_get(v, text, &run, err);
 
     (void)q;
-    return st ? none_is_fine(st) : put(f, run.uid);
+    return st ? find_gone(v, text, TYPE_MLFLOW_RUN, f, st, err) : put(f, run.uid);
 }
 
 static enum status find_model(struct view *v, const struct graph_query *q, struct str text,
@@ -47,7 +60,7 @@ static enum status find_model(struct view *v, const struct graph_query *q, struc
     enum status st = q_logged_model_get(v->conn, v->arena, text, &row, err);
 
     (void)q;
-    return st ? none_is_fine(st) : put(f, row.uid);
+    return st ? find_gone(v, text, TYPE_MLFLOW_LOGGED_MODEL, f, st, err) : put(f, row.uid);
 }
 
 static enum status find_registered(struct view *v, const struct graph_query *q, struct str text,

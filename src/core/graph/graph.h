@@ -79,11 +79,13 @@ struct graph_details {
 struct graph_node {
     int64_t uid;
     enum node_type type;
-    struct str ref;      /* names it in questions */
-    struct str name;     /* for people */
-    struct str state;    /* of a run: RUNNING, ...; of a version: its stage; p NULL = none */
-    struct str source;   /* of a data set or a place; p NULL = none */
-    struct str user;     /* of a run; p NULL = none */
+    struct str ref;    /* names it in questions */
+    struct str name;   /* for people */
+    struct str state;  /* of a run: RUNNING, ...; of a version: its stage; p NULL = none */
+    struct str source; /* of a data set or a place; p NULL = none */
+    struct str user;   /* of a run; p NULL = none */
+    struct str experiment,
+        digest;          /* of what is gone: where it was, what its files were; p NULL = unknown */
     struct str *aliases; /* of a version */
     size_t aliases_n;
     unsigned distance;

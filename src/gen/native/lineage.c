@@ -118,10 +118,14 @@ static const struct msg_field cairn_v1_lineage_node_fields[] = {
     { .name = S_INIT("libraries"), .json = S_INIT("libraries"), .label = "libraries", .number = 15, .bit = 14,
       .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_node, libraries),
       .off_n = offsetof(struct cairn_v1_lineage_node, libraries_n), .size = sizeof(struct str) },
+    { .name = S_INIT("experiment"), .json = S_INIT("experiment"), .label = "experiment", .number = 16, .bit = 15,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_node, experiment), .size = sizeof(struct str) },
+    { .name = S_INIT("digest"), .json = S_INIT("digest"), .label = "digest", .number = 17, .bit = 16,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_node, digest), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_node_desc = {
     .name = "cairn.v1.LineageNode", .fields = cairn_v1_lineage_node_fields,
-    .size = sizeof(struct cairn_v1_lineage_node), .field_n = 15,
+    .size = sizeof(struct cairn_v1_lineage_node), .field_n = 17,
 };
 
 static const struct msg_field cairn_v1_lineage_link_fields[] = {

@@ -117,6 +117,10 @@ struct cairn_v1_lineage_node {
     /* With details: what a logged model needs. */
     struct str *libraries;
     size_t libraries_n;
+    /* Of what is gone: the experiment that it was in, and what its content was: of a data set its digest, of a logged model the SHA-256 of
+     * "PATH, a zero byte, SHA-256, a new line" of each of its files in the order of folders and names. */
+    struct str experiment;
+    struct str digest;
 };
 #define CAIRN_V1_LINEAGE_NODE_HAS_NODE (1ull << 0)
 #define CAIRN_V1_LINEAGE_NODE_HAS_TYPE (1ull << 1)
@@ -133,6 +137,8 @@ struct cairn_v1_lineage_node {
 #define CAIRN_V1_LINEAGE_NODE_HAS_PARAMS (1ull << 12)
 #define CAIRN_V1_LINEAGE_NODE_HAS_CODE (1ull << 13)
 #define CAIRN_V1_LINEAGE_NODE_HAS_LIBRARIES (1ull << 14)
+#define CAIRN_V1_LINEAGE_NODE_HAS_EXPERIMENT (1ull << 15)
+#define CAIRN_V1_LINEAGE_NODE_HAS_DIGEST (1ull << 16)
 extern const struct msg_desc cairn_v1_lineage_node_desc;
 
 struct cairn_v1_lineage_link {

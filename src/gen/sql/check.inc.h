@@ -94,9 +94,11 @@ static const struct sql_query query_check_run_experiment = {
     .in_n = 0, .out_n = 1,
     .out = check_run_experiment_out, .out_names = check_run_experiment_names,
     .text = { "SELECT 'runhead ' || h.rid FROM runhead h LEFT JOIN experiment e ON e.id = "
-              "h.exp WHERE e.id IS NULL LIMIT 100",
+              "h.exp WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM purge_experiment p "
+              "WHERE p.exp = h.exp) LIMIT 100",
               "SELECT 'runhead ' || h.rid FROM runhead h LEFT JOIN experiment e ON e.id = "
-              "h.exp WHERE e.id IS NULL LIMIT 100" },
+              "h.exp WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM purge_experiment p "
+              "WHERE p.exp = h.exp) LIMIT 100" },
 };
 
 enum status q_check_run_experiment_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -312,11 +314,15 @@ static const struct sql_query query_check_member_node = {
     .in_n = 0, .out_n = 1,
     .out = check_member_node_out, .out_names = check_member_node_names,
     .text = { "SELECT 'member ' || CAST(m.node AS text) || ' of ' || CAST(m.ctx AS text) "
-              "FROM member m WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) OR "
-              "NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.ctx) LIMIT 100",
+              "FROM member m WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) "
+              "AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.uid = m.node) OR NOT EXISTS "
+              "(SELECT 1 FROM node n WHERE n.uid = m.ctx) AND NOT EXISTS (SELECT 1 FROM "
+              "tombstone t WHERE t.uid = m.ctx) LIMIT 100",
               "SELECT 'member ' || CAST(m.node AS text) || ' of ' || CAST(m.ctx AS text) "
-              "FROM member m WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) OR "
-              "NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.ctx) LIMIT 100" },
+              "FROM member m WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) "
+              "AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.uid = m.node) OR NOT EXISTS "
+              "(SELECT 1 FROM node n WHERE n.uid = m.ctx) AND NOT EXISTS (SELECT 1 FROM "
+              "tombstone t WHERE t.uid = m.ctx) LIMIT 100" },
 };
 
 enum status q_check_member_node_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -372,9 +378,11 @@ static const struct sql_query query_check_model_experiment = {
     .in_n = 0, .out_n = 1,
     .out = check_model_experiment_out, .out_names = check_model_experiment_names,
     .text = { "SELECT 'logged_model ' || m.mid FROM logged_model m LEFT JOIN experiment e ON "
-              "e.id = m.exp WHERE e.id IS NULL LIMIT 100",
+              "e.id = m.exp WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM "
+              "purge_experiment p WHERE p.exp = m.exp) LIMIT 100",
               "SELECT 'logged_model ' || m.mid FROM logged_model m LEFT JOIN experiment e ON "
-              "e.id = m.exp WHERE e.id IS NULL LIMIT 100" },
+              "e.id = m.exp WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM "
+              "purge_experiment p WHERE p.exp = m.exp) LIMIT 100" },
 };
 
 enum status q_check_model_experiment_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

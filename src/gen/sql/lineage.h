@@ -113,6 +113,9 @@ struct q_lineage_tombstones_row {
     int64_t uid;
     struct str digest; /* p is NULL when it has no value */
     int64_t gone_ms;
+    struct str ref; /* p is NULL when it has no value */
+    struct str name; /* p is NULL when it has no value */
+    struct str experiment; /* p is NULL when it has no value */
 };
 enum status q_lineage_tombstones_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
                                       const int64_t *uids, size_t uids_n,

@@ -342,16 +342,17 @@ enum status q_lineage_nodes_next(struct sql_stmt *q_stmt, struct q_lineage_nodes
 }
 
 static const unsigned char lineage_tombstones_in[] = { SQL_INT_LIST };
-static const unsigned char lineage_tombstones_out[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT };
-static const char *const lineage_tombstones_names[] = { "uid", "digest", "gone_ms" };
+static const unsigned char lineage_tombstones_out[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE };
+static const char *const lineage_tombstones_names[] = { "uid", "digest", "gone_ms", "ref", "name", "experiment" };
 static const struct sql_query query_lineage_tombstones = {
     .name = "lineage_tombstones", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 3,
+    .in_n = 1, .out_n = 6,
     .in = lineage_tombstones_in,
     .out = lineage_tombstones_out, .out_names = lineage_tombstones_names,
-    .text = { "SELECT uid, digest, gone_ms FROM tombstone WHERE uid IN (SELECT value FROM "
-              "json_each(?1))",
-              "SELECT uid, digest, gone_ms FROM tombstone WHERE uid = ANY ($1)" },
+    .text = { "SELECT uid, digest, gone_ms, ref, name, experiment FROM tombstone WHERE uid "
+              "IN (SELECT value FROM json_each(?1))",
+              "SELECT uid, digest, gone_ms, ref, name, experiment FROM tombstone WHERE uid = "
+              "ANY ($1)" },
 };
 
 enum status q_lineage_tombstones_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -367,13 +368,16 @@ enum status q_lineage_tombstones_open(struct sql_conn *q_conn, struct sql_stmt *
 enum status q_lineage_tombstones_next(struct sql_stmt *q_stmt,
                                       struct q_lineage_tombstones_row *q_row, struct err *q_err)
 {
-    struct sql_value q_out[3];
+    struct sql_value q_out[6];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
     q_row->digest = q_out[1].s;
     q_row->gone_ms = q_out[2].i;
+    q_row->ref = q_out[3].s;
+    q_row->name = q_out[4].s;
+    q_row->experiment = q_out[5].s;
     return OK;
 }
 

@@ -77,4 +77,21 @@ enum status q_model_series_of_model_next(struct sql_stmt *q_stmt,
                                          struct q_model_series_of_model_row *q_row,
                                          struct err *q_err) ATTR_CHECK;
 
+struct q_logged_model_list_row {
+    int64_t uid;
+    struct str mid;
+    struct str name;
+    struct str model_type; /* p is NULL when it has no value */
+    struct str source_run; /* p is NULL when it has no value */
+    int64_t status;
+    struct str artifact_uri;
+    int64_t create_ms;
+    int64_t update_ms;
+};
+enum status q_logged_model_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t exp,
+                                     int64_t lifecycle, int64_t before_ms, int64_t before_uid,
+                                     int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_logged_model_list_next(struct sql_stmt *q_stmt, struct q_logged_model_list_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -258,6 +258,56 @@ enum status q_model_series_of_model_next(struct sql_stmt *q_stmt,
     return OK;
 }
 
+static const unsigned char logged_model_list_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char logged_model_list_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const logged_model_list_names[] = { "uid", "mid", "name", "model_type", "source_run", "status", "artifact_uri", "create_ms", "update_ms" };
+static const struct sql_query query_logged_model_list = {
+    .name = "logged_model_list", .cached = true, .kind = SQL_MANY,
+    .in_n = 5, .out_n = 9,
+    .in = logged_model_list_in,
+    .out = logged_model_list_out, .out_names = logged_model_list_names,
+    .text = { "SELECT uid, mid, name, model_type, source_run, status, artifact_uri, "
+              "create_ms, update_ms FROM logged_model WHERE exp = ?1 AND lifecycle = ?2 AND "
+              "(create_ms, uid) < (?3, ?4) ORDER BY create_ms DESC, uid DESC LIMIT ?5",
+              "SELECT uid, mid, name, model_type, source_run, status, artifact_uri, "
+              "create_ms, update_ms FROM logged_model WHERE exp = $1 AND lifecycle = $2 AND "
+              "(create_ms, uid) < ($3, $4) ORDER BY create_ms DESC, uid DESC LIMIT $5" },
+};
+
+enum status q_logged_model_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t exp,
+                                     int64_t lifecycle, int64_t before_ms, int64_t before_uid,
+                                     int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .i = exp },
+        { .i = lifecycle },
+        { .i = before_ms },
+        { .i = before_uid },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_logged_model_list, q_in, q_stmt, q_err);
+}
+
+enum status q_logged_model_list_next(struct sql_stmt *q_stmt, struct q_logged_model_list_row *q_row,
+                                     struct err *q_err)
+{
+    struct sql_value q_out[9];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->mid = q_out[1].s;
+    q_row->name = q_out[2].s;
+    q_row->model_type = q_out[3].s;
+    q_row->source_run = q_out[4].s;
+    q_row->status = q_out[5].i;
+    q_row->artifact_uri = q_out[6].s;
+    q_row->create_ms = q_out[7].i;
+    q_row->update_ms = q_out[8].i;
+    return OK;
+}
+
 static const struct sql_query *const area_logged_model[] = {
     &query_logged_model_insert,
     &query_logged_model_get,
@@ -267,5 +317,6 @@ static const struct sql_query *const area_logged_model[] = {
     &query_model_series_insert,
     &query_model_series_find,
     &query_model_series_of_model,
+    &query_logged_model_list,
 };
 /* clang-format on */

@@ -10,12 +10,14 @@ struct sql_stmt;
 enum status q_purge_add(struct sql_conn *q_conn, int64_t owner, int64_t root,
                         struct err *q_err) ATTR_CHECK;
 
-struct q_purge_next_row {
+struct q_purge_list_row {
     int64_t owner;
     int64_t root;
 };
-enum status q_purge_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
-                         struct q_purge_next_row *q_row, struct err *q_err) ATTR_CHECK;
+enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t max,
+                              struct err *q_err) ATTR_CHECK;
+enum status q_purge_list_next(struct sql_stmt *q_stmt, struct q_purge_list_row *q_row,
+                              struct err *q_err) ATTR_CHECK;
 
 enum status q_purge_done(struct sql_conn *q_conn, int64_t owner, struct err *q_err) ATTR_CHECK;
 
@@ -67,24 +69,142 @@ enum status q_purge_artifact_bound(struct sql_conn *q_conn, struct arena *q_aren
 enum status q_purge_artifacts_before(struct sql_conn *q_conn, int64_t root, struct str dir,
                                      struct str name, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_run(struct sql_conn *q_conn, int64_t run, int64_t *q_n,
-                        struct err *q_err) ATTR_CHECK;
+enum status q_purge_runs(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n, int64_t *q_n,
+                         struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_run_roots(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n,
+                              struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_model_series(struct sql_conn *q_conn, int64_t model,
+                                 struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_model_series_drop(struct sql_conn *q_conn, int64_t model,
+                                      struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_model(struct sql_conn *q_conn, int64_t uid, int64_t *q_n,
+                          struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_add(struct sql_conn *q_conn, int64_t exp, struct str who,
+                                   int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_tags(struct sql_conn *q_conn, int64_t exp,
+                                    struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_row(struct sql_conn *q_conn, int64_t exp, int64_t *q_n,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_purge_experiment_next_row {
+    int64_t exp;
+    int64_t uid;
+    struct str name;
+    struct str who;
+};
+enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena,
+                                    struct q_purge_experiment_next_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_done(struct sql_conn *q_conn, int64_t exp,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_purge_experiment_runs_row {
+    int64_t run;
+};
+enum status q_purge_experiment_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                         int64_t exp, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_purge_experiment_runs_next(struct sql_stmt *q_stmt,
+                                         struct q_purge_experiment_runs_row *q_row,
+                                         struct err *q_err) ATTR_CHECK;
+
+struct q_purge_experiment_models_row {
+    int64_t uid;
+    struct str artifact_uri;
+};
+enum status q_purge_experiment_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           int64_t exp, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_purge_experiment_models_next(struct sql_stmt *q_stmt,
+                                           struct q_purge_experiment_models_row *q_row,
+                                           struct err *q_err) ATTR_CHECK;
+
+struct q_purge_experiment_members_row {
+    int64_t node;
+    int64_t type_id;
+};
+enum status q_purge_experiment_members_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                            int64_t ctx, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_purge_experiment_members_next(struct sql_stmt *q_stmt,
+                                            struct q_purge_experiment_members_row *q_row,
+                                            struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_members_log(struct sql_conn *q_conn, int64_t ctx,
+                                           const int64_t *nodes, size_t nodes_n, int64_t now_ms,
+                                           struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_members_drop(struct sql_conn *q_conn, int64_t ctx,
+                                            const int64_t *nodes, size_t nodes_n,
+                                            struct err *q_err) ATTR_CHECK;
+
+struct q_purge_columns_next_row {
+    int64_t kind;
+    int64_t id;
+};
+enum status q_purge_columns_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                 struct q_purge_columns_next_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_column(struct sql_conn *q_conn, int64_t exp, int64_t kind, int64_t id,
+                           struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_columns_keys(struct sql_conn *q_conn, int64_t exp,
+                                 struct err *q_err) ATTR_CHECK;
 
 enum status q_purge_tombstone(struct sql_conn *q_conn, int64_t uid, struct str who, int64_t now_ms,
                               struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_members_log(struct sql_conn *q_conn, int64_t node, int64_t now_ms,
+enum status q_purge_run_tombstones(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                                   struct str who, int64_t now_ms, struct str experiment,
+                                   struct str name, struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_model_tombstone(struct sql_conn *q_conn, int64_t uid, struct str who,
+                                    int64_t now_ms, struct str digest, struct str experiment,
+                                    struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_experiment_tombstone(struct sql_conn *q_conn, int64_t exp, struct str who,
+                                         int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_node_tombstones(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                                    struct str who, int64_t now_ms, int64_t exp,
+                                    struct str experiment, struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_members_log(struct sql_conn *q_conn, const int64_t *nodes, size_t nodes_n,
+                                int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_members(struct sql_conn *q_conn, const int64_t *nodes, size_t nodes_n,
+                            struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_members_all_log(struct sql_conn *q_conn, int64_t node, int64_t now_ms,
+                                    struct err *q_err) ATTR_CHECK;
+
+enum status q_purge_members_all(struct sql_conn *q_conn, int64_t node,
                                 struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_members(struct sql_conn *q_conn, int64_t node, struct err *q_err) ATTR_CHECK;
+enum status q_purge_events(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n,
+                           struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_events(struct sql_conn *q_conn, int64_t run, struct err *q_err) ATTR_CHECK;
+enum status q_purge_props(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                          struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_props(struct sql_conn *q_conn, int64_t uid, struct err *q_err) ATTR_CHECK;
+enum status q_purge_idents(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                           struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_idents(struct sql_conn *q_conn, int64_t uid, struct err *q_err) ATTR_CHECK;
+enum status q_purge_nodes(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                          struct err *q_err) ATTR_CHECK;
 
-enum status q_purge_node(struct sql_conn *q_conn, int64_t uid, struct err *q_err) ATTR_CHECK;
+struct q_tombstone_by_ref_row {
+    int64_t uid;
+};
+enum status q_tombstone_by_ref(struct sql_conn *q_conn, struct arena *q_arena, struct str ref,
+                               int64_t type, struct q_tombstone_by_ref_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
 
 struct q_tombstone_get_row {
     int64_t gone_ms;
@@ -108,5 +228,87 @@ enum status q_run_gone_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, i
                             int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_run_gone_next(struct sql_stmt *q_stmt, struct q_run_gone_row *q_row,
                             struct err *q_err) ATTR_CHECK;
+
+struct q_purge_experiment_waits_row {
+    struct str name;
+    int64_t since_ms;
+};
+enum status q_purge_experiment_waits(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                     struct q_purge_experiment_waits_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
+
+struct q_contents_runs_row {
+    int64_t n;
+};
+enum status q_contents_runs(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                            struct q_contents_runs_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_contents_models_row {
+    int64_t n;
+};
+enum status q_contents_models(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                              struct q_contents_models_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_contents_run_files_row {
+    int64_t n;
+    int64_t bytes;
+};
+enum status q_contents_run_files(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                 struct q_contents_run_files_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+struct q_contents_model_files_row {
+    int64_t n;
+    int64_t bytes;
+};
+enum status q_contents_model_files(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                   struct q_contents_model_files_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_contents_root_row {
+    int64_t n;
+    int64_t bytes;
+};
+enum status q_contents_root(struct sql_conn *q_conn, struct arena *q_arena, struct str uri,
+                            int64_t owner, struct q_contents_root_row *q_row,
+                            struct err *q_err) ATTR_CHECK;
+
+struct q_contents_run_versions_row {
+    struct str name;
+    int64_t version;
+};
+enum status q_contents_run_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                         int64_t exp, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_contents_run_versions_next(struct sql_stmt *q_stmt,
+                                         struct q_contents_run_versions_row *q_row,
+                                         struct err *q_err) ATTR_CHECK;
+
+struct q_contents_model_versions_row {
+    struct str name;
+    int64_t version;
+};
+enum status q_contents_model_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           int64_t exp, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_contents_model_versions_next(struct sql_stmt *q_stmt,
+                                           struct q_contents_model_versions_row *q_row,
+                                           struct err *q_err) ATTR_CHECK;
+
+struct q_versions_of_run_row {
+    struct str name;
+    int64_t version;
+};
+enum status q_versions_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   struct str rid, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_versions_of_run_next(struct sql_stmt *q_stmt, struct q_versions_of_run_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_versions_of_model_row {
+    struct str name;
+    int64_t version;
+};
+enum status q_versions_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct str mid, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_versions_of_model_next(struct sql_stmt *q_stmt, struct q_versions_of_model_row *q_row,
+                                     struct err *q_err) ATTR_CHECK;
 
 #endif

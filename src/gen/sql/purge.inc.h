@@ -19,26 +19,33 @@ enum status q_purge_add(struct sql_conn *q_conn, int64_t owner, int64_t root, st
     return sql_exec(q_conn, &query_purge_add, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_next_in[] = { SQL_INT };
-static const unsigned char purge_next_out[] = { SQL_INT, SQL_INT };
-static const char *const purge_next_names[] = { "owner", "root" };
-static const struct sql_query query_purge_next = {
-    .name = "purge_next", .cached = true, .kind = SQL_ONE,
+static const unsigned char purge_list_in[] = { SQL_INT };
+static const unsigned char purge_list_out[] = { SQL_INT, SQL_INT };
+static const char *const purge_list_names[] = { "owner", "root" };
+static const struct sql_query query_purge_list = {
+    .name = "purge_list", .cached = true, .kind = SQL_MANY,
     .in_n = 1, .out_n = 2,
-    .in = purge_next_in,
-    .out = purge_next_out, .out_names = purge_next_names,
-    .text = { "SELECT owner, root FROM purge WHERE owner > ?1 ORDER BY owner LIMIT 1",
-              "SELECT owner, root FROM purge WHERE owner > $1 ORDER BY owner LIMIT 1" },
+    .in = purge_list_in,
+    .out = purge_list_out, .out_names = purge_list_names,
+    .text = { "SELECT owner, root FROM purge ORDER BY owner LIMIT ?1",
+              "SELECT owner, root FROM purge ORDER BY owner LIMIT $1" },
 };
 
-enum status q_purge_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t owner,
-                         struct q_purge_next_row *q_row, struct err *q_err)
+enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t max,
+                              struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = owner },
+        { .i = max },
     };
+
+    return sql_rows(q_conn, &query_purge_list, q_in, q_stmt, q_err);
+}
+
+enum status q_purge_list_next(struct sql_stmt *q_stmt, struct q_purge_list_row *q_row,
+                              struct err *q_err)
+{
     struct sql_value q_out[2];
-    enum status q_st = sql_one(q_conn, &query_purge_next, q_in, q_arena, q_out, q_err);
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->owner = q_out[0].i;
@@ -299,22 +306,430 @@ enum status q_purge_artifacts_before(struct sql_conn *q_conn, int64_t root, stru
     return sql_exec(q_conn, &query_purge_artifacts_before, q_in, q_n, q_err);
 }
 
-static const unsigned char purge_run_in[] = { SQL_INT };
-static const struct sql_query query_purge_run = {
-    .name = "purge_run", .cached = true, .kind = SQL_EXECROWS,
+static const unsigned char purge_runs_in[] = { SQL_INT_LIST };
+static const struct sql_query query_purge_runs = {
+    .name = "purge_runs", .cached = true, .kind = SQL_EXECROWS,
     .in_n = 1, .out_n = 0,
-    .in = purge_run_in,
-    .text = { "DELETE FROM runhead WHERE run = ?1",
-              "DELETE FROM runhead WHERE run = $1" },
+    .in = purge_runs_in,
+    .text = { "DELETE FROM runhead WHERE run IN (SELECT value FROM json_each(?1))",
+              "DELETE FROM runhead WHERE run = ANY ($1)" },
 };
 
-enum status q_purge_run(struct sql_conn *q_conn, int64_t run, int64_t *q_n, struct err *q_err)
+enum status q_purge_runs(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n, int64_t *q_n,
+                         struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = run },
+        { .list = runs, .list_n = runs_n },
     };
 
-    return sql_exec(q_conn, &query_purge_run, q_in, q_n, q_err);
+    return sql_exec(q_conn, &query_purge_runs, q_in, q_n, q_err);
+}
+
+static const unsigned char purge_run_roots_in[] = { SQL_INT_LIST };
+static const struct sql_query query_purge_run_roots = {
+    .name = "purge_run_roots", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_run_roots_in,
+    .text = { "INSERT INTO purge (owner, root) SELECT r.run, COALESCE((SELECT t.id FROM root "
+              "t WHERE t.uri = r.artifact_uri AND t.owner = r.run), 0) FROM runhead r WHERE "
+              "r.run IN (SELECT value FROM json_each(?1))",
+              "INSERT INTO purge (owner, root) SELECT r.run, COALESCE((SELECT t.id FROM root "
+              "t WHERE t.uri = r.artifact_uri AND t.owner = r.run), 0) FROM runhead r WHERE "
+              "r.run = ANY ($1)" },
+};
+
+enum status q_purge_run_roots(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n,
+                              struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = runs, .list_n = runs_n },
+    };
+
+    return sql_exec(q_conn, &query_purge_run_roots, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_model_series_in[] = { SQL_INT };
+static const struct sql_query query_purge_model_series = {
+    .name = "purge_model_series", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_model_series_in,
+    .text = { "INSERT INTO purge (owner, root) SELECT s.uid, 0 FROM model_series s WHERE "
+              "s.model = ?1",
+              "INSERT INTO purge (owner, root) SELECT s.uid, 0 FROM model_series s WHERE "
+              "s.model = $1" },
+};
+
+enum status q_purge_model_series(struct sql_conn *q_conn, int64_t model, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = model },
+    };
+
+    return sql_exec(q_conn, &query_purge_model_series, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_model_series_drop_in[] = { SQL_INT };
+static const struct sql_query query_purge_model_series_drop = {
+    .name = "purge_model_series_drop", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_model_series_drop_in,
+    .text = { "DELETE FROM model_series WHERE model = ?1",
+              "DELETE FROM model_series WHERE model = $1" },
+};
+
+enum status q_purge_model_series_drop(struct sql_conn *q_conn, int64_t model, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = model },
+    };
+
+    return sql_exec(q_conn, &query_purge_model_series_drop, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_model_in[] = { SQL_INT };
+static const struct sql_query query_purge_model = {
+    .name = "purge_model", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 1, .out_n = 0,
+    .in = purge_model_in,
+    .text = { "DELETE FROM logged_model WHERE uid = ?1",
+              "DELETE FROM logged_model WHERE uid = $1" },
+};
+
+enum status q_purge_model(struct sql_conn *q_conn, int64_t uid, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = uid },
+    };
+
+    return sql_exec(q_conn, &query_purge_model, q_in, q_n, q_err);
+}
+
+static const unsigned char purge_experiment_add_in[] = { SQL_INT, SQL_TEXT, SQL_INT };
+static const struct sql_query query_purge_experiment_add = {
+    .name = "purge_experiment_add", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = purge_experiment_add_in,
+    .text = { "INSERT INTO purge_experiment (exp, uid, name, who, since_ms) SELECT e.id, "
+              "e.uid, e.name, CAST(?2 AS text), CAST(?3 AS bigint) FROM experiment e WHERE "
+              "e.id = ?1",
+              "INSERT INTO purge_experiment (exp, uid, name, who, since_ms) SELECT e.id, "
+              "e.uid, e.name, CAST($2 AS text), CAST($3 AS bigint) FROM experiment e WHERE "
+              "e.id = $1" },
+};
+
+enum status q_purge_experiment_add(struct sql_conn *q_conn, int64_t exp, struct str who,
+                                   int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = exp },
+        { .s = who },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_add, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_experiment_tags_in[] = { SQL_INT };
+static const struct sql_query query_purge_experiment_tags = {
+    .name = "purge_experiment_tags", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_experiment_tags_in,
+    .text = { "DELETE FROM experiment_tag WHERE exp = ?1",
+              "DELETE FROM experiment_tag WHERE exp = $1" },
+};
+
+enum status q_purge_experiment_tags(struct sql_conn *q_conn, int64_t exp, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_tags, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_experiment_row_in[] = { SQL_INT };
+static const struct sql_query query_purge_experiment_row = {
+    .name = "purge_experiment_row", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 1, .out_n = 0,
+    .in = purge_experiment_row_in,
+    .text = { "DELETE FROM experiment WHERE id = ?1",
+              "DELETE FROM experiment WHERE id = $1" },
+};
+
+enum status q_purge_experiment_row(struct sql_conn *q_conn, int64_t exp, int64_t *q_n,
+                                   struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_row, q_in, q_n, q_err);
+}
+
+static const unsigned char purge_experiment_next_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT };
+static const char *const purge_experiment_next_names[] = { "exp", "uid", "name", "who" };
+static const struct sql_query query_purge_experiment_next = {
+    .name = "purge_experiment_next", .cached = true, .kind = SQL_ONE,
+    .in_n = 0, .out_n = 4,
+    .out = purge_experiment_next_out, .out_names = purge_experiment_next_names,
+    .text = { "SELECT exp, uid, name, who FROM purge_experiment ORDER BY exp LIMIT 1",
+              "SELECT exp, uid, name, who FROM purge_experiment ORDER BY exp LIMIT 1" },
+};
+
+enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena,
+                                    struct q_purge_experiment_next_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_one(q_conn, &query_purge_experiment_next, NULL, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->exp = q_out[0].i;
+    q_row->uid = q_out[1].i;
+    q_row->name = q_out[2].s;
+    q_row->who = q_out[3].s;
+    return OK;
+}
+
+static const unsigned char purge_experiment_done_in[] = { SQL_INT };
+static const struct sql_query query_purge_experiment_done = {
+    .name = "purge_experiment_done", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_experiment_done_in,
+    .text = { "DELETE FROM purge_experiment WHERE exp = ?1",
+              "DELETE FROM purge_experiment WHERE exp = $1" },
+};
+
+enum status q_purge_experiment_done(struct sql_conn *q_conn, int64_t exp, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_done, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_experiment_runs_in[] = { SQL_INT, SQL_INT };
+static const unsigned char purge_experiment_runs_out[] = { SQL_INT };
+static const char *const purge_experiment_runs_names[] = { "run" };
+static const struct sql_query query_purge_experiment_runs = {
+    .name = "purge_experiment_runs", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 1,
+    .in = purge_experiment_runs_in,
+    .out = purge_experiment_runs_out, .out_names = purge_experiment_runs_names,
+    .text = { "SELECT run FROM runhead WHERE exp = ?1 ORDER BY start_ms, run LIMIT ?2",
+              "SELECT run FROM runhead WHERE exp = $1 ORDER BY start_ms, run LIMIT $2" },
+};
+
+enum status q_purge_experiment_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                         int64_t exp, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = exp },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_purge_experiment_runs, q_in, q_stmt, q_err);
+}
+
+enum status q_purge_experiment_runs_next(struct sql_stmt *q_stmt,
+                                         struct q_purge_experiment_runs_row *q_row,
+                                         struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->run = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char purge_experiment_models_in[] = { SQL_INT, SQL_INT };
+static const unsigned char purge_experiment_models_out[] = { SQL_INT, SQL_TEXT };
+static const char *const purge_experiment_models_names[] = { "uid", "artifact_uri" };
+static const struct sql_query query_purge_experiment_models = {
+    .name = "purge_experiment_models", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = purge_experiment_models_in,
+    .out = purge_experiment_models_out, .out_names = purge_experiment_models_names,
+    .text = { "SELECT uid, artifact_uri FROM logged_model WHERE exp = ?1 ORDER BY create_ms, "
+              "uid LIMIT ?2",
+              "SELECT uid, artifact_uri FROM logged_model WHERE exp = $1 ORDER BY create_ms, "
+              "uid LIMIT $2" },
+};
+
+enum status q_purge_experiment_models_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           int64_t exp, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = exp },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_purge_experiment_models, q_in, q_stmt, q_err);
+}
+
+enum status q_purge_experiment_models_next(struct sql_stmt *q_stmt,
+                                           struct q_purge_experiment_models_row *q_row,
+                                           struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->artifact_uri = q_out[1].s;
+    return OK;
+}
+
+static const unsigned char purge_experiment_members_in[] = { SQL_INT, SQL_INT };
+static const unsigned char purge_experiment_members_out[] = { SQL_INT, SQL_INT };
+static const char *const purge_experiment_members_names[] = { "node", "type_id" };
+static const struct sql_query query_purge_experiment_members = {
+    .name = "purge_experiment_members", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = purge_experiment_members_in,
+    .out = purge_experiment_members_out, .out_names = purge_experiment_members_names,
+    .text = { "SELECT m.node, COALESCE(n.type_id, 0) FROM member m LEFT JOIN node n ON n.uid "
+              "= m.node WHERE m.ctx = ?1 ORDER BY m.node LIMIT ?2",
+              "SELECT m.node, COALESCE(n.type_id, 0) FROM member m LEFT JOIN node n ON n.uid "
+              "= m.node WHERE m.ctx = $1 ORDER BY m.node LIMIT $2" },
+};
+
+enum status q_purge_experiment_members_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                            int64_t ctx, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = ctx },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_purge_experiment_members, q_in, q_stmt, q_err);
+}
+
+enum status q_purge_experiment_members_next(struct sql_stmt *q_stmt,
+                                            struct q_purge_experiment_members_row *q_row,
+                                            struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->node = q_out[0].i;
+    q_row->type_id = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char purge_experiment_members_log_in[] = { SQL_INT, SQL_INT_LIST, SQL_INT };
+static const struct sql_query query_purge_experiment_members_log = {
+    .name = "purge_experiment_members_log", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = purge_experiment_members_log_in,
+    .text = { "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT 2, "
+              "m.ctx, m.node, m.role, CAST(?3 AS bigint), CAST(?3 AS bigint) FROM member m "
+              "WHERE m.ctx = ?1 AND m.node IN (SELECT value FROM json_each(?2))",
+              "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT 2, "
+              "m.ctx, m.node, m.role, CAST($3 AS bigint), CAST($3 AS bigint) FROM member m "
+              "WHERE m.ctx = $1 AND m.node = ANY ($2)" },
+};
+
+enum status q_purge_experiment_members_log(struct sql_conn *q_conn, int64_t ctx,
+                                           const int64_t *nodes, size_t nodes_n, int64_t now_ms,
+                                           struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = ctx },
+        { .list = nodes, .list_n = nodes_n },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_members_log, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_experiment_members_drop_in[] = { SQL_INT, SQL_INT_LIST };
+static const struct sql_query query_purge_experiment_members_drop = {
+    .name = "purge_experiment_members_drop", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = purge_experiment_members_drop_in,
+    .text = { "DELETE FROM member WHERE ctx = ?1 AND node IN (SELECT value FROM "
+              "json_each(?2))",
+              "DELETE FROM member WHERE ctx = $1 AND node = ANY ($2)" },
+};
+
+enum status q_purge_experiment_members_drop(struct sql_conn *q_conn, int64_t ctx,
+                                            const int64_t *nodes, size_t nodes_n, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = ctx },
+        { .list = nodes, .list_n = nodes_n },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_members_drop, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_columns_next_in[] = { SQL_INT };
+static const unsigned char purge_columns_next_out[] = { SQL_INT, SQL_INT };
+static const char *const purge_columns_next_names[] = { "kind", "id" };
+static const struct sql_query query_purge_columns_next = {
+    .name = "purge_columns_next", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = purge_columns_next_in,
+    .out = purge_columns_next_out, .out_names = purge_columns_next_names,
+    .text = { "SELECT kind, id FROM colseg WHERE exp = ?1 ORDER BY kind, id LIMIT 1",
+              "SELECT kind, id FROM colseg WHERE exp = $1 ORDER BY kind, id LIMIT 1" },
+};
+
+enum status q_purge_columns_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                 struct q_purge_columns_next_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_purge_columns_next, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->kind = q_out[0].i;
+    q_row->id = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char purge_column_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_purge_column = {
+    .name = "purge_column", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = purge_column_in,
+    .text = { "DELETE FROM colseg WHERE exp = ?1 AND kind = ?2 AND id = ?3",
+              "DELETE FROM colseg WHERE exp = $1 AND kind = $2 AND id = $3" },
+};
+
+enum status q_purge_column(struct sql_conn *q_conn, int64_t exp, int64_t kind, int64_t id,
+                           struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = exp },
+        { .i = kind },
+        { .i = id },
+    };
+
+    return sql_exec(q_conn, &query_purge_column, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_columns_keys_in[] = { SQL_INT };
+static const struct sql_query query_purge_columns_keys = {
+    .name = "purge_columns_keys", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_columns_keys_in,
+    .text = { "DELETE FROM colkey WHERE exp = ?1",
+              "DELETE FROM colkey WHERE exp = $1" },
+};
+
+enum status q_purge_columns_keys(struct sql_conn *q_conn, int64_t exp, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+
+    return sql_exec(q_conn, &query_purge_columns_keys, q_in, NULL, q_err);
 }
 
 static const unsigned char purge_tombstone_in[] = { SQL_INT, SQL_TEXT, SQL_INT };
@@ -342,11 +757,177 @@ enum status q_purge_tombstone(struct sql_conn *q_conn, int64_t uid, struct str w
     return sql_exec(q_conn, &query_purge_tombstone, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_members_log_in[] = { SQL_INT, SQL_INT };
+static const unsigned char purge_run_tombstones_in[] = { SQL_INT_LIST, SQL_TEXT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE };
+static const struct sql_query query_purge_run_tombstones = {
+    .name = "purge_run_tombstones", .cached = true, .kind = SQL_EXEC,
+    .in_n = 5, .out_n = 0,
+    .in = purge_run_tombstones_in,
+    .text = { "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST(?2 AS text), "
+              "CAST(?3 AS bigint), r.rid, COALESCE(CAST(?5 AS text), r.name), r.exp, "
+              "COALESCE(CAST(?4 AS text), (SELECT e.name FROM experiment e WHERE e.id = "
+              "r.exp)) FROM node n JOIN runhead r ON r.run = n.uid WHERE n.uid IN (SELECT "
+              "value FROM json_each(?1))",
+              "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST($2 AS text), "
+              "CAST($3 AS bigint), r.rid, COALESCE(CAST($5 AS text), r.name), r.exp, "
+              "COALESCE(CAST($4 AS text), (SELECT e.name FROM experiment e WHERE e.id = "
+              "r.exp)) FROM node n JOIN runhead r ON r.run = n.uid WHERE n.uid = ANY ($1)" },
+};
+
+enum status q_purge_run_tombstones(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                                   struct str who, int64_t now_ms, struct str experiment,
+                                   struct str name, struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .list = uids, .list_n = uids_n },
+        { .s = who },
+        { .i = now_ms },
+        { .null = !experiment.p, .s = experiment },
+        { .null = !name.p, .s = name },
+    };
+
+    return sql_exec(q_conn, &query_purge_run_tombstones, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_model_tombstone_in[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE };
+static const struct sql_query query_purge_model_tombstone = {
+    .name = "purge_model_tombstone", .cached = true, .kind = SQL_EXEC,
+    .in_n = 5, .out_n = 0,
+    .in = purge_model_tombstone_in,
+    .text = { "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, COALESCE(CAST(?4 AS text), "
+              "n.digest), CAST(?2 AS text), CAST(?3 AS bigint), m.mid, m.name, m.exp, "
+              "COALESCE(CAST(?5 AS text), (SELECT e.name FROM experiment e WHERE e.id = "
+              "m.exp)) FROM node n JOIN logged_model m ON m.uid = n.uid WHERE n.uid = ?1",
+              "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, COALESCE(CAST($4 AS text), "
+              "n.digest), CAST($2 AS text), CAST($3 AS bigint), m.mid, m.name, m.exp, "
+              "COALESCE(CAST($5 AS text), (SELECT e.name FROM experiment e WHERE e.id = "
+              "m.exp)) FROM node n JOIN logged_model m ON m.uid = n.uid WHERE n.uid = $1" },
+};
+
+enum status q_purge_model_tombstone(struct sql_conn *q_conn, int64_t uid, struct str who,
+                                    int64_t now_ms, struct str digest, struct str experiment,
+                                    struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .i = uid },
+        { .s = who },
+        { .i = now_ms },
+        { .null = !digest.p, .s = digest },
+        { .null = !experiment.p, .s = experiment },
+    };
+
+    return sql_exec(q_conn, &query_purge_model_tombstone, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_experiment_tombstone_in[] = { SQL_INT, SQL_TEXT, SQL_INT };
+static const struct sql_query query_purge_experiment_tombstone = {
+    .name = "purge_experiment_tombstone", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = purge_experiment_tombstone_in,
+    .text = { "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST(?2 AS text), "
+              "CAST(?3 AS bigint), CAST(e.id AS text), e.name, e.id, e.name FROM experiment "
+              "e JOIN node n ON n.uid = e.uid WHERE e.id = ?1",
+              "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST($2 AS text), "
+              "CAST($3 AS bigint), CAST(e.id AS text), e.name, e.id, e.name FROM experiment "
+              "e JOIN node n ON n.uid = e.uid WHERE e.id = $1" },
+};
+
+enum status q_purge_experiment_tombstone(struct sql_conn *q_conn, int64_t exp, struct str who,
+                                         int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = exp },
+        { .s = who },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_purge_experiment_tombstone, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_node_tombstones_in[] = { SQL_INT_LIST, SQL_TEXT, SQL_INT, SQL_INT, SQL_TEXT };
+static const struct sql_query query_purge_node_tombstones = {
+    .name = "purge_node_tombstones", .cached = true, .kind = SQL_EXEC,
+    .in_n = 5, .out_n = 0,
+    .in = purge_node_tombstones_in,
+    .text = { "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST(?2 AS text), "
+              "CAST(?3 AS bigint), n.name || '@' || n.digest, n.name, CAST(?4 AS bigint), "
+              "CAST(?5 AS text) FROM node n WHERE n.uid IN (SELECT value FROM json_each(?1))",
+              "INSERT INTO tombstone (uid, kind, type_id, digest, who, gone_ms, ref, name, "
+              "exp, experiment) SELECT n.uid, n.kind, n.type_id, n.digest, CAST($2 AS text), "
+              "CAST($3 AS bigint), n.name || '@' || n.digest, n.name, CAST($4 AS bigint), "
+              "CAST($5 AS text) FROM node n WHERE n.uid = ANY ($1)" },
+};
+
+enum status q_purge_node_tombstones(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                                    struct str who, int64_t now_ms, int64_t exp,
+                                    struct str experiment, struct err *q_err)
+{
+    struct sql_value q_in[5] = {
+        { .list = uids, .list_n = uids_n },
+        { .s = who },
+        { .i = now_ms },
+        { .i = exp },
+        { .s = experiment },
+    };
+
+    return sql_exec(q_conn, &query_purge_node_tombstones, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_members_log_in[] = { SQL_INT_LIST, SQL_INT };
 static const struct sql_query query_purge_members_log = {
     .name = "purge_members_log", .cached = true, .kind = SQL_EXEC,
     .in_n = 2, .out_n = 0,
     .in = purge_members_log_in,
+    .text = { "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT 2, "
+              "m.ctx, m.node, m.role, CAST(?2 AS bigint), CAST(?2 AS bigint) FROM member m "
+              "WHERE m.node IN (SELECT value FROM json_each(?1)) AND m.role <> 2",
+              "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT 2, "
+              "m.ctx, m.node, m.role, CAST($2 AS bigint), CAST($2 AS bigint) FROM member m "
+              "WHERE m.node = ANY ($1) AND m.role <> 2" },
+};
+
+enum status q_purge_members_log(struct sql_conn *q_conn, const int64_t *nodes, size_t nodes_n,
+                                int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .list = nodes, .list_n = nodes_n },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_purge_members_log, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_members_in[] = { SQL_INT_LIST };
+static const struct sql_query query_purge_members = {
+    .name = "purge_members", .cached = true, .kind = SQL_EXEC,
+    .in_n = 1, .out_n = 0,
+    .in = purge_members_in,
+    .text = { "DELETE FROM member WHERE node IN (SELECT value FROM json_each(?1)) AND role "
+              "<> 2",
+              "DELETE FROM member WHERE node = ANY ($1) AND role <> 2" },
+};
+
+enum status q_purge_members(struct sql_conn *q_conn, const int64_t *nodes, size_t nodes_n,
+                            struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = nodes, .list_n = nodes_n },
+    };
+
+    return sql_exec(q_conn, &query_purge_members, q_in, NULL, q_err);
+}
+
+static const unsigned char purge_members_all_log_in[] = { SQL_INT, SQL_INT };
+static const struct sql_query query_purge_members_all_log = {
+    .name = "purge_members_all_log", .cached = true, .kind = SQL_EXEC,
+    .in_n = 2, .out_n = 0,
+    .in = purge_members_all_log_in,
     .text = { "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT 2, "
               "m.ctx, m.node, m.role, CAST(?2 AS bigint), CAST(?2 AS bigint) FROM member m "
               "WHERE m.node = ?1",
@@ -355,105 +936,139 @@ static const struct sql_query query_purge_members_log = {
               "WHERE m.node = $1" },
 };
 
-enum status q_purge_members_log(struct sql_conn *q_conn, int64_t node, int64_t now_ms,
-                                struct err *q_err)
+enum status q_purge_members_all_log(struct sql_conn *q_conn, int64_t node, int64_t now_ms,
+                                    struct err *q_err)
 {
     struct sql_value q_in[2] = {
         { .i = node },
         { .i = now_ms },
     };
 
-    return sql_exec(q_conn, &query_purge_members_log, q_in, NULL, q_err);
+    return sql_exec(q_conn, &query_purge_members_all_log, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_members_in[] = { SQL_INT };
-static const struct sql_query query_purge_members = {
-    .name = "purge_members", .cached = true, .kind = SQL_EXEC,
+static const unsigned char purge_members_all_in[] = { SQL_INT };
+static const struct sql_query query_purge_members_all = {
+    .name = "purge_members_all", .cached = true, .kind = SQL_EXEC,
     .in_n = 1, .out_n = 0,
-    .in = purge_members_in,
+    .in = purge_members_all_in,
     .text = { "DELETE FROM member WHERE node = ?1",
               "DELETE FROM member WHERE node = $1" },
 };
 
-enum status q_purge_members(struct sql_conn *q_conn, int64_t node, struct err *q_err)
+enum status q_purge_members_all(struct sql_conn *q_conn, int64_t node, struct err *q_err)
 {
     struct sql_value q_in[1] = {
         { .i = node },
     };
 
-    return sql_exec(q_conn, &query_purge_members, q_in, NULL, q_err);
+    return sql_exec(q_conn, &query_purge_members_all, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_events_in[] = { SQL_INT };
+static const unsigned char purge_events_in[] = { SQL_INT_LIST };
 static const struct sql_query query_purge_events = {
     .name = "purge_events", .cached = true, .kind = SQL_EXEC,
     .in_n = 1, .out_n = 0,
     .in = purge_events_in,
-    .text = { "DELETE FROM run_event WHERE run = ?1",
-              "DELETE FROM run_event WHERE run = $1" },
+    .text = { "DELETE FROM run_event WHERE run IN (SELECT value FROM json_each(?1))",
+              "DELETE FROM run_event WHERE run = ANY ($1)" },
 };
 
-enum status q_purge_events(struct sql_conn *q_conn, int64_t run, struct err *q_err)
+enum status q_purge_events(struct sql_conn *q_conn, const int64_t *runs, size_t runs_n,
+                           struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = run },
+        { .list = runs, .list_n = runs_n },
     };
 
     return sql_exec(q_conn, &query_purge_events, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_props_in[] = { SQL_INT };
+static const unsigned char purge_props_in[] = { SQL_INT_LIST };
 static const struct sql_query query_purge_props = {
     .name = "purge_props", .cached = true, .kind = SQL_EXEC,
     .in_n = 1, .out_n = 0,
     .in = purge_props_in,
-    .text = { "DELETE FROM prop WHERE uid = ?1",
-              "DELETE FROM prop WHERE uid = $1" },
+    .text = { "DELETE FROM prop WHERE uid IN (SELECT value FROM json_each(?1))",
+              "DELETE FROM prop WHERE uid = ANY ($1)" },
 };
 
-enum status q_purge_props(struct sql_conn *q_conn, int64_t uid, struct err *q_err)
+enum status q_purge_props(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                          struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = uid },
+        { .list = uids, .list_n = uids_n },
     };
 
     return sql_exec(q_conn, &query_purge_props, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_idents_in[] = { SQL_INT };
+static const unsigned char purge_idents_in[] = { SQL_INT_LIST };
 static const struct sql_query query_purge_idents = {
     .name = "purge_idents", .cached = true, .kind = SQL_EXEC,
     .in_n = 1, .out_n = 0,
     .in = purge_idents_in,
-    .text = { "DELETE FROM ident WHERE uid = ?1",
-              "DELETE FROM ident WHERE uid = $1" },
+    .text = { "DELETE FROM ident WHERE uid IN (SELECT value FROM json_each(?1))",
+              "DELETE FROM ident WHERE uid = ANY ($1)" },
 };
 
-enum status q_purge_idents(struct sql_conn *q_conn, int64_t uid, struct err *q_err)
+enum status q_purge_idents(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                           struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = uid },
+        { .list = uids, .list_n = uids_n },
     };
 
     return sql_exec(q_conn, &query_purge_idents, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_node_in[] = { SQL_INT };
-static const struct sql_query query_purge_node = {
-    .name = "purge_node", .cached = true, .kind = SQL_EXEC,
+static const unsigned char purge_nodes_in[] = { SQL_INT_LIST };
+static const struct sql_query query_purge_nodes = {
+    .name = "purge_nodes", .cached = true, .kind = SQL_EXEC,
     .in_n = 1, .out_n = 0,
-    .in = purge_node_in,
-    .text = { "DELETE FROM node WHERE uid = ?1",
-              "DELETE FROM node WHERE uid = $1" },
+    .in = purge_nodes_in,
+    .text = { "DELETE FROM node WHERE uid IN (SELECT value FROM json_each(?1))",
+              "DELETE FROM node WHERE uid = ANY ($1)" },
 };
 
-enum status q_purge_node(struct sql_conn *q_conn, int64_t uid, struct err *q_err)
+enum status q_purge_nodes(struct sql_conn *q_conn, const int64_t *uids, size_t uids_n,
+                          struct err *q_err)
 {
     struct sql_value q_in[1] = {
-        { .i = uid },
+        { .list = uids, .list_n = uids_n },
     };
 
-    return sql_exec(q_conn, &query_purge_node, q_in, NULL, q_err);
+    return sql_exec(q_conn, &query_purge_nodes, q_in, NULL, q_err);
+}
+
+static const unsigned char tombstone_by_ref_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char tombstone_by_ref_out[] = { SQL_INT };
+static const char *const tombstone_by_ref_names[] = { "uid" };
+static const struct sql_query query_tombstone_by_ref = {
+    .name = "tombstone_by_ref", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = tombstone_by_ref_in,
+    .out = tombstone_by_ref_out, .out_names = tombstone_by_ref_names,
+    .text = { "SELECT uid FROM tombstone WHERE ref = ?1 AND type_id = ?2 ORDER BY uid DESC "
+              "LIMIT 1",
+              "SELECT uid FROM tombstone WHERE ref = $1 AND type_id = $2 ORDER BY uid DESC "
+              "LIMIT 1" },
+};
+
+enum status q_tombstone_by_ref(struct sql_conn *q_conn, struct arena *q_arena, struct str ref,
+                               int64_t type, struct q_tombstone_by_ref_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = ref },
+        { .i = type },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_tombstone_by_ref, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    return OK;
 }
 
 static const unsigned char tombstone_get_in[] = { SQL_INT };
@@ -552,9 +1167,336 @@ enum status q_run_gone_next(struct sql_stmt *q_stmt, struct q_run_gone_row *q_ro
     return OK;
 }
 
+static const unsigned char purge_experiment_waits_in[] = { SQL_INT };
+static const unsigned char purge_experiment_waits_out[] = { SQL_TEXT, SQL_INT };
+static const char *const purge_experiment_waits_names[] = { "name", "since_ms" };
+static const struct sql_query query_purge_experiment_waits = {
+    .name = "purge_experiment_waits", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = purge_experiment_waits_in,
+    .out = purge_experiment_waits_out, .out_names = purge_experiment_waits_names,
+    .text = { "SELECT name, since_ms FROM purge_experiment WHERE exp = ?1",
+              "SELECT name, since_ms FROM purge_experiment WHERE exp = $1" },
+};
+
+enum status q_purge_experiment_waits(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                     struct q_purge_experiment_waits_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_purge_experiment_waits, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->since_ms = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char contents_runs_in[] = { SQL_INT };
+static const unsigned char contents_runs_out[] = { SQL_INT };
+static const char *const contents_runs_names[] = { "n" };
+static const struct sql_query query_contents_runs = {
+    .name = "contents_runs", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = contents_runs_in,
+    .out = contents_runs_out, .out_names = contents_runs_names,
+    .text = { "SELECT COUNT(*) FROM runhead WHERE exp = ?1",
+              "SELECT COUNT(*) FROM runhead WHERE exp = $1" },
+};
+
+enum status q_contents_runs(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                            struct q_contents_runs_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_contents_runs, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char contents_models_in[] = { SQL_INT };
+static const unsigned char contents_models_out[] = { SQL_INT };
+static const char *const contents_models_names[] = { "n" };
+static const struct sql_query query_contents_models = {
+    .name = "contents_models", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = contents_models_in,
+    .out = contents_models_out, .out_names = contents_models_names,
+    .text = { "SELECT COUNT(*) FROM logged_model WHERE exp = ?1",
+              "SELECT COUNT(*) FROM logged_model WHERE exp = $1" },
+};
+
+enum status q_contents_models(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                              struct q_contents_models_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_contents_models, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char contents_run_files_in[] = { SQL_INT };
+static const unsigned char contents_run_files_out[] = { SQL_INT, SQL_INT };
+static const char *const contents_run_files_names[] = { "n", "bytes" };
+static const struct sql_query query_contents_run_files = {
+    .name = "contents_run_files", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = contents_run_files_in,
+    .out = contents_run_files_out, .out_names = contents_run_files_names,
+    .text = { "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM runhead r "
+              "CROSS JOIN root t CROSS JOIN artifact a WHERE r.exp = ?1 AND t.uri = "
+              "r.artifact_uri AND t.owner = r.run AND a.root = t.id AND a.kind = 1",
+              "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM runhead r "
+              "CROSS JOIN root t CROSS JOIN artifact a WHERE r.exp = $1 AND t.uri = "
+              "r.artifact_uri AND t.owner = r.run AND a.root = t.id AND a.kind = 1" },
+};
+
+enum status q_contents_run_files(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                 struct q_contents_run_files_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_contents_run_files, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->bytes = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char contents_model_files_in[] = { SQL_INT };
+static const unsigned char contents_model_files_out[] = { SQL_INT, SQL_INT };
+static const char *const contents_model_files_names[] = { "n", "bytes" };
+static const struct sql_query query_contents_model_files = {
+    .name = "contents_model_files", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 2,
+    .in = contents_model_files_in,
+    .out = contents_model_files_out, .out_names = contents_model_files_names,
+    .text = { "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM logged_model m "
+              "CROSS JOIN root t CROSS JOIN artifact a WHERE m.exp = ?1 AND t.uri = "
+              "m.artifact_uri AND t.owner = m.uid AND a.root = t.id AND a.kind = 1",
+              "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM logged_model m "
+              "CROSS JOIN root t CROSS JOIN artifact a WHERE m.exp = $1 AND t.uri = "
+              "m.artifact_uri AND t.owner = m.uid AND a.root = t.id AND a.kind = 1" },
+};
+
+enum status q_contents_model_files(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
+                                   struct q_contents_model_files_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = exp },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_contents_model_files, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->bytes = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char contents_root_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char contents_root_out[] = { SQL_INT, SQL_INT };
+static const char *const contents_root_names[] = { "n", "bytes" };
+static const struct sql_query query_contents_root = {
+    .name = "contents_root", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 2,
+    .in = contents_root_in,
+    .out = contents_root_out, .out_names = contents_root_names,
+    .text = { "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM root t CROSS "
+              "JOIN artifact a WHERE t.uri = ?1 AND t.owner = ?2 AND a.root = t.id AND "
+              "a.kind = 1",
+              "SELECT COUNT(*), CAST(COALESCE(SUM(a.size), 0) AS bigint) FROM root t CROSS "
+              "JOIN artifact a WHERE t.uri = $1 AND t.owner = $2 AND a.root = t.id AND "
+              "a.kind = 1" },
+};
+
+enum status q_contents_root(struct sql_conn *q_conn, struct arena *q_arena, struct str uri,
+                            int64_t owner, struct q_contents_root_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = uri },
+        { .i = owner },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_contents_root, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->bytes = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char contents_run_versions_in[] = { SQL_INT, SQL_INT };
+static const unsigned char contents_run_versions_out[] = { SQL_TEXT, SQL_INT };
+static const char *const contents_run_versions_names[] = { "name", "version" };
+static const struct sql_query query_contents_run_versions = {
+    .name = "contents_run_versions", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = contents_run_versions_in,
+    .out = contents_run_versions_out, .out_names = contents_run_versions_names,
+    .text = { "SELECT g.name, v.version FROM runhead r CROSS JOIN model_version v CROSS JOIN "
+              "registered_model g WHERE r.exp = ?1 AND v.run_id = r.rid AND v.stage < 4 AND "
+              "g.uid = v.model LIMIT ?2",
+              "SELECT g.name, v.version FROM runhead r CROSS JOIN model_version v CROSS JOIN "
+              "registered_model g WHERE r.exp = $1 AND v.run_id = r.rid AND v.stage < 4 AND "
+              "g.uid = v.model LIMIT $2" },
+};
+
+enum status q_contents_run_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                         int64_t exp, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = exp },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_contents_run_versions, q_in, q_stmt, q_err);
+}
+
+enum status q_contents_run_versions_next(struct sql_stmt *q_stmt,
+                                         struct q_contents_run_versions_row *q_row,
+                                         struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char contents_model_versions_in[] = { SQL_INT, SQL_INT };
+static const unsigned char contents_model_versions_out[] = { SQL_TEXT, SQL_INT };
+static const char *const contents_model_versions_names[] = { "name", "version" };
+static const struct sql_query query_contents_model_versions = {
+    .name = "contents_model_versions", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = contents_model_versions_in,
+    .out = contents_model_versions_out, .out_names = contents_model_versions_names,
+    .text = { "SELECT g.name, v.version FROM logged_model m CROSS JOIN model_version v CROSS "
+              "JOIN registered_model g WHERE m.exp = ?1 AND v.model_id = m.mid AND v.stage < "
+              "4 AND g.uid = v.model LIMIT ?2",
+              "SELECT g.name, v.version FROM logged_model m CROSS JOIN model_version v CROSS "
+              "JOIN registered_model g WHERE m.exp = $1 AND v.model_id = m.mid AND v.stage < "
+              "4 AND g.uid = v.model LIMIT $2" },
+};
+
+enum status q_contents_model_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           int64_t exp, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = exp },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_contents_model_versions, q_in, q_stmt, q_err);
+}
+
+enum status q_contents_model_versions_next(struct sql_stmt *q_stmt,
+                                           struct q_contents_model_versions_row *q_row,
+                                           struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char versions_of_run_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char versions_of_run_out[] = { SQL_TEXT, SQL_INT };
+static const char *const versions_of_run_names[] = { "name", "version" };
+static const struct sql_query query_versions_of_run = {
+    .name = "versions_of_run", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = versions_of_run_in,
+    .out = versions_of_run_out, .out_names = versions_of_run_names,
+    .text = { "SELECT g.name, v.version FROM model_version v JOIN registered_model g ON "
+              "g.uid = v.model WHERE v.run_id = ?1 AND v.stage < 4 LIMIT ?2",
+              "SELECT g.name, v.version FROM model_version v JOIN registered_model g ON "
+              "g.uid = v.model WHERE v.run_id = $1 AND v.stage < 4 LIMIT $2" },
+};
+
+enum status q_versions_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   struct str rid, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = rid },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_versions_of_run, q_in, q_stmt, q_err);
+}
+
+enum status q_versions_of_run_next(struct sql_stmt *q_stmt, struct q_versions_of_run_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    return OK;
+}
+
+static const unsigned char versions_of_model_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char versions_of_model_out[] = { SQL_TEXT, SQL_INT };
+static const char *const versions_of_model_names[] = { "name", "version" };
+static const struct sql_query query_versions_of_model = {
+    .name = "versions_of_model", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 2,
+    .in = versions_of_model_in,
+    .out = versions_of_model_out, .out_names = versions_of_model_names,
+    .text = { "SELECT g.name, v.version FROM model_version v JOIN registered_model g ON "
+              "g.uid = v.model WHERE v.model_id = ?1 AND v.stage < 4 LIMIT ?2",
+              "SELECT g.name, v.version FROM model_version v JOIN registered_model g ON "
+              "g.uid = v.model WHERE v.model_id = $1 AND v.stage < 4 LIMIT $2" },
+};
+
+enum status q_versions_of_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                     struct str mid, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = mid },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_versions_of_model, q_in, q_stmt, q_err);
+}
+
+enum status q_versions_of_model_next(struct sql_stmt *q_stmt, struct q_versions_of_model_row *q_row,
+                                     struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    return OK;
+}
+
 static const struct sql_query *const area_purge[] = {
     &query_purge_add,
-    &query_purge_next,
+    &query_purge_list,
     &query_purge_done,
     &query_purge_chunk_bound,
     &query_purge_bodies_before,
@@ -566,16 +1508,50 @@ static const struct sql_query *const area_purge[] = {
     &query_purge_packs,
     &query_purge_artifact_bound,
     &query_purge_artifacts_before,
-    &query_purge_run,
+    &query_purge_runs,
+    &query_purge_run_roots,
+    &query_purge_model_series,
+    &query_purge_model_series_drop,
+    &query_purge_model,
+    &query_purge_experiment_add,
+    &query_purge_experiment_tags,
+    &query_purge_experiment_row,
+    &query_purge_experiment_next,
+    &query_purge_experiment_done,
+    &query_purge_experiment_runs,
+    &query_purge_experiment_models,
+    &query_purge_experiment_members,
+    &query_purge_experiment_members_log,
+    &query_purge_experiment_members_drop,
+    &query_purge_columns_next,
+    &query_purge_column,
+    &query_purge_columns_keys,
     &query_purge_tombstone,
+    &query_purge_run_tombstones,
+    &query_purge_model_tombstone,
+    &query_purge_experiment_tombstone,
+    &query_purge_node_tombstones,
     &query_purge_members_log,
     &query_purge_members,
+    &query_purge_members_all_log,
+    &query_purge_members_all,
     &query_purge_events,
     &query_purge_props,
     &query_purge_idents,
-    &query_purge_node,
+    &query_purge_nodes,
+    &query_tombstone_by_ref,
     &query_tombstone_get,
     &query_purge_deleted_runs,
     &query_run_gone,
+    &query_purge_experiment_waits,
+    &query_contents_runs,
+    &query_contents_models,
+    &query_contents_run_files,
+    &query_contents_model_files,
+    &query_contents_root,
+    &query_contents_run_versions,
+    &query_contents_model_versions,
+    &query_versions_of_run,
+    &query_versions_of_model,
 };
 /* clang-format on */

@@ -81,4 +81,10 @@ enum status q_run_attrs_by_uid_open(struct sql_conn *q_conn, struct sql_stmt **q
 enum status q_run_attrs_by_uid_next(struct sql_stmt *q_stmt, struct q_run_attrs_by_uid_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
 
+struct q_colkey_exp_gone_row {
+    int64_t gone_ms;
+};
+enum status q_colkey_exp_gone(struct sql_conn *q_conn, struct arena *q_arena, struct str exp,
+                              struct q_colkey_exp_gone_row *q_row, struct err *q_err) ATTR_CHECK;
+
 #endif

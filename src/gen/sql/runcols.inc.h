@@ -323,6 +323,32 @@ enum status q_run_attrs_by_uid_next(struct sql_stmt *q_stmt, struct q_run_attrs_
     return OK;
 }
 
+static const unsigned char colkey_exp_gone_in[] = { SQL_TEXT };
+static const unsigned char colkey_exp_gone_out[] = { SQL_INT };
+static const char *const colkey_exp_gone_names[] = { "gone_ms" };
+static const struct sql_query query_colkey_exp_gone = {
+    .name = "colkey_exp_gone", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 1,
+    .in = colkey_exp_gone_in,
+    .out = colkey_exp_gone_out, .out_names = colkey_exp_gone_names,
+    .text = { "SELECT gone_ms FROM tombstone WHERE ref = ?1 AND type_id = 1 LIMIT 1",
+              "SELECT gone_ms FROM tombstone WHERE ref = $1 AND type_id = 1 LIMIT 1" },
+};
+
+enum status q_colkey_exp_gone(struct sql_conn *q_conn, struct arena *q_arena, struct str exp,
+                              struct q_colkey_exp_gone_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = exp },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_colkey_exp_gone, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->gone_ms = q_out[0].i;
+    return OK;
+}
+
 static const struct sql_query *const area_runcols[] = {
     &query_colkeys,
     &query_colkey_insert,
@@ -334,5 +360,6 @@ static const struct sql_query *const area_runcols[] = {
     &query_colseg_put,
     &query_run_since,
     &query_run_attrs_by_uid,
+    &query_colkey_exp_gone,
 };
 /* clang-format on */

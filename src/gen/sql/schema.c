@@ -1260,6 +1260,38 @@ const struct sql_migration sql_migrations[] = {
         ");\n"
         "CREATE INDEX same_b ON same (b, a);\n",
     } },
+    { .version = 23, .name = "gone", .text = {
+        "ALTER TABLE tombstone ADD COLUMN ref TEXT;\n"
+        "ALTER TABLE tombstone ADD COLUMN name TEXT;\n"
+        "ALTER TABLE tombstone ADD COLUMN exp INTEGER;\n"
+        "ALTER TABLE tombstone ADD COLUMN experiment TEXT;\n"
+        "CREATE INDEX tombstone_ref ON tombstone (ref);\n"
+        "CREATE TABLE purge_experiment (\n"
+        "    exp INTEGER NOT NULL PRIMARY KEY,\n"
+        "    uid INTEGER NOT NULL,\n"
+        "    name TEXT NOT NULL,\n"
+        "    who TEXT NOT NULL,\n"
+        "    since_ms INTEGER NOT NULL\n"
+        ") STRICT;\n"
+        "CREATE INDEX logged_model_deleted ON logged_model (update_ms) WHERE lifecycle = 1;\n"
+        "CREATE INDEX model_version_logged ON model_version (model_id) WHERE model_id IS NOT "
+        "NULL;\n",
+        "ALTER TABLE tombstone ADD COLUMN ref text COLLATE \"C\";\n"
+        "ALTER TABLE tombstone ADD COLUMN name text COLLATE \"C\";\n"
+        "ALTER TABLE tombstone ADD COLUMN exp bigint;\n"
+        "ALTER TABLE tombstone ADD COLUMN experiment text COLLATE \"C\";\n"
+        "CREATE INDEX tombstone_ref ON tombstone (ref);\n"
+        "CREATE TABLE purge_experiment (\n"
+        "    exp bigint NOT NULL PRIMARY KEY,\n"
+        "    uid bigint NOT NULL,\n"
+        "    name text COLLATE \"C\" NOT NULL,\n"
+        "    who text COLLATE \"C\" NOT NULL,\n"
+        "    since_ms bigint NOT NULL\n"
+        ");\n"
+        "CREATE INDEX logged_model_deleted ON logged_model (update_ms) WHERE lifecycle = 1;\n"
+        "CREATE INDEX model_version_logged ON model_version (model_id) WHERE model_id IS NOT "
+        "NULL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 22;
+const unsigned sql_migrations_n = 23;
 /* clang-format on */

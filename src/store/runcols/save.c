@@ -7,6 +7,8 @@
 #include "store/series/body.h"
 #include "store/sql/sql.h"
 
+#include <stdio.h>
+
 enum { PIECE_CELLS_MAX = 4096 };
 
 /* ---- taking pieces ----------------------------------------------------------------------------------------------------------------------- */
@@ -274,8 +276,13 @@ static enum status claim(struct sql_conn *w, const struct runcols_save *s, struc
 enum status runcols_save_write(struct sql_conn *writer, const struct runcols_save *s,
                                struct err *err)
 {
-    enum status st = claim(writer, s, err);
+    struct q_colkey_exp_gone_row gone;
+    char exp[24];
+    int n = snprintf(exp, sizeof(exp), "%lld", (long long)s->exp);
+    enum status st = q_colkey_exp_gone(writer, NULL, str_of(exp, (size_t)n), &gone, err);
 
+    if (st != ST_NOT_FOUND) return st; /* gone for good: nobody asks for its columns any more */
+    st = claim(writer, s, err);
     if (!st && s->slots) st = q_colkey_forget(writer, s->exp, err);
     FAILPOINT("runcols.save.claimed");
     for (size_t i = 0; i < s->cells_n && !st; i++) {

@@ -17,7 +17,8 @@ WHERE n.type_id = 2 AND h.run IS NULL LIMIT 100;
 
 -- name: check_run_experiment :many
 -- out: what text
-SELECT 'runhead ' || h.rid FROM runhead h LEFT JOIN experiment e ON e.id = h.exp WHERE e.id IS NULL LIMIT 100;
+SELECT 'runhead ' || h.rid FROM runhead h LEFT JOIN experiment e ON e.id = h.exp
+WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM purge_experiment p WHERE p.exp = h.exp) LIMIT 100;
 
 -- name: check_experiment_node :many
 -- out: what text
@@ -55,7 +56,8 @@ WHERE NOT EXISTS (SELECT 1 FROM edge e WHERE e.src = t.src AND e.dst = t.dst AND
 -- name: check_member_node :many
 -- out: what text
 SELECT 'member ' || CAST(m.node AS text) || ' of ' || CAST(m.ctx AS text) FROM member m
-WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) OR NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.ctx)
+WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.node) AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.uid = m.node)
+   OR NOT EXISTS (SELECT 1 FROM node n WHERE n.uid = m.ctx) AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.uid = m.ctx)
 LIMIT 100;
 
 -- name: check_model_node :many
@@ -65,7 +67,8 @@ WHERE n.uid IS NULL LIMIT 100;
 
 -- name: check_model_experiment :many
 -- out: what text
-SELECT 'logged_model ' || m.mid FROM logged_model m LEFT JOIN experiment e ON e.id = m.exp WHERE e.id IS NULL LIMIT 100;
+SELECT 'logged_model ' || m.mid FROM logged_model m LEFT JOIN experiment e ON e.id = m.exp
+WHERE e.id IS NULL AND NOT EXISTS (SELECT 1 FROM purge_experiment p WHERE p.exp = m.exp) LIMIT 100;
 
 -- name: check_series_model :many
 -- out: what text

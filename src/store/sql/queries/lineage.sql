@@ -52,8 +52,8 @@ SELECT uid, name, uri, digest, create_ms FROM node WHERE uid {in:$1};
 
 -- name: lineage_tombstones :many
 -- in: uids int[]
--- out: uid int, digest text?, gone_ms int
-SELECT uid, digest, gone_ms FROM tombstone WHERE uid {in:$1};
+-- out: uid int, digest text?, gone_ms int, ref text?, name text?, experiment text?
+SELECT uid, digest, gone_ms, ref, name, experiment FROM tombstone WHERE uid {in:$1};
 
 -- name: lineage_logged_models :many
 -- in: uids int[]

@@ -38,3 +38,9 @@ SELECT uid FROM model_series WHERE model = $1 AND rid = $2 AND dataset_name = $3
 -- in: model int
 -- out: uid int, rid text, dataset_name text, dataset_digest text
 SELECT uid, rid, dataset_name, dataset_digest FROM model_series WHERE model = $1 ORDER BY uid;
+
+-- name: logged_model_list :many
+-- in: exp int, lifecycle int, before_ms int, before_uid int, max int
+-- out: uid int, mid text, name text, model_type text?, source_run text?, status int, artifact_uri text, create_ms int, update_ms int
+SELECT uid, mid, name, model_type, source_run, status, artifact_uri, create_ms, update_ms
+FROM logged_model WHERE exp = $1 AND lifecycle = $2 AND (create_ms, uid) < ($3, $4) ORDER BY create_ms DESC, uid DESC LIMIT $5;

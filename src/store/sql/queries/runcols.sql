@@ -53,3 +53,8 @@ SELECT run, ver FROM runhead WHERE exp = $1 AND (ver, run) > ($2, $3) ORDER BY v
 -- out: run int, exp int, rid text, name text, user_id text, status int, lifecycle int, start_ms int, end_ms int?, artifact_uri text
 SELECT run, exp, rid, name, user_id, status, lifecycle, start_ms, end_ms, artifact_uri
 FROM runhead WHERE run {in:$1};
+
+-- name: colkey_exp_gone :one
+-- in: exp text
+-- out: gone_ms int
+SELECT gone_ms FROM tombstone WHERE ref = $1 AND type_id = 1 LIMIT 1;

@@ -1,0 +1,152 @@
+"""What is deleted comes back until it is deleted for good; then it is gone with all that was in it, its name is free, and what was made
+of it still tells where it came from."""
+import os
+
+import cairn
+import pytest
+import requests
+from command import Cli
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+pytestmark = pytest.mark.cairn_only
+
+NATIVE = "/api/cairn/v1/"
+MLFLOW = "/api/2.0/mlflow/"
+PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
+RUNS = 70  # more than one step takes
+KIB = 1 << 10
+
+
+@pytest.fixture
+def rm(own, tmp_path):
+    return Cli(tmp_path, own.url)
+
+
+def call(server, method, path, **body):
+    key = "params" if method in ("GET", "DELETE") else "json"
+    answer = requests.request(method, server.url + path, timeout=60, **{key: body})
+    return answer.status_code, answer.json() if answer.content else {}
+
+
+def ok(server, method, path, **body):
+    status, answer = call(server, method, path, **body)
+    assert status in (200, 202), answer
+    return answer
+
+
+def put(server, path, data):
+    assert requests.put(server.url + PROXY + path, data=data, timeout=60).status_code == 200
+
+
+def in_proxy(uri):
+    return uri.split("mlflow-artifacts:/", 1)[1].lstrip("/")
+
+
+def new_run(server, experiment, name="r"):
+    run = ok(server, "POST", MLFLOW + "runs/create", experiment_id=experiment, run_name=name, start_time=1)["run"]["info"]
+    ok(server, "POST", MLFLOW + "runs/log-batch", run_id=run["run_id"], params=[{"key": "p", "value": "1"}],
+       metrics=[{"key": "loss", "value": i, "timestamp": i, "step": i} for i in range(20)])
+    return run
+
+
+def new_model(server, experiment, run=None):
+    model = ok(server, "POST", MLFLOW + "logged-models", experiment_id=experiment, name="net", source_run_id=run)["model"]["info"]
+    ok(server, "PATCH", f"{MLFLOW}logged-models/{model['model_id']}", model_id=model["model_id"], status="LOGGED_MODEL_READY")
+    return model
+
+
+def gone(server, kind, path, **query):
+    status, answer = call(server, "GET", MLFLOW + path, **query)
+    assert (status, answer.get("error_code")) == (404, "RESOURCE_DOES_NOT_EXIST"), (kind, answer)
+
+
+def check(server, tmp_path):
+    Cli(tmp_path).run("server", "check", "--data", server.data, *(["--store", server.store] if server.store else []))
+
+
+def test_an_experiment_goes_for_good(own, rm, tmp_path):
+    name = "soon gone"
+    other = ok(own, "POST", MLFLOW + "experiments/create", name="stays")["experiment_id"]
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name=name, tags=[{"key": "t", "value": "v"}])["experiment_id"]
+    runs = [new_run(own, experiment, f"r{i}") for i in range(RUNS)]
+    stays = new_run(own, other)
+    model = new_model(own, experiment, runs[0]["run_id"])
+    ok(own, "POST", MLFLOW + "runs/log-batch", run_id=runs[0]["run_id"],
+       metrics=[{"key": "auc", "value": 0.5, "timestamp": 1, "step": 1, "model_id": model["model_id"]}])
+    data = {"name": "set", "digest": "d1g3st", "source_type": "local", "source": "{}"}
+    ok(own, "POST", MLFLOW + "runs/log-inputs", run_id=runs[0]["run_id"], datasets=[{"dataset": data, "tags": []}])
+    ok(own, "POST", MLFLOW + "runs/outputs", run_id=runs[0]["run_id"], models=[{"model_id": model["model_id"], "step": 1}])
+    put(own, in_proxy(runs[3]["artifact_uri"]) + "/log.txt", os.urandom(100 * KIB))
+    put(own, in_proxy(model["artifact_uri"]) + "/weights", os.urandom(300 * KIB))
+    put(own, in_proxy(stays["artifact_uri"]) + "/log.txt", b"stays")
+    ok(own, "POST", MLFLOW + "registered-models/create", name="reg")
+    ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=f"models:/{model['model_id']}",
+       model_id=model["model_id"], run_id=runs[0]["run_id"])
+
+    plan = rm.json("experiment", "rm", name, "--dry-run")
+    assert plan == {"id": experiment, "runs": RUNS, "logged_models": 1, "files": 2, "bytes": 400 * KIB, "versions": "reg/1"}
+    rm.run("experiment", "rm", name, "--hard", rc=2)
+    assert f"{RUNS} runs" in rm.err and "reg/1" in rm.err and "--yes" in rm.err
+    assert "experiment" in ok(own, "GET", MLFLOW + "experiments/get", experiment_id=experiment)
+    rm.run("experiment", "rm", name, "--hard", "--yes")
+
+    gone(own, "experiment", "experiments/get", experiment_id=experiment)
+    gone(own, "name", "experiments/get-by-name", experiment_name=name)
+    for run in (runs[0], runs[RUNS - 1]):
+        gone(own, "run", "runs/get", run_id=run["run_id"])
+    gone(own, "model", f"logged-models/{model['model_id']}")
+    assert call(own, "POST", MLFLOW + "experiments/restore", experiment_id=experiment)[0] == 404
+    again = ok(own, "POST", MLFLOW + "experiments/create", name=name)["experiment_id"]
+    assert again != experiment
+    found = ok(own, "POST", MLFLOW + "runs/search", experiment_ids=[experiment, again, other], run_view_type="ALL")
+    assert [r["info"]["run_id"] for r in found["runs"]] == [stays["run_id"]]
+    client = MlflowClient(own.url, own.url)
+    with pytest.raises(MlflowException, match="RESOURCE_DOES_NOT_EXIST|not found"):
+        client.get_run(runs[0]["run_id"])
+
+    # what was made of it knows where it came from
+    origin = {n["type"]: n for n in ok(own, "GET", NATIVE + "lineage", node="version:reg/1")["nodes"]}
+    assert origin["run"]["node"] == f"run:{runs[0]['run_id']}" and origin["run"]["name"] == "r0" and origin["run"]["gone"]
+    assert origin["run"]["experiment"] == name
+    assert origin["model"]["node"] == f"model:{model['model_id']}" and len(origin["model"]["digest"]) == 64
+    assert origin["dataset"]["name"] == "set" and origin["dataset"]["digest"] == "d1g3st"
+    assert ok(own, "GET", NATIVE + "lineage", node=f"run:{runs[0]['run_id']}")["nodes"][0]["gone"]
+    assert f"deleted for good, was in {name}" in rm.run("why", "reg/1")
+
+    freed = Cli(tmp_path).json("server", "gc", "--data", str(own.data), "--now")
+    assert freed["bytes"] == 400 * KIB
+    check(own, tmp_path)
+    assert own.stop() == 0, own.log()
+    own.start()
+    gone(own, "run", "runs/get", run_id=runs[0]["run_id"])
+    check(own, tmp_path)
+
+
+def test_the_default_experiment_stays(own):
+    status, answer = call(own, "DELETE", NATIVE + "experiments/0", hard="true")
+    assert status == 400 and "experiment 0" in answer["error"]["message"]
+    assert call(own, "DELETE", NATIVE + "experiments/77", hard="true")[0] == 404
+    assert call(own, "GET", NATIVE + "experiments/77/contents")[0] == 404
+
+
+def test_logged_models_in_the_trash(own, rm, tmp_path):
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name="models")["experiment_id"]
+    one, two = new_model(own, experiment), new_model(own, experiment)
+    put(own, in_proxy(one["artifact_uri"]) + "/weights", b"w" * 1000)
+    rm.run("logged-model", "rm", one["model_id"])
+    gone(own, "model", f"logged-models/{one['model_id']}")
+    assert rm.run("logged-model", "ls", "models", "-o", "name").split() == [two["model_id"]]
+    assert rm.run("logged-model", "ls", "models", "--deleted", "-o", "name").split() == [one["model_id"]]
+    rm.run("logged-model", "restore", one["model_id"])
+    assert len(rm.json("logged-model", "ls", "models")) == 2
+    pages = ok(own, "GET", NATIVE + "logged-models", experiment_id=experiment, max_results=1)
+    rest = ok(own, "GET", NATIVE + "logged-models", experiment_id=experiment, page_token=pages["next_page_token"])
+    assert {m["model_id"] for m in pages["models"] + rest["models"]} == {one["model_id"], two["model_id"]}
+    assert call(own, "GET", NATIVE + "logged-models", experiment_id=experiment, page_token="x")[0] == 400
+    assert rm.json("logged-model", "rm", one["model_id"], "--dry-run")["bytes"] == 1000
+    rm.run("logged-model", "rm", one["model_id"], "--hard", "--yes")
+    gone(own, "model", f"logged-models/{one['model_id']}")
+    assert call(own, "POST", f"{NATIVE}logged-models/{one['model_id']}/restore")[0] == 404
+    assert requests.get(own.url + PROXY + in_proxy(one["artifact_uri"]) + "/weights", timeout=60).status_code == 404
+    check(own, tmp_path)
