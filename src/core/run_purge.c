@@ -288,7 +288,7 @@ static enum status next_listed(struct purger *p, struct err *err)
 {
     struct q_purge_experiment_next_row x;
     struct sql_stmt *q = NULL;
-    enum status st = q_purge_list_open(p->conn, &q, OWNERS_PER_STEP, err);
+    enum status st = q_purge_list_open(p->conn, &q, INT64_MIN, OWNERS_PER_STEP, err);
 
     p->owners_n = 0;
     while (!st && p->owners_n < OWNERS_PER_STEP &&
@@ -298,7 +298,7 @@ static enum status next_listed(struct purger *p, struct err *err)
     sql_close(q);
     if (st && st != ST_END) return st;
     if (p->owners_n == 0) {
-        st = q_purge_experiment_next(p->conn, p->arena, &x, err);
+        st = q_purge_experiment_next(p->conn, p->arena, INT64_MIN, &x, err);
         if (st) return st == ST_NOT_FOUND ? ST_END : st;
         p->rest = (struct experiment_rest){ x.exp, x.uid, x.name, x.who };
     }

@@ -911,12 +911,12 @@ static void settle(struct core *core, struct view *v)
     struct q_purge_experiment_next_row row;
     struct exec_event *never = exec_event_new();
     struct err err = ERR_INIT;
-    enum status st = q_purge_experiment_next(v->conn, v->arena, &row, &err);
+    enum status st = q_purge_experiment_next(v->conn, v->arena, INT64_MIN, &row, &err);
 
     if (!st) purger_wake(core->purger);
     for (int i = 0; !st && i < 60000; i++) {
         (void)exec_event_wait(never, 1);
-        st = q_purge_experiment_next(v->conn, v->arena, &row, &err);
+        st = q_purge_experiment_next(v->conn, v->arena, INT64_MIN, &row, &err);
     }
     T_ST_ERR(st, ST_NOT_FOUND, &err);
     exec_event_free(never);

@@ -14,8 +14,8 @@ struct q_purge_list_row {
     int64_t owner;
     int64_t root;
 };
-enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t max,
-                              struct err *q_err) ATTR_CHECK;
+enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                              int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_purge_list_next(struct sql_stmt *q_stmt, struct q_purge_list_row *q_row,
                               struct err *q_err) ATTR_CHECK;
 
@@ -99,7 +99,7 @@ struct q_purge_experiment_next_row {
     struct str name;
     struct str who;
 };
-enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena,
+enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t after,
                                     struct q_purge_experiment_next_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
 

@@ -19,22 +19,23 @@ enum status q_purge_add(struct sql_conn *q_conn, int64_t owner, int64_t root, st
     return sql_exec(q_conn, &query_purge_add, q_in, NULL, q_err);
 }
 
-static const unsigned char purge_list_in[] = { SQL_INT };
+static const unsigned char purge_list_in[] = { SQL_INT, SQL_INT };
 static const unsigned char purge_list_out[] = { SQL_INT, SQL_INT };
 static const char *const purge_list_names[] = { "owner", "root" };
 static const struct sql_query query_purge_list = {
     .name = "purge_list", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 2,
+    .in_n = 2, .out_n = 2,
     .in = purge_list_in,
     .out = purge_list_out, .out_names = purge_list_names,
-    .text = { "SELECT owner, root FROM purge ORDER BY owner LIMIT ?1",
-              "SELECT owner, root FROM purge ORDER BY owner LIMIT $1" },
+    .text = { "SELECT owner, root FROM purge WHERE owner > ?1 ORDER BY owner LIMIT ?2",
+              "SELECT owner, root FROM purge WHERE owner > $1 ORDER BY owner LIMIT $2" },
 };
 
-enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t max,
-                              struct err *q_err)
+enum status q_purge_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
+                              int64_t max, struct err *q_err)
 {
-    struct sql_value q_in[1] = {
+    struct sql_value q_in[2] = {
+        { .i = after },
         { .i = max },
     };
 
@@ -466,21 +467,28 @@ enum status q_purge_experiment_row(struct sql_conn *q_conn, int64_t exp, int64_t
     return sql_exec(q_conn, &query_purge_experiment_row, q_in, q_n, q_err);
 }
 
+static const unsigned char purge_experiment_next_in[] = { SQL_INT };
 static const unsigned char purge_experiment_next_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT };
 static const char *const purge_experiment_next_names[] = { "exp", "uid", "name", "who" };
 static const struct sql_query query_purge_experiment_next = {
     .name = "purge_experiment_next", .cached = true, .kind = SQL_ONE,
-    .in_n = 0, .out_n = 4,
+    .in_n = 1, .out_n = 4,
+    .in = purge_experiment_next_in,
     .out = purge_experiment_next_out, .out_names = purge_experiment_next_names,
-    .text = { "SELECT exp, uid, name, who FROM purge_experiment ORDER BY exp LIMIT 1",
-              "SELECT exp, uid, name, who FROM purge_experiment ORDER BY exp LIMIT 1" },
+    .text = { "SELECT exp, uid, name, who FROM purge_experiment WHERE exp > ?1 ORDER BY exp "
+              "LIMIT 1",
+              "SELECT exp, uid, name, who FROM purge_experiment WHERE exp > $1 ORDER BY exp "
+              "LIMIT 1" },
 };
 
-enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena,
+enum status q_purge_experiment_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t after,
                                     struct q_purge_experiment_next_row *q_row, struct err *q_err)
 {
+    struct sql_value q_in[1] = {
+        { .i = after },
+    };
     struct sql_value q_out[4];
-    enum status q_st = sql_one(q_conn, &query_purge_experiment_next, NULL, q_arena, q_out, q_err);
+    enum status q_st = sql_one(q_conn, &query_purge_experiment_next, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->exp = q_out[0].i;

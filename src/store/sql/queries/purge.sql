@@ -5,9 +5,9 @@
 INSERT INTO purge (owner, root) VALUES ($1, $2);
 
 -- name: purge_list :many
--- in: max int
+-- in: after int, max int
 -- out: owner int, root int
-SELECT owner, root FROM purge ORDER BY owner LIMIT $1;
+SELECT owner, root FROM purge WHERE owner > $1 ORDER BY owner LIMIT $2;
 
 -- name: purge_done :exec
 -- in: owner int
@@ -97,8 +97,9 @@ DELETE FROM experiment_tag WHERE exp = $1;
 DELETE FROM experiment WHERE id = $1;
 
 -- name: purge_experiment_next :one
+-- in: after int
 -- out: exp int, uid int, name text, who text
-SELECT exp, uid, name, who FROM purge_experiment ORDER BY exp LIMIT 1;
+SELECT exp, uid, name, who FROM purge_experiment WHERE exp > $1 ORDER BY exp LIMIT 1;
 
 -- name: purge_experiment_done :exec
 -- in: exp int
