@@ -128,6 +128,7 @@ static void child(const char *location, uint64_t seed, const char *spec, struct 
             T_OK(compact_wait(core->compact, 60000));
         }
     }
+    model_settle(core);
     core_close(core);
     _exit(0);
 }
@@ -247,10 +248,11 @@ static void crash_everywhere(const char *(*location)(void), bool postgres)
 
         if (postgres && strncmp(points[i], "seq.checkpoint", 14) == 0) continue;
         idle_ms = passive ? 100000 : 1;
-        int nth = 1 + (int)t_rand_below(3);
+        bool once = strncmp(points[i], "core.purge.experiment", 21) == 0;
+        int nth = once ? 1 : 1 + (int)t_rand_below(3);
 
         /* What is drawn may not come by a point at all: then another history is. */
-        for (int tries = 8; tries > 0 && !died; tries--, nth = nth > 1 ? nth - 1 : 1) {
+        for (int tries = 40; tries > 0 && !died; tries--, nth = nth > 1 ? nth - 1 : 1) {
             const char *where = location();
 
             set_up(where);

@@ -318,7 +318,7 @@ struct model_op *model_draw(struct model *m)
     if (op->kind == OP_RUN_LIFECYCLE && below(m, 3) != 0) op->to = LIFECYCLE_ACTIVE;
     if ((op->kind == OP_EXP_LIFECYCLE || op->kind == OP_PURGE) && below(m, 3) != 0)
         op->kind = OP_LOG;
-    if (op->kind == OP_EXP_LIFECYCLE && op->exp == 1 && below(m, 8) == 0) {
+    if (op->kind == OP_EXP_LIFECYCLE && op->exp == 1 && below(m, 3) == 0) {
         op->kind = OP_EXP_PURGE;
         m->gone_drawn = true;
     }
@@ -906,6 +906,19 @@ static void check_failed(void *ctx, enum check_rule rule, struct str what)
 }
 
 /* What is going for good is gone: rules between rows are read one after the other. */
+static void settle(struct core *core, struct view *v);
+
+void model_settle(struct core *core)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct view v;
+
+    T_OK(a != NULL);
+    core_view(core, a, &v);
+    settle(core, &v);
+    arena_free(a);
+}
+
 static void settle(struct core *core, struct view *v)
 {
     struct q_purge_experiment_next_row row;

@@ -44,6 +44,8 @@ bool model_agrees(struct model *m, struct core *core);
 void model_check(struct model *m, struct core *core);
 /* The latter alone. */
 void model_search(struct model *m, struct core *core);
+/* Waits until an experiment that was deleted for good is gone whole. */
+void model_settle(struct core *core);
 /* T_ check that core_check() finds nothing. */
 void model_check_rows(struct core *core);
 
