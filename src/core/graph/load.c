@@ -79,6 +79,7 @@ struct news {
     struct graph *g;
     struct link_fact *facts;
     size_t n, cap;
+    size_t all; /* facts that were added */
     struct {
         int64_t uid, type;
     } * types;
@@ -161,6 +162,7 @@ static enum status flush(struct news *w, struct err *err)
     }
     if (!st) {
         g->unsaved += w->n + w->types_n;
+        w->all += w->n;
         g->edges = w->edges;
         g->members = w->members;
         g->parents = w->parents;
@@ -347,6 +349,11 @@ static enum status load(struct view *v, struct graph *g, struct err *err)
     st = st ? st : read_types(v, &w, err);
     st = st ? st : read_gone(v, &w, err);
     st = st ? st : flush(&w, err);
+    if (w.all >= CHUNK / 2) { /* walks are quickest over packed links */
+        rwlock_write(&g->lock);
+        links_pack(g->links);
+        rwlock_give(&g->lock);
+    }
     mem_free(w.facts);
     mem_free(w.types);
     return st;

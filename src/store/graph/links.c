@@ -337,6 +337,13 @@ static bool pack(struct links *l)
     return true;
 }
 
+void links_pack(struct links *l)
+{
+    if (l->log_n) {
+        (void)pack(l);
+    }
+}
+
 /* ---- adding -------------------------------------------------------------------------------------------------------------- */
 
 /* What the facts of one call come to, before anything is changed. */

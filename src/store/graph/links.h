@@ -35,6 +35,8 @@ void links_free(struct links *l); /* NULL-safe */
 /* All or nothing. ST_INVALID for a node number that does not fit. */
 enum status links_add(struct links *l, const struct link_fact *facts, size_t n,
                       struct err *err) ATTR_CHECK;
+/* After much was added: the log goes into the base now, if there is memory for it. */
+void links_pack(struct links *l);
 /* Links that ever stood, and the bytes they take. */
 size_t links_n(const struct links *l);
 size_t links_bytes(const struct links *l);

@@ -340,7 +340,7 @@ static bool found_room(struct walk_found *f, size_t n)
     return true;
 }
 
-/* The links of one node that are in the base, where the walk leaves none out, has no target and no limit: most walks touch most links
+/* The links of one node that are in the base, of a walk at no time, without target and limit: most walks touch most links
  * here. */
 static bool visit_row(struct searcher *s, uint32_t node, size_t at, uint16_t distance)
 {
@@ -348,6 +348,8 @@ static bool visit_row(struct searcher *s, uint32_t node, size_t at, uint16_t dis
     const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
     const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
     const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
+    unsigned drop = s->cursor.pass.skip_aside ? ASIDE | ENDED : ENDED;
+    uint64_t roles = s->cursor.pass.roles;
     struct walk_found *f = s->found;
     uint64_t *visited = s->visited;
     size_t i = off[node], end = off[node + 1];
@@ -361,7 +363,7 @@ static bool visit_row(struct searcher *s, uint32_t node, size_t at, uint16_t dis
         for (n = f->n; i < stop; i++) {
             uint32_t to = ends[i];
             uint64_t seen = visited[to >> 6];
-            uint64_t fresh = ~(seen >> (to & 63)) & ~((uint64_t)bits[i] >> 7) & 1;
+            uint64_t fresh = ~(seen >> (to & 63)) & roles >> (bits[i] & ROLE) & !(bits[i] & drop);
 
             /* written in any case, counted if it is new: the processor cannot guess which */
             visited[to >> 6] = seen | fresh << (to & 63);
@@ -430,7 +432,7 @@ static bool search(struct searcher *s, const struct walk *w)
 {
     struct walk_found *f = s->found;
     unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    bool all = s->cursor.pass.plain && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still;
+    bool all = !s->cursor.pass.as_of && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still;
     size_t looked = 0;
 
     for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
