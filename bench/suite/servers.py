@@ -121,8 +121,8 @@ class Server:
     def roots(self):
         return [self.pid] + ([self.pg.process.pid] if self.pg else [])
 
-    def index_mb(self):
-        """What the server says it keeps in memory to find runs; None: it does not say."""
+    def kept_mb(self):
+        """What the server says it keeps in memory, `index_mb` of it to find runs; None: it does not say."""
         return None
 
     def sqlite_file(self):
@@ -185,9 +185,10 @@ class Cairn(Server):
     def version(self):
         return subprocess.run([self.program, "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[-1]
 
-    def index_mb(self):
+    def kept_mb(self):
         memory = self.get("/api/cairn/v1/version")["memory"]
-        return (int(memory["columns"]) + int(memory["runs"]) + int(memory["keys"])) / 1e6
+        kept = {f"{what}_mb": int(n) / 1e6 for what, n in memory.items()}
+        return {"index_mb": kept["columns_mb"] + kept["runs_mb"] + kept["keys_mb"]} | kept
 
     def log_mb(self):
         """Megabytes that a start would replay now: our log, and SQLite's below it, whose frames it reads to find the last."""

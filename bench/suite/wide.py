@@ -103,10 +103,12 @@ def start_after_kill(server, sizes):
 
 
 def footprint(server):
-    """W11. Memory of the server's processes now; of cairn also what it says its index takes."""
+    """W11. Memory of the server's processes when it is quiet; of cairn also what it says it keeps, and what of it is the index."""
+    machine.wait_quiet(server.pid)
+    time.sleep(3)  # memory is given back when a second or two have been quiet
     rss, pss = server.memory_mb()
-    index = server.index_mb()
-    return {"rss_mb": rss, "pss_mb": pss} | ({"index_mb": index, "rest_mb": rss - index} if index is not None else {})
+    kept = server.kept_mb()
+    return {"rss_mb": rss, "pss_mb": pss} | ({"rest_mb": rss - kept["index_mb"]} | kept if kept else {})
 
 
 def writers(server, sizes):

@@ -688,6 +688,7 @@ static void round_end(struct collector *c, int64_t now)
 /* How long to sleep until the next round. */
 static int64_t idle(struct collector *c, int64_t now)
 {
+    sql_rest(c->conn);
     return c->opt.every_ms > 0 ? MAX_OF(c->next_ms - now, (int64_t)1) : -1;
 }
 

@@ -101,7 +101,9 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
                               .stale_ok = opt->stale_ok,
                               .stale_poll_ms = opt->stale_poll_ms,
                               .changed = others_wrote,
-                              .changed_ctx = c };
+                              .changed_ctx = c,
+                              .idle = opt->idle,
+                              .idle_ctx = opt->idle_ctx };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
 
     if (!st)

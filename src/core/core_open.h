@@ -35,6 +35,9 @@ struct core_options {
     struct compact_options compact;
     int64_t purge_rows;      /* 0 = 4,096: some 50 ms */
     int64_t keep_deleted_ms; /* runs deleted longer ago go for good; 0 = never */
+    /* Writing has ended for a while, as seq.h has it: a moment to give memory back. May be NULL. */
+    void (*idle)(void *ctx);
+    void *idle_ctx;
 };
 
 /* Opens and migrates the store, replays its log, makes experiment 0. */

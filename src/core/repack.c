@@ -581,6 +581,7 @@ static int64_t repack_step(void *ctx)
         on_answer(r, op);
     }
     if (!r->in_round && !round_begin(r, now)) {
+        sql_rest(r->conn);
         return r->opt.every_ms > 0 ? MAX_OF(r->next_ms - now, (int64_t)1) : -1;
     }
     if (ahead_ms(r) > NAP_MS) {

@@ -363,6 +363,7 @@ static int64_t purger_step(void *ctx)
         p->resume_ms = now + RETRY_MS;
         return RETRY_MS;
     }
+    sql_rest(p->conn);
     return p->keep_ms > 0 ? MAX_OF(p->retain_ms - now, (int64_t)1) : -1;
 }
 

@@ -59,6 +59,11 @@ void quiet_free(struct quiet *q)
     }
 }
 
+void quiet_soon(struct quiet *q)
+{
+    quiet_later(q, WORTH_BYTES);
+}
+
 void quiet_later(struct quiet *q, size_t bytes)
 {
     /* relaxed: the sum only says whether it is worth while */

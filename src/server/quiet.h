@@ -13,5 +13,7 @@ enum status quiet_new(struct quiet **out, struct err *err) ATTR_CHECK;
 void quiet_free(struct quiet *q); /* NULL-safe */
 /* Something that used `bytes` of memory has ended. */
 void quiet_later(struct quiet *q, size_t bytes);
+/* Memory was freed that nobody counted: the next quiet second gives it back. */
+void quiet_soon(struct quiet *q);
 
 #endif

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/num.h"
 #include "cli/out.h"
 #include "core/artifact.h"
@@ -206,6 +205,16 @@ static void address_of(const struct serving *s, unsigned i, char *out, size_t n)
     }
 }
 
+static void memory_used(void *ctx, size_t bytes)
+{
+    quiet_later(ctx, bytes);
+}
+
+static void writing_ended(void *ctx)
+{
+    quiet_soon(ctx);
+}
+
 static enum status open_store(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
@@ -222,6 +231,8 @@ static enum status open_store(struct serving *s, struct err *err)
         str_cstr(o->artifact_root ? o->artifact_root : ARTIFACT_PROXY_SCHEME "/");
     snprintf(path, sizeof(path), "%s/lineage.links", o->data);
     options.graph.file = path; /* copied */
+    options.idle = writing_ended;
+    options.idle_ctx = s->quiet;
     st = core_open(&s->core, &options, err);
     if (st && !o->store) {
         err_ctx(err, "store in %s", o->data);
@@ -255,11 +266,6 @@ static enum status open_store(struct serving *s, struct err *err)
         tokens_changed(s); /* what came while they were read */
     }
     return st;
-}
-
-static void memory_used(void *ctx, size_t bytes)
-{
-    quiet_later(ctx, bytes);
 }
 
 /* A taken port names its owner. */
@@ -454,12 +460,12 @@ static void close_all(struct serving *s)
         }
         http_server_free(s->http);
     }
-    quiet_free(s->quiet);
     router_free(s->router);
     blobs = s->core ? s->core->blobs : NULL;
     outside = s->core ? s->core->outside : NULL;
     if (s->core) core_watch_tokens(s->core, NULL, NULL);
     core_close(s->core);
+    quiet_free(s->quiet);
     blob_close(blobs);
     outside_free(outside);
     access_free(s->access);
@@ -501,7 +507,6 @@ int serve_run(const struct serve_options *o)
     st = st ? st : start(&s, &err);
     st = st ? st : announce(&s, &err);
     if (!st) {
-        mem_trim(); /* what only the start needed */
         while (sigwait(&stop, &sig) != 0) {
         }
         LOG_INFO("server", "stopping on signal %d", sig);

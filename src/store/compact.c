@@ -24,6 +24,7 @@ enum {
     ACTIVE_MS = 250,
     PASSES_MAX = 1 << 14, /* each takes a part of a long series further */
     RETRY_MS = 1000,
+    REST_MS = 1000,
     CONFLICTS_MAX = 8,
     NS_PER_MS = 1000000
 };
@@ -678,7 +679,12 @@ static int64_t compact_step(void *ctx)
         c->resume_ms = MAX_OF(c->resume_ms, clock_mono_ms() + c->debt_ns / NS_PER_MS);
         c->debt_ns %= NS_PER_MS;
     }
-    if (!more || c->submitted) {
+    if (c->submitted) {
+        return -1;
+    }
+    if (!more) { /* looks again when nobody writes */
+        if (c->active_until_ms > now) return MAX_OF(c->active_until_ms - now, (int64_t)REST_MS);
+        sql_rest(c->conn);
         return -1;
     }
     now = clock_mono_ms();

@@ -566,6 +566,8 @@ void heads_purge(struct heads *hs, int64_t uid)
         atomic_fetch_add_explicit(&hs->evictions, 1, memory_order_release);
         head_free(h);
         runcols_touch(hs->columns, exp, uid, NULL); /* a search that takes it finds no head */
+    } else {
+        runcols_gone(hs->columns, uid);
     }
     heads_touch(hs, uid);
 }

@@ -85,7 +85,8 @@ struct seq_options {
     size_t wait_ops, wait_bytes; /* 0 = 8,192 operations, 256 MiB */
     int64_t
         wal_bytes; /* 0 = 16 MiB of the engine's log are copied to the database, at 4 times that it is cut */
-    int64_t idle_ms; /* 0 = 1,000: the engine's log is cut after this time without writes */
+    int64_t
+        idle_ms; /* 0 = 1,000: the engine's log is cut, and memory given back, after this time without writes */
     /* Beside other servers. */
     int64_t lease_ms; /* 0 = 10,000: who is not heard of for this time is put off the list */
     int64_t beat_ms;  /* 0 = a tenth of it: between signs of life */
@@ -98,6 +99,9 @@ struct seq_options {
      * sequencer's thread; may be NULL. */
     void (*changed)(void *ctx, bool tokens);
     void *changed_ctx;
+    /* No write came for idle_ms, and what the writing kept in memory was given back. On the sequencer's thread; may be NULL. */
+    void (*idle)(void *ctx);
+    void *idle_ctx;
 };
 /* Replays the log into heads and series, then starts the actor. On failure the writer is disconnected as well. */
 enum status seq_open(struct seq **out, const struct seq_options *opt, struct err *err) ATTR_CHECK;

@@ -238,23 +238,35 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
     return delete_covered(s, err);
 }
 
+/* Until nobody has written for as long as the options say. */
+static int64_t idle_in(const struct seq *s, int64_t now)
+{
+    return MAX_OF(s->idle_since_ms + s->opt.idle_ms - now, (int64_t)1);
+}
+
 int64_t seq_checkpoint(struct seq *s, bool idle)
 {
     struct err err ATTR_UNINIT;
     int64_t bytes = sql_wal_bytes(s->writer), now = clock_mono_ms();
+    bool rest;
 
-    if (bytes == 0 || s->checkpointed) {
+    if (s->checkpointed || (bytes == 0 && !idle)) {
         return -1;
     }
     err_clear(&err);
-    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR ||
-        (idle && now - s->idle_since_ms >= s->opt.idle_ms)) {
+    rest = idle && now - s->idle_since_ms >= s->opt.idle_ms;
+    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR || (rest && bytes > 0)) {
         /* A reader in the way leaves the rest for the next time; nothing is lost. */
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
         FAILPOINT("seq.checkpoint.truncated");
-        s->checkpointed = idle;
-        if (idle) batch_trim(&s->g.batch);
         s->wal_passive_at = 0;
+        if (!rest) return idle ? idle_in(s, now) : -1;
+    }
+    if (rest) {
+        s->checkpointed = true;
+        batch_trim(&s->g.batch);
+        sql_rest(s->writer);
+        if (s->opt.idle) s->opt.idle(s->opt.idle_ctx);
         return -1;
     }
     if (bytes >= s->wal_passive_at + s->opt.wal_bytes) {
@@ -262,5 +274,5 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
         FAILPOINT("seq.checkpoint.passive");
         s->wal_passive_at = sql_wal_bytes(s->writer);
     }
-    return idle ? MAX_OF(s->idle_since_ms + s->opt.idle_ms - now, (int64_t)1) : -1;
+    return idle ? idle_in(s, now) : -1;
 }

@@ -1,14 +1,18 @@
 /* Two servers in one process over one PostgreSQL: whatever one of them acknowledged, the other one reads at once, and together
  * they are what a plain reference says; with concurrent writers nothing is missed and nothing counts twice. */
 #include "runmodel.h"
+#include "searchcheck.h"
 #include "sqltest.h"
 #include "tap.h"
 
 #include "base/clock.h"
 #include "base/exec.h"
+#include "core/columns.h"
 #include "core/core_open.h"
 #include "core/experiment.h"
 #include "core/run.h"
+#include "core/run_purge.h"
+#include "core/run_search.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -105,6 +109,110 @@ TEST_LIMIT(random_operations_on_two_servers, 240)
     model_check_rows(s[0]);
     core_close(s[0]);
     model_free(m);
+}
+
+/* ---- slots of the search columns ------------------------------------------------------------------------------------------------ */
+
+struct slot_run {
+    char id[33];
+};
+
+static void slots_new(struct core *core, struct slot_run *out, int i)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct run_create c;
+    struct run_log l;
+
+    run_create_init(&c, core, a);
+    c.start_ms = 1000 + i;
+    c.name = arena_printf(a, "run %d", i);
+    T_ST_ERR(seq_run(core->seq, &c.op, &err), OK, &err);
+    memcpy(out->id, c.run_id.p, 32);
+    run_log_init(&l, core, a);
+    l.run_id = str_of(out->id, 32);
+    T_ST_ERR(run_points_begin(&l.points, a, &err), OK, &err);
+    T_ST_ERR(run_points_add(&l.points, S("loss"), i, 1, 1, &err), OK, &err);
+    T_ST_ERR(run_points_add(&l.points, S("rare"), 100 - i, 1, 1, &err), OK, &err);
+    T_ST_ERR(seq_run(core->seq, &l.op, &err), OK, &err);
+    arena_free(a);
+}
+
+static void slots_purge(struct core *core, struct slot_run *r)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct run_purge p;
+
+    run_purge_init(&p, core, a);
+    p.run_id = str_of(r->id, 32);
+    T_ST_ERR(seq_run(core->seq, &p.op, &err), OK, &err);
+    arena_free(a);
+}
+
+static void slots_search(struct core *core, const char *filter)
+{
+    int64_t experiment = 0;
+    struct err err = ERR_INIT;
+    struct str by = S("start_time ASC");
+    struct run_search in = { .experiments = &experiment,
+                             .n = 1,
+                             .view_type = VIEW_ACTIVE_ONLY,
+                             .filter = str_cstr(filter),
+                             .order_by = &by,
+                             .order_by_n = 1 };
+
+    T_ST_ERR(seq_read_begin(core->seq, &err), OK, &err); /* what the other one wrote */
+    search_compare(core, &in, 100);
+    seq_read_end(core->seq);
+}
+
+/* Stores all columns. There is something to store when a column is asked for that nobody has asked for before. */
+static void slots_flush(struct core *core, const char *filter)
+{
+    struct err err = ERR_INIT;
+
+    slots_search(core, filter);
+    T_ST_ERR(columns_flush(core, &err), OK, &err);
+}
+
+/* Each server gives the runs slots by itself, and a run that is purged before one of them looks has a slot on the other only. What both
+ * store is never mixed: neither for them nor for who loads it. */
+TEST_LIMIT(slots_of_two_servers_are_never_mixed, 120)
+{
+    const char *uri = pgtest_uri();
+    const struct core_options opt = { .column_save_ms = 1000000,
+                                      .head_age_ms = 1,
+                                      .head_bytes = 1 };
+    struct core *s[SERVERS + 1];
+    struct slot_run r[5];
+
+    s[0] = server_open(uri, &opt);
+    s[1] = server_open(uri, &opt);
+    slots_new(s[0], &r[0], 0);
+    slots_flush(s[0], "metrics.rare > 1 AND metrics.loss >= 0");
+    for (int i = 1; i < 4; i++) {
+        slots_new(s[0], &r[i], i);
+    }
+    slots_purge(s[1], &r[2]);
+    slots_flush(s[1], "metrics.loss >= 0");             /* 0 1 3 */
+    slots_flush(s[0], "attributes.status = 'RUNNING'"); /* would be 0 1 - 3 */
+    slots_new(s[1], &r[4], 4);
+    slots_flush(s[1], "attributes.run_name LIKE 'run%'"); /* 0 1 3 4: as many, of other runs */
+    for (int i = 0; i < SERVERS; i++) {
+        slots_search(s[i], "metrics.rare > 1 AND metrics.loss >= 0");
+        slots_search(s[i], "metrics.rare > 97.5");
+    }
+    s[2] = server_open(uri, &opt);
+    slots_search(s[2], "metrics.rare > 1 AND metrics.loss >= 0");
+    slots_search(s[2], "metrics.rare > 97.5");
+    /* What another one purges goes from the columns too when the run is not in memory. */
+    slots_purge(s[1], &r[3]);
+    for (int i = 0; i <= SERVERS; i++) {
+        slots_search(s[i], "metrics.rare > 1 AND metrics.loss >= 0");
+        model_check_rows(s[i]);
+        core_close(s[i]);
+    }
 }
 
 /* ---- writers on both --------------------------------------------------------------------------------------------------------- */

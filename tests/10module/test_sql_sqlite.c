@@ -299,12 +299,58 @@ TEST(settings)
         T_INT(sqltest_int(both[i], "PRAGMA trusted_schema"), 0);
         T_INT(sqltest_int(both[i], "PRAGMA secure_delete"), 2);
         T_INT(sqltest_int(both[i], "PRAGMA wal_autocheckpoint"), 0);
-        T_INT(sqltest_int(both[i], "PRAGMA cache_size"), i ? -4096 : -16384);
+        T_INT(sqltest_int(both[i], "PRAGMA cache_size"), i ? -1024 : -16384);
         T_INT(sqltest_int(both[i], "PRAGMA query_only"), i);
     }
     sql_disconnect(r);
     sql_disconnect(w);
     sql_close_db(db);
+}
+
+/* A reader holds nothing before its first use and while it rests; what it read before, it reads again after. */
+TEST(a_reader_at_rest)
+{
+    const char *dir = t_tmpdir();
+    struct sql_db *db = open_in(dir);
+    struct sql_conn *w = connect_to(db, SQL_WRITER), *r;
+    struct arena *a = arena_new(1 << 20);
+    struct q_experiment_get_row row;
+    int64_t before = mem_bytes(), connected, open;
+    char *file = arena_cstr(a, arena_printf(a, "%s/cairn.db", dir));
+
+    T_ST_ERR(sql_begin(w, &err), OK, &err);
+    add_experiment(w, 7, S("iris"), OK);
+    T_ST_ERR(sql_commit(w, &err), OK, &err);
+    before = mem_bytes();
+    r = connect_to(db, SQL_READER);
+    connected = mem_bytes() - before;
+    T_OK(connected < 4096);
+    T_ST_ERR(q_experiment_get(r, a, 7, &row, &err), OK, &err);
+    open = mem_bytes() - before;
+    T_OK(open > 40000); /* the schema as SQLite holds it */
+    T_ST_ERR(sql_read_begin(r, &err), OK, &err);
+    sql_rest(r); /* not inside a transaction */
+    T_ST_ERR(q_experiment_get(r, a, 7, &row, &err), OK, &err);
+    sql_read_end(r);
+    sql_rest(r);
+    T_OK(mem_bytes() - before < open / 4);
+    sql_rest(r);
+    sql_rest(w);
+    sql_rest(NULL);
+    T_ST_ERR(q_experiment_get(r, a, 7, &row, &err), OK, &err);
+    T_STR(row.name, "iris");
+    T_INT(sqltest_int(r, "PRAGMA query_only"), 1);
+    sql_rest(r);
+    T_OK(rename(file, arena_cstr(a, arena_printf(a, "%s.away", file))) == 0);
+    T_ST(sql_read_begin(r, &err), ST_UNAVAILABLE);
+    T_OK(!sql_in_transaction(r));
+    T_ST(q_experiment_get(r, a, 7, &row, &err), ST_UNAVAILABLE);
+    T_OK(rename(arena_cstr(a, arena_printf(a, "%s.away", file)), file) == 0);
+    T_ST_ERR(q_experiment_get(r, a, 7, &row, &err), OK, &err);
+    sql_disconnect(r);
+    sql_disconnect(w);
+    sql_close_db(db);
+    arena_free(a);
 }
 
 /* Opening a store with the n-th allocation failing: an error or success, and nothing kept. */

@@ -5,6 +5,7 @@
 #include "base/exec.h"
 #include "base/mem.h"
 #include "core/check.h"
+#include "core/check_memory.h"
 #include "core/experiment.h"
 #include "core/purge.h"
 #include "core/run_purge.h"
@@ -946,6 +947,9 @@ void model_check_rows(struct core *core)
     core_view(core, a, &v);
     settle(core, &v);
     T_ST_ERR(core_check(v.conn, check_failed, &found, &n, &err), OK, &err);
+    T_ST_ERR(seq_read_begin(core->seq, &err), OK, &err);
+    T_ST_ERR(core_check_memory(&v, check_failed, &found, &n, &err), OK, &err);
+    seq_read_end(core->seq);
     if (found.n > 0) T_FAIL("the store is not sound:\n%.*s", STR_ARG(buf_str(&found)));
     buf_release(&found);
     arena_free(a);

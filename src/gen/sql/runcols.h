@@ -20,6 +20,13 @@ enum status q_colkeys_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, in
 enum status q_colkeys_next(struct sql_stmt *q_stmt, struct q_colkeys_row *q_row,
                            struct err *q_err) ATTR_CHECK;
 
+struct q_colkey_get_row {
+    int64_t ver;
+    int64_t gen;
+};
+enum status q_colkey_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp, int64_t kind,
+                         int64_t id, struct q_colkey_get_row *q_row, struct err *q_err) ATTR_CHECK;
+
 enum status q_colkey_insert(struct sql_conn *q_conn, int64_t exp, int64_t kind, int64_t id,
                             int64_t ver, int64_t gen, int64_t *q_n, struct err *q_err) ATTR_CHECK;
 

@@ -37,6 +37,35 @@ enum status q_colkeys_next(struct sql_stmt *q_stmt, struct q_colkeys_row *q_row,
     return OK;
 }
 
+static const unsigned char colkey_get_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char colkey_get_out[] = { SQL_INT, SQL_INT };
+static const char *const colkey_get_names[] = { "ver", "gen" };
+static const struct sql_query query_colkey_get = {
+    .name = "colkey_get", .cached = true, .kind = SQL_ONE,
+    .in_n = 3, .out_n = 2,
+    .in = colkey_get_in,
+    .out = colkey_get_out, .out_names = colkey_get_names,
+    .text = { "SELECT ver, gen FROM colkey WHERE exp = ?1 AND kind = ?2 AND id = ?3",
+              "SELECT ver, gen FROM colkey WHERE exp = $1 AND kind = $2 AND id = $3" },
+};
+
+enum status q_colkey_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp, int64_t kind,
+                         int64_t id, struct q_colkey_get_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = exp },
+        { .i = kind },
+        { .i = id },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_colkey_get, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->ver = q_out[0].i;
+    q_row->gen = q_out[1].i;
+    return OK;
+}
+
 static const unsigned char colkey_insert_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
 static const struct sql_query query_colkey_insert = {
     .name = "colkey_insert", .cached = true, .kind = SQL_EXECROWS,
@@ -351,6 +380,7 @@ enum status q_colkey_exp_gone(struct sql_conn *q_conn, struct arena *q_arena, st
 
 static const struct sql_query *const area_runcols[] = {
     &query_colkeys,
+    &query_colkey_get,
     &query_colkey_insert,
     &query_colkey_forget,
     &query_colkey_step,

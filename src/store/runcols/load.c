@@ -12,6 +12,8 @@
 
 enum { PAGE = 32, SINCE_PAGE = 4096 };
 
+static const struct column_key uid_key = { COLUMN_ATTR, COLUMN_UID };
+
 /* ---- newer --------------------------------------------------------------------------------------------------------------------------- */
 
 static int uid_cmp(const void *a, const void *b)
@@ -154,6 +156,21 @@ struct stored_key *stored_find(struct expcols *e, struct column_key key)
     return NULL;
 }
 
+/* Whether the stored slots of this gen are those here, perhaps by a piece of which no note was taken yet. */
+static bool slots_are(struct folder *f, int64_t gen)
+{
+    const struct expcols *e = f->e;
+    const struct piece *p = e->piece;
+    bool own = gen == e->slots_gen;
+
+    if (!own && p && is_slots(p->key) && p->loads == e->loads && gen == p->gen + 1) {
+        lock_take(&f->rc->lock);
+        own = p->back && p->st == OK;
+        lock_give(&f->rc->lock);
+    }
+    return own;
+}
+
 enum status load_stored(struct folder *f, struct err *err)
 {
     struct expcols *e = f->e;
@@ -177,10 +194,39 @@ enum status load_stored(struct folder *f, struct err *err)
     }
     sql_close(q);
     if (st == ST_END) {
+        const struct stored_key *slots = stored_find(e, uid_key);
+
         e->stale = false;
+        if (!slots_are(f, slots ? slots->gen : 0)) e->loaded = false;
         st = OK;
     }
     return st;
+}
+
+/* *same: the key and the slots are stored as they were when this process learnt of them. */
+static enum status is_unchanged(struct folder *f, const struct stored_key *of, bool *same,
+                                struct err *err)
+{
+    struct expcols *e = f->e;
+    struct q_colkey_get_row key = { .gen = 0 }, slots = { .gen = 0 };
+    struct err none = ERR_INIT;
+    enum status st = q_colkey_get(f->conn, NULL, e->exp, of->key.kind, of->key.id, &key, &none);
+
+    if (!st) st = q_colkey_get(f->conn, NULL, e->exp, uid_key.kind, uid_key.id, &slots, &none);
+    *same = !st && key.gen == of->gen && slots_are(f, slots.gen);
+    if (st && st != ST_NOT_FOUND) {
+        *err = none;
+        return st;
+    }
+    return OK;
+}
+
+static void forget_cells(struct expcols *e, struct key_cols *k)
+{
+    for (uint32_t s = 0; s < e->segments_n; s++) {
+        column_unref(k->cells[s].column);
+        k->cells[s] = (struct cell){ .known = false };
+    }
 }
 
 static enum status decode(struct folder *f, const struct q_colseg_of_key_row *row,
@@ -288,7 +334,10 @@ enum status fill_key(struct folder *f, struct key_cols *k, int64_t value, struct
 
 enum status load_key(struct folder *f, struct key_cols *k, struct err *err)
 {
-    const struct stored_key *stored = stored_find(f->e, k->key);
+    struct expcols *e = f->e;
+    const struct stored_key *stored = stored_find(e, k->key);
+    struct stored_key was;
+    bool same = false;
     int64_t ver;
     enum status st;
 
@@ -296,9 +345,17 @@ enum status load_key(struct folder *f, struct key_cols *k, struct err *err)
         return OK;
     }
     ver = stored->ver;
+    was = *stored;
     st = stored->has_fill ? fill_key(f, k, stored->fill, err)
                           : each_cell(f, k->key, take_cell, k, err);
     atomic_fetch_add_explicit(&f->rc->loads, 1, memory_order_relaxed);
+    /* Another server may have stored other slots before these cells were read, or stores them now. */
+    if (!st) st = is_unchanged(f, &was, &same, err);
+    if (!st && !same) {
+        forget_cells(e, k);
+        e->stale = true;
+        return OK; /* it is built from the runs */
+    }
     if (!st) st = heads_are_newer(f, err);
     return st ? st : rows_are_newer(f, ver, err);
 }
@@ -363,17 +420,13 @@ static enum status take_uids(struct folder *f, uint32_t segment, uint32_t rows,
 static void forget_segments(struct expcols *e)
 {
     for (size_t i = 0; i < e->keys.n; i++) {
-        for (uint32_t s = 0; s < e->segments_n; s++) {
-            column_unref(e->keys.p[i]->cells[s].column);
-            e->keys.p[i]->cells[s] = (struct cell){ .known = false };
-        }
+        forget_cells(e, e->keys.p[i]);
     }
     e->segments_n = 0;
 }
 
 enum status load_index(struct folder *f, struct err *err)
 {
-    static const struct column_key uid_key = { COLUMN_ATTR, COLUMN_UID };
     struct expcols *e = f->e;
     const struct stored_key *stored;
     struct index x = { .uid = key_find(e, uid_key) };
@@ -384,6 +437,8 @@ enum status load_index(struct folder *f, struct err *err)
     if (st) return st;
     forget_segments(e);
     stored = stored_find(e, uid_key);
+    e->slots_gen = stored ? stored->gen : 0;
+    e->loads++;
     if (stored && stored->ver >= 0) {
         ver = stored->ver;
         st = each_cell(f, uid_key, take_uids, &x, err);

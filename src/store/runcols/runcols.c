@@ -326,6 +326,36 @@ void runcols_lifecycle(struct runcols *rc, int64_t exp, int lifecycle)
     lock_give(&rc->lock);
 }
 
+void runcols_gone(struct runcols *rc, int64_t uid)
+{
+    if (!rc) {
+        return;
+    }
+    lock_take(&rc->lock);
+    for (struct expcols *e = rc->first; e; e = e->next) {
+        if (e->touched_n < e->touched_cap) {
+            e->touched[e->touched_n++] = ~uid;
+        } else {
+            e->lost = true;
+        }
+    }
+    lock_give(&rc->lock);
+}
+
+/* What has a slot here is left of the runs that have gone, whichever experiment they were of. */
+static uint32_t keep_own(const struct expcols *e, int64_t *touched, uint32_t n)
+{
+    uint32_t kept = 0, segment, slot;
+
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t uid = touched[i];
+
+        if (uid < 0 && !slot_of(e, ~uid, &segment, &slot)) continue;
+        touched[kept++] = uid < 0 ? ~uid : uid;
+    }
+    return kept;
+}
+
 bool runcols_are_empty(struct runcols *rc)
 {
     bool empty = true;
@@ -409,7 +439,7 @@ enum status take_touched(struct folder *f, struct err *err)
     e->gen = ++rc->gen;
     lock_give(&rc->lock);
     if (lifecycle >= 0) st = all_got_lifecycle(f, lifecycle, err);
-    added = newer_add(e, old, n);
+    added = newer_add(e, old, keep_own(e, old, n));
     mem_free(old);
     if (!st && !added) st = err_nomem(err);
     if (!st && lost) st = find_lost(f, err);

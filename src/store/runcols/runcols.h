@@ -13,7 +13,7 @@
  * are all heads in memory, and nothing else. See docs/decisions/093-search-columns.md.
  *
  * Bounds: memory of columns (a search may exceed it while it runs), COLUMN_KEYS_MAX keys of an experiment after a fold.
- * Ownership: the opener owns it all. Thread rule: runcols_touch, _lifecycle, _drained on the sequencer's thread; the rest on pool
+ * Ownership: the opener owns it all. Thread rule: runcols_touch, _gone, _lifecycle, _drained on the sequencer's thread; the rest on pool
  * threads. */
 #ifndef CAIRN_STORE_RUNCOLS_RUNCOLS_H
 #define CAIRN_STORE_RUNCOLS_RUNCOLS_H
@@ -35,6 +35,8 @@ void runcols_close(struct runcols *rc); /* NULL-safe; no search may run */
 /* A run is new, or something of it changed, and readers of its head see it. mark: the head's own, so that a run that is touched
  * again before a search has come by costs next to nothing; NULL without. NULL-safe. */
 void runcols_touch(struct runcols *rc, int64_t exp, int64_t uid, uint64_t *mark);
+/* A run was deleted for good, perhaps by another server; of which experiment it was, nobody here knows. NULL-safe. */
+void runcols_gone(struct runcols *rc, int64_t uid);
 /* All runs of an experiment got this lifecycle, in memory and in their rows. */
 void runcols_lifecycle(struct runcols *rc, int64_t exp, int lifecycle);
 /* No experiment is in memory, so nobody has to be told anything. NULL-safe. */
@@ -85,9 +87,10 @@ struct runcols_save {
     struct column_key key;
     int64_t
         ver; /* the key is complete up to this drain when `last`; -1: it has slots that are not stored yet, and is not loaded */
-    int64_t gen; /* of colkey as this process knows it; 0 = there is no row */
-    bool last;   /* with this piece everything of the key is stored */
-    bool slots;  /* it gives runs other slots than what is stored of other keys means */
+    int64_t gen;       /* of colkey as this process knows it; 0 = there is no row */
+    bool last;         /* with this piece everything of the key is stored */
+    bool slots;        /* it gives runs other slots than what is stored of other keys means */
+    int64_t slots_gen; /* the same of the numbers of the runs */
     struct runcols_cell *cells;
     size_t cells_n;
     struct expcols *e; /* the module's */
@@ -96,7 +99,7 @@ struct runcols_save {
  * Whoever got a piece must give it back with runcols_saved(). */
 enum status runcols_save_next(struct runcols *rc, struct sql_conn *conn, struct arena *a,
                               size_t max_bytes, struct runcols_save *out, struct err *err);
-/* The write of the piece, inside a transaction of the writer. ST_CONFLICT: somebody else stored the key since. */
+/* The write of the piece, inside a transaction of the writer. ST_CONFLICT: somebody else stored the key, or the runs' slots, since. */
 enum status runcols_save_write(struct sql_conn *writer, const struct runcols_save *s,
                                struct err *err);
 /* What became of it: OK, ST_CONFLICT, or any other failure (tried again later). Any thread. */

@@ -46,6 +46,7 @@ struct piece {
     struct column_key key;
     int64_t ver, gen;
     bool last, slots;
+    uint64_t loads; /* of the experiment, when it was taken */
     enum status st; /* guarded by runcols.lock, as is */
     bool back;
     size_t n;
@@ -69,7 +70,7 @@ struct expcols {
     struct expcols *prev, *next;
     size_t bytes;
     bool unsaved;
-    int64_t *touched;
+    int64_t *touched; /* ~uid: gone, of whatever experiment */
     uint32_t touched_n, touched_cap;
     bool reset;    /* everything is to be read again */
     bool lost;     /* more was touched than fits */
@@ -89,6 +90,10 @@ struct expcols {
     bool changed;       /* a cell is not saved */
     bool new_slots; /* the index was made anew: what is stored of other keys is of other slots */
     bool stale;     /* somebody else stored something: `stored` is to be read again */
+    /* colkey.gen of the numbers of the runs when they were read here, or stored from here: the slots here are those, with more behind.
+     * With any other number somebody else's slots are stored, which may be those of other runs. */
+    int64_t slots_gen;
+    uint64_t loads; /* times that the index was read */
     struct piece *piece;
     bool behind;   /* a key was stored with slots that are not stored: it does not count */
     bool again;    /* this round of storing came of that */
@@ -107,6 +112,12 @@ struct runcols {
     _Atomic int64_t drain;
     _Atomic uint64_t folds, loads, builds, evictions, lost;
 };
+
+/* The numbers of the runs: which slot is whose. */
+static inline bool is_slots(struct column_key key)
+{
+    return key.kind == COLUMN_ATTR && key.id == COLUMN_UID;
+}
 
 /* Memory and a connection for bringing one experiment up to date. */
 struct folder {
@@ -141,7 +152,7 @@ enum status load_index(struct folder *f, struct err *err);
 enum status load_key(struct folder *f, struct key_cols *k, struct err *err);
 /* Gives the key the same value in every cell. */
 enum status fill_key(struct folder *f, struct key_cols *k, int64_t value, struct err *err);
-/* Reads e->stored. */
+/* Reads e->stored; other slots than those here make e->loaded false. */
 enum status load_stored(struct folder *f, struct err *err);
 /* Finds again what changed since e->complete. */
 enum status find_lost(struct folder *f, struct err *err);

@@ -60,6 +60,13 @@ static void settle(struct runcols *rc, struct expcols *e)
             c->saved = true;
         }
     }
+    if (st == OK && is_slots(p->key)) {
+        if (p->loads == e->loads) {
+            e->slots_gen = p->gen + 1;
+        } else { /* these slots were dropped meanwhile */
+            e->stale = true;
+        }
+    }
     if (st == OK && p->slots) {
         e->new_slots = false;
         e->stale = true; /* the other keys are not stored any more */
@@ -129,7 +136,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
 {
     size_t left = unsaved_of(e, k), n = MIN_OF(left, (size_t)PIECE_CELLS_MAX), bytes = 0;
     const struct stored_key *s = stored_find(e, k->key);
-    bool is_uid = k->key.kind == COLUMN_ATTR && k->key.id == COLUMN_UID;
+    bool is_uid = is_slots(k->key);
     struct buf b = BUF_INIT(COLUMN_BODY_MAX);
     struct zip z = { 0 };
     enum status st = OK;
@@ -151,6 +158,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
     out->gen = s ? s->gen : 0;
     out->last = out->cells_n == left;
     out->slots = e->new_slots && is_uid;
+    out->slots_gen = e->slots_gen;
     e->behind = e->behind || out->ver < 0;
     if (e->round_cell >= e->segments_n || out->last) {
         e->round_on = true;
@@ -162,6 +170,7 @@ static enum status save_cells(struct expcols *e, const struct key_cols *k, size_
     e->piece->gen = out->gen;
     e->piece->last = out->last;
     e->piece->slots = out->slots;
+    e->piece->loads = e->loads;
     return OK;
 }
 
@@ -254,11 +263,34 @@ void runcols_saved(struct runcols *rc, const struct runcols_save *s, enum status
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A column that counts is one of the slots that are stored. */
+static enum status check_slots(struct sql_conn *w, const struct runcols_save *s, struct err *err)
+{
+    struct q_colkey_get_row row = { .gen = 0 };
+    struct err none = ERR_INIT;
+    enum status st;
+
+    if (s->ver < 0 || is_slots(s->key)) {
+        return OK;
+    }
+    st = q_colkey_get(w, NULL, s->exp, COLUMN_ATTR, COLUMN_UID, &row, &none);
+    if (st && st != ST_NOT_FOUND) {
+        *err = none;
+        return st;
+    }
+    return row.gen == s->slots_gen
+               ? OK
+               : err_set(err, ST_CONFLICT, "the runs' slots were stored by somebody else");
+}
+
 static enum status claim(struct sql_conn *w, const struct runcols_save *s, struct err *err)
 {
     int64_t rows = 0;
-    enum status st;
+    enum status st = check_slots(w, s, err);
 
+    if (st) {
+        return st;
+    }
     if (s->gen == 0) {
         st = q_colkey_insert(w, s->exp, s->key.kind, s->key.id, s->last ? s->ver : -1, 1, &rows,
                              err);

@@ -472,6 +472,12 @@ static enum status pg_rollback_to(struct sql_conn *base, struct err *err)
 
 /* ---- upkeep ------------------------------------------------------------------------------------------------------------- */
 
+/* The memory of a session is its server's, and libpq keeps little. */
+static void pg_rest(struct sql_conn *base)
+{
+    (void)base;
+}
+
 static enum status pg_checkpoint(struct sql_conn *base, enum sql_checkpoint_mode mode,
                                  struct err *err)
 {
@@ -649,6 +655,7 @@ const struct sql_ops sql_postgres_ops = {
     .close_db = pg_close_db,
     .connect = pg_open_conn,
     .disconnect = pg_disconnect,
+    .rest = pg_rest,
     .share = pg_share,
     .begin = pg_begin,
     .commit = pg_commit,

@@ -173,6 +173,11 @@ void sql_disconnect(struct sql_conn *c)
     if (role == SQL_WRITER) atomic_store_explicit(&db->has_writer, false, memory_order_relaxed);
 }
 
+void sql_rest(struct sql_conn *c)
+{
+    if (c && c->tx == TX_NONE) c->ops->rest(c);
+}
+
 /* ---- transactions ------------------------------------------------------------------------------------------------- */
 
 enum status sql_note(struct sql_conn *c, enum status st)

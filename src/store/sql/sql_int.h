@@ -21,6 +21,7 @@ struct sql_ops {
     enum status (*connect)(struct sql_conn **out, struct sql_db *db, enum sql_role role,
                            struct err *err);
     void (*disconnect)(struct sql_conn *c); /* the transaction is over */
+    void (*rest)(struct sql_conn *c);       /* outside a transaction, no statement is open */
 
     /* The store is open and of the right schema: lets other processes in that share it. */
     enum status (*share)(struct sql_conn *c, struct err *err);

@@ -67,7 +67,7 @@ static const char *const fixed_text[F_N] = {
 
 struct sqlite_conn {
     struct sql_conn base;
-    sqlite3 *h;
+    sqlite3 *h; /* a reader's: NULL until its first use, and while it rests */
     sqlite3_stmt *fixed[F_N];
     struct sql_cache cache; /* of struct sqlite_stmt */
     int page_bytes;
@@ -227,6 +227,14 @@ static enum status failed(struct sqlite_conn *c, const char *what, int rc, struc
 
 /* ---- statements ------------------------------------------------------------------------------------------------------ */
 
+static enum status open_reader(struct sqlite_conn *c, struct err *err);
+
+/* Before a handle is used for the first time after connecting or resting. */
+static enum status wake(struct sqlite_conn *c, struct err *err)
+{
+    return LIKELY(c->h) ? OK : open_reader(c, err);
+}
+
 static void stmt_free(void *ctx, void *stmt)
 {
     struct sqlite_stmt *s = stmt;
@@ -240,10 +248,13 @@ static void stmt_free(void *ctx, void *stmt)
 static enum status stmt_prepare(struct sqlite_conn *c, const struct sql_query *q,
                                 struct sqlite_stmt **out, struct err *err)
 {
-    struct sqlite_stmt *s = mem_zalloc(1, sizeof(*s));
+    struct sqlite_stmt *s;
+    enum status st = wake(c, err);
     int rc;
 
     *out = NULL;
+    if (st) return st;
+    s = mem_zalloc(1, sizeof(*s));
     if (!s) return err_nomem(err);
     s->base = (struct sql_stmt){ &c->base, q };
     rc = sqlite3_prepare_v3(c->h, q->text[SQL_SQLITE], -1,
@@ -498,8 +509,11 @@ static enum status sqlite_prepare_check(struct sql_conn *base, const struct sql_
 static enum status sqlite_script(struct sql_conn *base, const char *text, struct err *err)
 {
     struct sqlite_conn *c = conn_of(base);
-    int rc = sqlite3_exec(c->h, text, NULL, NULL, NULL);
+    enum status st = wake(c, err);
+    int rc;
 
+    if (st) return st;
+    rc = sqlite3_exec(c->h, text, NULL, NULL, NULL);
     return rc ? failed(c, "script", rc, err) : OK;
 }
 
@@ -507,8 +521,11 @@ static enum status sqlite_script(struct sql_conn *base, const char *text, struct
 static enum status ask_int(struct sqlite_conn *c, const char *text, int64_t *out, struct err *err)
 {
     sqlite3_stmt *h = NULL;
-    int rc = sqlite3_prepare_v2(c->h, text, -1, &h, NULL);
+    enum status st = wake(c, err);
+    int rc;
 
+    if (st) return st;
+    rc = sqlite3_prepare_v2(c->h, text, -1, &h, NULL);
     if (!rc) rc = sqlite3_step(h);
     if (rc == SQLITE_ROW) *out = sqlite3_column_int64(h, 0);
     sqlite3_finalize(h);
@@ -520,10 +537,13 @@ static enum status sqlite_table_exists(struct sql_conn *base, const char *name, 
 {
     struct sqlite_conn *c = conn_of(base);
     sqlite3_stmt *h = NULL;
-    int rc = sqlite3_prepare_v2(
-        c->h, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", -1, &h, NULL);
+    enum status st = wake(c, err);
+    int rc;
 
     *out = false;
+    if (st) return st;
+    rc = sqlite3_prepare_v2(c->h, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+                            -1, &h, NULL);
     if (!rc) rc = sqlite3_bind_text(h, 1, name, -1, SQLITE_STATIC);
     if (!rc) rc = sqlite3_step(h);
     *out = rc == SQLITE_ROW;
@@ -584,7 +604,9 @@ static enum status sqlite_begin(struct sql_conn *base, enum sql_tx tx, struct er
     enum fixed f = tx == TX_READ        ? F_BEGIN_READ
                    : tx == TX_EXCLUSIVE ? F_BEGIN_EXCLUSIVE
                                         : F_BEGIN_WRITE;
+    enum status st = wake(conn_of(base), err);
 
+    if (st) return st;
     if (tx == TX_WRITE) wal_ahead(conn_of(base));
     return fixed(conn_of(base), f, err);
 }
@@ -687,9 +709,11 @@ static enum status sqlite_verify(struct sql_conn *base, struct err *err)
 {
     struct sqlite_conn *c = conn_of(base);
     sqlite3_stmt *h = NULL;
-    int rc = sqlite3_prepare_v2(c->h, "PRAGMA quick_check(1)", -1, &h, NULL);
-    enum status st = OK;
+    enum status st = wake(c, err);
+    int rc;
 
+    if (st) return st;
+    rc = sqlite3_prepare_v2(c->h, "PRAGMA quick_check(1)", -1, &h, NULL);
     if (!rc) rc = sqlite3_step(h);
     if (rc != SQLITE_ROW) {
         st = failed(c, "quick_check", rc, err);
@@ -724,6 +748,7 @@ static void stmts_free(struct sqlite_conn *c)
 {
     for (int i = 0; i < F_N; i++) {
         sqlite3_finalize(c->fixed[i]);
+        c->fixed[i] = NULL;
     }
     sql_cache_clear(&c->cache, stmt_free, NULL);
 }
@@ -735,6 +760,22 @@ static void sqlite_disconnect(struct sql_conn *base)
     stmts_free(c);
     if (sqlite3_close(c->h)) BUG("a statement outlives its connection");
     mem_free(c);
+}
+
+/* A connection holds the schema as SQLite has parsed it, statements and a cache of pages. A background task needs none of
+ * it between two rounds; the writer's is worth keeping, less the pages. */
+static void sqlite_rest(struct sql_conn *base)
+{
+    struct sqlite_conn *c = conn_of(base);
+
+    if (!c->h) return;
+    if (base->role == SQL_WRITER) {
+        (void)sqlite3_db_release_memory(c->h);
+        return;
+    }
+    stmts_free(c);
+    if (sqlite3_close(c->h)) BUG("a statement outlives its connection");
+    c->h = NULL;
 }
 
 static enum status set_up(struct sqlite_conn *c, const struct sqlite_db *db, enum sql_role role,
@@ -827,6 +868,23 @@ static enum status check_foreign(struct sqlite_conn *c, struct err *err)
     return sqlite_script(&c->base, text, err);
 }
 
+static enum status open_reader(struct sqlite_conn *c, struct err *err)
+{
+    struct sqlite_db *db = CONTAINER_OF(c->base.db, struct sqlite_db, base);
+    enum status st = open_handle(c, db, 0, err);
+
+    if (st) return st;
+    st = set_up(c, db, SQL_READER, err);
+    if (!st) {
+        sqlite3_limit(c->h, SQLITE_LIMIT_ATTACHED, 0);
+        return OK;
+    }
+    stmts_free(c);
+    sqlite3_close(c->h);
+    c->h = NULL;
+    return st;
+}
+
 static enum status sqlite_connect(struct sql_conn **out, struct sql_db *base, enum sql_role role,
                                   struct err *err)
 {
@@ -836,16 +894,18 @@ static enum status sqlite_connect(struct sql_conn **out, struct sql_db *base, en
 
     if (!c) return err_nomem(err);
     c->base.db = base;
-    st = open_handle(c, db, role == SQL_WRITER ? SQLITE_OPEN_CREATE : 0, err);
+    if (role == SQL_READER) { /* wake() opens it */
+        *out = &c->base;
+        return OK;
+    }
+    st = open_handle(c, db, SQLITE_OPEN_CREATE, err);
     if (st) goto fail;
     sqlite3_extended_result_codes(c->h, 1);
     sqlite3_busy_timeout(c->h, (int)base->busy_ms);
-    if (role == SQL_WRITER) {
-        st = check_foreign(c, err);
-        if (st) goto fail;
-    }
+    st = check_foreign(c, err);
+    if (st) goto fail;
     st = set_up(c, db, role, err);
-    if (!st && role == SQL_WRITER) st = check_wal(c, err);
+    if (!st) st = check_wal(c, err);
     if (st) goto fail;
     sqlite3_limit(c->h, SQLITE_LIMIT_ATTACHED, 0);
     *out = &c->base;
@@ -973,7 +1033,7 @@ static enum status sqlite_open(struct sql_db **out, const struct sql_options *op
     st = library_start(opt->vfs, &db->layer, err);
     if (st) goto out;
     db->writer_cache = opt->writer_cache_bytes ? opt->writer_cache_bytes : 16u << 20;
-    db->reader_cache = opt->reader_cache_bytes ? opt->reader_cache_bytes : 4u << 20;
+    db->reader_cache = opt->reader_cache_bytes ? opt->reader_cache_bytes : 1u << 20;
     db->max_pages = opt->max_pages;
     db->path = mem_strdup(path);
     db->vfs = opt->vfs ? mem_strdup(opt->vfs) : NULL;
@@ -1007,6 +1067,7 @@ const struct sql_ops sql_sqlite_ops = {
     .close_db = sqlite_close_db,
     .connect = sqlite_connect,
     .disconnect = sqlite_disconnect,
+    .rest = sqlite_rest,
     .share = sqlite_share,
     .begin = sqlite_begin,
     .commit = sqlite_commit,

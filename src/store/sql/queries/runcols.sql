@@ -5,6 +5,11 @@
 -- out: kind int, id int, ver int, gen int, fill int?
 SELECT kind, id, ver, gen, fill FROM colkey WHERE exp = $1 ORDER BY kind, id;
 
+-- name: colkey_get :one
+-- in: exp int, kind int, id int
+-- out: ver int, gen int
+SELECT ver, gen FROM colkey WHERE exp = $1 AND kind = $2 AND id = $3;
+
 -- name: colkey_insert :execrows
 -- in: exp int, kind int, id int, ver int, gen int
 INSERT INTO colkey (exp, kind, id, ver, gen) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (exp, kind, id) DO NOTHING;
