@@ -143,7 +143,7 @@ static void add_fields(struct call *c, struct str name, const struct artifact_by
 
 /* ---- bytes that lie elsewhere come piece by piece, on threads that may wait ---------------------------------------------- */
 
-enum { REMOTE_PIECE = 128 * 1024 };
+enum { REMOTE_PIECE = 128 * 1024, FILE_PIECE = 8 << 20 };
 
 struct remote_get {
     struct call *call;
@@ -160,15 +160,28 @@ struct remote_get {
 static void remote_more(struct exec_job *job, unsigned worker)
 {
     struct remote_get *g = CONTAINER_OF(job, struct remote_get, work);
-    size_t got;
+    struct http_req *req = g->call->req;
+    uint64_t at = 0, n = 0;
+    size_t got = 0;
+    int fd = -1;
+    enum status st = OK;
 
     (void)worker;
-    if (artifact_read(g->reader, g->piece, REMOTE_PIECE, &got, &g->err)) {
-        LOG_WARN("artifacts", "a download broke off: %s", g->err.message);
-        http_give(g->call->req, S(""), HTTP_GIVE_ABORT);
+    /* What lies in packs as it is leaves like a file of its own. */
+    if (http_can_give_file(req)) {
+        st = artifact_read_file(g->reader, FILE_PIECE, &fd, &at, &n, &g->err);
+    }
+    if (!st && n) {
+        http_give_file(req, fd, at, n);
         return;
     }
-    http_give(g->call->req, str_of(g->piece, got), HTTP_GIVE_MORE);
+    st = st ? st : artifact_read(g->reader, g->piece, REMOTE_PIECE, &got, &g->err);
+    if (st) {
+        LOG_WARN("artifacts", "a download broke off: %s", g->err.message);
+        http_give(req, S(""), HTTP_GIVE_ABORT);
+        return;
+    }
+    http_give(req, str_of(g->piece, got), HTTP_GIVE_MORE);
 }
 
 static void remote_pull(struct http_req *req, void *ctx, uint64_t at)

@@ -289,6 +289,12 @@ enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *go
     return blob_reader_next(r, p, max, got, err);
 }
 
+enum status artifact_read_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
+                               uint64_t *n, struct err *err)
+{
+    return blob_reader_next_file(r, max, fd, at, n, err);
+}
+
 void artifact_read_end(struct blob_reader *r)
 {
     blob_reader_close(r);

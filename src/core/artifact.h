@@ -99,6 +99,9 @@ enum status artifact_read_begin(struct core *core, const struct artifact_bytes *
                                 uint64_t n, struct blob_reader **out, struct err *err);
 /* At least one byte; *got is 0 at the end of the range only. */
 enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *got, struct err *err);
+/* Bytes that lie in a file as they are, passed over: see blob_reader_next_file(). */
+enum status artifact_read_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
+                               uint64_t *n, struct err *err);
 void artifact_read_end(struct blob_reader *r); /* NULL-safe; does not wait */
 /* ST_CORRUPT unless the bytes are there. */
 enum status artifact_read_check(struct core *core, const struct artifact_bytes *b, struct err *err);

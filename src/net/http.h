@@ -184,6 +184,10 @@ enum http_give_flags {
 /* Answers one pull. bytes stay valid until the next pull or done. Zero bytes with HTTP_GIVE_MORE are not allowed. Any
  * thread. */
 void http_give(struct http_req *req, struct str bytes, unsigned flags);
+/* Whether a pull of this request's answer, of known length, may be answered with a piece of a file. */
+bool http_can_give_file(const struct http_req *req);
+/* The same with n > 0 bytes of a file, which leave by sendfile; fd is borrowed until the next pull or done. */
+void http_give_file(struct http_req *req, int fd, uint64_t at, uint64_t n);
 
 /* ---- hooks: what net asks the layers above ------------------------------------------------------------------------ */
 

@@ -54,6 +54,7 @@ struct http1 {
     struct iovec iov[IOV_MAX_N];
     size_t iov_at, iov_n;
     uint64_t left_out, sent; /* body bytes; left_out is UINT64_MAX while unknown */
+    uint64_t file_left;      /* of the piece of a file that the producer gave */
     char chunk_line[24];
     char *raw; /* a refusal without a request */
 };
@@ -477,6 +478,7 @@ static void start_answer(struct http1 *h)
     h->iov_at = h->iov_n = 0;
     h->sent = 0;
     h->pulled = h->last_out = false;
+    h->file_left = 0;
     h->left_out = no_body ? 0 : known ? (uint64_t)an->length : UINT64_MAX;
     h->state = H1_WRITE;
     if (!http_core_fields(p) || !print_head(h, known && !bodyless)) {
@@ -499,6 +501,13 @@ static bool take_given(struct http1 *h)
     an->given = false;
     if (an->give_flags & HTTP_GIVE_ABORT) {
         return false;
+    }
+    if (an->give_n > 0) { /* of an answer of known length, as http_can_give_file() says */
+        h->file_left = MIN_OF(an->give_n, h->left_out);
+        h->left_out -= h->file_left;
+        h->sent += h->file_left;
+        h->last_out = h->left_out == 0;
+        return true;
     }
     h->last_out = (an->give_flags & HTTP_GIVE_LAST) != 0;
     if (h->left_out != UINT64_MAX) {
@@ -561,8 +570,8 @@ static void finish_answer(struct http1 *h)
 /* One call on the socket. */
 static enum io push(struct http1 *h, size_t *put)
 {
-    const struct http_answer *an = h->p ? &h->p->answer : NULL;
-    bool file = an && an->kind == ANSWER_FILE && h->left_out > 0;
+    struct http_answer *an = h->p ? &h->p->answer : NULL;
+    bool file = an && ((an->kind == ANSWER_FILE && h->left_out > 0) || h->file_left > 0);
     enum io io;
 
     if (h->iov_at < h->iov_n) {
@@ -578,6 +587,15 @@ static enum io push(struct http1 *h, size_t *put)
         }
         return io;
     }
+    if (h->file_left > 0) {
+        io = conn_sendfile(h->c, an->give_fd, an->give_at,
+                           (size_t)MIN_OF(h->file_left, (uint64_t)SENDFILE_MAX), put);
+        if (io == IO_OK) {
+            an->give_at += *put;
+            h->file_left -= *put;
+        }
+        return io;
+    }
     io = conn_sendfile(h->c, an->fd, an->offset + h->sent,
                        (size_t)MIN_OF(h->left_out, (uint64_t)SENDFILE_MAX), put);
     if (io == IO_OK) {
@@ -590,7 +608,8 @@ static enum io push(struct http1 *h, size_t *put)
 static bool step_write(struct http1 *h)
 {
     struct http_priv *p = h->p;
-    bool stream = p && p->answer.kind == ANSWER_STREAM && h->left_out > 0 && !h->last_out;
+    bool stream = p && p->answer.kind == ANSWER_STREAM && h->left_out > 0 && !h->last_out &&
+                  h->file_left == 0;
     size_t put = 0;
 
     /* The first bytes of a stream share the packet with the head if they come at once. */
@@ -607,7 +626,8 @@ static bool step_write(struct http1 *h)
             return false;
         }
     }
-    if (h->iov_at == h->iov_n && (!p || p->answer.kind != ANSWER_FILE || h->left_out == 0)) {
+    if (h->iov_at == h->iov_n && h->file_left == 0 &&
+        (!p || p->answer.kind != ANSWER_FILE || h->left_out == 0)) {
         if (stream && p->answer.pulling) {
             set_timer(h, H1_TIMER_OFF, 0, false);
             return false;
@@ -875,4 +895,4 @@ static void wire_answer(void *carrier)
     run(h);
 }
 
-const struct http_wire http1_wire = { wire_busy, wire_run, wire_answer, wire_run };
+const struct http_wire http1_wire = { wire_busy, wire_run, wire_answer, wire_run, true };

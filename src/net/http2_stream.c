@@ -756,4 +756,4 @@ static void wire_answer(void *carrier)
     wire_more(st);
 }
 
-const struct http_wire http2_wire = { wire_busy, wire_more, wire_answer, wire_more };
+const struct http_wire http2_wire = { wire_busy, wire_more, wire_answer, wire_more, false };

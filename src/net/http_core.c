@@ -355,17 +355,42 @@ static void run_give(struct loop_task *t)
     give_now(CONTAINER_OF(t, struct http_priv, give_task));
 }
 
+static void tell_given(struct http_req *req, struct http_priv *p)
+{
+    if (loop_is_current(req->loop)) {
+        give_now(p);
+    } else {
+        loop_post(req->loop, &p->give_task);
+    }
+}
+
 void http_give(struct http_req *req, struct str bytes, unsigned flags)
 {
     struct http_priv *p = priv_of(req);
 
     p->answer.give = bytes;
     p->answer.give_flags = flags;
-    if (loop_is_current(req->loop)) {
-        give_now(p);
-    } else {
-        loop_post(req->loop, &p->give_task);
-    }
+    p->answer.give_n = 0;
+    tell_given(req, p);
+}
+
+bool http_can_give_file(const struct http_req *req)
+{
+    const struct http_priv *p = req->priv;
+
+    return p->wire && p->wire->gives_files;
+}
+
+void http_give_file(struct http_req *req, int fd, uint64_t at, uint64_t n)
+{
+    struct http_priv *p = priv_of(req);
+
+    p->answer.give = S("");
+    p->answer.give_flags = HTTP_GIVE_MORE;
+    p->answer.give_fd = fd;
+    p->answer.give_at = at;
+    p->answer.give_n = n;
+    tell_given(req, p);
 }
 
 void http_core_pull(struct http_priv *p, uint64_t at)

@@ -69,6 +69,7 @@ struct http_wire {
     void (*want)(void *carrier);   /* http_core_wants() has become true */
     void (*answer)(void *carrier); /* p->answer is complete */
     void (*given)(void *carrier);  /* http_give() has answered a pull */
+    bool gives_files;              /* answer.give_n is understood */
 };
 
 enum answer_kind { ANSWER_BYTES, ANSWER_FILE, ANSWER_STREAM };
@@ -93,6 +94,8 @@ struct http_answer {
     bool pulling, given;
     struct str give;
     unsigned give_flags;
+    int give_fd; /* of a piece of a file, which is what give_n > 0 says */
+    uint64_t give_at, give_n;
 };
 
 enum http_stage { STAGE_GATE, STAGE_BODY, STAGE_HANDLER, STAGE_ANSWERED };

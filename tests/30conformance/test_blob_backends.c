@@ -582,8 +582,28 @@ static struct recipe_pack put_pack(struct blob_store *s, const char *p, size_t n
     return pack;
 }
 
-static void check_packed(struct blob_store *s, const struct blob_object *o, const char *p,
-                         uint64_t from, uint64_t n)
+static uint64_t file_pieces;
+
+/* Bytes that lie in a file as they are: at most 300,000 of them. */
+static uint64_t check_file(struct blob_reader *r, const char *want)
+{
+    static char got[300000];
+    struct err err = ERR_INIT;
+    uint64_t at = 0, n = 0;
+    int fd = -1;
+
+    T_ST_ERR(blob_reader_next_file(r, 131072 + t_rand() % 168928, &fd, &at, &n, &err), OK, &err);
+    if (n) {
+        T_OK(n <= sizeof(got));
+        T_INT(sys.pread(fd, got, n, (off_t)at), n);
+        T_MEM(got, want, n);
+        file_pieces++;
+    }
+    return n;
+}
+
+static void check_packed_as(struct blob_store *s, const struct blob_object *o, const char *p,
+                            uint64_t from, uint64_t n, unsigned files_of_4)
 {
     struct blob_reader *r = NULL;
     struct err err = ERR_INIT;
@@ -593,6 +613,7 @@ static void check_packed(struct blob_store *s, const struct blob_object *o, cons
 
     T_ST_ERR(blob_object_open(s, o, from, n, &r, &err), OK, &err);
     while (k) {
+        if (t_rand() % 4 < files_of_4) at += check_file(r, p + from + at);
         T_ST_ERR(blob_reader_next(r, got, 1 + t_rand() % sizeof(got), &k, &err), OK, &err);
         T_OK(at + k <= n);
         T_MEM(got, p + from + at, k);
@@ -600,6 +621,14 @@ static void check_packed(struct blob_store *s, const struct blob_object *o, cons
     }
     T_UINT(at, n);
     blob_reader_close(r);
+}
+
+static void check_packed(struct blob_store *s, const struct blob_object *o, const char *p,
+                         uint64_t from, uint64_t n)
+{
+    check_packed_as(s, o, p, from, n, 0);
+    check_packed_as(s, o, p, from, n, 2);
+    check_packed_as(s, o, p, from, n, 4);
 }
 
 EACH(objects_in_packs)
@@ -650,6 +679,8 @@ EACH(objects_in_packs)
     /* Everything is there for the next process as well. */
     s = open_store();
     check_packed(s, &o, p, 100, PACK_RAW);
+    T_OK(file_pieces == 0 || blob_has_files(s));
+    T_OK(file_pieces > 0 || !blob_has_files(s));
     extents[2].raw--;
     buf_clear(&b);
     recipe_put(&b, &r);

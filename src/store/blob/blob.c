@@ -353,6 +353,21 @@ enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t 
     return st;
 }
 
+enum status blob_reader_next_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
+                                  uint64_t *n, struct err *err)
+{
+    enum status st;
+
+    *n = 0;
+    max = MIN_OF(max, r->left);
+    if (!r->packed || !max) {
+        return OK;
+    }
+    st = packed_next_file(r->packed, max, fd, at, n, err);
+    r->left -= st ? 0 : *n;
+    return st;
+}
+
 void blob_reader_close(struct blob_reader *r)
 {
     if (r) {

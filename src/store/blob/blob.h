@@ -112,6 +112,10 @@ enum status blob_object_open(struct blob_store *s, const struct blob_object *o, 
 /* At least one and at most max bytes, in order; *got is 0 at the end of the range only. */
 enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t *got,
                              struct err *err);
+/* Where the next bytes lie as they are, one behind the other, in a file: at most max of them, passed over then; *fd is borrowed until the
+ * next call. *n is 0 where they do not, or at the end of the range: blob_reader_next() gives them. What is had so is not checked. */
+enum status blob_reader_next_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
+                                  uint64_t *n, struct err *err);
 void blob_reader_close(struct blob_reader *r); /* NULL-safe */
 
 /* ---- keeping ------------------------------------------------------------------------------------------------------------------ */

@@ -38,6 +38,9 @@ enum status packed_open(struct blob_store *s, struct arena **a, const struct rec
 /* At least one byte. Not beyond the range. */
 enum status packed_next(struct packed_reader *r, void *p, size_t max, size_t *got,
                         struct err *err) ATTR_CHECK;
+/* See blob_reader_next_file(). */
+enum status packed_next_file(struct packed_reader *r, uint64_t max, int *fd, uint64_t *at,
+                             uint64_t *n, struct err *err) ATTR_CHECK;
 void packed_close(struct packed_reader *r); /* NULL-safe */
 /* ST_CORRUPT unless every extent lies in its pack. */
 enum status packed_check(struct blob_store *s, const struct recipe *r, struct err *err) ATTR_CHECK;

@@ -1,6 +1,7 @@
 /* store/blob/blob_pack.c - writing packs, their footers in memory, and reading objects out of them. See blob_int.h. */
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/sys.h"
 #include "base/vec.h"
 #include "store/blob/blob_int.h"
 #include "store/blob/cdc.h"
@@ -374,8 +375,10 @@ struct packed_reader {
     struct recipe recipe;
     size_t extent;               /* in hand, or the next */
     const struct packfile *pack; /* of the extent in hand */
-    void *backend;               /* reads its chunks */
-    uint32_t chunk, end;         /* the next of the pack, and the first that is not wanted */
+    void *backend;               /* reads its chunks from the next one on; NULL: not yet */
+    int fd;                      /* of the pack fd_pack; -1: none */
+    uint64_t fd_pack;
+    uint32_t chunk, end; /* the next of the pack, and the first that is not wanted */
     uint64_t skip,
         left; /* bytes before the next wanted one, and how many are wanted of chunks not read yet */
     unsigned char *raw, *stored, *scratch;
@@ -389,6 +392,9 @@ void packed_close(struct packed_reader *r)
             r->s->ops->read_end(r->backend);
         }
         blob_pack_close(r->s, r->pack);
+        if (r->fd >= 0) {
+            sys.close(r->fd);
+        }
         mem_free(r->raw);
         arena_free(r->arena);
         mem_free(r);
@@ -411,6 +417,7 @@ enum status packed_open(struct blob_store *s, struct arena **a, const struct rec
     r->stored = r->raw + CDC_MAX;
     r->scratch = r->stored + CDC_MAX;
     r->s = s;
+    r->fd = -1;
     r->recipe = *recipe;
     r->skip = from;
     r->left = n;
@@ -447,7 +454,7 @@ static enum status next_extent(struct packed_reader *r, struct err *err)
 {
     const struct recipe_extent *e = &r->recipe.extents[r->extent];
     const struct recipe_pack *place;
-    uint64_t bytes = 0, raw = 0;
+    uint64_t raw = 0;
     enum status st;
 
     if (r->extent >= r->recipe.extents_n) {
@@ -464,12 +471,32 @@ static enum status next_extent(struct packed_reader *r, struct err *err)
         r->skip -= r->pack->chunks[r->chunk++].raw;
     }
     for (r->end = r->chunk; r->end < e->first + e->chunks && raw < r->skip + r->left; r->end++) {
-        bytes += r->pack->chunks[r->end].stored;
         raw += r->pack->chunks[r->end].raw;
     }
-    st = r->s->ops->pack_read_begin(r->s->backend, place->id, place->bytes,
-                                    r->pack->chunks[r->chunk].offset, bytes, &r->backend, err);
-    return st == ST_NOT_FOUND ? pack_missing(place->id, err) : st;
+    return OK;
+}
+
+/* The chunks of the extent in hand, from the next one on. */
+static enum status begin_chunks(struct packed_reader *r, struct err *err)
+{
+    const struct packfile_chunk *first = &r->pack->chunks[r->chunk],
+                                *last = &r->pack->chunks[r->end - 1];
+    enum status st =
+        r->s->ops->pack_read_begin(r->s->backend, r->pack->id, r->pack->bytes, first->offset,
+                                   last->offset + last->stored - first->offset, &r->backend, err);
+
+    return st == ST_NOT_FOUND ? pack_missing(r->pack->id, err) : st;
+}
+
+static void end_extent(struct packed_reader *r)
+{
+    if (r->backend) {
+        r->s->ops->read_end(r->backend);
+        r->backend = NULL;
+    }
+    blob_pack_close(r->s, r->pack);
+    r->pack = NULL;
+    r->extent++;
 }
 
 /* The next chunk is in raw. */
@@ -478,6 +505,7 @@ static enum status next_chunk(struct packed_reader *r, struct err *err)
     const struct packfile_chunk *c;
     enum status st = r->pack ? OK : next_extent(r, err);
 
+    st = st || r->backend ? st : begin_chunks(r, err);
     if (st) {
         return st;
     }
@@ -497,11 +525,72 @@ static enum status next_chunk(struct packed_reader *r, struct err *err)
     r->left -= MIN_OF((uint64_t)(r->have - r->at), r->left);
     r->skip = 0;
     if (++r->chunk == r->end) {
+        end_extent(r);
+    }
+    return OK;
+}
+
+/* The file of the pack in hand, if it has the size it should have. */
+static enum status open_file(struct packed_reader *r, struct err *err)
+{
+    struct stat info;
+    enum status st;
+
+    if (r->fd >= 0 && r->fd_pack == r->pack->id) {
+        return OK;
+    }
+    if (r->fd >= 0) {
+        sys.close(r->fd);
+        r->fd = -1;
+    }
+    st = r->s->ops->pack_open_fd(r->s->backend, r->pack->id, &r->fd, err);
+    if (st) {
+        return st == ST_NOT_FOUND ? pack_missing(r->pack->id, err) : st;
+    }
+    r->fd_pack = r->pack->id;
+    return sys.fstat(r->fd, &info) == 0 && (uint64_t)info.st_size == r->pack->bytes
+               ? OK
+               : err_set(err, ST_CORRUPT, "a packfile has another size than its row says");
+}
+
+enum status packed_next_file(struct packed_reader *r, uint64_t max, int *fd, uint64_t *at,
+                             uint64_t *n, struct err *err)
+{
+    uint32_t end;
+    uint64_t raw = 0, got;
+    enum status st = OK;
+
+    *n = 0;
+    if (!r->s->ops->pack_open_fd || r->at < r->have || !r->left) {
+        return OK;
+    }
+    st = r->pack ? OK : next_extent(r, err);
+    for (end = r->chunk; !st && end < r->end && r->pack->chunks[end].codec == PACKFILE_RAW; end++) {
+        if (raw > 0 && raw - r->skip + r->pack->chunks[end].raw > max) {
+            break;
+        }
+        raw += r->pack->chunks[end].raw;
+    }
+    got = raw ? MIN_OF(raw - r->skip, r->left) : 0;
+    if (st || !got || got > max) {
+        return st; /* a chunk that is not wanted whole is given the other way, too */
+    }
+    st = open_file(r, err);
+    if (st) {
+        return st;
+    }
+    *fd = r->fd;
+    *at = r->pack->chunks[r->chunk].offset + r->skip;
+    *n = got;
+    r->left -= got;
+    r->skip = 0;
+    r->chunk = end;
+    if (r->backend) { /* it stands before these bytes */
         r->s->ops->read_end(r->backend);
         r->backend = NULL;
-        blob_pack_close(r->s, r->pack);
-        r->pack = NULL;
-        r->extent++;
+    }
+    if (r->chunk == r->end) {
+        end_extent(r);
     }
     return OK;
 }
