@@ -10,6 +10,7 @@
 enum {
     END_BYTES = 22,
     END64_BYTES = 56,
+    END64_SIZE_AT = 12, /* what the record says of its size leaves out so much */
     LOCATOR_BYTES = 20,
     CENTRAL_BYTES = 46,
     LOCAL_BYTES = 30,
@@ -124,6 +125,40 @@ static enum status read_end64(struct zip *z, uint64_t end, struct err *err)
     return OK;
 }
 
+/* Writers that always add the 64-bit record (PyTorch does) put it between the directory and the end record. *at: where it begins, when
+ * it lies there whole; `end` otherwise. Loaders differ in which of the two they take, so they have to say the same. */
+static enum status before_end64(struct zip *z, uint64_t end, uint64_t *at, struct err *err)
+{
+    unsigned char b[END64_BYTES];
+    uint64_t record;
+    enum status st = OK;
+
+    *at = end;
+    if (end < LOCATOR_BYTES + END64_BYTES) {
+        return OK;
+    }
+    st = in_read(z->in, end - LOCATOR_BYTES, b, LOCATOR_BYTES, err);
+    if (st || le32(b) != SIG_LOCATOR) {
+        return st;
+    }
+    record = le64(b + 8);
+    if (record > end - LOCATOR_BYTES - END64_BYTES) {
+        return OK;
+    }
+    st = in_read(z->in, record, b, END64_BYTES, err);
+    if (st || le32(b) != SIG_END64 || le64(b + 4) != end - LOCATOR_BYTES - record - END64_SIZE_AT) {
+        return st;
+    }
+    *at = record;
+    if (le64(b + 32) != z->count || le64(b + 40) != z->central_bytes ||
+        le64(b + 48) != z->central) {
+        insp_finding(z->x, INSPECT_DANGER, "zip_ends_differ",
+                     "its two end records name different directories: readers differ in what it "
+                     "holds");
+    }
+    return OK;
+}
+
 static enum status read_end(struct zip *z, struct err *err)
 {
     unsigned char b[END_BYTES];
@@ -152,6 +187,8 @@ static enum status read_end(struct zip *z, struct err *err)
             st = read_end64(z, end, err);
         }
         want = UINT64_MAX; /* what lies between is of the 64-bit record */
+    } else {
+        st = before_end64(z, end, &want, err);
     }
     if (st) return st;
     if (z->central > z->in->size || z->central_bytes > z->in->size - z->central) {

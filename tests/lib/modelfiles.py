@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import sys
 import zipfile
 from pathlib import Path
@@ -339,6 +340,14 @@ def torch_pickle(value):
     return out.getvalue()
 
 
+def with_end64(data, count=None):
+    """A zip with the end record of 64 bits, which PyTorch always writes; count: what that says of the members."""
+    at = data.rindex(b"PK\5\6")
+    n, size, start = struct.unpack("<10xHLL", data[at:at + 20])
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, n, n if count is None else count, size, start)
+    return data[:at] + record + struct.pack("<4sLQL", b"PK\6\7", 0, at, 1) + data[at:]
+
+
 def torch(folder):
     from collections import OrderedDict
 
@@ -352,6 +361,10 @@ def torch(folder):
         z.writestr("archive/version", "3\n")
     all3 = tensors([("fc.weight", "F32", (3, 4)), ("fc.bias", "F32", (3,)), ("n", "I64", ())])
     say("a.pt", format="pytorch", params=16, tensors=all3, findings=[])
+    (folder / "end64.pt").write_bytes(with_end64((folder / "a.pt").read_bytes()))
+    say("end64.pt", format="pytorch", params=16, tensors=all3, findings=[])
+    (folder / "ends.pt").write_bytes(with_end64((folder / "a.pt").read_bytes(), 4))
+    say("ends.pt", format="pytorch", params=16, tensors=all3, findings=["zip_ends_differ"])
     with zipfile.ZipFile(folder / "script.pt", "w", zipfile.ZIP_STORED) as z:
         z.writestr("m/data.pkl", data)
         z.writestr("m/constants.pkl", pickle.dumps((), 2))

@@ -16,7 +16,8 @@ enum {
     DIGEST_MADE = 16, /* hexadecimal digits of one that nobody gave */
     SOURCE_TYPE_MAX = 500,
     SOURCE_MAX = 65535,
-    SCHEMA_MAX = 1048575
+    SCHEMA_MAX = 1048575,
+    USER_MAX = NAME_TAG_VALUE_MAX
 };
 
 /* ---- what was made is read after the commit --------------------------------------------------------------------------------------- */
@@ -164,6 +165,7 @@ static enum status start_run(struct call *c, bool below, struct write_op **op, s
                       : clock_wall_ms();
     st = below ? kf_path_id(c, &x->experiment_id, err)
                : kf_id(in->experiment_id, "experimentId", &x->experiment_id, err);
+    st = st ? st : name_check_length(x->owner, "owner", USER_MAX, err);
     if (!st && in->name.n) {
         st = kf_name_check(in->name, "name", err);
         st = st ? st : kf_name_stored(c->arena, in->name, false, &x->name, err);
