@@ -1,11 +1,15 @@
 """Real models of several frameworks through their whole life: logged, registered, given an alias, loaded by it, compared, archived, their run
 deleted and restored, the version deleted, the model gone. The predictions are those from before logging, at every step."""
 
+import json
+
 import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+
+import command
 
 X = np.random.default_rng(5).normal(size=(120, 6)).astype("float32")
 Y = (X @ np.arange(1, 7) > 0).astype("int64")
@@ -103,3 +107,47 @@ def test_life_of_a_model(tracking, server, uniq, make):
     with pytest.raises(MlflowException):
         load(f"models:/{name}/1")
     same(info.model_uri)
+
+
+@pytest.mark.cairn_only
+def test_a_torch_checkpoint(tracking, server, run, client, tmp_path):
+    """What torch.save writes of a training is seen without running it, and the training goes on from what comes back."""
+    torch = pytest.importorskip("torch", reason="PyTorch is in an environment of its own: tools/test torch")
+    cli = command.Cli(tmp_path, server.url)
+    x, y = torch.from_numpy(X), torch.from_numpy(Y).float().unsqueeze(1)
+
+    def begin():
+        torch.manual_seed(4)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+        return model, torch.optim.Adam(model.parameters(), lr=0.01)
+
+    def epoch(model, optimizer):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    model, optimizer = begin()
+    losses = []
+    for n in range(1, 5):
+        losses.append(epoch(model, optimizer))
+        client.log_metric(run, "loss", losses[-1], step=n)
+        path = tmp_path / f"epoch_{n}.pt"
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": n, "loss": losses[-1]}, path)
+        if n < 4:
+            client.log_artifact(run, str(path), "checkpoints")
+    seen = cli.json("model", "inspect", path)
+    found = seen["files"][0]
+    assert found["format"] == "pytorch" and seen["complete"] and not [f for f in found["findings"] if f["level"] == "dangerous"]
+    shapes = sorted(tuple(int(n) for n in t["shape"]) for t in found["tensors"] if len(t["shape"]) == 2)
+    assert shapes == [(1, 8)] * 3 + [(8, 6)] * 3  # the weights, and Adam's two moments
+    folder = cli.run("checkpoint", "best", run, "--metric", "loss", "--mode", "min")
+    assert "epoch_3" in folder
+    cli.run("checkpoint", "get", run, "--to", tmp_path / "restored")
+    (restored,) = (tmp_path / "restored").rglob("epoch_3.pt")
+    state = torch.load(restored, weights_only=True)
+    model, optimizer = begin()
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    assert (state["epoch"], state["loss"]) == (3, losses[2]) and epoch(model, optimizer) == losses[3]
