@@ -772,8 +772,8 @@ static void buffered_body(struct http_priv *p, struct str bytes)
             }
             return;
         }
-        if (p->body.p && bytes.p == p->body.p + p->body.n) {
-            p->body.n += bytes.n; /* received in place */
+        if (p->body.p && bytes.p == p->body.p + p->body.n && bytes.n <= p->body.cap - p->body.n) {
+            p->body.n += bytes.n; /* received in place, and not what happens to lie behind it */
         } else {
             buf_put(&p->body, bytes.p, bytes.n);
             if (p->body.failed) {
