@@ -15,8 +15,12 @@ struct str call_capture(const struct call *c, const char *name)
 
 static const struct tongue *tongue_of(const struct http_req *req)
 {
-    extern const struct tongue mlflow_tongue, kubeflow_tongue;
+    extern const struct tongue mlflow_tongue, kubeflow_tongue, grpc_tongue;
     const struct endpoint *ep = req->route ? req->route->handler : NULL;
+
+    if (!ep && str_starts(http_header(req, S("content-type")), S("application/grpc"))) {
+        return &grpc_tongue;
+    }
 
     return ep                                                           ? ep->tongue
            : str_find(req->path, S("/api/model_registry/")) != SIZE_MAX ? &kubeflow_tongue
@@ -39,6 +43,10 @@ static void send_error(struct http_req *req, int http, enum status st, const str
         log_line(LOG_LEVEL_ERROR, "api", req->id, "%s %.*s: %s (%s:%d)",
                  http_method_name(req->method), STR_ARG(req->path), err->message,
                  err->file ? err->file : "", err->line);
+    }
+    if (tongue_of(req)->fail) {
+        tongue_of(req)->fail(req, http, st, err);
+        return;
     }
     http_status(req, http);
     if (http == 429 || http == 503) {
@@ -70,6 +78,10 @@ void call_answer(struct call *c)
     struct err err ATTR_UNINIT;
     enum status st;
 
+    if (c->endpoint->tongue->answer) {
+        c->endpoint->tongue->answer(c);
+        return;
+    }
     if (!c->raw_type && !c->out) {
         http_type(c->req, "application/json");
         http_status(c->req, c->status ? c->status : 200);
@@ -326,8 +338,9 @@ static enum status decode(struct call *c, struct err *err)
     if (st) {
         return st;
     }
-    st = query ? msg_decode_query(in, c->in, c->req->query.p ? c->req->query : S(""), &ctx, err)
-               : msg_decode_json(in, c->in, c->req->body, &ctx, err);
+    st = t->decode ? t->decode(c, &ctx, err)
+         : query   ? msg_decode_query(in, c->in, c->req->query.p ? c->req->query : S(""), &ctx, err)
+                   : msg_decode_json(in, c->in, c->req->body, &ctx, err);
     if (st && ctx.issue.kind != MSG_ISSUE_NONE) {
         return t->issue(&ctx.issue, c->arena, err);
     }

@@ -38,6 +38,11 @@ struct tongue {
     enum status (*check)(struct http_req *req, struct err *err);
     /* The text for a request that does not fit its message; returns the status to answer with. */
     enum status (*issue)(const struct msg_issue *issue, struct arena *a, struct err *err);
+    /* A tongue whose bodies are not JSON: fills c->in from the body. NULL: JSON, or the query. */
+    enum status (*decode)(struct call *c, struct msg_ctx *ctx, struct err *err);
+    /* The same for answers: c->out by the route's table, or c->raw; and for errors. NULL: JSON, and `error` below. */
+    void (*answer)(struct call *c);
+    void (*fail)(struct http_req *req, int http, enum status st, const struct err *err);
     /* The HTTP status of an error; NULL: by the status table. */
     int (*http)(enum status st, const struct err *err);
     /* Writes the error body and sets the content type; http is the status that is answered. */

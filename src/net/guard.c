@@ -158,5 +158,7 @@ bool http_guard_is_api(const struct http_guard *g, struct str path)
     if (prefix.n > 0 && str_starts(path, prefix)) {
         path = str_sub(path, prefix.n, SIZE_MAX);
     }
-    return str_starts(path, S("/api/")) || str_starts(path, S("/ajax-api/"));
+    /* Methods of gRPC, for gRPC-Web. */
+    return str_starts(path, S("/api/")) || str_starts(path, S("/ajax-api/")) ||
+           str_starts(path, S("/cairn.v1.")) || str_starts(path, S("/grpc."));
 }

@@ -133,6 +133,8 @@ void http_status(struct http_req *req, int status);
 void http_add_header(struct http_req *req, struct str name, struct str value);
 void http_add_headerf(struct http_req *req, struct str name, const char *fmt, ...)
     ATTR_FORMAT(3, 4);
+/* A field after the body. Only HTTP/2 carries it: to others (version < 20) it is not sent. */
+void http_add_trailer(struct http_req *req, struct str name, struct str value);
 /* Sets Content-Type; a literal or arena text, not copied. */
 void http_type(struct http_req *req, const char *media_type);
 /* This answer is not to be compressed, whatever its size and type (already compressed or secret-bearing bodies). */
@@ -171,6 +173,9 @@ struct http_producer {
     void (*pull)(struct http_req *req, void *ctx, uint64_t at);
     /* The answer is out, or the client is gone and no pull is outstanding. Runs once, on the owner loop; may be NULL. */
     void (*done)(struct http_req *req, void *ctx);
+    /* A pull is outstanding and the client has gone or the server goes down: answer it soon. Runs on the owner loop, maybe more
+     * than once; NULL for producers that never let a pull wait. */
+    void (*stop)(struct http_req *req, void *ctx);
 };
 /* Streams length bytes (or HTTP_LENGTH_UNKNOWN: chunked; HTTP/1.0 clients get it delimited by close). */
 void http_send_stream(struct http_req *req, int64_t length, const struct http_producer *p,

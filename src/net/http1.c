@@ -821,6 +821,9 @@ static void h1_drain(struct conn *c)
     struct http1 *h = c->proto;
 
     if (h->state != H1_HEAD) {
+        if (h->p) {
+            http_core_stop(h->p);
+        }
         return;
     }
     conn_ref(c);

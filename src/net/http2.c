@@ -450,6 +450,13 @@ static void h2_drain(struct conn *c)
         nghttp2_submit_ping(h->s, NGHTTP2_FLAG_NONE, NULL)) {
         h->dead = true;
     }
+    h->busy = true;
+    for (struct h2_stream *st = h->streams; st; st = st->next) {
+        if (st->p) {
+            http_core_stop(st->p);
+        }
+    }
+    h->busy = false;
     http2_run(h);
 }
 

@@ -208,20 +208,43 @@ static bool name_ok(struct str n)
     return n.n > 0;
 }
 
-void http_add_header(struct http_req *req, struct str name, struct str value)
+/* Copies; false: dropped. */
+static bool take_field(struct http_req *req, struct str *name, struct str *value)
 {
-    if (!name_ok(name) || !value_ok(value)) {
+    if (!name_ok(*name) || !value_ok(*value)) {
         log_line(LOG_LEVEL_WARN, "net", req->id,
                  "a field of the answer was dropped: not printable");
-        return;
+        return false;
     }
-    name = arena_str(req->arena, name);
-    value = arena_str(req->arena, value);
-    if (!str_is_set(name) || !str_is_set(value)) {
+    *name = arena_str(req->arena, *name);
+    *value = arena_str(req->arena, *value);
+    if (!str_is_set(*name) || !str_is_set(*value)) {
         req->priv->answer.failed = true;
+        return false;
+    }
+    return true;
+}
+
+void http_add_header(struct http_req *req, struct str name, struct str value)
+{
+    if (take_field(req, &name, &value)) {
+        http_answer_field(req->priv, name, value);
+    }
+}
+
+void http_add_trailer(struct http_req *req, struct str name, struct str value)
+{
+    struct http_answer *an = &req->priv->answer;
+
+    if (req->version < 20 || !take_field(req, &name, &value)) {
         return;
     }
-    http_answer_field(req->priv, name, value);
+    if (!arena_grow(req->arena, (void **)&an->trailers, an->trailer_n, &an->trailer_cap,
+                    sizeof(*an->trailers))) {
+        an->failed = true;
+        return;
+    }
+    an->trailers[an->trailer_n++] = (struct http_field){ name, value };
 }
 
 void http_add_headerf(struct http_req *req, struct str name, const char *fmt, ...)
@@ -250,6 +273,10 @@ static void add_cors(struct http_priv *p)
     http_answer_field(p, S("Vary"), S("Origin"));
     if (http_guard_origin_allowed(g, origin, p->req.host, &credentials)) {
         http_answer_field(p, S("Access-Control-Allow-Origin"), origin);
+        if (str_starts(http_header(&p->req, S("content-type")), S("application/grpc-web"))) {
+            http_answer_field(p, S("Access-Control-Expose-Headers"),
+                              S("grpc-status, grpc-message, grpc-status-details-bin"));
+        }
         if (credentials) {
             http_answer_field(p, S("Access-Control-Allow-Credentials"), S("true"));
         }

@@ -237,6 +237,13 @@ static void deliver_gone(struct http_priv *p)
     deliver(p, HTTP_PIECE_FAIL, S(""), &err);
 }
 
+void http_core_stop(struct http_priv *p)
+{
+    if (p->stage == STAGE_ANSWERED && p->answer.pulling && p->answer.producer.stop) {
+        p->answer.producer.stop(&p->req, p->answer.ctx);
+    }
+}
+
 void http_core_detach(struct http_priv *p)
 {
     p->carrier = NULL;
@@ -254,6 +261,8 @@ void http_core_detach(struct http_priv *p)
     case STAGE_ANSWERED:
         if (!p->answer.pulling) {
             http_core_finish(p, false, 0);
+        } else {
+            http_core_stop(p);
         }
         break;
     }

@@ -158,6 +158,8 @@ void http_core_body_fail(struct http_priv *p, int http, enum status st, const ch
 /* Adds the fields every answer has; false when memory is out. */
 bool http_core_fields(struct http_priv *p);
 void http_core_pull(struct http_priv *p, uint64_t at);
+/* A pull that waits for an event is to be answered: the client has gone or the server goes down. */
+void http_core_stop(struct http_priv *p);
 /* The answer is out (sent) or cut. */
 void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes);
 void http_core_detach(struct http_priv *p);

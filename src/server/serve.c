@@ -1,5 +1,6 @@
 /* server/serve.c - opening in order, closing in reverse. */
 #include "server/serve.h"
+#include "api/grpc/grpc.h"
 #include "api/kubeflow/kubeflow.h"
 #include "api/mlflow/mlflow.h"
 #include "api/native/native.h"
@@ -379,6 +380,7 @@ static enum status bind_all(struct serving *s, struct err *err)
     st = st ? st : router_new(&s->router, err);
     st = st ? st : mlflow_routes(s->router, o->static_prefix, err);
     st = st ? st : kubeflow_routes(s->router, o->static_prefix, err);
+    st = st ? st : grpc_routes(s->router, err);
     st = st ? st : native_routes(s->router, o->static_prefix, o->expose_metrics, err);
     st = st ? st : http_server_new(&s->http, &options, s->router, &s->hooks, err);
     s->figures.http = s->http;

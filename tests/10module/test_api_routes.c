@@ -2,6 +2,7 @@
  * table fails, and so does a line of the table without a route. Handlers do not run: what counts is who gets to them. */
 #include "tap.h"
 
+#include "api/grpc/grpc.h"
 #include "api/kubeflow/kubeflow.h"
 #include "api/mlflow/mlflow.h"
 #include "api/native/native.h"
@@ -182,6 +183,7 @@ TEST_LIMIT(every_route_and_every_caller, 120)
     T_ST(router_new(&router, &err), OK);
     T_ST_ERR(mlflow_routes(router, NULL, &err), OK, &err);
     T_ST_ERR(kubeflow_routes(router, NULL, &err), OK, &err);
+    T_ST_ERR(grpc_routes(router, &err), OK, &err);
     T_ST_ERR(native_routes(router, NULL, true, &err), OK, &err);
     router_each(router, take_route, &w);
     for (size_t c = 0; c < ARRAY_N(callers); c++) {
@@ -216,9 +218,12 @@ TEST(few_routes_are_public)
         if (!line.n || line.p[0] == '#' || str_find(line, S(" 401 401 ok ")) != SIZE_MAX) {
             continue;
         }
-        T_OK(str_starts(line, S("GET ")));
+        T_OK(str_starts(line, S("GET ")) || str_starts(line, S("POST /grpc.health.")) ||
+             str_starts(line, S("POST /grpc.reflection.")));
         public++;
     }
-    T_INT(public, 4); /* health, version, server-info under both of its names */
+    T_INT(
+        public,
+        8); /* health, version, server-info under both of its names; gRPC's health and reflection */
     arena_free(a);
 }

@@ -218,7 +218,7 @@ static void stream_pull(struct http_req *req, void *ctx, uint64_t at)
 
 static void on_stream(struct http_req *req)
 {
-    static const struct http_producer producer = { stream_pull, NULL };
+    static const struct http_producer producer = { .pull = stream_pull };
     struct pool_task *t = pool_task(req, give_later);
 
     if (t) {
@@ -241,7 +241,7 @@ static void known_pull(struct http_req *req, void *ctx, uint64_t at)
 
 static void on_known(struct http_req *req)
 {
-    static const struct http_producer producer = { known_pull, NULL };
+    static const struct http_producer producer = { .pull = known_pull };
     struct pool_task *t = pool_task(req, give_later);
 
     if (t) {
@@ -273,7 +273,7 @@ static void broken_done(struct http_req *req, void *ctx)
 
 static void on_broken(struct http_req *req)
 {
-    static const struct http_producer producer = { broken_pull, broken_done };
+    static const struct http_producer producer = { .pull = broken_pull, .done = broken_done };
 
     http_send_stream(req, str_eq_lit(req->path, "/short") ? 100 : HTTP_LENGTH_UNKNOWN, &producer,
                      NULL);

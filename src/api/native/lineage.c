@@ -1,5 +1,6 @@
 /* api/native/lineage.c - the questions to the graph, and how two runs differ. */
 #include "gen/native/lineage.h"
+#include "api/grpc/grpc.h"
 #include "api/native/native.h"
 #include "base/num.h"
 #include "core/graph/graph.h"
@@ -389,6 +390,18 @@ static enum status same_ls(struct call *c, struct view *v, struct err *err)
     c->out = out;
     return st;
 }
+
+#define METHOD(name, in, out, fn)                                                                  \
+    GRPC_METHOD("/cairn.v1.LineageService/" name, &cairn_v1_##in##_desc, &cairn_v1_##out##_desc,   \
+                RESOURCE_RUN, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn))
+
+const struct route native_lineage_methods[] = {
+    METHOD("Why", lineage, lineage_answer, lineage),
+    METHOD("Impact", lineage_impact, lineage_answer, impact),
+    METHOD("Trail", lineage_trail, lineage_trail_answer, trail),
+    METHOD("Diff", run_diff, run_diff_answer, diff),
+};
+const size_t native_lineage_methods_n = ARRAY_N(native_lineage_methods);
 
 #define PATH "/api/cairn/v1/"
 #define SAME(start_fn)                                                                             \

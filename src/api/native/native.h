@@ -26,6 +26,8 @@ extern const size_t native_run_routes_n;
 extern const struct route native_inspect_routes[];
 extern const size_t native_inspect_routes_n;
 extern const struct route native_lineage_routes[];
+extern const struct route native_lineage_methods[]; /* the same over gRPC */
+extern const size_t native_lineage_methods_n;
 extern const size_t native_lineage_routes_n;
 extern const struct route native_trash_routes[];
 extern const size_t native_trash_routes_n;

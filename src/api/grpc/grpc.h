@@ -1,0 +1,23 @@
+/* api/grpc/grpc.h - gRPC as a tongue: a method is a route "/package.Service/Method" of the same table as every other, with its right,
+ * its messages and an endpoint; the tongue reads and writes frames and puts the outcome into trailers. So a method is the same
+ * function as the REST route of its messages. gRPC-Web, binary and text, is the same again, over HTTP/1.1 too.
+ * Services here: cairn.v1.LineageService, grpc.health.v1.Health, grpc.reflection.v1 (and v1alpha) .ServerReflection. */
+#ifndef CAIRN_API_GRPC_GRPC_H
+#define CAIRN_API_GRPC_GRPC_H
+
+#include "api/call.h"
+
+extern const struct tongue grpc_tongue;
+/* Adds every method. gRPC knows no prefix. */
+enum status grpc_routes(struct router *r, struct err *err);
+
+/* The largest message of a request; an answer may be larger. */
+enum { GRPC_MESSAGE_MAX = 4 << 20 };
+
+/* One row of a table of methods. */
+#define GRPC_METHOD(path_, in_, out_, resource_, action_, ...)                                     \
+    ROUTE_BODY(HTTP_POST, path_, in_, out_, resource_, action_,                                    \
+               ENDPOINT(.tongue = &grpc_tongue, __VA_ARGS__), HTTP_BODY_BUFFERED,                  \
+               2 * GRPC_MESSAGE_MAX)
+
+#endif

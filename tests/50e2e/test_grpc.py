@@ -1,0 +1,246 @@
+"""gRPC on the server's own port, asked by grpcio: health, reflection, lineage, errors, deadlines; and gRPC-Web by hand."""
+
+import base64
+import subprocess
+import textwrap
+
+import pytest
+import requests
+
+import cairn
+from registry_worker import Worker
+
+pytestmark = pytest.mark.cairn_only
+
+CONNECT = """
+import asyncio, threading
+import grpc
+from google.protobuf import descriptor_pool, json_format, message_factory
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+channel = grpc.insecure_channel(address)
+pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+SERVICE = "cairn.v1.LineageService"
+
+def method(name):
+    return pool.FindServiceByName(SERVICE).methods_by_name[name]
+
+def call(name, timeout=20, compression=None, metadata=None, on=None, **fields):
+    m = method(name)
+    kinds = [message_factory.GetMessageClass(t) for t in (m.input_type, m.output_type)]
+    ask = (on or channel).unary_unary(f"/{SERVICE}/{name}", request_serializer=kinds[0].SerializeToString,
+                                      response_deserializer=kinds[1].FromString)
+    return json_format.MessageToDict(ask(kinds[0](**fields), timeout=timeout, compression=compression, metadata=metadata),
+                                     preserving_proto_field_name=True)
+
+def error(*args, **fields):
+    try:
+        return call(*args, **fields)
+    except grpc.RpcError as e:
+        trailers = dict(e.trailing_metadata() or ())
+        return {"code": e.code().name, "text": e.details(), "details": trailers.get("grpc-status-details-bin", b"").hex()}
+"""
+
+
+@pytest.fixture(scope="module")
+def worker():
+    python = cairn.find_python("grpc")
+    if python is None:
+        pytest.skip("no environment grpc: tools/pyenv grpc")
+    one = Worker(python)
+    yield one
+    one.stop()
+
+
+def connect(worker, server):
+    worker.run(CONNECT, address=server.url.split("://")[1])
+    return lambda code, **values: worker.run(textwrap.dedent(code), **values)
+
+
+@pytest.fixture
+def ask(worker, server):
+    return connect(worker, server)
+
+
+@pytest.fixture
+def runs(client, uniq):
+    """Two runs that differ in a parameter."""
+    experiment = client.create_experiment(f"grpc-{uniq}")
+    made = [client.create_run(experiment).info.run_id for _ in range(2)]
+    for i, run in enumerate(made):
+        client.log_param(run, "rate", str(i))
+        client.log_param(run, "depth", "3")
+    return made
+
+
+def test_health(ask):
+    got = ask("""
+        stub = health_pb2_grpc.HealthStub(channel)
+        answers = [stub.Check(health_pb2.HealthCheckRequest(service=s), timeout=20).status for s in ("", SERVICE)]
+        try:
+            stub.Check(health_pb2.HealthCheckRequest(service="no.such.Service"), timeout=20)
+        except grpc.RpcError as e:
+            answers.append(e.code().name)
+        for name in ("", "no.such.Service"):
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=name))
+            answers.append(next(watch).status)
+            watch.cancel()
+        result = answers
+        """)
+    assert got == [1, 1, "NOT_FOUND", 1, 3]
+
+
+def test_reflection(ask):
+    got = ask("""
+        base = ProtoReflectionDescriptorDatabase(channel)
+        m = method("Why")
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        R = reflection_pb2.ServerReflectionRequest
+        several = list(stub.ServerReflectionInfo(iter([R(file_by_filename="native/lineage.proto"), R(list_services=""),
+                                                       R(file_containing_symbol="no.such.Thing")])))
+        result = {"services": sorted(base.get_services()), "in": m.input_type.full_name, "out": m.output_type.full_name,
+                  "fields": [f.name for f in m.input_type.fields][:3],
+                  "kinds": [a.WhichOneof("message_response") for a in several], "code": several[2].error_response.error_code}
+        """)
+    assert got["services"] == ["cairn.v1.LineageService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                               "grpc.reflection.v1alpha.ServerReflection"]
+    assert (got["in"], got["out"]) == ("cairn.v1.Lineage", "cairn.v1.LineageAnswer")
+    assert got["fields"] == ["node", "direction", "depth"]
+    assert got["kinds"] == ["file_descriptor_response", "list_services_response", "error_response"]
+    assert got["code"] == 5
+
+
+def test_the_questions_answer_as_over_rest(ask, rest, runs):
+    a, b = runs
+    rest_answer = rest.get("/api/cairn/v1/runs/diff", params={"a": a, "b": b}).json()
+    assert ask("result = call('Diff', a=a, b=b)", a=a, b=b) == rest_answer
+    assert [d["key"] for d in rest_answer["differences"] if d["section"] == "parameters"] == ["rate"]
+    why = ask("result = call('Why', node=node)", node=f"run:{a}")
+    assert why["nodes"][0]["node"] == f"run:{a}"
+    assert ask("result = call('Impact', node=node)", node=f"run:{a}")["nodes"][0]["node"] == f"run:{a}"
+    assert ask("result = call('Trail', **{'from': a, 'to': b})", a=f"run:{a}", b=f"run:{b}") == {}
+
+
+def test_compressed_both_ways(ask, client, uniq):
+    """Requests and answers by gzip: the same as without."""
+    experiment = client.create_experiment(f"grpc-zip-{uniq}")
+    a, b = (client.create_run(experiment).info.run_id for _ in range(2))
+    for i in range(4):
+        client.log_batch(a, params=[cairn_param(f"p{i}-{k}", "x" * 200) for k in range(100)])
+    code = "result = call('Diff', a=a, b=b, compression=grpc.Compression.{})"
+    plain = ask(code.format("NoCompression"), a=a, b=b)
+    assert ask(code.format("Gzip"), a=a, b=b) == plain
+    assert len(plain["differences"]) >= 400
+
+
+def cairn_param(key, value):
+    from mlflow.entities import Param
+
+    return Param(key, value)
+
+
+def test_errors(ask):
+    missing = ask("result = error('Why', node='run:' + 'f' * 32)")
+    assert missing["code"] == "NOT_FOUND" and missing["details"]
+    assert ask("result = error('Why')")["code"] == "INVALID_ARGUMENT"
+    assert ask("result = error('Why', node='x' * (5 << 20))")["code"] == "RESOURCE_EXHAUSTED"
+    assert ask("result = error('Why', node='run:\\u00e9\\n%')")["code"] in ("NOT_FOUND", "INVALID_ARGUMENT")
+    unknown = ask("""
+        try:
+            channel.unary_unary("/cairn.v1.LineageService/Whence")(b"", timeout=20)
+        except grpc.RpcError as e:
+            result = e.code().name
+        """)
+    assert unknown == "UNIMPLEMENTED"
+    broken = ask("""
+        try:
+            channel.unary_unary("/cairn.v1.LineageService/Why")(b"\\xff\\xff", timeout=20)
+        except grpc.RpcError as e:
+            result = e.code().name
+        """)
+    assert broken == "INVALID_ARGUMENT"
+
+
+def test_many_at_once_and_the_asynchronous_client(ask, runs):
+    got = ask("""
+        async def main():
+            async with grpc.aio.insecure_channel(address) as c:
+                stub = health_pb2_grpc.HealthStub(c)
+                checks = [stub.Check(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(300)]
+                return [a.status for a in await asyncio.gather(*checks)]
+        futures = [health_pb2_grpc.HealthStub(channel).Check.future(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(300)]
+        result = [sum(f.result().status for f in futures), sum(asyncio.run(main()))]
+        """)
+    assert got == [300, 300]
+
+
+def test_rights(worker, start_server, tmp_path):
+    (tmp_path / "token").write_text("the-secret-of-the-test\n")
+    server = start_server(args=["--token-file", str(tmp_path / "token"), "--auth", "token"])
+    ask = connect(worker, server)
+    assert ask("result = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20).status") == 1
+    code = "result = error('Why', node='run:' + 'f' * 32, metadata={})['code']"
+    assert ask(code.format("None")) == "UNAUTHENTICATED"
+    assert ask(code.format("(('authorization', 'Bearer wrong'),)")) == "UNAUTHENTICATED"
+    assert ask(code.format("(('authorization', 'Bearer the-secret-of-the-test'),)")) == "NOT_FOUND"
+
+
+def test_a_stop_is_told_to_those_who_watch(worker, start_server):
+    server = start_server()
+    ask = connect(worker, server)
+    assert ask("""
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        result = next(watch).status
+        """) == 1
+    server.stop()
+    assert ask("result = [a.status for a in watch]") == [2]
+
+
+# ---- gRPC-Web and plain HTTP/2 --------------------------------------------------------------------------------------------
+
+def web(server, body, kind="application/grpc-web+proto", **headers):
+    return requests.post(f"{server.url}/grpc.health.v1.Health/Check", data=body, headers={"content-type": kind, **headers},
+                         timeout=20)
+
+
+def test_grpc_web(server):
+    empty = b"\0\0\0\0\0"
+    answer = web(server, empty)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/grpc-web+proto")
+    assert answer.content == b"\0\0\0\0\x02\x08\x01\x80\0\0\0\x0fgrpc-status:0\r\n"
+    text = web(server, base64.b64encode(empty), "application/grpc-web-text")
+    assert base64.b64decode(text.content) == answer.content
+    missing = web(server, b"\0\0\0\0\x03\n\x01x")
+    assert missing.status_code == 200 and missing.content.startswith(b"\x80") and b"grpc-status:5\r\n" in missing.content
+    assert web(server, b"\0\0\0").content.startswith(b"\x80")
+    assert web(server, b"", "application/json").status_code == 415
+    assert web(server, empty, "application/grpc").status_code == 400
+
+
+def test_grpc_web_across_origins(server):
+    path = f"{server.url}/grpc.health.v1.Health/Check"
+    allowed = requests.options(path, headers={"origin": "http://localhost:3000", "access-control-request-method": "POST",
+                                              "access-control-request-headers": "content-type,x-grpc-web"}, timeout=20)
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "x-grpc-web" in allowed.headers["access-control-allow-headers"]
+    answer = web(server, b"\0\0\0\0\0", origin="http://localhost:3000")
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "grpc-status" in answer.headers["access-control-expose-headers"]
+    assert web(server, b"\0\0\0\0\0", origin="http://evil.example").status_code == 403
+
+
+def test_curl_over_http2(server, client, tmp_path):
+    """Every route answers over HTTP/2: a file up and down."""
+    run = client.create_run("0").info.run_id
+    data = bytes(range(256)) * 4096
+    (tmp_path / "in").write_bytes(data)
+    url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/in"
+    curl = ["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_version} %{http_code}", "-o"]
+    put = subprocess.run([*curl, "/dev/null", "-T", str(tmp_path / "in"), url], capture_output=True, text=True, check=True)
+    assert put.stdout == "2 200"
+    got = subprocess.run([*curl, str(tmp_path / "out"), url], capture_output=True, text=True, check=True)
+    assert got.stdout == "2 200"
+    assert (tmp_path / "out").read_bytes() == data
