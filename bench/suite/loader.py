@@ -4,13 +4,14 @@ import signal
 import subprocess
 from pathlib import Path
 
+from . import machine
 from .servers import Cairn, Failed
 
 PROGRAM = Cairn.program.parent / "bench/bench_load"
 
 
 def measure(server, work, limit_s=60, quickack=True, **options):
-    """One load. What the generator printed, and of the server: cpu_us and db_cpu_us for each request.
+    """One load. What the generator printed, and of the server: cpu_us (of it the kernel's: system_us) and db_cpu_us for each request.
 
     options are those of the generator: requests=10, seconds=2, clients=16, shared=True, ... After limit_s seconds it is
     stopped and what it has so far counts ("cut")."""
@@ -21,7 +22,7 @@ def measure(server, work, limit_s=60, quickack=True, **options):
         elif value not in (None, False):
             argv += [f"--{name}", str(value)]
     errors = Path(server.folder) / "load.err"
-    before = server.cpu_s()
+    before, system = server.cpu_s(), machine.system_s(server.pid)
     with open(errors, "wb") as err:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True)
         try:
@@ -37,13 +38,14 @@ def measure(server, work, limit_s=60, quickack=True, **options):
             process.kill()
             process.wait()
             raise
-    after = server.cpu_s()
+    after, system = server.cpu_s(), machine.system_s(server.pid) - system
     try:
         result = json.loads(out)
     except ValueError as e:
         raise Failed(f"{server.name}: {work}: {errors.read_text(errors='replace')[-500:] or 'no result'}") from e
     n = max(result["requests"], 1)
     result["cpu_us"] = (after[0] - before[0]) / n * 1e6
+    result["system_us"] = system / n * 1e6
     result["load_cores"] = result["cpu_s"] / max(result["seconds"], 1e-9)
     result["db_cpu_us"] = (after[1] - before[1]) / n * 1e6
     result["p50_ms"], result["p99_ms"], result["max_ms"] = (result.pop(f"{k}_us") / 1000 for k in ("p50", "p99", "max"))

@@ -63,14 +63,19 @@ def tree(root):
     return found
 
 
-def cpu_s(root):
+def cpu_s(root, fields=(11, 12, 13, 14)):
     """CPU seconds of a tree: user and system, children that ended included."""
     ticks = 0
     for pid in tree(root):
-        fields = _stat(pid)
-        if fields:
-            ticks += sum(int(f) for f in fields[11:15])
+        stat = _stat(pid)
+        if stat:
+            ticks += sum(int(stat[f]) for f in fields)
     return ticks / TICK
+
+
+def system_s(root):
+    """What of it the kernel used."""
+    return cpu_s(root, (12, 14))
 
 
 def memory_mb(root):

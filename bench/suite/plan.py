@@ -83,9 +83,14 @@ def compare_floor(row, found, limits):
     it misses itself, the machine forbids."""
     if not found:
         return
-    p50, rate, cpu = (report.median(found, k) for k in ("p50_ms", "rate", "cpu_us"))
-    row.probe = {"p50_ms": p50, "rate": rate, "cpu": cpu}
-    parts = [f"a minimal server on this machine: {report.number(rate)}/s, p50 {report.number(p50)} ms, {report.number(cpu)} us CPU"]
+    p50, rate, cpu, system = (report.median(found, k) for k in ("p50_ms", "rate", "cpu_us", "system_us"))
+    ours = {k: row.value("cairn", k) for k in ("cpu", "system_us")}
+    row.probe = {"p50_ms": p50, "rate": rate, "cpu": cpu, "system_us": system}
+    parts = [f"a minimal server on this machine: {report.number(rate)}/s, p50 {report.number(p50)} ms, {report.number(cpu)} us CPU "
+             f"({report.number(system)} in the kernel)"]
+    if cpu and ours["cpu"]:
+        parts.append(f"cairn: {report.number(ours['cpu'])} us CPU ({report.number(ours['system_us'])} in the kernel), "
+                     f"{report.number(ours['cpu'] / cpu)} times as much")
 
     def part(what, ours, least, limit, worse):
         if not ours or not worse(ours, limit):
