@@ -137,7 +137,10 @@ static void submit_read(struct call *c)
 {
     enum status st;
 
-    c->job = (struct read_job){ .run = run_read, .arena = c->arena };
+    memset(&c->job, 0, offsetof(struct read_job, err));
+    err_clear(&c->job.err);
+    c->job.run = run_read;
+    c->job.arena = c->arena;
     st = core_read_submit(c->core, &c->job);
     if (st) {
         err_set(&c->err, ST_UNAVAILABLE, "too many reads are waiting; try again");
@@ -486,8 +489,11 @@ static void done(void *ctx, struct http_req *req, int status, uint64_t body_byte
     }
 
     if (resource >= 0 && resource < RESOURCE_N) {
-        /* relaxed: readers want counts, not order */
-        atomic_fetch_add_explicit(&api->answers[resource][class], 1, memory_order_relaxed);
+        atomic_uint_fast64_t *n = &t->answers[resource][class];
+
+        /* relaxed, and no exchange: one thread writes, and readers want counts, not order */
+        atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
     }
     if (log_enabled(level)) {
         log_line(level, "http", req->id, "%s %.*s %d %llu bytes %lld us %.*s",

@@ -76,6 +76,8 @@ struct api_turn {
     struct loop_turn turn;
     struct seq *seq;
     size_t used; /* memory of requests that ended, not told yet */
+    /* By what the route is about and status / 100. Only the loop writes; readers add the loops up. */
+    atomic_uint_fast64_t answers[RESOURCE_N][6];
 };
 
 struct api {
@@ -92,7 +94,6 @@ struct api {
     struct str config;   /* JSON: what GET /api/cairn/v1/config answers */
     struct digest local; /* of the token of the data folder: who can read it is an operator */
     bool has_local;
-    atomic_uint_fast64_t answers[RESOURCE_N][6]; /* by what the route is about and status / 100 */
     struct api_turn turns[LOOP_MAX];
     struct fair fair;
 };
@@ -113,8 +114,8 @@ struct call {
     struct write_op *op;     /* the endpoint's operation */
     struct idempotent *once; /* around it, when the client sent an Idempotency-Key */
     struct fair_slot *share; /* of the client, while the write waits */
-    struct read_job job;
-    struct err err; /* last: a new call is cleared up to here */
+    struct err err;          /* a new call is cleared up to here */
+    struct read_job job;     /* set when it is submitted: texts of errors are long */
 };
 
 /* Hooks for the HTTP server (ctx = struct api *). */

@@ -2,6 +2,8 @@
 #include "api/fair.h"
 #include "base/hash.h"
 
+#define FAIR_ONE ((uint64_t)1 << FAIR_SHIFT)
+
 struct str fair_host(struct str peer)
 {
     size_t n = peer.n;
@@ -17,8 +19,8 @@ enum status fair_enter(struct fair *f, struct str client, size_t bytes, size_t q
 {
     struct fair_slot *s = &f->slots[hash_bytes(client.p, client.n) % FAIR_SLOTS];
     /* relaxed: counts, which nothing else hangs on */
-    size_t ops = atomic_fetch_add_explicit(&s->ops, 1, memory_order_relaxed);
-    size_t held = atomic_fetch_add_explicit(&s->bytes, bytes, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(&s->held, FAIR_ONE + bytes, memory_order_relaxed);
+    size_t ops = before >> FAIR_SHIFT, held = before & (FAIR_ONE - 1);
 
     *slot = s;
     if (ops < MAX_OF(queue_ops / 2, (size_t)1) && (ops == 0 || held + bytes <= queue_bytes / 2)) {
@@ -35,6 +37,5 @@ enum status fair_enter(struct fair *f, struct str client, size_t bytes, size_t q
 
 void fair_leave(struct fair_slot *slot, size_t bytes)
 {
-    atomic_fetch_sub_explicit(&slot->ops, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&slot->bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&slot->held, FAIR_ONE + bytes, memory_order_relaxed);
 }

@@ -11,10 +11,10 @@
 #include "base/err.h"
 #include <stdatomic.h>
 
-enum { FAIR_SLOTS = 1024 };
+enum { FAIR_SLOTS = 1024, FAIR_SHIFT = 44 };
 
 struct fair_slot {
-    atomic_size_t ops, bytes;
+    atomic_uint_fast64_t held; /* writes << FAIR_SHIFT | bytes: one cache line moves once */
 };
 
 struct fair {

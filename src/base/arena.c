@@ -110,11 +110,37 @@ static void run_cleanups(struct arena *a)
     }
 }
 
+/* Who needed several blocks gets one of their size the next time, and keeps that one. */
+static bool reset_to_one(struct arena *a)
+{
+    size_t used = 0;
+
+    for (const struct block *b = a->top; b; b = b->prev) {
+        used += b->used;
+    }
+    used += used / 4;
+    used += ARENA_FIRST_BYTES - used % ARENA_FIRST_BYTES;
+    if (!a->top || !a->top->prev || used > MIN_OF((size_t)ARENA_KEPT_MAX, a->max)) {
+        return false;
+    }
+    while (a->top) {
+        struct block *b = a->top;
+
+        a->top = b->prev;
+        block_free(a, b);
+    }
+    a->next = used;
+    return true;
+}
+
 void arena_reset(struct arena *a)
 {
     struct block *kept = NULL;
 
     run_cleanups(a);
+    if (reset_to_one(a)) {
+        return;
+    }
     while (a->top) {
         struct block *b = a->top;
 

@@ -35,8 +35,9 @@ static ssize_t real_sendv(int fd, const struct iovec *iov, size_t iov_n, int fla
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_n };
     ssize_t put;
 
-    do {
-        put = sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
+    do { /* one piece is cheaper without the header of a message */
+        put = iov_n == 1 ? send(fd, iov->iov_base, iov->iov_len, flags | MSG_NOSIGNAL)
+                         : sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
     return put;
 }

@@ -27,6 +27,7 @@ enum {
     SKIP_MAX = 64 * 1024,
     RUN_BUDGET = 64,
     IOV_MAX_N = 6,
+    BODY_JOINED = 1024,
     LINGER_TIMES = 15,
     DRAIN_FRESH_MS = 1000
 };
@@ -406,11 +407,12 @@ static char *put_text(char *o, struct str s)
     return o + s.n;
 }
 
-static bool print_head(struct http1 *h, bool with_length)
+/* The head, and after it a body that is short enough to go out with it in one piece. */
+static bool print_head(struct http1 *h, bool with_length, struct str body)
 {
     struct http_priv *p = h->p;
     struct http_answer *an = &p->answer;
-    size_t cap = 160;
+    size_t cap = 160 + body.n;
     char *out, *o;
 
     for (size_t i = 0; i < an->field_n; i++) {
@@ -444,6 +446,7 @@ static bool print_head(struct http1 *h, bool with_length)
         o = put_text(o, S("Connection: keep-alive\r\n"));
     }
     o = put_text(o, S("\r\n"));
+    o = put_text(o, body);
     iov_add(h, out, (size_t)(o - out));
     return true;
 }
@@ -467,7 +470,7 @@ static void start_answer(struct http1 *h)
     struct http_answer *an = &p->answer;
     bool bodyless = an->status == 204 || an->status == 304 || an->status < 200;
     bool no_body = bodyless || p->req.method == HTTP_HEAD;
-    bool known = an->length >= 0;
+    bool known = an->length >= 0, bytes, joined;
 
     h->answered = false;
     h->keep_alive = can_keep(h);
@@ -481,12 +484,14 @@ static void start_answer(struct http1 *h)
     h->file_left = 0;
     h->left_out = no_body ? 0 : known ? (uint64_t)an->length : UINT64_MAX;
     h->state = H1_WRITE;
-    if (!http_core_fields(p) || !print_head(h, known && !bodyless)) {
+    bytes = an->kind == ANSWER_BYTES && !no_body;
+    joined = bytes && an->body.n > 0 && an->body.n <= BODY_JOINED;
+    if (!http_core_fields(p) || !print_head(h, known && !bodyless, joined ? an->body : S(""))) {
         answer_nomem(h);
         return;
     }
-    if (an->kind == ANSWER_BYTES && !no_body) {
-        iov_add(h, an->body.p, an->body.n);
+    if (bytes) {
+        if (!joined) iov_add(h, an->body.p, an->body.n);
         h->sent = an->body.n;
         h->left_out = 0;
     }
@@ -706,6 +711,10 @@ static bool step_request(struct http1 *h)
     if (http_core_paused(h->p)) {
         set_timer(h, H1_TIMER_BODY, limits(h)->body_ms, false);
         return false;
+    }
+    if (h->body_done && h->off == h->n && h->cap == WINDOW_FIRST &&
+        h->p->mode == HTTP_BODY_BUFFERED) {
+        window_drop(h); /* for the next request of any connection: it lies in the cache */
     }
     set_timer(h, H1_TIMER_OFF, 0, false);
     return false;

@@ -2,26 +2,24 @@
 #include "net/http1_head.h"
 #include "base/num.h"
 
-/* RFC 9110 token characters. */
-static const bool token_table[256] = {
-    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true,
-    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true,
-    ['`'] = true, ['|'] = true, ['~'] = true, ['0'] = true, ['1'] = true, ['2'] = true,
-    ['3'] = true, ['4'] = true, ['5'] = true, ['6'] = true, ['7'] = true, ['8'] = true,
-    ['9'] = true, ['A'] = true, ['B'] = true, ['C'] = true, ['D'] = true, ['E'] = true,
-    ['F'] = true, ['G'] = true, ['H'] = true, ['I'] = true, ['J'] = true, ['K'] = true,
-    ['L'] = true, ['M'] = true, ['N'] = true, ['O'] = true, ['P'] = true, ['Q'] = true,
-    ['R'] = true, ['S'] = true, ['T'] = true, ['U'] = true, ['V'] = true, ['W'] = true,
-    ['X'] = true, ['Y'] = true, ['Z'] = true, ['a'] = true, ['b'] = true, ['c'] = true,
-    ['d'] = true, ['e'] = true, ['f'] = true, ['g'] = true, ['h'] = true, ['i'] = true,
-    ['j'] = true, ['k'] = true, ['l'] = true, ['m'] = true, ['n'] = true, ['o'] = true,
-    ['p'] = true, ['q'] = true, ['r'] = true, ['s'] = true, ['t'] = true, ['u'] = true,
-    ['v'] = true, ['w'] = true, ['x'] = true, ['y'] = true, ['z'] = true,
+/* RFC 9110 token characters, in lower case; 0 for all others. */
+static const char token_table[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
+    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`',   ['|'] = '|',
+    ['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',   ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['A'] = 'a', ['B'] = 'b',   ['C'] = 'c',
+    ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i',   ['J'] = 'j',
+    ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p',   ['Q'] = 'q',
+    ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w',   ['X'] = 'x',
+    ['Y'] = 'y', ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd',   ['e'] = 'e',
+    ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k',   ['l'] = 'l',
+    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r',   ['s'] = 's',
+    ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y',   ['z'] = 'z',
 };
 
 static bool is_token(char c)
 {
-    return token_table[(unsigned char)c];
+    return token_table[(unsigned char)c] != 0;
 }
 
 /* Visible, space, tab, or a byte above ASCII. */
@@ -30,6 +28,60 @@ static bool is_value(char c)
     unsigned char u = (unsigned char)c;
 
     return (u >= 0x20 && u != 0x7f) || u == '\t';
+}
+
+/* Eight bytes at once. Each of these is exact about whether there is such a byte. */
+#define BYTES(c) ((uint64_t)(c)*0x0101010101010101u)
+
+static uint64_t eight_at(const char *p)
+{
+    uint64_t x;
+
+    memcpy(&x, p, sizeof(x));
+    return x;
+}
+
+static bool any_below(uint64_t x, unsigned char c) /* c up to 128 */
+{
+    return ((x - BYTES(c)) & ~x & BYTES(0x80)) != 0;
+}
+
+static bool any_is(uint64_t x, unsigned char c)
+{
+    return any_below(x ^ BYTES(c), 1);
+}
+
+static char *skip_value(char *p, const char *end)
+{
+    while (end - p >= 8 && !any_below(eight_at(p), 0x20) && !any_is(eight_at(p), 0x7f)) {
+        p += 8;
+    }
+    while (p < end && is_value(*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* Visible ASCII without '#'. */
+static bool is_target(struct str t)
+{
+    size_t i = 0;
+
+    for (; t.n - i >= 8; i += 8) {
+        uint64_t x = eight_at(t.p + i);
+
+        if ((x & BYTES(0x80)) || any_below(x, 0x21) || any_is(x, 0x7f) || any_is(x, '#')) {
+            return false;
+        }
+    }
+    for (; i < t.n; i++) {
+        unsigned char c = (unsigned char)t.p[i];
+
+        if (c <= ' ' || c >= 0x7f || c == '#') {
+            return false;
+        }
+    }
+    return true;
 }
 
 static char lower(char c)
@@ -126,10 +178,8 @@ static int parse_target(struct http1_head *h, struct str *authority, const char 
     struct str t = h->target;
     size_t q;
 
-    for (size_t i = 0; i < t.n; i++) {
-        if (t.p[i] <= ' ' || t.p[i] >= 0x7f || t.p[i] == '#') {
-            return refuse(why, 400, "the request target holds a character that must be escaped");
-        }
+    if (!is_target(t)) {
+        return refuse(why, 400, "the request target holds a character that must be escaped");
     }
     *authority = (struct str){ NULL, 0 };
     if (t.n > 0 && t.p[0] != '/' && !str_eq_lit(t, "*")) {
@@ -208,6 +258,9 @@ static bool is_odd_framing(struct str n, struct str raw)
 {
     static const char *const names[] = { "content-length", "transfer-encoding" };
 
+    if (n.p[0] != 'c' && n.p[0] != 't') {
+        return false;
+    }
     for (size_t i = 0; i < ARRAY_N(names); i++) {
         struct str want = str_cstr(names[i]);
         size_t k = 0;
@@ -230,7 +283,7 @@ static int parse_fields(char *p, char *end, unsigned field_max, struct http1_hea
         char *name = p, *value;
 
         while (p < end && is_token(*p)) {
-            *p = lower(*p);
+            *p = token_table[(unsigned char)*p];
             p++;
         }
         if (p == name || *p != ':') {
@@ -242,9 +295,7 @@ static int parse_fields(char *p, char *end, unsigned field_max, struct http1_hea
         struct str n = str_of(name, (size_t)(p - name));
 
         value = ++p;
-        while (p < end && is_value(*p)) {
-            p++;
-        }
+        p = skip_value(p, end);
         if (p + 2 > end || p[0] != '\r' || p[1] != '\n') {
             return refuse(why, 400, "a header value holds a control character");
         }
@@ -387,8 +438,8 @@ int http1_parse(char *head, size_t n, unsigned field_max, struct arena *a, struc
     if (bad) {
         return bad;
     }
-    for (size_t i = eol + 2; i < n; i++) {
-        lines += head[i] == '\n';
+    for (size_t at = eol + 2; at < n; lines++) {
+        at = MIN_OF(str_find_byte(str_of(head, n), '\n', at), n) + 1;
     }
     lines = MIN_OF(lines, (size_t)field_max + 1);
     out->fields = arena_alloc(a, lines * sizeof(*out->fields));

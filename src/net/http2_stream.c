@@ -296,7 +296,7 @@ static void widen(struct h2_stream *st)
     }
     if (atomic_fetch_add_explicit(&s->bodies, H2_WINDOW_FAST, memory_order_relaxed) +
             H2_WINDOW_FAST >
-        s->opt.limits.bodies_max / 2) {
+        (int64_t)(s->opt.limits.bodies_max / 2)) {
         atomic_fetch_sub_explicit(&s->bodies, H2_WINDOW_FAST, memory_order_relaxed);
         return;
     }

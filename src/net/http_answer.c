@@ -448,14 +448,14 @@ static bool charge_answer(struct http_priv *p)
 {
     struct http_server *s = p->worker->server;
     size_t n = arena_bytes(p->req.arena) + (p->answer.owned ? p->answer.body.n : 0);
-    uint64_t sum;
+    int64_t sum;
 
     if (n < CHARGE_MIN) {
         return true;
     }
-    sum = atomic_fetch_add_explicit(&s->bodies, n, memory_order_relaxed) + n;
+    sum = atomic_fetch_add_explicit(&s->bodies, (int64_t)n, memory_order_relaxed) + (int64_t)n;
     p->charged += n;
-    if (sum <= s->opt.limits.bodies_max) {
+    if (sum <= (int64_t)s->opt.limits.bodies_max) {
         return true;
     }
     http_core_free_answer(p);

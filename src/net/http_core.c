@@ -11,6 +11,7 @@
 enum {
     BODY_IN_ARENA = 16 * 1024,
     RESERVE_MAX = 256 * 1024,
+    BODIES_TELL = 256 * 1024,
     BODY_SMALL = 4096 /* these are not held back: what they become counts elsewhere */
 };
 
@@ -86,6 +87,22 @@ struct http_priv *http_core_new(struct http_worker *w, const struct conn *c, str
 }
 
 /* ---- room for bodies ---------------------------------------------------------------------------------------------- */
+
+/* Returns the sum. A worker tells its changes once they matter: small bodies move no cache line between the loops. */
+static int64_t bodies_changed(struct http_worker *w, int64_t by)
+{
+    struct http_server *s = w->server;
+    int64_t tell = (int64_t)MIN_OF(s->opt.limits.bodies_max / 1024, (uint64_t)BODIES_TELL), told;
+
+    w->bodies_untold += by;
+    if (w->bodies_untold >= -tell && w->bodies_untold <= tell) {
+        return atomic_load_explicit(&s->bodies, memory_order_relaxed) + w->bodies_untold;
+    }
+    told = atomic_fetch_add_explicit(&s->bodies, w->bodies_untold, memory_order_relaxed) +
+           w->bodies_untold;
+    w->bodies_untold = 0;
+    return told;
+}
 
 static uint64_t held_max(const struct http_server *s)
 {
@@ -200,7 +217,7 @@ void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
         s->hooks.done(s->hooks.ctx, &p->req, status, body_bytes, took);
     }
     http_core_free_answer(p);
-    atomic_fetch_sub_explicit(&s->bodies, p->charged, memory_order_relaxed);
+    (void)bodies_changed(w, -(int64_t)p->charged);
     unpause(p);
     give_room(p);
     buf_release(&p->body);
@@ -556,7 +573,7 @@ static bool find_route(struct http_priv *p)
     }
     req->route = m.route;
     req->capture_n = m.capture_n;
-    memcpy(req->captures, m.captures, sizeof(m.captures));
+    memcpy(req->captures, m.captures, m.capture_n * sizeof(m.captures[0]));
     return true;
 }
 
@@ -635,11 +652,60 @@ static bool check_body(struct http_priv *p)
     return true;
 }
 
+static struct http_known *known_slot(struct http_priv *p)
+{
+    const struct http_req *req = &p->req;
+    size_t n = req->raw_path.n;
+    size_t at = n + 7 * (size_t)req->method + (n ? (unsigned char)req->raw_path.p[n - 1] : 0);
+
+    return &p->worker->known[at % HTTP_KNOWN];
+}
+
+static bool is_known(struct http_priv *p)
+{
+    struct http_req *req = &p->req;
+    const struct http_known *k = known_slot(p);
+
+    if (!k->route || k->method != req->method ||
+        !str_eq(str_of(k->text, k->path_n), req->raw_path) ||
+        !str_eq(str_of(k->text + k->path_n, k->host_n), req->host) ||
+        http_header(req, S("origin")).p) {
+        return false;
+    }
+    req->path = req->raw_path;
+    req->route = k->route;
+    return true;
+}
+
+static void make_known(struct http_priv *p)
+{
+    const struct http_req *req = &p->req;
+    struct http_known *k = known_slot(p);
+    size_t n = req->raw_path.n;
+
+    if (req->capture_n > 0 || req->method == HTTP_OPTIONS || req->path.p != req->raw_path.p ||
+        req->path.n != n || n > HTTP_KNOWN_TEXT || req->host.n > HTTP_KNOWN_TEXT - n) {
+        return;
+    }
+    k->route = req->route;
+    k->method = req->method;
+    k->path_n = n;
+    k->host_n = req->host.n;
+    memcpy(k->text, req->raw_path.p, n);
+    if (req->host.n) memcpy(k->text + n, req->host.p, req->host.n);
+}
+
 void http_core_begin(struct http_priv *p)
 {
     struct http_server *s = p->worker->server;
 
-    if (!check_head(p) || !find_route(p) || !check_body(p)) {
+    if (!is_known(p)) {
+        if (!check_head(p) || !find_route(p)) {
+            return;
+        }
+        make_known(p);
+    }
+    if (!check_body(p)) {
         return;
     }
     if (!s->hooks.gate) {
@@ -698,14 +764,14 @@ static bool count_body(struct http_priv *p, size_t n)
     }
     p->body_seen += n;
     if (p->mode == HTTP_BODY_BUFFERED) {
-        uint64_t sum = atomic_fetch_add_explicit(&s->bodies, n, memory_order_relaxed) + n;
+        int64_t sum = bodies_changed(p->worker, (int64_t)n);
 
         p->charged += n;
         if (p->body_seen > MAX_OF(p->held, (uint64_t)BODY_SMALL)) { /* longer than it said */
             atomic_fetch_add(&s->held, p->body_seen - p->held);
             p->held = p->body_seen;
         }
-        if (sum > s->opt.limits.bodies_max) {
+        if (sum > (int64_t)s->opt.limits.bodies_max) {
             http_core_body_fail(p, 503, ST_UNAVAILABLE, "too many request bodies are in memory");
             return false;
         }

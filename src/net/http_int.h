@@ -27,15 +27,26 @@ struct http_server {
     unsigned listener_n;
     bool running, stopped;
     atomic_uint conns; /* all loops */
-    atomic_uint_fast64_t
-        bodies; /* bytes of buffered bodies and of answers that wait for their clients */
+    /* Bytes of buffered bodies and of answers that wait for their clients, less what the workers have not told. */
+    atomic_int_fast64_t bodies;
     atomic_uint_fast64_t held; /* bytes of buffered bodies of requests that are not answered */
     atomic_uint paused;        /* requests whose bodies are not read for that reason */
 };
 
 /* Arenas of ended requests and input windows of connections that wait, for the next request: a request costs no call of the
  * allocator that the one before has paid for already. */
-enum { HTTP_SPARES = 32, HTTP_SPARE_ARENA_MAX = 64 * 1024, HTTP_WINDOW_FIRST = 16 * 1024 };
+enum { HTTP_SPARES = 128, HTTP_SPARE_ARENA_MAX = 64 * 1024, HTTP_WINDOW_FIRST = 16 * 1024 };
+
+/* A request line and Host that have passed the guard and found their route: the next one like it need not be looked at again. Only
+ * where nothing else decides: no capture, nothing to decode, no Origin. */
+enum { HTTP_KNOWN = 16, HTTP_KNOWN_TEXT = 200 };
+
+struct http_known {
+    const struct route *route; /* NULL = free */
+    enum http_method method;
+    size_t path_n, host_n;
+    char text[HTTP_KNOWN_TEXT]; /* the path as sent, the host */
+};
 
 struct http_worker {
     struct conn_owner conns; /* first: CONTAINER_OF from the owner */
@@ -50,6 +61,8 @@ struct http_worker {
     struct loop_task resume;
     atomic_bool resuming; /* the task is on its way */
     size_t reqs;          /* not finished */
+    struct http_known known[HTTP_KNOWN];
+    int64_t bodies_untold; /* not in the server's `bodies` yet */
     uint64_t id_base, id_n;
     struct loop_task drain, force;
     struct exec_event *event; /* set when draining and nothing is left */

@@ -35,7 +35,11 @@ static void put_answers(struct buf *b, const struct api *api)
          "Answers by what the route is about and class of status.");
     for (int r = 0; r < RESOURCE_N; r++) {
         for (unsigned c = 0; c < 6; c++) {
-            uint64_t n = atomic_load_explicit(&api->answers[r][c], memory_order_relaxed);
+            uint64_t n = 0;
+
+            for (unsigned i = 0; i < LOOP_MAX; i++) {
+                n += atomic_load_explicit(&api->turns[i].answers[r][c], memory_order_relaxed);
+            }
 
             if (n || c == 2) {
                 buf_printf(

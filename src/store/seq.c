@@ -31,10 +31,13 @@ enum {
     SEQ_RETRY_AFTER_S = 1,
     STALE_POLL_MS = 15,
     LEASE_MS = 10000,
+    WAIT_SHIFT = 44,
     GATHER_MAX = 32, /* operations: a group of these costs little more each than a larger one */
     GATHER_MAX_US = 1000, /* no wait is longer */
     GATHER_SKIP_MAX = 63
 };
+
+#define WAIT_ONE ((uint64_t)1 << WAIT_SHIFT)
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
 
@@ -188,7 +191,7 @@ static void group_reset(struct group *g)
     }
     vec_clear(&g->pending_log);
     g->first = g->last = NULL;
-    g->ops_n = g->passed_n = g->failed_n = 0;
+    g->ops_n = g->ops_bytes = g->passed_n = g->failed_n = 0;
 }
 
 static void effects_undo(struct group *g, size_t mark)
@@ -277,21 +280,20 @@ static bool validate_one(struct group *g, struct write_op *op)
 
 /* ---- a group: end -------------------------------------------------------------------------------------------------------------- */
 
-static void answer(struct seq *s, struct write_op *op)
+static void wait_no_more(struct seq *s, size_t ops, size_t bytes)
 {
-    atomic_fetch_sub_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&s->waiting, 1, memory_order_relaxed);
-    op->done(op);
+    atomic_fetch_sub_explicit(&s->waiting, ops * WAIT_ONE + bytes, memory_order_relaxed);
 }
 
 static void answer_all(struct group *g)
 {
     struct write_op *next;
 
+    wait_no_more(g->s, g->ops_n, g->ops_bytes);
     inbox_hold(); /* who waits for several of them wakes once */
     for (struct write_op *op = g->first; op; op = next) {
         next = op->next;
-        answer(g->s, op);
+        op->done(op);
     }
     inbox_release();
     g->first = g->last = NULL;
@@ -397,6 +399,7 @@ static void take_op(struct seq *s, struct group *g)
     *(g->last ? &g->last->next : &g->first) = op;
     g->last = op;
     g->ops_n++;
+    g->ops_bytes += op->bytes;
 }
 
 static bool group_full(const struct group *g)
@@ -561,7 +564,7 @@ static void take_inbox(struct seq *s)
 
 static size_t waiting(struct seq *s)
 {
-    return atomic_load_explicit(&s->waiting, memory_order_seq_cst);
+    return atomic_load_explicit(&s->waiting, memory_order_seq_cst) >> WAIT_SHIFT;
 }
 
 /* After a group: waits for the next one to fill. */
@@ -669,7 +672,8 @@ static void refuse_all(struct seq *s)
         s->first = op->next;
         op->st = err_set(&op->err, ST_UNAVAILABLE, "the server is stopping");
         op->err.retry_after_s = SEQ_RETRY_AFTER_S;
-        answer(s, op);
+        wait_no_more(s, 1, op->bytes);
+        op->done(op);
     }
     s->last = NULL;
 }
@@ -716,8 +720,9 @@ static int64_t seq_step(void *ctx)
 
 static enum status enter(struct seq *s, struct write_op *op, bool *wake)
 {
-    size_t n = atomic_fetch_add_explicit(&s->waiting, 1, memory_order_seq_cst);
-    size_t bytes = atomic_fetch_add_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
+    uint64_t before =
+        atomic_fetch_add_explicit(&s->waiting, WAIT_ONE + op->bytes, memory_order_seq_cst);
+    size_t n = before >> WAIT_SHIFT, bytes = before & (WAIT_ONE - 1);
     const char *why = NULL;
 
     op->st = OK;
@@ -728,8 +733,7 @@ static enum status enter(struct seq *s, struct write_op *op, bool *wake)
         why = "too many writes are waiting";
     }
     if (why) {
-        atomic_fetch_sub_explicit(&s->waiting_bytes, op->bytes, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&s->waiting, 1, memory_order_relaxed);
+        wait_no_more(s, 1, op->bytes);
         op->st = err_set(&op->err, ST_UNAVAILABLE, "%s", why);
         op->err.retry_after_s = SEQ_RETRY_AFTER_S;
         return op->st;
@@ -830,9 +834,11 @@ void seq_caps(const struct seq *s, size_t *ops, size_t *bytes)
 
 void seq_stats(struct seq *s, struct seq_stats *out)
 {
+    uint64_t wait = atomic_load_explicit(&s->waiting, memory_order_relaxed);
+
     *out = (struct seq_stats){
-        .waiting = atomic_load_explicit(&s->waiting, memory_order_relaxed),
-        .waiting_bytes = atomic_load_explicit(&s->waiting_bytes, memory_order_relaxed),
+        .waiting = wait >> WAIT_SHIFT,
+        .waiting_bytes = wait & (WAIT_ONE - 1),
         .groups = atomic_load_explicit(&s->groups, memory_order_relaxed),
         .ops = atomic_load_explicit(&s->ops, memory_order_relaxed),
         .points = atomic_load_explicit(&s->points, memory_order_relaxed),

@@ -40,15 +40,15 @@ struct write_op {
     struct arena *arena;
     void (*done)(struct write_op *op);
     void *user; /* the submitter's */
-    /* Out, valid in done(). */
-    enum status st;
-    struct err err;
     /* The sequencer's. */
     struct mpsc_node link;
     struct write_op *next;
     bool passed;
     size_t effects_from, effects_n;
     size_t bytes; /* in: size of the request, for the cap on waiting bytes */
+    /* Out, valid in done(). Last: its text keeps what both threads touch in one place. */
+    enum status st;
+    struct err err;
 };
 
 #define WRITE_OP_OF(ptr, type) CONTAINER_OF((ptr), type, op)

@@ -35,7 +35,7 @@ struct group {
     int64_t seq, tag, now_ms;
     struct batch_builder batch;
     struct write_op *first, *last; /* its operations, by write_op.next */
-    size_t ops_n, passed_n, failed_n;
+    size_t ops_n, ops_bytes, passed_n, failed_n;
     VEC(struct effect) effects;
     struct str_map pending;
     VEC(struct pending_change) pending_log;
@@ -84,7 +84,8 @@ struct seq {
     struct exec_actor *actor;
     struct gather gather;
     struct mpsc inbox;
-    _Atomic size_t waiting, waiting_bytes;
+    _Atomic uint64_t
+        waiting; /* operations << WAIT_SHIFT | their bytes: one cache line moves once */
     _Atomic bool stopping, abandoned, drain_wanted;
     struct sql_db *db;
     struct sql_conn *writer;

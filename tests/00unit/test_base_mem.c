@@ -119,6 +119,28 @@ TEST(arena_large_blocks)
     arena_free(a);
 }
 
+/* The same work after a reset takes no more than one block, and from then on no allocation. */
+TEST(arena_settles)
+{
+    struct arena *a = arena_new(1 << 20);
+    int64_t before = 0;
+
+    for (int round = 0; round < 4; round++) {
+        if (round == 2) {
+            mem_fail_after(1, false);
+            before = mem_call_n();
+        }
+        for (int i = 0; i < 30; i++) {
+            T_OK(arena_alloc(a, 500) != NULL);
+        }
+        arena_reset(a);
+    }
+    T_INT(mem_call_n(), before);
+    mem_fail_never();
+    T_OK(arena_bytes(a) >= 15000 && arena_bytes(a) <= 24 * 1024);
+    arena_free(a);
+}
+
 TEST(arena_smallest_cap)
 {
     struct arena *a = arena_new(16);

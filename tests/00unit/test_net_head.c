@@ -106,6 +106,29 @@ TEST(head_fields)
     arena_free(a);
 }
 
+/* Every byte at every place of a value and of a target: looking at eight at once refuses what looking at each would. */
+TEST(head_every_byte)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct http1_head h;
+
+    for (unsigned c = 1; c < 256; c++) {
+        for (size_t at = 0; at < 19; at++) {
+            char value[20] = "abcdefghijklmnopqrs", text[128];
+            bool odd = (c < 0x20 && c != '\t') || c == 0x7f;
+            bool bad = c <= ' ' || c >= 0x7f || c == '#';
+
+            value[at] = (char)c;
+            (void)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n", value);
+            T_INT(parse(text, a, &h), odd ? 400 : 0);
+            (void)snprintf(text, sizeof(text), "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n", value);
+            T_INT(parse(text, a, &h), bad ? 400 : 0);
+            arena_reset(a);
+        }
+    }
+    arena_free(a);
+}
+
 TEST(head_out_of_memory)
 {
     static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -382,6 +382,7 @@ static ssize_t send_counted(int fd, const struct iovec *iov, size_t iov_n, int f
 /* Head and body leave in one call, at once. */
 TEST(test_net_one_write)
 {
+    enum { STREAM = 3 };
     static const char *const asks[] = {
         "GET /hello HTTP/1.1\r\n" HOST "\r\n",
         "GET /text/1000 HTTP/1.1\r\n" HOST "\r\n",                       /* from a pool thread */
@@ -403,7 +404,7 @@ TEST(test_net_one_write)
         T_OK(a.n > 0);
         nf_answer_release(&a);
         T_INT(atomic_load(&writes), 1);
-        T_INT(atomic_load(&pieces), 2);
+        T_INT(atomic_load(&pieces), i == STREAM ? 2 : 1); /* a short body stands behind its head */
         T_INT(atomic_load(&nodelay), 1);
     }
     (void)close(fd);
