@@ -1,5 +1,6 @@
 /* cli/trash.c - cairn run restore, cairn experiment rm and restore, cairn logged-model: what is deleted without --hard waits until it is
  * restored or deleted for good. */
+#include "base/num.h"
 #include "cli/api.h"
 #include "cli/cli_int.h"
 #include "cli/commands.h"
@@ -231,6 +232,180 @@ int experiment_rm(struct cli *cli)
     return CLI_DONE;
 }
 
+/* ---- retention -------------------------------------------------------------------------------------------------------------- */
+
+struct retention_flags {
+    const char *trash_after, *delete_after;
+    int64_t keep_last;
+    bool off, dry_run;
+};
+
+#define AT(field) .off = offsetof(struct retention_flags, field)
+static const struct opt_row retention_rows[] = {
+    { .name = "trash-after",
+      .type = OPT_TEXT,
+      .arg = "TIME",
+      AT(trash_after),
+      .doc = "finished runs that ended longer ago go to the trash, such as 90d" },
+    { .name = "delete-after",
+      .type = OPT_TEXT,
+      .arg = "TIME",
+      AT(delete_after),
+      .doc = "runs and logged models that are longer in the trash go for good" },
+    { .name = "keep-last",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "0",
+      .min = "0",
+      .max = "1000000000",
+      AT(keep_last),
+      .doc = "so many newest runs stay" },
+    { .name = "off", .type = OPT_BOOL, AT(off), .doc = "take the rule away" },
+    { .name = "dry-run",
+      .type = OPT_BOOL,
+      AT(dry_run),
+      .doc = "only list what the rule would take now: this one, or the one that is set" },
+};
+#undef AT
+static const struct column rule_columns[] = {
+    { "active", "RULE", 0 },
+    { "trash_after_ms", "TRASH AFTER", 0 },
+    { "purge_after_ms", "DELETE AFTER", 0 },
+    { "keep_last", "KEEP LAST", COLUMN_RIGHT },
+    { "who", "SET BY", 0 },
+    { "changed_ms", "SET", 0 },
+};
+static const struct column item_columns[] = {
+    { "action", "ACTION", 0 }, { "type", "TYPE", 0 },      { "id", "ID", COLUMN_NAME },
+    { "name", "NAME", 0 },     { "since_ms", "SINCE", 0 },
+};
+
+static enum status put_time(struct json_writer *w, const char *key, const char *text,
+                            struct err *err)
+{
+    int64_t ms;
+
+    if (!text) return OK;
+    if (!num_parse_duration_ms(str_cstr(text), &ms)) {
+        return err_set(err, ST_INVALID, "'%s' is no time such as 12h or 30d", text);
+    }
+    json_w_key(w, str_cstr(key));
+    json_w_i64(w, ms);
+    return OK;
+}
+
+static enum status call_retention(struct cli *cli, const char *method, struct str id,
+                                  const char *rest, struct jv **answer, struct err *err)
+{
+    const struct retention_flags *f = cli->options;
+    struct str path =
+        arena_printf(cli->arena, NATIVE "experiments/%.*s/retention%s", STR_ARG(id), rest);
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    enum status st = path.p ? OK : err_nomem(err);
+
+    json_w_object(&w);
+    if (!st) st = put_time(&w, "trash_after_ms", f->trash_after, err);
+    if (!st) st = put_time(&w, "purge_after_ms", f->delete_after, err);
+    if (f->keep_last) {
+        json_w_key(&w, S("keep_last"));
+        json_w_i64(&w, f->keep_last);
+    }
+    json_w_object_end(&w);
+    if (!st) st = buf_status(&body, "request", err);
+    if (!st) {
+        st = api_call(cli, method, path.p,
+                      strcmp(method, "POST") == 0 ? buf_str(&body) : (struct str){ NULL, 0 },
+                      answer, err);
+    }
+    buf_release(&body);
+    return st;
+}
+
+static struct cell time_cell(struct arena *a, const struct jv *v, const char *key)
+{
+    int64_t ms = jv_i64(v, key, -1);
+
+    if (ms < 0) return (struct cell){ .kind = CELL_NONE };
+    return cell_text(ms % 86400000 == 0 && ms ? arena_printf(a, "%lldd", (long long)(ms / 86400000))
+                                              : arena_printf(a, "%llds", (long long)(ms / 1000)));
+}
+
+static enum status show_rule(struct cli *cli, struct str id, struct err *err)
+{
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st = render_begin(&r, cli, rule_columns, ARRAY_N(rule_columns), true, err);
+
+    st = st ? st : call_retention(cli, "GET", id, "", &answer, err);
+    if (!st) {
+        const struct jv *active = jv_get(answer, "active");
+        struct cell cells[ARRAY_N(rule_columns)] = {
+            cell_text(active && active->is_true ? S("on") : S("off")),
+            time_cell(cli->arena, answer, "trash_after_ms"),
+            time_cell(cli->arena, answer, "purge_after_ms"),
+            cell_number(jv_text(answer, "keep_last")),
+            cell_text(jv_text(answer, "who")),
+            cell_time(jv_i64(answer, "changed_ms", 0)),
+        };
+
+        st = render_row(&r, cells, err);
+    }
+    if (!st) render_end(&r);
+    return st;
+}
+
+static enum status show_plan(struct cli *cli, struct str id, struct err *err)
+{
+    struct jv *answer = NULL;
+    struct render r;
+    enum status st = render_begin(&r, cli, item_columns, ARRAY_N(item_columns), false, err);
+
+    st = st ? st : call_retention(cli, "POST", id, "/plan", &answer, err);
+    for (const struct jv *v = jv_items(answer, "items"); v && !st; v = v->next) {
+        struct cell cells[ARRAY_N(item_columns)] = {
+            cell_text(jv_text(v, "action")),     cell_text(jv_text(v, "type")),
+            cell_text(jv_text(v, "id")),         cell_text(jv_text(v, "name")),
+            cell_time(jv_i64(v, "since_ms", 0)),
+        };
+
+        st = render_row(&r, cells, err);
+    }
+    if (st) return st;
+    render_end(&r);
+    if (jv_get(answer, "more")) cli_note(cli, "and others");
+    return OK;
+}
+
+static int experiment_retention(struct cli *cli)
+{
+    const struct retention_flags *f = cli->options;
+    struct jv *answer = NULL;
+    struct err err = ERR_INIT;
+    struct str id;
+    bool sets = f->trash_after || f->delete_after;
+    enum status st = find_experiment(cli, cli->args[0], &id, &err);
+
+    if (!st && f->off && (sets || f->dry_run)) {
+        st = err_set(&err, ST_INVALID, "--off stands alone");
+    } else if (!st && f->keep_last && !sets) {
+        st = err_set(&err, ST_INVALID,
+                     "--keep-last says what stays: it needs --trash-after or "
+                     "--delete-after");
+    } else if (!st && f->dry_run) {
+        st = show_plan(cli, id, &err);
+    } else if (!st && f->off) {
+        st = call_retention(cli, "DELETE", id, "", &answer, &err);
+        if (!st) cli_note(cli, "nothing of experiment %.*s is deleted by itself", STR_ARG(id));
+    } else if (!st && sets) {
+        st = call_retention(cli, "POST", id, "", &answer, &err);
+        if (!st) cli_note(cli, "the rule of experiment %.*s is set", STR_ARG(id));
+    } else if (!st) {
+        st = show_rule(cli, id, &err);
+    }
+    return st ? cli_fail(cli, st, &err) : CLI_DONE;
+}
+
 /* ---- logged models ------------------------------------------------------------------------------------------------------- */
 
 struct models_flags {
@@ -336,6 +511,21 @@ static int model_restore(struct cli *cli)
 }
 
 static const struct cli_command rows[] = {
+    { .noun = "experiment",
+      .verb = "retention",
+      .args = "EXPERIMENT",
+      .args_min = 1,
+      .args_max = 1,
+      .summary = "Show, try or set what is deleted by itself in an experiment",
+      .detail =
+          "Without a rule nothing ever is. What a registered version stands on is never taken, nor runs with the tag\n"
+          "cairn.keep = true. The server looks every ten minutes, and at once when a rule is set.",
+      CLI_OPTIONS(retention_rows, struct retention_flags),
+      CLI_EXAMPLES(
+          "cairn experiment retention sweeps --trash-after 30d --keep-last 100 --dry-run",
+          "cairn experiment retention sweeps --trash-after 30d --delete-after 7d --keep-last 100",
+          "cairn experiment retention sweeps --off"),
+      .run = experiment_retention },
     { .noun = "logged-model",
       .verb = "ls",
       .args = "EXPERIMENT",

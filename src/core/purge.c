@@ -168,6 +168,7 @@ static enum status experiment_validate(struct write_op *op, struct group *g, str
     if (!st) st = q_purge_props(w, &row.uid, 1, err);
     if (!st) st = q_purge_idents(w, &row.uid, 1, err);
     if (!st) st = q_purge_nodes(w, &row.uid, 1, err);
+    if (!st) st = q_retention_drop(w, p->id, &n, err);
     if (!st) st = q_purge_experiment_row(w, p->id, &n, err);
     if (!st) st = purge_wake_after(g, p->core, err);
     FAILPOINT("core.purge.experiment");

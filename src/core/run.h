@@ -136,6 +136,7 @@ struct run_lifecycle {
     struct core *core;
     struct str run_id;
     enum lifecycle to;
+    int64_t ended_before_ms; /* not 0: only what core/retention.h may take; else ST_INVALID_STATE */
 };
 void run_lifecycle_init(struct run_lifecycle *l, struct core *core, struct arena *a);
 

@@ -3,6 +3,7 @@
 #include "core/run_int.h"
 
 #include "core/experiment.h"
+#include "core/retention.h"
 #include "gen/sql/queries.h"
 #include "store/runcols/runcols.h"
 
@@ -239,6 +240,21 @@ static void one_apply(void *ctx)
     heads_dirty(o->heads, o->h, true, o->drain);
 }
 
+/* Looked at again: the rows that retention read may be behind. */
+static enum status may_retire(struct group *g, const struct head *h, const struct run_lifecycle *l,
+                              struct err *err)
+{
+    const struct head_tag *t = (const struct head_tag *)h->tags.p;
+    bool kept = h->status <= RUN_SCHEDULED || !h->has_end || h->end_ms >= l->ended_before_ms;
+
+    for (size_t i = 0; i < h->tags.n && !kept; i++) {
+        kept = !t[i].gone && str_eq_lit(t[i].key->name, RETENTION_KEEP_TAG) &&
+               str_eq_lit(t[i].value, "true");
+    }
+    return kept ? err_set(err, ST_INVALID_STATE, "run %.*s stays", STR_ARG(l->run_id))
+                : retention_check_run(g, l->run_id, err);
+}
+
 static enum status lifecycle_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_lifecycle *l = WRITE_OP_OF(op, struct run_lifecycle);
@@ -250,6 +266,8 @@ static enum status lifecycle_validate(struct write_op *op, struct group *g, stru
     enum status st = p && o ? run_head(g, l->run_id, &h, err) : err_nomem(err);
 
     if (st || lifecycle_now(g, h) == l->to) return st;
+    if (l->ended_before_ms) st = may_retire(g, h, l, err);
+    if (st) return st;
     if (l->to == LIFECYCLE_ACTIVE) st = experiment_require(l->core, g, h->exp, err);
     if (st) return st; /* it was deleted for good, and the run goes with it */
     batch_record(b);

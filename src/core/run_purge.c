@@ -5,7 +5,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "core/purge.h"
 #include "core/purge_int.h"
+#include "core/retention.h"
 #include "core/run_int.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -17,6 +19,8 @@ enum {
     OWNERS_PER_STEP = 64,
     RETAIN_EVERY_MS = 60000,
     RETRY_MS = 1000,
+    RULES_IN_A_ROW = 200,
+    RULES_REST_MS = 1000,
     ARENA_MAX = 1 << 20
 };
 
@@ -192,6 +196,12 @@ static enum status purge_validate(struct write_op *op, struct group *g, struct e
     if (p->only_deleted && run_check_active(g, h, NULL) == OK) {
         return err_set(err, ST_INVALID_STATE, "run %.*s is not deleted", STR_ARG(p->run_id));
     }
+    if (p->deleted_before_ms) {
+        if (!h->has_deleted || h->deleted_ms >= p->deleted_before_ms)
+            return err_set(err, ST_INVALID_STATE, "run %.*s stays", STR_ARG(p->run_id));
+        st = retention_check_run(g, p->run_id, err);
+        if (st) return st;
+    }
     uid = h->uid;
     st = own_root(g, op->arena, h, &root, err);
     if (!st) st = purge_runs(g, &uid, 1, p->who, none, h->name, err);
@@ -225,7 +235,16 @@ struct purger {
     /* The actor's. */
     struct write_op step; /* or */
     struct run_purge retain;
+    struct run_lifecycle retire;
+    struct logged_model_purge retain_model;
     struct write_op *op; /* submitted */
+    /* The walk over the rules: of which experiment, where in it, since when; how many it took in a row. */
+    int64_t rules_every_ms, rules_ms, rule_now_ms;
+    struct q_retention_next_row rule;
+    struct retention_walk walk;
+    bool in_rule;
+    unsigned taken;
+    _Atomic bool rules_asked;
     /* Of the step: owners with rows, or none and the experiment. */
     struct q_purge_list_row owners[OWNERS_PER_STEP];
     size_t owners_n;
@@ -306,6 +325,79 @@ static enum status next_listed(struct purger *p, struct err *err)
     return submit(p, &p->step);
 }
 
+static enum status take(struct purger *p, const struct retention_item *item)
+{
+    LOG_INFO("store", "the rule of experiment %lld takes %s %.*s", (long long)p->rule.exp,
+             item->what == RETENTION_PURGE_MODEL ? "logged model"
+             : item->what == RETENTION_PURGE_RUN ? "for good run"
+                                                 : "to the trash run",
+             STR_ARG(item->id));
+    p->taken++;
+    if (item->what == RETENTION_TRASH_RUN) {
+        run_lifecycle_init(&p->retire, p->core, p->arena);
+        p->retire.run_id = item->id;
+        p->retire.to = LIFECYCLE_DELETED;
+        p->retire.ended_before_ms = p->rule_now_ms - p->rule.trash_after_ms;
+        return submit(p, &p->retire.op);
+    }
+    if (item->what == RETENTION_PURGE_RUN) {
+        run_purge_init(&p->retain, p->core, p->arena);
+        p->retain.run_id = item->id;
+        p->retain.who = S("retention");
+        p->retain.only_deleted = true;
+        p->retain.deleted_before_ms = p->rule_now_ms - p->rule.purge_after_ms;
+        return submit(p, &p->retain.op);
+    }
+    logged_model_purge_init(&p->retain_model, p->core, p->arena);
+    p->retain_model.model_id = item->id;
+    p->retain_model.who = S("retention");
+    p->retain_model.deleted_before_ms = p->rule_now_ms - p->rule.purge_after_ms;
+    return submit(p, &p->retain_model.op);
+}
+
+/* The next thing that a rule takes. ST_END: none now. */
+static enum status next_of_rules(struct purger *p, struct err *err)
+{
+    struct retention_item item;
+    enum status st = OK;
+
+    if (atomic_exchange_explicit(&p->rules_asked, false, memory_order_acquire) && !p->in_rule) {
+        p->rules_ms = 0;
+        p->rule.exp = INT64_MIN;
+    }
+    if (p->rules_every_ms <= 0 || clock_mono_ms() < p->rules_ms) {
+        return ST_END;
+    }
+    for (;;) {
+        struct retention rule;
+
+        if (!p->in_rule) {
+            st = q_retention_next(p->conn, p->arena, p->rule.exp, &p->rule, err);
+            if (st) break;
+            p->in_rule = true;
+            p->rule_now_ms = clock_wall_ms();
+            p->walk = (struct retention_walk)RETENTION_WALK_BEGIN;
+        }
+        rule =
+            (struct retention){ !p->rule.trash_after_ms_null, !p->rule.purge_after_ms_null,
+                                p->rule.trash_after_ms, p->rule.purge_after_ms, p->rule.keep_last };
+        st = retention_find(p->conn, p->arena, p->rule.exp, &rule, p->rule_now_ms, &p->walk, &item,
+                            err);
+        if (st != ST_END) return st ? st : take(p, &item);
+        p->in_rule = false;
+    }
+    if (st != ST_NOT_FOUND) return st;
+    p->rule.exp = INT64_MIN;
+    p->rules_ms = clock_mono_ms() + p->rules_every_ms;
+    return ST_END;
+}
+
+void purger_rules(struct purger *p)
+{
+    atomic_store_explicit(&p->rules_asked, true, memory_order_release);
+    purger_wake(p);
+}
+
 /* A step of what is listed, or the run that was deleted longest ago. ST_END: nothing to do. */
 static enum status next_op(struct purger *p, struct err *err)
 {
@@ -313,6 +405,8 @@ static enum status next_op(struct purger *p, struct err *err)
     struct sql_stmt *q = NULL;
     enum status st = next_listed(p, err);
 
+    if (st != ST_END) return st;
+    st = next_of_rules(p, err);
     if (st != ST_END) return st;
     if (p->keep_ms <= 0 || clock_mono_ms() < p->retain_ms) {
         return ST_END;
@@ -331,6 +425,16 @@ static enum status next_op(struct purger *p, struct err *err)
     return st ? st : submit(p, &p->retain.op);
 }
 
+/* Milliseconds until something may be due by time; -1 = never. */
+static int64_t next_look(const struct purger *p, int64_t now)
+{
+    int64_t at = INT64_MAX;
+
+    if (p->keep_ms > 0) at = MIN_OF(at, p->retain_ms);
+    if (p->rules_every_ms > 0) at = MIN_OF(at, p->rules_ms);
+    return at == INT64_MAX ? -1 : MAX_OF(at - now, (int64_t)1);
+}
+
 static int64_t purger_step(void *ctx)
 {
     struct purger *p = (struct purger *)ctx;
@@ -344,6 +448,14 @@ static int64_t purger_step(void *ctx)
     lock_give(&p->lock);
     if (stopping || (p->op && !atomic_load_explicit(&p->answered, memory_order_acquire))) {
         return -1;
+    }
+    if (p->op && p->op->st && p->op != &p->step &&
+        (p->op->st == ST_INVALID_STATE || p->op->st == ST_NOT_FOUND)) {
+        p->op = NULL; /* a run that stays after all, or is gone */
+    }
+    if (p->taken >= RULES_IN_A_ROW) {
+        p->taken = 0;
+        p->resume_ms = now + RULES_REST_MS;
     }
     if (p->op && p->op->st) {
         LOG_WARN("store", "deleting for good waits: %s", p->op->err.message);
@@ -364,11 +476,11 @@ static int64_t purger_step(void *ctx)
         return RETRY_MS;
     }
     sql_rest(p->conn);
-    return p->keep_ms > 0 ? MAX_OF(p->retain_ms - now, (int64_t)1) : -1;
+    return next_look(p, now);
 }
 
 enum status purger_new(struct purger **out, struct core *core, struct sql_conn *reader,
-                       int64_t keep_ms, struct err *err)
+                       int64_t keep_ms, int64_t rules_every_ms, struct err *err)
 {
     struct purger *p = (struct purger *)mem_zalloc(1, sizeof(*p));
     struct exec_actor *actor = NULL;
@@ -382,6 +494,8 @@ enum status purger_new(struct purger **out, struct core *core, struct sql_conn *
     p->core = core;
     p->conn = reader;
     p->keep_ms = keep_ms;
+    p->rules_every_ms = rules_every_ms;
+    p->rule.exp = INT64_MIN;
     lock_init(&p->lock, LOCK_RANK_CACHE);
     p->arena = arena_new(ARENA_MAX);
     st = p->arena ? exec_actor_new(&actor, "purger", purger_step, p, err) : err_nomem(err);

@@ -18,15 +18,19 @@ struct run_purge {
     struct core *core;
     struct str run_id, who;
     bool only_deleted; /* ST_INVALID_STATE for an active run: retention */
+    int64_t
+        deleted_before_ms; /* not 0: only what core/retention.h may take; else ST_INVALID_STATE */
 };
 void run_purge_init(struct run_purge *p, struct core *core, struct arena *a);
 
-/* The worker: finishes what is in the list; and purges runs that were deleted longer than keep_ms ago, 0 = never. */
+/* The worker: finishes what is in the list; purges runs that were deleted longer than keep_ms ago, 0 = never; and obeys the rules of
+ * core/retention.h every so often, 0 = never. */
 struct purger;
 /* Takes the reading connection over, also on failure. */
 enum status purger_new(struct purger **out, struct core *core, struct sql_conn *reader,
-                       int64_t keep_ms, struct err *err) ATTR_CHECK;
+                       int64_t keep_ms, int64_t rules_every_ms, struct err *err) ATTR_CHECK;
 void purger_wake(struct purger *p);
+void purger_rules(struct purger *p); /* a rule was changed: looks now */
 /* Ends the worker's thread; an operation of its may still be answered. NULL-safe. */
 void purger_stop(struct purger *p);
 void purger_free(struct purger *p); /* after the sequencer is closed; NULL-safe */

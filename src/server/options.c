@@ -747,7 +747,7 @@ static bool is_set(const struct opts *o, const char *name)
     return opts_value(o, name)->source != OPT_FROM_DEFAULT;
 }
 
-enum { DRAIN_MS = 20000, GRACE_MS = 30000 };
+enum { DRAIN_MS = 20000, GRACE_MS = 30000, RETENTION_EVERY_MS = 600000 };
 
 void serve_options_init(struct serve_options *o)
 {
@@ -869,6 +869,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.key_bytes = (size_t)o->key_bytes;
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.keep_deleted_ms = o->keep_deleted_ms;
+    out->core.retention_every_ms = RETENTION_EVERY_MS;
     out->core.column_bytes = (size_t)o->column_bytes;
     out->core.graph.max_bytes = (size_t)o->graph_bytes;
     out->repack = o->repack;

@@ -1,6 +1,7 @@
 """What is deleted comes back until it is deleted for good; then it is gone with all that was in it, its name is free, and what was made
 of it still tells where it came from."""
 import os
+import time
 
 import cairn
 import pytest
@@ -149,4 +150,66 @@ def test_logged_models_in_the_trash(own, rm, tmp_path):
     gone(own, "model", f"logged-models/{one['model_id']}")
     assert call(own, "POST", f"{NATIVE}logged-models/{one['model_id']}/restore")[0] == 404
     assert requests.get(own.url + PROXY + in_proxy(one["artifact_uri"]) + "/weights", timeout=60).status_code == 404
+    check(own, tmp_path)
+
+
+def wait_for(condition):
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not happen")
+
+
+def stages(server, experiment):
+    found = ok(server, "POST", MLFLOW + "runs/search", experiment_ids=[experiment], run_view_type="ALL", max_results=100)
+    return {r["info"]["run_name"]: r["info"]["lifecycle_stage"] for r in found.get("runs", [])}
+
+
+def test_rules_of_retention(own, rm, tmp_path):
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name="sweeps")["experiment_id"]
+    ended, runs = int(time.time() * 1000) - 2 * 86400000, {}
+    for i, name in enumerate(["old", "kept", "registered", "logged", "running", "new"]):
+        runs[name] = ok(own, "POST", MLFLOW + "runs/create", experiment_id=experiment, run_name=name, start_time=ended - 60000 + i)["run"]["info"]
+    ok(own, "POST", MLFLOW + "runs/set-tag", run_id=runs["kept"]["run_id"], key="cairn.keep", value="true")
+    ok(own, "POST", MLFLOW + "registered-models/create", name="reg")
+    put(own, in_proxy(runs["registered"]["artifact_uri"]) + "/model/MLmodel", b"x")
+    ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=runs["registered"]["artifact_uri"] + "/model",
+       run_id=runs["registered"]["run_id"])
+    model = new_model(own, experiment, runs["logged"]["run_id"])
+    ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=f"models:/{model['model_id']}", model_id=model["model_id"])
+    trashed = new_model(own, experiment)
+    rm.run("logged-model", "rm", trashed["model_id"])
+    for name in set(runs) - {"running"}:
+        ok(own, "POST", MLFLOW + "runs/update", run_id=runs[name]["run_id"], status="FINISHED", end_time=ended)
+
+    assert rm.json("experiment", "retention", "sweeps")["active"] == "off"
+    plan = ["experiment", "retention", "sweeps", "--trash-after", "1d", "--keep-last", "1", "--dry-run"]
+    wait_for(lambda: len(rm.json(*plan)) == 1)  # rows follow the runs in memory
+    assert [(i["action"], i["type"], i["name"]) for i in rm.json(*plan)] == [("trash", "run", "old")]
+    assert len(rm.json("experiment", "retention", "sweeps", "--trash-after", "10d", "--dry-run")) == 0
+    assert set(stages(own, experiment).values()) == {"active"}
+    rm.run("experiment", "retention", "sweeps", "--keep-last", "3", rc=2)
+    rm.run("experiment", "retention", "sweeps", "--trash-after", "soon", rc=2)
+    assert call(own, "POST", f"{NATIVE}experiments/{experiment}/retention")[0] == 400
+    assert call(own, "POST", f"{NATIVE}experiments/99/retention", trash_after_ms=1)[0] == 404
+
+    rm.run("experiment", "retention", "sweeps", "--trash-after", "1d", "--keep-last", "1")
+    rule = rm.json("experiment", "retention", "sweeps")
+    assert (rule["active"], rule["trash_after_ms"], rule["keep_last"]) == ("on", "1d", 1)
+    wait_for(lambda: stages(own, experiment)["old"] == "deleted")
+    assert [n for n, s in stages(own, experiment).items() if s == "deleted"] == ["old"]
+    ok(own, "POST", MLFLOW + "runs/restore", run_id=runs["old"]["run_id"])
+    ok(own, "POST", MLFLOW + "runs/delete", run_id=runs["old"]["run_id"])
+    ok(own, "POST", MLFLOW + "runs/delete", run_id=runs["registered"]["run_id"])
+    status, _ = call(own, "GET", f"{NATIVE}logged-models/{trashed['model_id']}/contents")
+    assert status == 200
+    wait_for(lambda: {i["type"] for i in rm.json("experiment", "retention", "sweeps", "--delete-after", "0s", "--dry-run")}
+             == {"run", "model"})
+    rm.run("experiment", "retention", "sweeps", "--delete-after", "0s")
+    wait_for(lambda: call(own, "GET", f"{NATIVE}logged-models/{trashed['model_id']}/contents")[0] == 404)
+    wait_for(lambda: "old" not in stages(own, experiment))
+    assert set(stages(own, experiment)) == set(runs) - {"old"}
+    rm.run("experiment", "retention", "sweeps", "--off")
+    assert rm.json("experiment", "retention", "sweeps")["active"] == "off"
     check(own, tmp_path)

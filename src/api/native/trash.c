@@ -5,6 +5,7 @@
 #include "core/experiment.h"
 #include "core/logged_model.h"
 #include "core/purge.h"
+#include "core/retention.h"
 
 #define READ(fn)        ENDPOINT(.tongue = &native_tongue, .kind = CALL_READ, .read = (fn))
 #define WRITE(start_fn) ENDPOINT(.tongue = &native_tongue, .kind = CALL_WRITE, .start = (start_fn))
@@ -201,7 +202,134 @@ static enum status list_models(struct call *c, struct view *v, struct err *err)
     return OK;
 }
 
+/* ---- retention ----------------------------------------------------------------------------------------------------------------- */
+
+static enum status retention_op(struct call *c, struct retention_set **out, struct err *err)
+{
+    int64_t id;
+    enum status st = captured_experiment(c, &id, err);
+
+    *out = st ? NULL : ARENA_NEW(c->arena, struct retention_set);
+    if (!st && !*out) st = err_nomem(err);
+    if (st) return st;
+    retention_set_init(*out, c->core, c->arena);
+    (*out)->experiment = id;
+    (*out)->who = c->principal->name;
+    return OK;
+}
+
+static enum status set_retention(struct call *c, struct write_op **op, struct err *err)
+{
+    const struct cairn_v1_retention_rule *in = c->in;
+    struct retention_set *s;
+    enum status st = retention_op(c, &s, err);
+
+    if (st) return st;
+    s->rule = (struct retention){ .has_trash = in->has & CAIRN_V1_RETENTION_RULE_HAS_TRASH_AFTER_MS,
+                                  .has_purge = in->has & CAIRN_V1_RETENTION_RULE_HAS_PURGE_AFTER_MS,
+                                  .trash_after_ms = in->trash_after_ms,
+                                  .purge_after_ms = in->purge_after_ms,
+                                  .keep_last = in->keep_last };
+    if (!s->rule.has_trash && !s->rule.has_purge) {
+        st = err_field(err, ST_INVALID, "trash_after_ms", "the rule takes nothing");
+        err_hint(err, "give trash_after_ms or purge_after_ms, or DELETE the rule");
+        return st;
+    }
+    *op = &s->op;
+    return OK;
+}
+
+static enum status drop_retention(struct call *c, struct write_op **op, struct err *err)
+{
+    struct retention_set *s;
+    enum status st = retention_op(c, &s, err);
+
+    if (st) return st;
+    s->off = true;
+    *op = &s->op;
+    return OK;
+}
+
+static enum status look_at_retention(struct call *c, struct view *v, struct err *err)
+{
+    struct cairn_v1_retention_answer *out = ARENA_NEW(c->arena, struct cairn_v1_retention_answer);
+    struct retention rule;
+    struct str who = { NULL, 0 };
+    int64_t id, changed = 0;
+    bool found = false;
+    enum status st = out ? captured_experiment(c, &id, err) : err_nomem(err);
+
+    if (!st) st = retention_get(v, id, &rule, &found, &who, &changed, err);
+    if (st) return st;
+    MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_ACTIVE, active, found);
+    if (rule.has_trash)
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_TRASH_AFTER_MS, trash_after_ms,
+                rule.trash_after_ms);
+    if (rule.has_purge)
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_PURGE_AFTER_MS, purge_after_ms,
+                rule.purge_after_ms);
+    if (found) MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_LAST, keep_last, rule.keep_last);
+    if (who.p) {
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_WHO, who, who);
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_CHANGED_MS, changed_ms, changed);
+    }
+    c->out = out;
+    return OK;
+}
+
+static enum status plan_retention(struct call *c, struct view *v, struct err *err)
+{
+    const struct cairn_v1_retention_plan *in = c->in;
+    struct cairn_v1_retention_plan_answer *out =
+        ARENA_NEW(c->arena, struct cairn_v1_retention_plan_answer);
+    struct retention rule = { .has_trash = in->has & CAIRN_V1_RETENTION_PLAN_HAS_TRASH_AFTER_MS,
+                              .has_purge = in->has & CAIRN_V1_RETENTION_PLAN_HAS_PURGE_AFTER_MS,
+                              .trash_after_ms = in->trash_after_ms,
+                              .purge_after_ms = in->purge_after_ms,
+                              .keep_last = in->keep_last };
+    struct retention_item *items = NULL;
+    struct str who;
+    int64_t id, changed;
+    size_t n = 0;
+    bool more = false, found;
+    enum status st = out ? captured_experiment(c, &id, err) : err_nomem(err);
+
+    if (!st && !rule.has_trash && !rule.has_purge) {
+        st = retention_get(v, id, &rule, &found, &who, &changed, err);
+    }
+    if (!st) st = retention_plan(v, id, &rule, (size_t)in->max_results, &items, &n, &more, err);
+    if (st) return st;
+    out->items = ARENA_ARRAY(c->arena, struct cairn_v1_retention_item, n + 1);
+    if (!out->items) return err_nomem(err);
+    for (size_t i = 0; i < n; i++) {
+        struct cairn_v1_retention_item *to = &out->items[i];
+
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_ACTION, action,
+                items[i].what == RETENTION_TRASH_RUN ? S("trash") : S("delete"));
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_TYPE, type,
+                items[i].what == RETENTION_PURGE_MODEL ? S("model") : S("run"));
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_ID, id, items[i].id);
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_NAME, name, items[i].name);
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_SINCE_MS, since_ms, items[i].since_ms);
+    }
+    out->items_n = n;
+    if (more) MSG_SET(out, CAIRN_V1_RETENTION_PLAN_ANSWER_HAS_MORE, more, true);
+    c->out = out;
+    return OK;
+}
+
+#define RETENTION "/api/cairn/v1/experiments/{experiment_id}/retention"
+
 const struct route native_trash_routes[] = {
+    ROUTE(HTTP_POST, RETENTION, &cairn_v1_retention_rule_desc, NULL, RESOURCE_EXPERIMENT,
+          ACTION_EXPERIMENT_DELETE, WRITE(set_retention)),
+    ROUTE(HTTP_GET, RETENTION, NULL, &cairn_v1_retention_answer_desc, RESOURCE_EXPERIMENT,
+          ACTION_EXPERIMENT_READ, READ(look_at_retention)),
+    ROUTE(HTTP_DELETE, RETENTION, NULL, NULL, RESOURCE_EXPERIMENT, ACTION_EXPERIMENT_DELETE,
+          WRITE(drop_retention)),
+    ROUTE(HTTP_POST, RETENTION "/plan", &cairn_v1_retention_plan_desc,
+          &cairn_v1_retention_plan_answer_desc, RESOURCE_EXPERIMENT, ACTION_EXPERIMENT_READ,
+          READ(plan_retention)),
     ROUTE(HTTP_DELETE, "/api/cairn/v1/experiments/{experiment_id}",
           &cairn_v1_experiment_delete_desc, NULL, RESOURCE_EXPERIMENT, ACTION_EXPERIMENT_DELETE,
           WRITE(delete_experiment)),

@@ -99,3 +99,97 @@ const struct msg_desc cairn_v1_logged_model_rows_desc = {
     .name = "cairn.v1.LoggedModelRows", .fields = cairn_v1_logged_model_rows_fields,
     .size = sizeof(struct cairn_v1_logged_model_rows), .field_n = 2,
 };
+
+static const struct msg_field cairn_v1_retention_rule_fields[] = {
+    { .name = S_INIT("trash_after_ms"), .json = S_INIT("trashAfterMs"), .label = "trash_after_ms", .number = 1,
+      .bit = 0, .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_rule, trash_after_ms), .size = sizeof(int64_t), .min = 0,
+      .max = 315360000000 },
+    { .name = S_INIT("purge_after_ms"), .json = S_INIT("purgeAfterMs"), .label = "purge_after_ms", .number = 2,
+      .bit = 1, .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_rule, purge_after_ms), .size = sizeof(int64_t), .min = 0,
+      .max = 315360000000 },
+    { .name = S_INIT("keep_last"), .json = S_INIT("keepLast"), .label = "keep_last", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_rule, keep_last), .size = sizeof(int64_t), .min = 0,
+      .max = 1000000000 },
+};
+const struct msg_desc cairn_v1_retention_rule_desc = {
+    .name = "cairn.v1.RetentionRule", .fields = cairn_v1_retention_rule_fields,
+    .size = sizeof(struct cairn_v1_retention_rule), .field_n = 3,
+};
+
+static const struct msg_field cairn_v1_retention_answer_fields[] = {
+    { .name = S_INIT("active"), .json = S_INIT("active"), .label = "active", .number = 1, .bit = 0,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_retention_answer, active), .size = sizeof(bool) },
+    { .name = S_INIT("trash_after_ms"), .json = S_INIT("trashAfterMs"), .label = "trash_after_ms", .number = 2,
+      .bit = 1, .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, trash_after_ms),
+      .size = sizeof(int64_t) },
+    { .name = S_INIT("purge_after_ms"), .json = S_INIT("purgeAfterMs"), .label = "purge_after_ms", .number = 3,
+      .bit = 2, .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, purge_after_ms),
+      .size = sizeof(int64_t) },
+    { .name = S_INIT("keep_last"), .json = S_INIT("keepLast"), .label = "keep_last", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, keep_last), .size = sizeof(int64_t) },
+    { .name = S_INIT("who"), .json = S_INIT("who"), .label = "who", .number = 5, .bit = 4, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_answer, who), .size = sizeof(struct str) },
+    { .name = S_INIT("changed_ms"), .json = S_INIT("changedMs"), .label = "changed_ms", .number = 6, .bit = 5,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, changed_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_retention_answer_desc = {
+    .name = "cairn.v1.RetentionAnswer", .fields = cairn_v1_retention_answer_fields,
+    .size = sizeof(struct cairn_v1_retention_answer), .field_n = 6,
+};
+
+static const struct msg_field cairn_v1_retention_item_fields[] = {
+    { .name = S_INIT("action"), .json = S_INIT("action"), .label = "action", .number = 1, .bit = 0,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_retention_item, action), .size = sizeof(struct str) },
+    { .name = S_INIT("type"), .json = S_INIT("type"), .label = "type", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_item, type), .size = sizeof(struct str) },
+    { .name = S_INIT("id"), .json = S_INIT("id"), .label = "id", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_item, id), .size = sizeof(struct str) },
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 4, .bit = 3, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_item, name), .size = sizeof(struct str) },
+    { .name = S_INIT("since_ms"), .json = S_INIT("sinceMs"), .label = "since_ms", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_item, since_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_retention_item_desc = {
+    .name = "cairn.v1.RetentionItem", .fields = cairn_v1_retention_item_fields,
+    .size = sizeof(struct cairn_v1_retention_item), .field_n = 5,
+};
+
+static const struct msg_field cairn_v1_retention_plan_fields[] = {
+    { .name = S_INIT("trash_after_ms"), .json = S_INIT("trashAfterMs"), .label = "trash_after_ms", .number = 1,
+      .bit = 0, .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_plan, trash_after_ms), .size = sizeof(int64_t), .min = 0,
+      .max = 315360000000 },
+    { .name = S_INIT("purge_after_ms"), .json = S_INIT("purgeAfterMs"), .label = "purge_after_ms", .number = 2,
+      .bit = 1, .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_plan, purge_after_ms), .size = sizeof(int64_t), .min = 0,
+      .max = 315360000000 },
+    { .name = S_INIT("keep_last"), .json = S_INIT("keepLast"), .label = "keep_last", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_plan, keep_last), .size = sizeof(int64_t), .min = 0,
+      .max = 1000000000 },
+    { .name = S_INIT("max_results"), .json = S_INIT("maxResults"), .label = "max_results", .number = 4, .bit = 3,
+      .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
+      .off = offsetof(struct cairn_v1_retention_plan, max_results), .size = sizeof(int32_t), .min = 1, .max = 1000,
+      .def = 1000 },
+};
+const struct msg_desc cairn_v1_retention_plan_desc = {
+    .name = "cairn.v1.RetentionPlan", .fields = cairn_v1_retention_plan_fields,
+    .size = sizeof(struct cairn_v1_retention_plan), .field_n = 4, .has_def = true,
+};
+
+static const struct msg_field cairn_v1_retention_plan_answer_fields[] = {
+    { .name = S_INIT("items"), .json = S_INIT("items"), .label = "items", .number = 1, .bit = 0,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
+      .off = offsetof(struct cairn_v1_retention_plan_answer, items),
+      .off_n = offsetof(struct cairn_v1_retention_plan_answer, items_n),
+      .size = sizeof(struct cairn_v1_retention_item), .msg = &cairn_v1_retention_item_desc },
+    { .name = S_INIT("more"), .json = S_INIT("more"), .label = "more", .number = 2, .bit = 1, .type = MSG_T_BOOL,
+      .off = offsetof(struct cairn_v1_retention_plan_answer, more), .size = sizeof(bool) },
+};
+const struct msg_desc cairn_v1_retention_plan_answer_desc = {
+    .name = "cairn.v1.RetentionPlanAnswer", .fields = cairn_v1_retention_plan_answer_fields,
+    .size = sizeof(struct cairn_v1_retention_plan_answer), .field_n = 2,
+};

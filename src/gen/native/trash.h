@@ -93,4 +93,82 @@ struct cairn_v1_logged_model_rows {
 #define CAIRN_V1_LOGGED_MODEL_ROWS_HAS_NEXT_PAGE_TOKEN (1ull << 1)
 extern const struct msg_desc cairn_v1_logged_model_rows_desc;
 
+/* POST /api/cairn/v1/experiments/{experiment_id}/retention sets the rule of an experiment; GET shows it, DELETE takes it away. */
+struct cairn_v1_retention_rule {
+    uint64_t has;
+    /* Finished runs that ended longer ago go to the trash; absent: never. */
+    int64_t trash_after_ms;
+    /* What is longer in the trash goes for good; absent: never. */
+    int64_t purge_after_ms;
+    /* So many newest runs stay, whatever their age. */
+    int64_t keep_last;
+};
+#define CAIRN_V1_RETENTION_RULE_HAS_TRASH_AFTER_MS (1ull << 0)
+#define CAIRN_V1_RETENTION_RULE_HAS_PURGE_AFTER_MS (1ull << 1)
+#define CAIRN_V1_RETENTION_RULE_HAS_KEEP_LAST (1ull << 2)
+extern const struct msg_desc cairn_v1_retention_rule_desc;
+
+struct cairn_v1_retention_answer {
+    uint64_t has;
+    /* Whether there is a rule. */
+    bool active;
+    int64_t trash_after_ms;
+    int64_t purge_after_ms;
+    int64_t keep_last;
+    /* Of the last change. */
+    struct str who;
+    int64_t changed_ms;
+};
+#define CAIRN_V1_RETENTION_ANSWER_HAS_ACTIVE (1ull << 0)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_TRASH_AFTER_MS (1ull << 1)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_PURGE_AFTER_MS (1ull << 2)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_LAST (1ull << 3)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_WHO (1ull << 4)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_CHANGED_MS (1ull << 5)
+extern const struct msg_desc cairn_v1_retention_answer_desc;
+
+struct cairn_v1_retention_item {
+    uint64_t has;
+    /* trash or delete */
+    struct str action;
+    /* run or model */
+    struct str type;
+    struct str id;
+    struct str name;
+    /* When the run ended, or since when it is in the trash. */
+    int64_t since_ms;
+};
+#define CAIRN_V1_RETENTION_ITEM_HAS_ACTION (1ull << 0)
+#define CAIRN_V1_RETENTION_ITEM_HAS_TYPE (1ull << 1)
+#define CAIRN_V1_RETENTION_ITEM_HAS_ID (1ull << 2)
+#define CAIRN_V1_RETENTION_ITEM_HAS_NAME (1ull << 3)
+#define CAIRN_V1_RETENTION_ITEM_HAS_SINCE_MS (1ull << 4)
+extern const struct msg_desc cairn_v1_retention_item_desc;
+
+/* POST /api/cairn/v1/experiments/{experiment_id}/retention/plan: what a rule would take now; nothing is changed. */
+struct cairn_v1_retention_plan {
+    uint64_t has;
+    /* The rule to try; without these three that of the experiment. */
+    int64_t trash_after_ms;
+    int64_t purge_after_ms;
+    int64_t keep_last;
+    int32_t max_results;
+};
+#define CAIRN_V1_RETENTION_PLAN_HAS_TRASH_AFTER_MS (1ull << 0)
+#define CAIRN_V1_RETENTION_PLAN_HAS_PURGE_AFTER_MS (1ull << 1)
+#define CAIRN_V1_RETENTION_PLAN_HAS_KEEP_LAST (1ull << 2)
+#define CAIRN_V1_RETENTION_PLAN_HAS_MAX_RESULTS (1ull << 3)
+extern const struct msg_desc cairn_v1_retention_plan_desc;
+
+struct cairn_v1_retention_plan_answer {
+    uint64_t has;
+    struct cairn_v1_retention_item *items;
+    size_t items_n;
+    /* There are more. */
+    bool more;
+};
+#define CAIRN_V1_RETENTION_PLAN_ANSWER_HAS_ITEMS (1ull << 0)
+#define CAIRN_V1_RETENTION_PLAN_ANSWER_HAS_MORE (1ull << 1)
+extern const struct msg_desc cairn_v1_retention_plan_answer_desc;
+
 #endif

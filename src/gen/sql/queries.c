@@ -17,6 +17,7 @@
 #include "gen/sql/peer.inc.h"
 #include "gen/sql/purge.inc.h"
 #include "gen/sql/registry.inc.h"
+#include "gen/sql/retention.inc.h"
 #include "gen/sql/run.inc.h"
 #include "gen/sql/runcols.inc.h"
 #include "gen/sql/scrub.inc.h"
@@ -39,6 +40,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_peer, ARRAY_N(area_peer) },
     { area_purge, ARRAY_N(area_purge) },
     { area_registry, ARRAY_N(area_registry) },
+    { area_retention, ARRAY_N(area_retention) },
     { area_run, ARRAY_N(area_run) },
     { area_runcols, ARRAY_N(area_runcols) },
     { area_scrub, ARRAY_N(area_scrub) },

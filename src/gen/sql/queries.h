@@ -20,6 +20,7 @@
 #include "gen/sql/peer.h"
 #include "gen/sql/purge.h"
 #include "gen/sql/registry.h"
+#include "gen/sql/retention.h"
 #include "gen/sql/run.h"
 #include "gen/sql/runcols.h"
 #include "gen/sql/scrub.h"
