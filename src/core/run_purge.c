@@ -355,25 +355,18 @@ static enum status take(struct purger *p, const struct retention_item *item)
     return submit(p, &p->retain_model.op);
 }
 
-/* The next thing that a rule takes. ST_END: none now. */
-static enum status next_of_rules(struct purger *p, struct err *err)
+/* The next thing that the rules take in this walk over them. ST_NOT_FOUND: the walk is over. */
+static enum status next_of_walk(struct purger *p, struct err *err)
 {
     struct retention_item item;
-    enum status st = OK;
 
-    if (atomic_exchange_explicit(&p->rules_asked, false, memory_order_acquire) && !p->in_rule) {
-        p->rules_ms = 0;
-        p->rule.exp = INT64_MIN;
-    }
-    if (p->rules_every_ms <= 0 || clock_mono_ms() < p->rules_ms) {
-        return ST_END;
-    }
     for (;;) {
         struct retention rule;
+        enum status st;
 
         if (!p->in_rule) {
             st = q_retention_next(p->conn, p->arena, p->rule.exp, &p->rule, err);
-            if (st) break;
+            if (st) return st;
             p->in_rule = true;
             p->rule_now_ms = clock_wall_ms();
             p->walk = (struct retention_walk)RETENTION_WALK_BEGIN;
@@ -386,10 +379,26 @@ static enum status next_of_rules(struct purger *p, struct err *err)
         if (st != ST_END) return st ? st : take(p, &item);
         p->in_rule = false;
     }
-    if (st != ST_NOT_FOUND) return st;
-    p->rule.exp = INT64_MIN;
-    p->rules_ms = clock_mono_ms() + p->rules_every_ms;
-    return ST_END;
+}
+
+/* The next thing that a rule takes. ST_END: none now. */
+static enum status next_of_rules(struct purger *p, struct err *err)
+{
+    if (p->rules_every_ms <= 0) return ST_END;
+    for (;;) {
+        enum status st;
+
+        /* Rules that were changed during a walk have one of their own. */
+        if (!p->in_rule && atomic_exchange_explicit(&p->rules_asked, false, memory_order_acquire)) {
+            p->rules_ms = 0;
+            p->rule.exp = INT64_MIN;
+        }
+        if (clock_mono_ms() < p->rules_ms) return ST_END;
+        st = next_of_walk(p, err);
+        if (st != ST_NOT_FOUND) return st;
+        p->rule.exp = INT64_MIN;
+        p->rules_ms = clock_mono_ms() + p->rules_every_ms;
+    }
 }
 
 void purger_rules(struct purger *p)

@@ -1292,7 +1292,7 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX model_version_logged ON model_version (model_id) WHERE model_id IS NOT "
         "NULL;\n",
     } },
-    { .version = 23, .name = "retention", .text = {
+    { .version = 24, .name = "retention", .text = {
         "CREATE TABLE retention (\n"
         "    exp INTEGER NOT NULL PRIMARY KEY,\n"
         "    trash_after_ms INTEGER,\n"
@@ -1333,5 +1333,5 @@ const struct sql_migration sql_migrations[] = {
         "NULL;\n",
     } },
 };
-const unsigned sql_migrations_n = 23;
+const unsigned sql_migrations_n = 24;
 /* clang-format on */

@@ -1,4 +1,4 @@
--- 0023_retention: what may be deleted by itself, for each experiment that has a rule; and every change of a rule.
+-- 0024_retention: what may be deleted by itself, for each experiment that has a rule; and every change of a rule.
 -- trash_after_ms: finished runs that ended longer ago go to the trash; purge_after_ms: what is longer in the trash goes for good; NULL:
 -- never. keep_last: so many newest runs stay.
 CREATE TABLE retention (
