@@ -4,9 +4,11 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "core/check.h"
 #include "core/purge.h"
+#include "core/retention.h"
 #include "store/seq.h"
 
 #include <stdio.h>
@@ -219,5 +221,94 @@ SQL_TEST(an_experiment_goes_with_its_models)
     T_INT(count(&f, "SELECT count(*) FROM tombstone WHERE experiment = 'x'"), 41);
     T_ST_ERR(contents_of_run(&f.v, kept, c, &f.err), OK, &f.err);
     is_sound(&f);
+    corefix_close(&f);
+}
+
+static void end_run(struct corefix *f, struct str run)
+{
+    struct run_update u;
+
+    run_update_init(&u, f->core, f->a);
+    u.run_id = run;
+    run_update_status(&u, RUN_FINISHED);
+    u.has_end = true;
+    u.end_ms = 5;
+    T_ST_ERR(corefix_run(f, &u.op), OK, &f->err);
+}
+
+static void set_rule(struct corefix *f, int64_t experiment, const struct retention *rule)
+{
+    struct retention_set s;
+
+    retention_set_init(&s, f->core, f->a);
+    s.experiment = experiment;
+    s.off = !rule;
+    if (rule) s.rule = *rule;
+    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
+}
+
+/* Rows follow the runs in memory: until so many do. */
+static void rows_are(struct corefix *f, const char *sql, int64_t n)
+{
+    for (int i = 0; i < 60000 && count(f, sql) != n; i++) {
+        T_ST_ERR(seq_drain(f->core->seq, &f->err), OK, &f->err);
+    }
+    T_INT(count(f, sql), n);
+}
+
+/* The worker obeys a rule at once when it is set, and only it. */
+SQL_TEST(rules_are_obeyed)
+{
+    struct core_options opt = { .retention_every_ms = 3600000, .head_age_ms = 1 };
+    struct retention rule = { .has_trash = true, .trash_after_ms = 1000, .keep_last = 1 };
+    struct exec_event *never = exec_event_new();
+    struct str old[3], newest, running;
+    struct retention_item *items;
+    struct corefix f;
+    int64_t x, left = 3;
+    size_t n;
+    bool more;
+
+    corefix_open_with(&f, location, &opt);
+    x = corefix_experiment(&f, "x");
+    running = corefix_new_run(&f, x);
+    for (int i = 0; i < 3; i++) {
+        old[i] = corefix_new_run(&f, x);
+        end_run(&f, old[i]);
+    }
+    newest = corefix_new_run(&f, x);
+    end_run(&f, newest);
+    rows_are(&f, "SELECT count(*) FROM runhead WHERE status = 3", 4);
+    T_ST_ERR(retention_plan(&f.v, x, &rule, 2, &items, &n, &more, &f.err), OK, &f.err);
+    T_INT(n, 2);
+    T_OK(more);
+    set_rule(&f, x, &rule);
+    for (int i = 0; left && i < 60000; i++) {
+        struct run_view r;
+
+        left = 0;
+        for (int k = 0; k < 3; k++) {
+            T_ST_ERR(run_get(&f.v, old[k], &r, &f.err), OK, &f.err);
+            left += r.lifecycle == LIFECYCLE_ACTIVE;
+        }
+        if (left) (void)exec_event_wait(never, 1);
+    }
+    T_INT(left, 0);
+    rows_are(&f, "SELECT count(*) FROM runhead WHERE lifecycle = 1", 3);
+    rule = (struct retention){ .has_purge = true };
+    while (clock_wall_ms() <= count(&f, "SELECT max(deleted_ms) FROM runhead")) {
+    }
+    set_rule(&f, x, &rule);
+    for (int i = 0; i < 60000 && count(&f, "SELECT count(*) FROM runhead") > 2; i++) {
+        (void)exec_event_wait(never, 1);
+    }
+    settle(&f);
+    T_INT(count(&f, "SELECT count(*) FROM runhead"), 2);
+    set_rule(&f, x, NULL);
+    T_INT(count(&f, "SELECT count(*) FROM retention"), 0);
+    T_INT(count(&f, "SELECT count(*) FROM retention_log"), 3);
+    is_sound(&f);
+    T_OK(running.n && newest.n);
+    exec_event_free(never);
     corefix_close(&f);
 }
