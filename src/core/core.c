@@ -133,7 +133,8 @@ static enum status start_compact(struct core *c, const struct core_options *opt,
 
     if (!st) st = compact_start(c->compact, c->seq, conn, err);
     if (!st) st = sql_connect(&conn, c->db, SQL_READER, err);
-    return st ? st : purger_new(&c->purger, c, conn, opt->keep_deleted_ms, opt->retention_every_ms, err);
+    return st ? st
+              : purger_new(&c->purger, c, conn, opt->keep_deleted_ms, opt->retention_every_ms, err);
 }
 
 static enum status open_readers(struct core_all *all, const struct core_options *opt,
