@@ -122,3 +122,39 @@ def test_over_a_server_that_dies(own, tmp_path):
     out, err = command.communicate(timeout=60)
     assert command.returncode == 0, err
     assert json.loads(out) == [] and "3 objects" in err
+
+
+@pytest.mark.skipif("postgres" not in cairn.engines(), reason="needs PostgreSQL")
+def test_on_postgres(tmp_path, postgres):
+    """A whole file, then a pack: found, sound again when the byte is, cured by an upload."""
+    store = postgres.new_database()
+    server = cairn.CairnServer(tmp_path / "data", store=store).start()
+    where = ("--store", store)
+    big = os.urandom(300000)
+
+    def command(*args):
+        Cli(tmp_path).run("server", *args, "--data", str(server.data), *where)
+
+    try:
+        put(server, "a/big", big)
+        flip(only_object(server))
+        assert len(scrub(tmp_path, server, *where, rc=7)[0]) == 1
+        assert requests.get(server.url + PROXY + "a/big", timeout=30).status_code == 500
+        put(server, "b/big", big)
+        assert requests.get(server.url + PROXY + "a/big", timeout=30).content == big
+        command("repack", "--wait")
+        command("gc", "--now")
+        [pack] = [p for p in Path(server.data, "blobs", "packs").rglob("*") if p.is_file()]
+        flip(pack)
+        assert {r["kind"] for r in scrub(tmp_path, server, *where, rc=7)[0]} == {"pack", "object"}
+        flip(pack)
+        assert scrub(tmp_path, server, *where)[0] == []
+        assert requests.get(server.url + PROXY + "a/big", timeout=30).content == big
+        flip(pack)
+        scrub(tmp_path, server, *where, rc=7)
+        put(server, "c/big", big)
+        assert requests.get(server.url + PROXY + "a/big", timeout=30).content == big
+        command("gc", "--now")
+        assert scrub(tmp_path, server, *where, "--sweep", "--older-than", "0s")[0] == []
+    finally:
+        assert server.stop() == 0
