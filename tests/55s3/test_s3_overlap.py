@@ -15,7 +15,7 @@ from s3ask import PATH, ask
 pytestmark = pytest.mark.cairn_only
 
 MIB = 1 << 20
-PART = 8 * MIB
+PART = 7 * MIB
 DATA = os.urandom(4 * PART + 77)
 
 
@@ -96,7 +96,7 @@ def test_parts_that_fail_beside_others(double, on_s3):
 @pytest.mark.parametrize("kind", ["503", "reset"])
 def test_a_part_that_fails_for_good(double, on_s3, kind):
     """The client is told, and what was on its way beside it leaves nothing."""
-    server = on_s3(double, args=["--s3-patience", "1s"])
+    server = on_s3(double, args=["--s3-patience", "4s"])
     double.fail(kind, times=10000, op="part", after=1)
     status, text, answer = ask(server, "PUT", PATH + "a.bin", DATA)
     assert status == 503 and answer.getheader("Retry-After"), text

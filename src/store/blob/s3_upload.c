@@ -59,7 +59,7 @@ static size_t part_size(const struct s3_writer *w, unsigned number)
     size_t n = w->s->part_bytes;
 
     for (unsigned i = PARTS_STEP; i <= number && n < S3_PART_BYTES_MAX; i += PARTS_STEP) {
-        n *= 2;
+        n = MIN_OF(n * 2, (size_t)S3_PART_BYTES_MAX);
     }
     return n;
 }
