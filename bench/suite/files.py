@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -221,3 +222,26 @@ class Many:
         if names != self.n:
             raise Failed(f"{self.server.name}: {names} of {self.n} files are listed")
         return {"list_ms": took * 1000, "grown_mb": memory.peak_mb - idle}
+
+
+def collected(server, n):
+    """n objects that nothing refers to any more are collected: memory of all of the server meanwhile. They are put into the store as
+    rows while it does not run, which is the same for the collector and a matter of seconds."""
+    rnd = random.Random(n)
+    server.stop()
+    with sqlite3.connect(server.sqlite_file()) as db:
+        db.executemany("INSERT INTO object (sha256, size, gen, state, body) VALUES (?, 16, 0, 1, ?)",
+                       ((rnd.randbytes(32), rnd.randbytes(16)) for _ in range(n)))
+    db.close()
+    server.start()
+    with Watch(server, 0.05) as memory:
+        start = time.perf_counter()
+        done = subprocess.run([server.program, "server", "gc", "--now", "--data", server.sqlite_file().parent], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=600)
+        took = time.perf_counter() - start
+    with sqlite3.connect(server.sqlite_file()) as db:
+        left = db.execute("SELECT COUNT(*) FROM object").fetchone()[0]
+    db.close()
+    if done.returncode or left:
+        raise Failed(f"{server.name}: {left} objects are left: {done.stdout[-300:]}")
+    return {"peak_mb": memory.peak_mb, "objects_s": n / took}

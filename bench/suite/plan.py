@@ -16,7 +16,7 @@ _FULL = {
     "rest_kinds": {"sqlite": ("mixed", "noise", "loss", "accuracy", "cosine", "constant"), "postgres": ("mixed",)},
     "rest": (10, 2000), "rest_peer": (4, 100), "abuse_batches": 20, "delete": 6500000, "delete_peer": 100000, "fresh": 100,
     "large_file": 1000000000, "large_file_peer": 250000000, "small_files": 10000, "small_files_peer": 1000, "listed": 100000,
-    "listed_peer": 10000, "bucket_file": 1000000000, "bucket_rounds": 1, "starts": 5, "client_s": 3, "peers_read": ("sqlite",), "peers_search": ("sqlite", "postgres"),
+    "listed_peer": 10000, "collected": 1000000, "bucket_file": 1000000000, "bucket_rounds": 1, "starts": 5, "client_s": 3, "peers_read": ("sqlite",), "peers_search": ("sqlite", "postgres"),
     "peers_restart": ("sqlite",),
 }
 SIZES = {
@@ -27,13 +27,13 @@ SIZES = {
                   history=200000, history_pages_peer=2, charts=(100, 10, 300),
                   charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
                   long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
-                  large_file=256000000, large_file_peer=100000000, bucket_file=128000000, listed=20000, listed_peer=2000,
+                  large_file=256000000, large_file_peer=100000000, bucket_file=128000000, collected=100000, listed=20000, listed_peer=2000,
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
                  store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
-                 long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, bucket_file=20000000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
+                 long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, bucket_file=20000000, collected=1000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
 }
 RATE = (("rate", "/s", "more"), ("p50_ms", " ms", "less"), ("p99_ms", " ms p99", "less"), ("cpu", " us CPU", "less"),
@@ -183,6 +183,14 @@ def record_files(bench, engine, everybody):
         for server in (s for s in peers if s.name == "cairn"):
             bench.measure(row, server, files.again, size, 7)
         bench.tell(row, [s for s in peers if s.name == "cairn"])
+        row = bench.row("W8", f"{sizes['collected']:,} objects that nothing needs are collected", engine,
+                        (("peak_mb", " MB RSS", "less"), ("objects_s", " objects/s", "more")), "<= 64 MB",
+                        lambda r: r.value("cairn") <= 64)
+        own = bench.launch(servers.Cairn, engine)
+        if own:
+            bench.measure(row, own, files.collected, sizes["collected"])
+            bench.close(own)
+            bench.tell(row, [own])
     limit = files.sync_limit(bench.folder)["per_s"]
     row = bench.row("W8", f"{sizes['small_files']:,} files of 4 KB, 16 clients", engine, RATE,
                     f">= 5,000/s or >= 70 % of {limit:,.0f} syncs/s", lambda r: r.value("cairn") >= min(5000, 0.7 * limit))
