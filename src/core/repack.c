@@ -582,6 +582,8 @@ static int64_t repack_step(void *ctx)
     }
     if (!r->in_round && !round_begin(r, now)) {
         sql_rest(r->conn);
+        mem_free(r->window);
+        r->window = NULL;
         return r->opt.every_ms > 0 ? MAX_OF(r->next_ms - now, (int64_t)1) : -1;
     }
     if (ahead_ms(r) > NAP_MS) {
@@ -682,9 +684,7 @@ enum status repack_start(struct core *core, const struct repack_options *opt, st
     lock_init(&r->lock, LOCK_RANK_CACHE);
     r->arena = arena_new(OP_ARENA_MAX);
     r->scratch = arena_new(REPACK_ARENA_MAX);
-    r->window = mem_alloc(REPACK_WINDOW);
-    st = r->arena && r->scratch && r->window ? sql_connect(&r->conn, core->db, SQL_READER, err)
-                                             : err_nomem(err);
+    st = r->arena && r->scratch ? sql_connect(&r->conn, core->db, SQL_READER, err) : err_nomem(err);
     st = st ? st : exec_actor_new(&actor, "repacker", repack_step, r, err);
     if (st) {
         repack_free(r);

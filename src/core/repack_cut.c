@@ -58,9 +58,10 @@ enum status repack_take(struct repacker *r, struct repack_object *o, struct err 
     r->have = r->at = 0;
     r->done = 0;
     r->sha = sha256_new();
+    r->window = r->window ? r->window : mem_alloc(REPACK_WINDOW);
     o->packs.max = RECIPE_PACKS_MAX;
     o->extents.max = RECIPE_EXTENTS_MAX;
-    if (!r->sha) {
+    if (!r->sha || !r->window) {
         return err_nomem(err);
     }
     arena_reset(r->scratch);

@@ -108,7 +108,7 @@ struct repacker {
     struct repack_object *cur;
     struct blob_reader *reader;
     struct sha256 *sha;
-    unsigned char *window;
+    unsigned char *window; /* NULL while the repacker rests */
     size_t have, at;
     uint64_t done;           /* bytes that are cut */
     enum object_stage stays; /* of one that is not moved */

@@ -165,6 +165,23 @@ void head_account(struct heads *hs, struct head *h, size_t more, size_t less)
     h->bytes += more - less;
 }
 
+void head_account_value(struct heads *hs, struct head *h, struct str more, struct str less)
+{
+    size_t added = head_value_slack(more), gone = head_value_slack(less);
+
+    h->slack += added - gone;
+    head_account(hs, h, more.n + added, less.n + gone);
+}
+
+/* Of a head that is in no list yet. */
+static void count_value(struct head *h, struct str value)
+{
+    size_t slack = head_value_slack(value);
+
+    h->slack += slack;
+    h->bytes += value.n + slack;
+}
+
 static void touch(struct heads *hs, struct head *h)
 {
     if (list_of(hs, h) == &hs->clean && hs->clean.last != h) {
@@ -258,7 +275,8 @@ static struct head *head_alloc(struct str rid, struct str user_id, struct str ar
     h->rid = take_text(&at, rid);
     h->user_id = take_text(&at, user_id);
     h->artifact_uri = take_text(&at, artifact_uri);
-    h->bytes = n + name.n + HEAD_OVERHEAD;
+    h->bytes = n + HEAD_OVERHEAD;
+    count_value(h, h->name);
     return h;
 }
 
@@ -329,7 +347,7 @@ static enum status load_cells(struct heads *hs, struct sql_conn *conn, struct he
         if (!st && !head_value_new(b->params[i].value, &p.value)) st = err_nomem(err);
         if (st) break;
         mkey_ref(p.key);
-        h->bytes += p.value.n;
+        count_value(h, p.value);
         ((struct head_param *)h->params.p)[h->params.n++] = p;
     }
     for (size_t i = 0; i < b->tags_n && !st; i++) {
@@ -339,7 +357,7 @@ static enum status load_cells(struct heads *hs, struct sql_conn *conn, struct he
         if (!st && !t.gone && !head_value_new(b->tags[i].value, &t.value)) st = err_nomem(err);
         if (st) break;
         mkey_ref(t.key);
-        h->bytes += t.value.n;
+        count_value(h, t.value);
         ((struct head_tag *)h->tags.p)[h->tags.n++] = t;
     }
     return st;
@@ -519,7 +537,7 @@ enum status heads_create(struct heads *hs, struct sql_conn *writer, const struct
         }
         tags[at] = (struct head_tag){ .key = n->tag_keys[i], .value = value, .at = n->at };
         mkey_ref(n->tag_keys[i]);
-        h->bytes += value.n;
+        count_value(h, value);
         h->tags.n++;
     }
     if (!st) st = encode(hs, h, &body, err);

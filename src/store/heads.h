@@ -55,10 +55,11 @@ struct head {
     int64_t ver;         /* drain up to which the row is complete */
     int64_t dirty_since; /* packs after this drain are not in the row */
     int64_t packed; /* drain of another server that packed its newest points; 0 = none did yet */
-    int64_t written_ms; /* monotonic time of the last write of the row */
-    uint64_t touched;   /* mark of store/runcols */
-    uint64_t loaded_by; /* number of the group that loaded it */
-    size_t bytes;
+    int64_t written_ms;       /* monotonic time of the last write of the row */
+    uint64_t touched;         /* mark of store/runcols */
+    uint64_t loaded_by;       /* number of the group that loaded it */
+    size_t bytes;             /* in memory, in all */
+    size_t slack;             /* of these: what the allocator adds to the values */
     struct head *prev, *next; /* in the list of dirty or of clean heads */
 };
 

@@ -18,7 +18,7 @@ enum status head_reserve(struct heads *hs, struct head *h, struct head_cells *c,
            cap = c->cap ? c->cap : CELLS_FIRST;
     void *p, *old;
 
-    if (need > CELLS_MAX || h->bytes + bytes + need * size > HEAD_BODY_MAX / 2) {
+    if (need > CELLS_MAX || h->bytes - h->slack + bytes + need * size > HEAD_BODY_MAX / 2) {
         return err_set(err, ST_INVALID,
                        "run %.*s has too many metrics, params and tags: at most %d MB of them",
                        STR_ARG(h->rid), (int)(HEAD_BODY_MAX / 2 >> 20));
@@ -141,7 +141,7 @@ void head_set_param(struct heads *hs, struct head *h, struct mkey *key, struct s
         return;
     }
     p->value = value;
-    head_account(hs, h, value.n, 0);
+    head_account_value(hs, h, value, (struct str){ NULL, 0 });
 }
 
 void head_set_tag(struct heads *hs, struct head *h, struct mkey *key, struct str value, bool gone,
@@ -153,7 +153,7 @@ void head_set_tag(struct heads *hs, struct head *h, struct mkey *key, struct str
         head_value_free(value);
         return;
     }
-    head_account(hs, h, value.n, t->value.n);
+    head_account_value(hs, h, value, t->value);
     head_value_free(t->value);
     t->value = value;
     t->gone = gone;
@@ -166,7 +166,7 @@ void head_set_name(struct heads *hs, struct head *h, struct str name, const stru
         head_value_free(name);
         return;
     }
-    head_account(hs, h, name.n, h->name.n);
+    head_account_value(hs, h, name, h->name);
     head_value_free(h->name);
     h->name = name;
     h->name_at = *at;

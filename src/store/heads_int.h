@@ -35,5 +35,13 @@ struct heads {
 void head_free(struct head *h);
 /* Corrects the sums after h grew or shrank. */
 void head_account(struct heads *hs, struct head *h, size_t more, size_t less);
+/* What the allocator takes for a value beyond its bytes: a block is of 32 bytes at least, and a multiple of 16 with 8 for itself. A run
+ * of many short params holds more of this than of values. */
+static inline size_t head_value_slack(struct str value)
+{
+    return value.p ? MAX_OF((value.n + 1 + 8 + 15) / 16 * 16, (size_t)32) - value.n : 0;
+}
+/* The same after a value of a head that is in its list was put in for another one (p NULL: none). */
+void head_account_value(struct heads *hs, struct head *h, struct str more, struct str less);
 
 #endif
