@@ -25,7 +25,7 @@ enum {
     TAIL_BYTES = 32 << 20,
     HEAD_BYTES = 64 << 20,
     KEY_BYTES = 32 << 20,
-    FRAGMENT_BYTES = 16 << 20,
+    FRAGMENT_BYTES = 8 << 20,
     COLUMNS_END_MS = 2000
 };
 

@@ -464,7 +464,7 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
     { .name = "store-fragment-bytes",
       .type = OPT_SIZE,
       .arg = "SIZE",
-      .def = "16M",
+      .def = "8M",
       .min = "64K",
       .max = "64G",
       ENV("STORE_FRAGMENT_BYTES"),

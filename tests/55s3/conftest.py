@@ -43,8 +43,8 @@ def on_s3(tmp_path, prefix):
     """on_s3(s3, store, args, env) starts a server whose bytes lie in the bucket of s3; the same folder each time."""
     started = []
 
-    def start(s3, store=None, args=(), env=None, where=prefix):
-        server = cairn.CairnServer(tmp_path / "data", store=store, blobs=f"s3://{s3servers.BUCKET}/{where}",
+    def start(s3, store=None, args=(), env=None, where=prefix, binary=None):
+        server = cairn.CairnServer(tmp_path / "data", store=store, binary=binary, blobs=f"s3://{s3servers.BUCKET}/{where}",
                                    args=[*(() if "--s3-endpoint" in args else ("--s3-endpoint", s3.endpoint)), *args], env=dict(s3.env(), **(env or {})))
         started.append(server)
         return server.start()

@@ -91,7 +91,7 @@ def test_packing_is_killed(radosgw, on_s3, prefix, tmp_path, point):
     """kill -9 in the middle of packing; the next server packs to the end, and nothing is lost or left."""
     files = {f"f{i}": os.urandom(150000) for i in range(3)}
     files["twice"] = files["f0"] + files["f1"]
-    server = on_s3(radosgw, env={"CAIRN_FAILPOINT": f"core.repack.{point}=kill:1"})
+    server = on_s3(radosgw, env={"CAIRN_FAILPOINT": f"core.repack.{point}=kill:1"}, binary=cairn.find_binary_with_failpoints())
     for name, data in files.items():
         assert ask(server, "PUT", PATH + name, data)[0] == 200
     try:

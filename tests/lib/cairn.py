@@ -4,6 +4,7 @@ Everything runs on loopback with ports chosen by the kernel, in directories that
 by process id. Environment:
 
     CAIRN_BIN             the program under test (default: build/release/cairn, else build/dev/cairn, ...)
+    CAIRN_BIN_FAILPOINTS  one of the same tree with failpoints, which a release has none of (default: build/asan/cairn, build/dev/cairn)
     CAIRN_E2E_TARGET      "cairn" (default) or "mlflow": the real MLflow server, to prove the tests themselves
     CAIRN_E2E_ENGINES     comma list out of sqlite,postgres (default: both)
     CAIRN_E2E_URL         use this running server instead of starting one
@@ -46,6 +47,18 @@ def find_binary():
         if path.is_file():
             return path
     raise StartError("no cairn program found: build it, or name it in CAIRN_BIN")
+
+
+def find_binary_with_failpoints():
+    """The same of a build in which CAIRN_FAILPOINT means something."""
+    named = os.environ.get("CAIRN_BIN_FAILPOINTS")
+    if named:
+        return Path(named)
+    for build in ("asan", "dev"):
+        path = ROOT / "build" / build / "cairn"
+        if path.is_file():
+            return path
+    raise StartError("no cairn program with failpoints found: tools/build dev, or name one in CAIRN_BIN_FAILPOINTS")
 
 
 def find_python(env):
