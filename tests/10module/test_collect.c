@@ -202,29 +202,6 @@ static void is_clean(struct corefix *f, int64_t objects, int64_t places)
     T_INT(files(f), places);
 }
 
-struct script {
-    struct write_op op;
-    const char *text;
-};
-
-static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
-{
-    (void)err;
-    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
-    return OK;
-}
-
-static void script(struct corefix *f, const char *text)
-{
-    static const struct write_kind kind = { .name = "test.script",
-                                            .validate = script_validate,
-                                            .sql = true };
-    struct script s = { .text = text };
-
-    write_op_init(&s.op, &kind, f->a);
-    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
-}
-
 struct set_state {
     struct write_op op;
     int64_t state;
@@ -480,7 +457,7 @@ SQL_TEST(leases_of_this_server_are_not_of_before)
     start_collector(&f);
     upload(&f, b, &u, &p, "two");
     claim_only(&f, &u);
-    script(&f, "UPDATE upload SET create_ms = 1");
+    corefix_script(&f, "UPDATE upload SET create_ms = 1");
     collect(&f);
     collect(&f);
     T_ST_ERR(artifact_upload_place(&u, &f.err), OK, &f.err);
@@ -502,7 +479,7 @@ SQL_TEST(bytes_that_come_after_their_lease_go)
     start_collector(&f);
     upload(&f, body(&f, 1, BIG), &u, &p, "late");
     claim_only(&f, &u);
-    script(&f, "UPDATE upload SET until_ms = 1");
+    corefix_script(&f, "UPDATE upload SET until_ms = 1");
     collect(&f);
     collect(&f);
     is_clean(&f, 0, 0);

@@ -16,29 +16,6 @@
 
 enum { CHAIN = 3000, HUB = 500, FIRST = 100000, OTHER = 800000 };
 
-struct script {
-    struct write_op op;
-    const char *text;
-};
-
-static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
-{
-    (void)err;
-    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
-    return OK;
-}
-
-static void script(struct corefix *f, const char *text)
-{
-    static const struct write_kind kind = { .name = "test.script",
-                                            .validate = script_validate,
-                                            .sql = true };
-    struct script s = { .text = text };
-
-    write_op_init(&s.op, &kind, f->a);
-    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
-}
-
 /* A chain of nodes from FIRST, with a hub at its end. */
 static void add_links(struct corefix *f, int from, int n, int hub)
 {
@@ -50,7 +27,7 @@ static void add_links(struct corefix *f, int from, int n, int hub)
         "(op, src, dst, role, claimed_ms, seen_ms) SELECT 1, %d + (CASE WHEN i < %d THEN i ELSE %d END), "
         "%d + i + 1, 3, i, i + 1 FROM t",
         from, from + n - 1, FIRST, hub, hub, FIRST);
-    script(f, text);
+    corefix_script(f, text);
 }
 
 /* As a request does: on a thread of the pool, where the links are stored too. */
@@ -147,18 +124,20 @@ SQL_TEST(stored_links_are_used)
     corefix_open_with(&f, location, &opt);
     add_links(&f, 0, CHAIN + HUB, CHAIN);
     same_answers(&f);
-    script(&f, "INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms) "
-               "VALUES (1, 100000, 900000, 1, '', '', 0, 1, 1)");
+    corefix_script(&f,
+                   "INSERT INTO same_log (op, a, b, rule, reason, who, pin, claimed_ms, seen_ms) "
+                   "VALUES (1, 100000, 900000, 1, '', '', 0, 1, 1)");
     same_with_another(&f);
     corefix_reopen(&f);
-    script(&f, "DELETE FROM edge_log WHERE seq < (SELECT max(seq) FROM edge_log)"); /* a proof */
+    corefix_script(
+        &f, "DELETE FROM edge_log WHERE seq < (SELECT max(seq) FROM edge_log)"); /* a proof */
     same_with_another(&f);
     add_links(&f, CHAIN + HUB, 50, CHAIN + HUB);
     T_UINT(reached(&f, 0, true), CHAIN + HUB + 50);
     corefix_crash(&f);
     T_UINT(reached(&f, 0, true), CHAIN + HUB + 50);
     corefix_reopen(&f);
-    script(&f, "DELETE FROM edge_log"); /* not the logs that they were made of */
+    corefix_script(&f, "DELETE FROM edge_log"); /* not the logs that they were made of */
     T_UINT(reached(&f, 0, true), 0);
     corefix_close(&f);
 }
@@ -178,8 +157,8 @@ SQL_TEST(damaged_or_foreign_links_are_not)
         same_answers(&f);
     }
     corefix_reopen(&f);
-    script(&f, "UPDATE edge_log SET seen_ms = seen_ms + 1");
-    script(&f, "UPDATE edge_log SET op = 2 WHERE src = 100001");
+    corefix_script(&f, "UPDATE edge_log SET seen_ms = seen_ms + 1");
+    corefix_script(&f, "UPDATE edge_log SET op = 2 WHERE src = 100001");
     T_UINT(reached(&f, 0, true), 1);
     corefix_close(&f);
 }
@@ -216,9 +195,10 @@ static void killed(const char *location, const char *blobs, const char *file, co
         corefix_open_at(&f, location, blobs, &opt);
         snprintf(spec, sizeof(spec), "%s=kill:1", point);
         failpoint_arm(spec);
-        script(&f, "INSERT INTO edge_log (op, src, dst, role, claimed_ms, seen_ms) "
-                   "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < 200) "
-                   "SELECT 1, 1, 1000 + i, 3, i, i FROM t");
+        corefix_script(
+            &f, "INSERT INTO edge_log (op, src, dst, role, claimed_ms, seen_ms) "
+                "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < 200) "
+                "SELECT 1, 1, 1000 + i, 3, i, i FROM t");
         (void)reached(&f, 0, true);
         corefix_close(&f);
         _exit(0);

@@ -47,32 +47,9 @@ static int64_t rows(struct corefix *f, const char *sql)
     return sqltest_int(f->v.conn, sql);
 }
 
-static char *noise(size_t n)
-{
-    char *p = mem_alloc(n + 8);
-
-    T_OK(p != NULL);
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t v = t_rand();
-
-        memcpy(p + i, &v, sizeof(v));
-    }
-    return p;
-}
-
 static void put(struct corefix *f, const char *path, const char *p, size_t n)
 {
     T_ST_ERR(corefix_put(f, str_cstr(path), p, n), OK, &f->err);
-}
-
-static void same(struct corefix *f, const char *path, const char *p, size_t n)
-{
-    struct str got;
-
-    T_ST_ERR(corefix_get(f, str_cstr(path), &got), OK, &f->err);
-    T_UINT(got.n, n);
-    T_MEM(got.p, p, n);
-    corefix_fresh(f);
 }
 
 static enum status count_file(void *ctx, const char *name, struct err *err)
@@ -118,34 +95,11 @@ static void in_order(struct corefix *f)
         0);
 }
 
-struct script {
-    struct write_op op;
-    const char *text;
-};
-
-static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
-{
-    (void)err;
-    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
-    return OK;
-}
-
-static void script(struct corefix *f, const char *text)
-{
-    static const struct write_kind kind = { .name = "test.script",
-                                            .validate = script_validate,
-                                            .sql = true };
-    struct script s = { .text = text };
-
-    write_op_init(&s.op, &kind, f->a);
-    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
-}
-
 /* Rows of the artifact `gone` and what is behind it, as a collection takes them away. */
 static void take_away(struct corefix *f)
 {
-    script(f,
-           "DELETE FROM object_pack WHERE sha256 IN (SELECT object FROM artifact WHERE name = "
+    corefix_script(
+        f, "DELETE FROM object_pack WHERE sha256 IN (SELECT object FROM artifact WHERE name = "
            "'gone'); DELETE FROM object WHERE sha256 IN (SELECT object FROM artifact WHERE name = "
            "'gone'); DELETE FROM artifact WHERE name = 'gone'");
 }
@@ -153,7 +107,7 @@ static void take_away(struct corefix *f)
 SQL_TEST(objects_move_and_read_the_same)
 {
     struct corefix f;
-    char *big = noise(BIG), *edited = mem_alloc(BIG), *text = mem_alloc(BIG);
+    char *big = corefix_noise(BIG), *edited = mem_alloc(BIG), *text = mem_alloc(BIG);
     struct repack_stats s, again;
 
     T_OK(edited && text);
@@ -187,12 +141,12 @@ SQL_TEST(objects_move_and_read_the_same)
     T_INT(files(&f, "objects"), 0);
     in_order(&f);
     for (int i = 0; i < 2; i++) {
-        same(&f, "empty", "", 0);
-        same(&f, "small", "hello", 5);
-        same(&f, "inline", big + 100, 30000);
-        same(&f, "big", big, BIG);
-        same(&f, "edited", edited, BIG);
-        same(&f, "text", text, BIG);
+        corefix_same(&f, "empty", "", 0);
+        corefix_same(&f, "small", "hello", 5);
+        corefix_same(&f, "inline", big + 100, 30000);
+        corefix_same(&f, "big", big, BIG);
+        corefix_same(&f, "edited", edited, BIG);
+        corefix_same(&f, "text", text, BIG);
         if (i == 0) corefix_reopen(&f);
     }
     corefix_close(&f);
@@ -216,7 +170,7 @@ TEST(random_edits)
     for (size_t i = 0; i < VERSIONS; i++) {
         char path[32];
 
-        version[i] = i ? mem_alloc(MAX) : noise(MAX);
+        version[i] = i ? mem_alloc(MAX) : corefix_noise(MAX);
         T_OK(version[i] != NULL);
         n[i] = i ? n[i - 1] : BIG;
         if (i) {
@@ -246,7 +200,7 @@ TEST(random_edits)
         char path[32];
 
         snprintf(path, sizeof(path), "v/%zu", i);
-        same(&f, path, version[i], n[i]);
+        corefix_same(&f, path, version[i], n[i]);
         mem_free(version[i]);
     }
     corefix_close(&f);
@@ -255,7 +209,7 @@ TEST(random_edits)
 SQL_TEST(the_index_is_made_anew)
 {
     struct corefix f;
-    char *p = noise(BIG);
+    char *p = corefix_noise(BIG);
     struct repack_stats s, again;
     int64_t n;
 
@@ -265,13 +219,13 @@ SQL_TEST(the_index_is_made_anew)
     s = repack(&f, REPACK_NOW);
     n = rows(&f, "SELECT count(*) FROM chunk_at");
     T_OK(n > 10);
-    script(&f, "DELETE FROM chunk_at");
+    corefix_script(&f, "DELETE FROM chunk_at");
     p[0] ^= 1;
     put(&f, "b", p, BIG);
     again = repack(&f, REPACK_REINDEX);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), n + 1);
     T_OK(again.new_bytes - s.new_bytes <= 131072);
-    same(&f, "b", p, BIG);
+    corefix_same(&f, "b", p, BIG);
     corefix_close(&f);
     mem_free(p);
 }
@@ -280,7 +234,7 @@ SQL_TEST(the_index_is_made_anew)
 SQL_TEST(stale_rows_of_the_index)
 {
     struct corefix f;
-    char *p = noise(BIG);
+    char *p = corefix_noise(BIG);
     struct repack_stats s, again;
     int64_t n;
 
@@ -295,7 +249,7 @@ SQL_TEST(stale_rows_of_the_index)
 
         snprintf(sql, sizeof(sql), "INSERT INTO chunk_at SELECT id, %d, 0 FROM chunk_at%s", i,
                  i > 1 ? " WHERE pack = 1" : "");
-        script(&f, sql);
+        corefix_script(&f, sql);
     }
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), 6 * n);
     p[0] ^= 1;
@@ -305,7 +259,7 @@ SQL_TEST(stale_rows_of_the_index)
     (void)repack(&f, REPACK_REINDEX);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at WHERE pack <= 5"), 0);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), n + 1);
-    same(&f, "b", p, BIG);
+    corefix_same(&f, "b", p, BIG);
     corefix_close(&f);
     mem_free(p);
 }
@@ -314,7 +268,7 @@ SQL_TEST(stale_rows_of_the_index)
 SQL_TEST(packs_go)
 {
     struct corefix f;
-    char *p = noise(BIG);
+    char *p = corefix_noise(BIG);
     struct repack_stats s;
     int64_t before;
 
@@ -336,13 +290,13 @@ SQL_TEST(packs_go)
     in_order(&f);
     T_OK(files(&f, "packs") < before);
     T_OK(rows(&f, "SELECT CAST(sum(bytes) AS BIGINT) FROM packfile") < 700000);
-    same(&f, "part", p + BIG - 400000, 300000);
-    same(&f, "small", "hello", 5);
+    corefix_same(&f, "part", p + BIG - 400000, 300000);
+    corefix_same(&f, "small", "hello", 5);
     /* The index names nothing that is gone. */
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at WHERE pack NOT IN (SELECT id FROM packfile)"), 0);
     put(&f, "again", p, BIG);
     (void)repack(&f, REPACK_NOW);
-    same(&f, "again", p, BIG);
+    corefix_same(&f, "again", p, BIG);
     corefix_close(&f);
     mem_free(p);
 }
@@ -362,7 +316,7 @@ static void place_of(struct corefix *f, const char *p, size_t n, char out[512])
 TEST(damaged_bytes_stay_as_they_are)
 {
     struct corefix f;
-    char *p = noise(BIG), path[512];
+    char *p = corefix_noise(BIG), path[512];
     struct repack_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
@@ -380,7 +334,7 @@ TEST(damaged_bytes_stay_as_they_are)
     T_UINT(s.objects, 1);
     T_UINT(s.damaged, 2);
     T_INT(rows(&f, "SELECT count(*) FROM object WHERE stage = 3"), 2);
-    same(&f, "good", p + 1, 100000);
+    corefix_same(&f, "good", p + 1, 100000);
     s = repack(&f, REPACK_NO_GRACE);
     T_UINT(s.damaged, 2);
     in_order(&f);
@@ -393,7 +347,7 @@ TEST(it_begins_by_itself)
 {
     struct repack_options opt = { .every_ms = 1, .min_bytes = 100000 };
     struct corefix f;
-    char *p = noise(BIG);
+    char *p = corefix_noise(BIG);
 
     corefix_open(&f, t_tmpdir(), NULL);
     T_ST_ERR(repack_start(f.core, &opt, &f.err), OK, &f.err);
@@ -401,7 +355,7 @@ TEST(it_begins_by_itself)
     put(&f, "big", p, BIG);
     while (rows(&f, "SELECT count(*) FROM object WHERE stage = 0")) {
     }
-    same(&f, "big", p, BIG);
+    corefix_same(&f, "big", p, BIG);
     corefix_close(&f);
     mem_free(p);
 }
@@ -414,7 +368,7 @@ static void whole_life(struct corefix *f)
     start(f);
     (void)repack(f, REPACK_NOW);
     take_away(f);
-    script(f, "INSERT INTO chunk_at (id, pack, n) VALUES (1, 2, 3) ON CONFLICT DO NOTHING");
+    corefix_script(f, "INSERT INTO chunk_at (id, pack, n) VALUES (1, 2, 3) ON CONFLICT DO NOTHING");
     (void)repack(f, REPACK_REINDEX);
     (void)repack(f, REPACK_NO_GRACE);
 }
@@ -422,7 +376,7 @@ static void whole_life(struct corefix *f)
 static void killed(const char *location, const char *point, unsigned passing)
 {
     const char *blobs = t_tmpdir();
-    char *p = noise(BIG);
+    char *p = corefix_noise(BIG);
     struct corefix f;
     int status;
     pid_t pid = fork();
@@ -443,13 +397,13 @@ static void killed(const char *location, const char *point, unsigned passing)
     T_INT(waitpid(pid, &status, 0), pid);
     if (!WIFSIGNALED(status) && passing == 1) T_FAIL("%s is never passed", point);
     corefix_open(&f, location, blobs);
-    same(&f, "part", p + BIG - 400000, 300000);
-    same(&f, "text", p, 20000);
+    corefix_same(&f, "part", p + BIG - 400000, 300000);
+    corefix_same(&f, "text", p, 20000);
     whole_life(&f);
     collect(&f);
     in_order(&f);
-    same(&f, "part", p + BIG - 400000, 300000);
-    same(&f, "text", p, 20000);
+    corefix_same(&f, "part", p + BIG - 400000, 300000);
+    corefix_same(&f, "text", p, 20000);
     corefix_close(&f);
     mem_free(p);
 }

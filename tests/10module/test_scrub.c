@@ -59,32 +59,9 @@ static void collect(struct corefix *f)
     T_OK(collect_wait(f->core->collector, collect_ask(f->core->collector), WAIT_MS));
 }
 
-static char *noise(size_t n)
-{
-    char *p = mem_alloc(n + 8);
-
-    T_OK(p != NULL);
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t v = t_rand();
-
-        memcpy(p + i, &v, sizeof(v));
-    }
-    return p;
-}
-
 static void put(struct corefix *f, const char *path, const char *p, size_t n)
 {
     T_ST_ERR(corefix_put(f, str_cstr(path), p, n), OK, &f->err);
-}
-
-static void same(struct corefix *f, const char *path, const char *p, size_t n)
-{
-    struct str got;
-
-    T_ST_ERR(corefix_get(f, str_cstr(path), &got), OK, &f->err);
-    T_UINT(got.n, n);
-    T_MEM(got.p, p, n);
-    corefix_fresh(f);
 }
 
 static void is_refused(struct corefix *f, const char *path)
@@ -158,35 +135,12 @@ static int only_file(struct corefix *f, const char *what, char path[600])
     return p.n;
 }
 
-struct script {
-    struct write_op op;
-    const char *text;
-};
-
-static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
-{
-    (void)err;
-    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
-    return OK;
-}
-
-static void script(struct corefix *f, const char *text)
-{
-    static const struct write_kind kind = { .name = "test.script",
-                                            .validate = script_validate,
-                                            .sql = true };
-    struct script s = { .text = text };
-
-    write_op_init(&s.op, &kind, f->a);
-    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
-}
-
 /* ---- tests -------------------------------------------------------------------------------------------------------------------- */
 
 TEST(sound)
 {
     struct corefix f;
-    char *big = noise(BIG);
+    char *big = corefix_noise(BIG);
     struct scrub_stats s;
     size_t n;
 
@@ -223,7 +177,7 @@ static void cure(struct corefix *f, const char *path, const char *p, size_t n)
     T_UINT(s.damaged, 1);
     is_refused(f, path);
     put(f, "cure/again", p, n);
-    same(f, path, p, n);
+    corefix_same(f, path, p, n);
     s = look(f);
     T_UINT(s.damaged, 0);
 }
@@ -231,7 +185,7 @@ static void cure(struct corefix *f, const char *path, const char *p, size_t n)
 static void whole_file(enum harm harm, off_t at)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
 
     corefix_open(&f, t_tmpdir(), NULL);
     start(&f);
@@ -264,7 +218,7 @@ TEST(whole_file_removed)
 TEST(healed_by_hand)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
     struct scrub_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
@@ -279,7 +233,7 @@ TEST(healed_by_hand)
     s = look(&f);
     T_UINT(s.damaged, 0);
     T_UINT(s.healed, 1);
-    same(&f, "a/big", big, BIG);
+    corefix_same(&f, "a/big", big, BIG);
     corefix_close(&f);
     mem_free(big);
 }
@@ -287,7 +241,7 @@ TEST(healed_by_hand)
 static void pack_file(enum harm harm, off_t at, size_t packs_damaged)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
     struct scrub_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
@@ -302,10 +256,10 @@ static void pack_file(enum harm harm, off_t at, size_t packs_damaged)
     T_UINT(s.damaged, 1);
     is_refused(&f, "a/big");
     put(&f, "cure/again", big, BIG);
-    same(&f, "a/big", big, BIG);
+    corefix_same(&f, "a/big", big, BIG);
     repack(&f); /* does not rely on what is damaged */
     collect(&f);
-    same(&f, "a/big", big, BIG);
+    corefix_same(&f, "a/big", big, BIG);
     s = look(&f);
     T_UINT(s.damaged + s.damaged_packs, 0);
     corefix_close(&f);
@@ -335,15 +289,15 @@ TEST(pack_removed)
 TEST(row_of_a_small_object)
 {
     struct corefix f;
-    char *small = noise(1000);
+    char *small = corefix_noise(1000);
 
     corefix_open(&f, t_tmpdir(), NULL);
     start(&f);
     put(&f, "a/small", small, 1000);
-    script(&f, "UPDATE object SET body = randomblob(1000) WHERE size = 1000");
+    corefix_script(&f, "UPDATE object SET body = randomblob(1000) WHERE size = 1000");
     is_refused(&f, "a/small"); /* also before anybody looked */
     cure(&f, "a/small", small, 1000);
-    script(&f, "UPDATE object SET body = randomblob(999) WHERE size = 1000");
+    corefix_script(&f, "UPDATE object SET body = randomblob(999) WHERE size = 1000");
     cure(&f, "a/small", small, 1000);
     corefix_close(&f);
     mem_free(small);
@@ -352,13 +306,13 @@ TEST(row_of_a_small_object)
 TEST(recipe)
 {
     struct corefix f;
-    char *big = noise(BIG);
+    char *big = corefix_noise(BIG);
 
     corefix_open(&f, t_tmpdir(), NULL);
     start(&f);
     put(&f, "a/big", big, BIG);
     repack(&f);
-    script(&f, "UPDATE object SET recipe = randomblob(20) WHERE recipe IS NOT NULL");
+    corefix_script(&f, "UPDATE object SET recipe = randomblob(20) WHERE recipe IS NOT NULL");
     cure(&f, "a/big", big, BIG);
     corefix_close(&f);
     mem_free(big);
@@ -368,7 +322,7 @@ TEST(recipe)
 TEST(found_by_the_repacker)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
 
     corefix_open(&f, t_tmpdir(), NULL);
     start(&f);
@@ -378,7 +332,7 @@ TEST(found_by_the_repacker)
     repack(&f);
     is_refused(&f, "a/big");
     put(&f, "b/big", big, BIG);
-    same(&f, "a/big", big, BIG);
+    corefix_same(&f, "a/big", big, BIG);
     T_UINT(look(&f).damaged, 0);
     corefix_close(&f);
     mem_free(big);
@@ -387,7 +341,7 @@ TEST(found_by_the_repacker)
 TEST(names)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600], at[200];
+    char *big = corefix_noise(BIG), path[600], at[200];
     const struct scrub_finding *all;
     struct scrub_name *names;
     struct logged_model model;
@@ -441,7 +395,7 @@ static void orphan(struct corefix *f, const char *p, size_t n)
     T_ST_ERR(corefix_run(f, &claim.op), OK, &f->err);
     T_ST_ERR(blob_write_place(w, claim.lease.gen, &f->err), OK, &f->err);
     snprintf(sql, sizeof(sql), "DELETE FROM upload WHERE gen = %lld", (long long)claim.lease.gen);
-    script(f, sql);
+    corefix_script(f, sql);
     corefix_fresh(f);
 }
 
@@ -452,7 +406,7 @@ static const struct scrub_options sweep_all = { .bytes_per_s = 1u << 30,
 TEST(files_that_nothing_knows)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
     const struct scrub_finding *all;
     struct scrub_stats s;
     size_t n;
@@ -479,7 +433,7 @@ TEST(files_that_nothing_knows)
     T_UINT(s.swept_bytes, BIG + 100000);
     collect(&f);
     T_INT(only_file(&f, "objects", path), 1);
-    same(&f, "kept", big, BIG);
+    corefix_same(&f, "kept", big, BIG);
     T_UINT(look(&f).unknown, 0);
     corefix_close(&f);
     mem_free(big);
@@ -489,7 +443,7 @@ TEST(files_that_nothing_knows)
 TEST(uploads_are_not_hurt)
 {
     struct corefix f;
-    char *big = noise(BIG);
+    char *big = corefix_noise(BIG);
     struct object_claim claim;
     struct blob_writer *w;
     struct digest d;
@@ -521,7 +475,7 @@ TEST(uploads_are_not_hurt)
 TEST(packs_that_nothing_knows)
 {
     struct corefix f;
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
     struct scrub_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
@@ -529,11 +483,11 @@ TEST(packs_that_nothing_knows)
     put(&f, "kept", big, BIG);
     repack(&f);
     collect(&f);
-    script(&f, "DELETE FROM packfile");
+    corefix_script(&f, "DELETE FROM packfile");
     s = scrub(&f, &sweep_all); /* not as long as an object names it */
     T_UINT(s.unknown, 1);
     T_UINT(s.swept + s.damaged, 0);
-    script(
+    corefix_script(
         &f,
         "DELETE FROM artifact; DELETE FROM object; DELETE FROM object_pack; DELETE FROM chunk_at");
     s = scrub(&f, &sweep_all);
@@ -559,7 +513,7 @@ static void whole_life(struct corefix *f)
 static void killed(const char *point)
 {
     const char *folder = t_tmpdir(), *blobs = t_tmpdir();
-    char *big = noise(BIG), path[600];
+    char *big = corefix_noise(BIG), path[600];
     struct scrub_stats s;
     struct corefix f;
     int status;
@@ -578,7 +532,8 @@ static void killed(const char *point)
         harm_file(path, FLIP, 5000);
         put(&f, "row", big, 1000);
         orphan(&f, big + 1, 100000);
-        script(&f, "UPDATE object SET stage = 3 WHERE size = 1000"); /* a mark that is wrong */
+        corefix_script(&f,
+                       "UPDATE object SET stage = 3 WHERE size = 1000"); /* a mark that is wrong */
         corefix_close(&f);
         corefix_open(&f, folder, blobs);
         snprintf(spec, sizeof(spec), "%s=kill:1", point);
@@ -595,7 +550,7 @@ static void killed(const char *point)
     T_UINT(s.damaged, 1);
     T_UINT(s.damaged_packs, 1);
     T_UINT(s.unknown, 0);
-    same(&f, "row", big, 1000);
+    corefix_same(&f, "row", big, 1000);
     is_refused(&f, "packed");
     cure(&f, "packed", big, BIG);
     corefix_close(&f);

@@ -1,7 +1,9 @@
 /* tests/lib/corefix.c - see corefix.h. */
 #include "corefix.h"
+#include "sqltest.h"
 #include "tap.h"
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "store/blob/blob.h"
 
@@ -264,4 +266,50 @@ struct str corefix_ls(struct corefix *f, struct str path)
     out = arena_str(f->a, buf_str(&b));
     buf_release(&b);
     return out;
+}
+
+struct script {
+    struct write_op op;
+    const char *text;
+};
+
+static enum status script_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)err;
+    sqltest_script(group_conn(g), WRITE_OP_OF(op, struct script)->text);
+    return OK;
+}
+
+void corefix_script(struct corefix *f, const char *text)
+{
+    static const struct write_kind kind = { .name = "test.script",
+                                            .validate = script_validate,
+                                            .sql = true };
+    struct script s = { .text = text };
+
+    write_op_init(&s.op, &kind, f->a);
+    T_ST_ERR(corefix_run(f, &s.op), OK, &f->err);
+}
+
+char *corefix_noise(size_t n)
+{
+    char *p = mem_alloc(n + 8);
+
+    T_OK(p != NULL);
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = t_rand();
+
+        memcpy(p + i, &v, sizeof(v));
+    }
+    return p;
+}
+
+void corefix_same(struct corefix *f, const char *path, const char *p, size_t n)
+{
+    struct str got;
+
+    T_ST_ERR(corefix_get(f, str_cstr(path), &got), OK, &f->err);
+    T_UINT(got.n, n);
+    T_MEM(got.p, p, n);
+    corefix_fresh(f);
 }

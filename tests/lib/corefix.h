@@ -39,6 +39,9 @@ void corefix_fresh(struct corefix *f);
 /* seq_run() into f->err. */
 enum status corefix_run(struct corefix *f, struct write_op *op);
 
+/* SQL of the test's own, in a group; several statements may be divided by ';'. */
+void corefix_script(struct corefix *f, const char *text);
+
 /* Submits all in one group as far as that can be had: they wait behind a first operation. Then waits for all. */
 void corefix_together(struct corefix *f, struct write_op **ops, size_t n);
 
@@ -52,6 +55,10 @@ enum status corefix_put(struct corefix *f, struct str path, const void *p, size_
 /* As it is, also ST_NOT_FOUND and so on; the bytes in f->a, read whole. */
 enum status corefix_get(struct corefix *f, struct str path, struct str *out);
 enum status corefix_delete(struct corefix *f, struct str path);
+/* The bytes under a path are these. Drops all texts. */
+void corefix_same(struct corefix *f, const char *path, const char *p, size_t n);
+/* n bytes that nothing compresses; the caller frees them. */
+char *corefix_noise(size_t n);
 /* "a/ b c" : the names of the entries in their order, directories with a slash. */
 struct str corefix_ls(struct corefix *f, struct str path);
 
