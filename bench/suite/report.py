@@ -165,7 +165,7 @@ def summary(info, rows, source):
     """A few lines for the README: SQLite, the first figure of a workload, ratios to both rivals."""
     m = info["machine"]
     out = [f"Measured {info['started'][:10]} on {m['cpus']} cores ({m['cpu']}, {m['memory_gb']} GB, {m['system']}), SQLite, the load "
-           "generator on the same cores; " + ", ".join(f"{k} {v}" for k, v in info["versions"].items())
+           "generator on the same cores; " + ", ".join(f"{k} {v}" for k, v in info["versions"].items() if k in COLUMNS)
            + ("" if info["mode"] == "full" else f"; smaller sizes (`--{info['mode']}`)")
            + f". All figures, PostgreSQL and the rules: `{source}`, `docs/benchmarks.md`.", "",
            "| | cairn | MLflow | | FastTrackML | |", "|---|---|---|---|---|---|"]
