@@ -328,6 +328,16 @@ enum status api_get(struct cli *cli, const char *path, const char *const *pairs,
                   : err_nomem(err);
 }
 
+void api_put_texts(struct json_writer *w, const char *const *pairs)
+{
+    for (size_t i = 0; pairs[i]; i += 2) {
+        if (pairs[i + 1]) {
+            json_w_key(w, str_cstr(pairs[i]));
+            json_w_cstr(w, pairs[i + 1]);
+        }
+    }
+}
+
 /* The server of the command, and the path there. */
 static enum status address(struct cli *cli, struct client_request *req, const char *path,
                            struct err *err)

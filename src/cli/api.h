@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/jv.h"
+#include "codec/json.h"
 
 struct target {
     const char *url;    /* without a slash at the end */
@@ -34,6 +35,8 @@ const char *api_query(struct cli *cli, const char *path, const char *const *pair
 /* A GET of api_query(). *out is NULL after an error. */
 enum status api_get(struct cli *cli, const char *path, const char *const *pairs, struct jv **out,
                     struct err *err) ATTR_CHECK;
+/* The same pairs as fields of an open JSON object. */
+void api_put_texts(struct json_writer *w, const char *const *pairs);
 /* Bytes of a file: sink as in client/http.h. An answer that is no success becomes an error. */
 enum status api_download(struct cli *cli, const char *path, uint64_t from,
                          bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,

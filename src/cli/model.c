@@ -44,12 +44,7 @@ static enum status send(struct cli *cli, const char *method, const char *path,
     enum status st;
 
     json_w_object(&w);
-    for (size_t i = 0; pairs[i]; i += 2) {
-        if (pairs[i + 1]) {
-            json_w_key(&w, str_cstr(pairs[i]));
-            json_w_cstr(&w, pairs[i + 1]);
-        }
-    }
+    api_put_texts(&w, pairs);
     json_w_object_end(&w);
     st = buf_status(&body, "request", err);
     st = st ? st : api_call(cli, method, path, buf_str(&body), &answer, err);
@@ -452,7 +447,7 @@ static int model_register(struct cli *cli)
             : NULL;
     const char *const pairs[] = { "name",  name,       "source", source,        "run_id",
                                   run,     "model_id", logged,   "description", f->description,
-                                  "alias", f->alias };
+                                  "alias", f->alias,   NULL };
     struct buf body = BUF_INIT(BODY_MAX);
     struct json_writer w = JSON_WRITER_INIT(&body);
     struct err err = ERR_INIT;
@@ -462,12 +457,7 @@ static int model_register(struct cli *cli)
     enum status st;
 
     json_w_object(&w);
-    for (size_t i = 0; i < ARRAY_N(pairs); i += 2) {
-        if (pairs[i + 1]) {
-            json_w_key(&w, str_cstr(pairs[i]));
-            json_w_cstr(&w, pairs[i + 1]);
-        }
-    }
+    api_put_texts(&w, pairs);
     put_tags(&w, f->tag);
     json_w_object_end(&w);
     st = buf_status(&body, "request", &err);

@@ -17,7 +17,7 @@ struct same_flags {
 static int change(struct cli *cli, const char *path, const char *done)
 {
     const struct same_flags *f = cli->options;
-    const char *pairs[] = { "a", cli->args[0], "b", cli->args[1], "reason", f->reason };
+    const char *pairs[] = { "a", cli->args[0], "b", cli->args[1], "reason", f->reason, NULL };
     struct buf body = BUF_INIT(BODY_MAX);
     struct json_writer w = JSON_WRITER_INIT(&body);
     struct err err = ERR_INIT;
@@ -25,12 +25,7 @@ static int change(struct cli *cli, const char *path, const char *done)
     enum status st;
 
     json_w_object(&w);
-    for (size_t i = 0; i < ARRAY_N(pairs); i += 2) {
-        if (pairs[i + 1]) {
-            json_w_key(&w, str_cstr(pairs[i]));
-            json_w_cstr(&w, pairs[i + 1]);
-        }
-    }
+    api_put_texts(&w, pairs);
     if (f->pin) {
         json_w_key(&w, S("pin"));
         json_w_bool(&w, true);
