@@ -504,11 +504,26 @@ struct listing {
     void *ctx;
 };
 
+/* Of a name that a listing showed: ST_END, without a message, when it has gone meanwhile. */
+static enum status stat_listed(const char *place, uint64_t *size, int64_t *mtime_ms,
+                               struct err *err)
+{
+    struct err why = ERR_INIT;
+    enum status st = stat_place(place, size, mtime_ms, &why);
+
+    if (st == ST_NOT_FOUND) {
+        return ST_END;
+    }
+    if (st) {
+        *err = why;
+    }
+    return st;
+}
+
 static enum status list_one(void *ctx, const char *name, struct err *err)
 {
     const struct listing *l = ctx;
     struct blob_entry e;
-    struct err gone = ERR_INIT;
     char place[PLACE_MAX];
     enum status st;
 
@@ -516,15 +531,8 @@ static enum status list_one(void *ctx, const char *name, struct err *err)
         return OK;
     }
     place_of(l->dir, &e.sha256, e.gen, place);
-    st = stat_place(place, &e.size, &e.mtime_ms, &gone);
-    if (st == ST_NOT_FOUND) {
-        return OK;
-    }
-    if (st) {
-        *err = gone;
-        return st;
-    }
-    return l->fn(l->ctx, &e, err);
+    st = stat_listed(place, &e.size, &e.mtime_ms, err);
+    return st ? (st == ST_END ? OK : st) : l->fn(l->ctx, &e, err);
 }
 
 static enum status dir_list(void *b, unsigned shard, blob_entry_fn fn, void *ctx, struct err *err)
@@ -550,7 +558,6 @@ static enum status list_one_pack(void *ctx, const char *name, struct err *err)
 {
     const struct pack_listing *l = ctx;
     struct blob_pack_entry e;
-    struct err gone = ERR_INIT;
     char place[PLACE_MAX];
     enum status st;
 
@@ -558,15 +565,8 @@ static enum status list_one_pack(void *ctx, const char *name, struct err *err)
         return OK;
     }
     pack_place_of(l->dir, e.id, place);
-    st = stat_place(place, &e.size, &e.mtime_ms, &gone);
-    if (st == ST_NOT_FOUND) {
-        return OK;
-    }
-    if (st) {
-        *err = gone;
-        return st;
-    }
-    return l->fn(l->ctx, &e, err);
+    st = stat_listed(place, &e.size, &e.mtime_ms, err);
+    return st ? (st == ST_END ? OK : st) : l->fn(l->ctx, &e, err);
 }
 
 static enum status dir_pack_list(void *b, unsigned shard, blob_pack_entry_fn fn, void *ctx,
