@@ -1,7 +1,8 @@
 /* inspect/hdf5.c - HDF5 as far as files of Keras need it: superblocks 0 to 3, object headers, groups by symbol table and by links,
- * attributes of the root, and where data sets lie. Links and data sets in other files are findings. */
+ * attributes of the root, and where data sets lie; what is kept dense comes from hdf5_dense.c. Links and data sets in other files are
+ * findings. Names are kept as they are in memory of the reader; the report makes them fit to be shown. */
 #include "base/map.h"
-#include "inspect/inspect_int.h"
+#include "inspect/hdf5_int.h"
 #include <inttypes.h>
 
 enum {
@@ -46,6 +47,7 @@ struct object {
     uint64_t type_bytes;
     uint64_t tree, heap;
     bool has_symbols;
+    uint64_t dense_heap, dense_index, attribute_heap, attribute_index; /* UNDEFINED = none */
 };
 struct message {
     unsigned type;
@@ -183,10 +185,10 @@ static uint64_t padded(unsigned version, uint64_t n)
 }
 
 /* Text attributes of the root. */
-static enum status attribute(struct h5 *h, const struct message *m, struct err *err)
+static enum status attribute(struct h5 *h, uint64_t at, struct err *err)
 {
     unsigned char b[16];
-    uint64_t at = m->at, n, data, shape[INSPECT_RANK_MAX];
+    uint64_t n, data, shape[INSPECT_RANK_MAX];
     struct h5type t;
     struct str name;
     unsigned rank;
@@ -229,13 +231,25 @@ static enum status attribute(struct h5 *h, const struct message *m, struct err *
 static enum status child(struct h5 *h, struct str parent, struct str name, uint64_t at,
                          struct err *err)
 {
-    struct str path = parent.n ? arena_printf(h->arena, "%.*s/%.*s", STR_ARG(parent), STR_ARG(name))
-                               : arena_str(h->arena, name);
+    struct str path;
 
+    if (int_map_get(&h->seen, at)) {
+        return OK; /* a second name of it */
+    }
+    path = parent.n ? arena_printf(h->arena, "%.*s/%.*s", STR_ARG(parent), STR_ARG(name))
+                    : arena_str(h->arena, name);
     if (!path.p || path.n > INSPECT_TEXT_MAX) {
         return err_set(err, ST_TOO_BIG, "names longer than can be kept");
     }
     return object(h, at, path, false, err);
+}
+
+static void dense_packed(struct h5 *h, const struct object *o, const char *what)
+{
+    h->x->r->complete = false;
+    insp_finding(h->x, INSPECT_WARNING, "hdf5_dense",
+                 "%.*s keeps its %s in a form that is not looked into",
+                 STR_ARG(o->path.n ? str_sub(o->path, 0, 200) : S("/")), what);
 }
 
 static void foreign_link(struct h5 *h, struct str path, struct str name)
@@ -244,34 +258,107 @@ static void foreign_link(struct h5 *h, struct str path, struct str name)
                  STR_ARG(str_sub(path, 0, 200)), STR_ARG(str_sub(name, 0, 200)));
 }
 
-static enum status link_message(struct h5 *h, const struct object *o, const struct message *m,
-                                struct err *err)
+struct link {
+    char bytes[NAME_MAX_BYTES];
+    struct str name; /* its first bytes, there */
+    bool is_hard;
+    uint64_t target;
+};
+
+static enum status link_read(struct h5 *h, struct str folder, uint64_t at, struct link *l,
+                             struct err *err)
 {
     unsigned char b[2], length[8] = { 0 };
     uint8_t type = 0;
-    uint64_t at = m->at + 2, target;
+    uint64_t n;
     size_t length_bytes;
-    struct str name;
-    enum status st = in_read(&h->in, m->at, b, 2, err);
+    enum status st = in_read(&h->in, at, b, 2, err);
 
+    at += 2;
     if (!st && (b[1] & 8)) st = in_u8(&h->in, at++, &type, err);
     if (st) return st;
     at += (b[1] & 4) ? 8 : 0;
     at += (b[1] & 16) ? 1 : 0;
     length_bytes = (size_t)1 << (b[1] & 3);
     st = in_read(&h->in, at, length, length_bytes, err);
-    at += length_bytes;
-    st = st ? st : in_text(&h->in, at, le64(length), NAME_MAX_BYTES, &name, err);
     if (st) return st;
-    if (type == 64) {
-        foreign_link(h, o->path, name);
-        return OK;
+    at += length_bytes;
+    n = le64(length);
+    l->name = str_of(l->bytes, (size_t)MIN_OF(n, sizeof(l->bytes)));
+    l->is_hard = type == 0;
+    st = in_read(&h->in, at, l->bytes, l->name.n, err);
+    if (!st && type == 64) {
+        foreign_link(h, folder, l->name);
     }
-    if (type != 0) {
-        return OK;
+    if (!st && l->is_hard) {
+        if (n > h->in.size) {
+            return err_set(err, ST_CORRUPT, "a name of %" PRIu64 " bytes", n);
+        }
+        st = in_u64(&h->in, at + n, &l->target, err);
     }
-    st = in_u64(&h->in, at + le64(length), &target, err);
-    return st ? st : child(h, o->path, name, target, err);
+    return st;
+}
+
+static enum status link_message(struct h5 *h, const struct object *o, const struct message *m,
+                                struct err *err)
+{
+    struct link l;
+    enum status st = link_read(h, o->path, m->at, &l, err);
+
+    return st || !l.is_hard ? st : child(h, o->path, l.name, l.target, err);
+}
+
+/* Members that are kept dense: all links first, so that their heap is read in one go. */
+static enum status dense_links(struct h5 *h, const struct object *o, struct err *err)
+{
+    struct hard {
+        struct str name;
+        uint64_t target;
+    } * hard;
+    struct hdf5_piece *pieces;
+    size_t pieces_n, n = 0;
+    struct link l;
+    bool packed;
+    enum status st = hdf5_dense(&h->in, h->arena, o->dense_heap, o->dense_index, HDF5_LINKS_BY_NAME,
+                                OBJECTS_MAX, &pieces, &pieces_n, &packed, err);
+
+    if (!st && packed) {
+        dense_packed(h, o, "members");
+    }
+    if (st || !pieces_n) return st;
+    hard = arena_alloc(h->arena, pieces_n * sizeof(*hard));
+    if (!hard) {
+        return err_set(err, ST_TOO_BIG, "more members than can be kept");
+    }
+    for (size_t i = 0; i < pieces_n && !st; i++) {
+        st = link_read(h, o->path, pieces[i].at, &l, err);
+        if (st || !l.is_hard || int_map_get(&h->seen, l.target)) continue;
+        hard[n] = (struct hard){ arena_str(h->arena, l.name), l.target };
+        if (!hard[n++].name.p) {
+            return err_set(err, ST_TOO_BIG, "names longer than can be kept");
+        }
+    }
+    for (size_t i = 0; i < n && !st; i++) {
+        st = child(h, o->path, hard[i].name, hard[i].target, err);
+    }
+    return st;
+}
+
+static enum status dense_attributes(struct h5 *h, const struct object *o, struct err *err)
+{
+    struct hdf5_piece *pieces;
+    size_t n;
+    bool packed;
+    enum status st = hdf5_dense(&h->in, h->arena, o->attribute_heap, o->attribute_index,
+                                HDF5_ATTRIBUTES_BY_NAME, OBJECTS_MAX, &pieces, &n, &packed, err);
+
+    if (!st && packed) {
+        dense_packed(h, o, "attributes");
+    }
+    for (size_t i = 0; i < n && !st; i++) {
+        st = attribute(h, pieces[i].at, err);
+    }
+    return st;
 }
 
 /* Entries of a symbol table: names lie in the local heap. */
@@ -288,8 +375,7 @@ static enum status symbols(struct h5 *h, const struct object *o, uint64_t at, ui
     n = st ? 0 : le16(b + 6);
     for (unsigned i = 0; i < n && !st; i++) {
         uint64_t offset, left;
-        const unsigned char *p;
-        struct str name;
+        char name[NAME_MAX_BYTES];
 
         st = insp_item(h->x, err);
         st = st ? st : in_read(&h->in, at + 8 + 40 * (uint64_t)i, b, sizeof(b), err);
@@ -299,11 +385,9 @@ static enum status symbols(struct h5 *h, const struct object *o, uint64_t at, ui
             return err_set(err, ST_CORRUPT, "a name beyond its heap");
         }
         left = MIN_OF(names_n - offset, (uint64_t)NAME_MAX_BYTES);
-        st = in_peek(&h->in, names + offset, (size_t)left, &p, err);
-        if (st) break;
-        name = insp_text(h->x, str_of(p, strnlen((const char *)p, (size_t)left)), NAME_MAX_BYTES);
-        if (le32(b + 16) != 2) { /* 2: a link by name within the file */
-            st = child(h, o->path, name, le64(b + 8), err);
+        st = in_read(&h->in, names + offset, name, (size_t)left, err);
+        if (!st && le32(b + 16) != 2) { /* 2: a link by name within the file */
+            st = child(h, o->path, str_of(name, strnlen(name, (size_t)left)), le64(b + 8), err);
         }
     }
     return st;
@@ -387,24 +471,18 @@ static enum status filters(struct h5 *h, const struct object *o, const struct me
     return OK;
 }
 
-static enum status dense(struct h5 *h, const struct object *o, const struct message *m,
-                         const char *what, struct err *err)
+/* Where a heap and its index lie. */
+static enum status dense(struct h5 *h, const struct message *m, uint64_t *heap, uint64_t *index,
+                         struct err *err)
 {
     unsigned char b[2];
-    uint64_t heap;
     enum status st = in_read(&h->in, m->at, b, 2, err);
     uint64_t at = m->at + 2;
 
     if (st) return st;
     at += (b[1] & 1) ? (m->type == MSG_LINK_INFO ? 8 : 2) : 0;
-    st = in_u64(&h->in, at, &heap, err);
-    if (!st && heap != UNDEFINED) {
-        h->x->r->complete = false;
-        insp_finding(h->x, INSPECT_WARNING, "hdf5_dense",
-                     "%.*s keeps its %s in a form that is not looked into",
-                     STR_ARG(o->path.n ? str_sub(o->path, 0, 200) : S("/")), what);
-    }
-    return st;
+    st = in_u64(&h->in, at, heap, err);
+    return st ? st : in_u64(&h->in, at + 8, index, err);
 }
 
 static enum status message(struct h5 *h, struct object *o, const struct message *m, struct err *err)
@@ -426,10 +504,11 @@ static enum status message(struct h5 *h, struct object *o, const struct message 
                      STR_ARG(str_sub(o->path, 0, 200)));
         return OK;
     case MSG_FILTERS: return filters(h, o, m, err);
-    case MSG_ATTRIBUTE: return o->is_root ? attribute(h, m, err) : OK;
+    case MSG_ATTRIBUTE: return o->is_root ? attribute(h, m->at, err) : OK;
     case MSG_LINK: return link_message(h, o, m, err);
-    case MSG_LINK_INFO: return dense(h, o, m, "members", err);
-    case MSG_ATTRIBUTE_INFO: return o->is_root ? dense(h, o, m, "attributes", err) : OK;
+    case MSG_LINK_INFO: return dense(h, m, &o->dense_heap, &o->dense_index, err);
+    case MSG_ATTRIBUTE_INFO:
+        return o->is_root ? dense(h, m, &o->attribute_heap, &o->attribute_index, err) : OK;
     case MSG_SYMBOLS:
         o->has_symbols = true;
         st = in_u64(&h->in, m->at, &o->tree, err);
@@ -548,7 +627,11 @@ static enum status dataset(struct h5 *h, struct object *o, struct err *err)
 
 static enum status object(struct h5 *h, uint64_t at, struct str path, bool is_root, struct err *err)
 {
-    struct object o = { .path = path, .is_root = is_root, .t = { .dtype = S("?") } };
+    struct object o = { .path = path,
+                        .is_root = is_root,
+                        .t = { .dtype = S("?") },
+                        .dense_heap = UNDEFINED,
+                        .attribute_heap = UNDEFINED };
     struct blocks b = { .n = 0 };
     enum status st;
 
@@ -567,6 +650,12 @@ static enum status object(struct h5 *h, uint64_t at, struct str path, bool is_ro
     st = st ? st : messages(h, &o, &b, err);
     if (!st && o.has_symbols) {
         st = symbol_table(h, &o, err);
+    }
+    if (!st && o.attribute_heap != UNDEFINED) {
+        st = dense_attributes(h, &o, err);
+    }
+    if (!st && o.dense_heap != UNDEFINED) {
+        st = dense_links(h, &o, err);
     }
     if (!st && o.has_space && o.has_type && o.has_layout) {
         st = dataset(h, &o, err);

@@ -289,6 +289,54 @@ def test_five_gigabytes(inspect, tmp_path):
     assert doc["finding_count"] == 0 and doc["params"] == 512 * 1024 * 5120 and doc["tensor_count"] == 512
 
 
+CORPUS = ROOT / "fuzz/inspect/corpus"
+
+
+def test_hostile_heaps(one):
+    """Heaps and indexes of HDF5 that go in circles, beyond the end, or claim to be larger than they are."""
+    many = (CORPUS / "dense-tracked.h5").read_bytes()  # a tree of two levels, a heap with an indirect block
+    large = (CORPUS / "dense-large.h5").read_bytes()
+    head, inner, heap, indirect = (many.index(m) for m in [b"BTHD\0\5", b"BTIN\0\5", b"FRHP", b"FHIB"])
+    leaf = many.index(b"BTLF\0\5")
+    broken = {
+        "levels": patched(many, head + 12, b"\xff\xff"),
+        "deep": patched(many, head + 12, b"\x10\0"),
+        "records of the root": patched(many, head + 24, b"\xff\xff"),
+        "records of nothing": patched(many, head + 10, b"\0\0"),
+        "large records": patched(many, head + 10, b"\xff\xff"),
+        "large nodes": patched(patched(many, head + 6, b"\xff\xff\xff\xff"), head + 24, b"\xff\xff"),
+        "a circle": patched(many, head + 16, struct.pack("<Q", head)),
+        "a root beyond the end": patched(many, head + 16, struct.pack("<Q", 1 << 63)),
+        "an inner node as its child": patched(many, inner + 6 + 11 * int.from_bytes(many[head + 24:head + 26], "little"),
+                                              struct.pack("<Q", inner)),
+        "ids of 0": patched(many, heap + 5, b"\0\0"),
+        "ids of 65535": patched(many, heap + 5, b"\xff\xff"),
+        "no width": patched(many, heap + 110, b"\0\0"),
+        "a width of 3": patched(many, heap + 110, b"\3\0"),
+        "blocks of 0": patched(many, heap + 112, bytes(8)),
+        "blocks of 2^63": patched(many, heap + 112, struct.pack("<QQ", 1 << 63, 1 << 63)),
+        "a heap of 65535 bits": patched(many, heap + 128, b"\xff\xff"),
+        "no rows": patched(many, heap + 140, b"\0\0"),
+        "a block that is itself": patched(many, heap + 132, struct.pack("<Q", heap)),
+        "an indirect block below itself": patched(many, indirect + 13 + int.from_bytes(many[heap + 128:heap + 130], "little") // 8,
+                                                  struct.pack("<Q", indirect)),
+        "an id of no kind": patched(many, leaf + 6 + 4, b"\x70"),
+        "an id inside itself": patched(many, leaf + 6 + 4, b"\x20"),
+        "an id of a large message": patched(many, leaf + 6 + 4, b"\x10"),
+        "an id beyond the heap": patched(many, leaf + 6 + 5, b"\xff\xff\xff\xff"),
+        "a message that is too long": patched(many, leaf + 6 + 9, b"\xff\xff"),
+        "large messages without an index": patched(large, large.index(b"FRHP") + 22, b"\xff" * 8),
+        "a large message beyond the end": patched(large, large.index(b"BTLF\0\1") + 6, struct.pack("<Q", 1 << 62)),
+    }
+    assert {n: len(one(d, "model.h5")["findings"]) for n, d in {"many": many, "large": large}.items()} == {"many": 0, "large": 0}
+    for what, data in broken.items():
+        report = one(data, "model.h5")
+        assert report["findings"] and "hdf5" in report["format"], what
+        assert codes(report) <= {"malformed", "limit"}, (what, report["findings"])
+    filtered = one(patched(many, heap + 7, b"\x10\0"), "model.h5")
+    assert codes(filtered) == {"hdf5_dense"} and not filtered["complete"]
+
+
 # ---- what a server holds ------------------------------------------------------------------------------------------------
 
 

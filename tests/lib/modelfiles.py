@@ -233,6 +233,102 @@ def hdf5(folder):
     say("link.h5", format="hdf5", findings=["external_path"])
 
 
+def read_by_h5py(path):
+    """[name, type, shape] of every data set, as h5py tells it."""
+    import h5py
+
+    found = []
+    with h5py.File(path) as f:
+        f.visititems(lambda name, o: found.append([name, o.dtype.kind.upper() + str(o.dtype.itemsize * 8), list(o.shape)])
+                     if isinstance(o, h5py.Dataset) else None)
+    return sorted(found)
+
+
+def hdf5_dense(folder):
+    """Groups and attributes that are more than a few: a heap, and a tree of ids."""
+    import h5py
+
+    def fill(group, n, shape=lambda i: (i % 7 + 1, 2), kind=np.float32):
+        for i in range(n):
+            group.create_dataset(f"{i * 7919 % n:05}.kernel", data=np.zeros(shape(i), kind))
+
+    def done(name, findings=(), **more):
+        say(name, format="hdf5", findings=list(findings), tensors=read_by_h5py(folder / name), **more)
+
+    for name, how in [("tracked", {"track_order": True}), ("latest9", {"libver": "latest"}), ("v108", {"libver": "v108"}),
+                      ("v110-v114", {"libver": ("v110", "v114")}), ("both", {"libver": "latest", "track_order": True})]:
+        with h5py.File(folder / f"dense-{name}.h5", "w", **how) as f:
+            fill(f, 9)
+            fill(f.create_group("model/layers", track_order=how.get("track_order")), 40)
+            for i in range(20):
+                f.attrs[f"text {i}"] = f"value {i}"
+            f.attrs["fixed"] = np.bytes_("f")
+        done(f"dense-{name}.h5", metadata={f"text {i}": f"value {i}" for i in range(20)} | {"fixed": "f"})
+    with h5py.File(folder / "dense-1500.h5", "w", libver="latest") as f:
+        fill(f.create_group("a"), 1500)
+        for i in range(300):
+            fill(f.create_group(f"layers/dense_{i}/vars"), 2)
+    done("dense-1500.h5")
+    with h5py.File(folder / "dense-5000.h5", "w", track_order=True) as f:
+        fill(f, 5000, lambda i: (), np.int8)
+    done("dense-5000.h5")
+    with h5py.File(folder / "dense-holes.h5", "w", libver="latest") as f:
+        fill(f, 700)
+        for name in sorted(f)[::3]:
+            del f[name]
+        for i in range(150):
+            f.create_dataset(f"later {'x' * (i % 90)} {i}", data=np.ones(i, np.int16))
+        for name in sorted(f)[1::4]:
+            f.move(name, "moved/" + name)
+    done("dense-holes.h5")
+    with h5py.File(folder / "dense-large.h5", "w", libver="latest") as f:
+        config = {"class_name": "Sequential", "config": {"layers": [{"class_name": "Lambda", "module": "keras.layers", "config": {
+            "name": "l", "function": "x" * 100000}}]}}
+        f.attrs["model_config"] = np.bytes_(json.dumps(config))  # too large for a block of the heap
+        f.attrs["note"] = "n" * 3000
+        fill(f, 30)
+        f["n" * 5000] = f["00000.kernel"]  # so is this name
+    say("dense-large.h5", format="keras hdf5", findings=["keras_lambda"], metadata={"note": "n" * 3000},
+        params=sum(2 * (i % 7 + 1) for i in range(30)))
+    with h5py.File(folder / "dense-links.h5", "w", libver="latest") as f:
+        fill(f, 20)
+        for i in range(20):
+            f[f"soft {i}"] = h5py.SoftLink("/nowhere")
+            f[f"hard {i}"] = f["00000.kernel"]
+        f["other"] = h5py.ExternalLink("/etc/other.h5", "/x")
+        f["itself"] = f["/"]
+    say("dense-links.h5", format="hdf5", findings=["external_path"], params=sum(2 * (i % 7 + 1) for i in range(20)))
+
+
+def keras_dense(folder):
+    """What Keras writes when h5py is told to keep the order, or the newest form."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    import h5py
+    import keras as lib
+
+    m = lib.Sequential([lib.layers.Input((4,)), *[lib.layers.Dense(3) for _ in range(12)]])
+    plain = h5py.File
+
+    class Latest(plain):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, libver="latest", **kwargs)
+
+    for name in ["tracked", "latest"]:
+        try:
+            h5py.get_config().track_order = name == "tracked"
+            h5py.File = plain if name == "tracked" else Latest
+            m.save(folder / f"dense-keras-{name}.h5")
+            m.save_weights(folder / f"dense-{name}.weights.h5")
+            m.save(folder / f"dense-{name}.keras")
+        finally:
+            h5py.get_config().track_order, h5py.File = False, plain
+        say(f"dense-keras-{name}.h5", format="keras hdf5", findings=[], producer=f"Keras {lib.__version__}",
+            tensors=read_by_h5py(folder / f"dense-keras-{name}.h5"))
+        say(f"dense-{name}.weights.h5", format="hdf5", findings=[],
+            tensors=read_by_h5py(folder / f"dense-{name}.weights.h5"))
+        say(f"dense-{name}.keras", format="keras", findings=[], params=m.count_params())
+
+
 def data():
     return np.random.default_rng(0).random((50, 3)), np.arange(50) % 2
 
@@ -388,7 +484,7 @@ def sharded(folder):
 
 # by the environment that has what they need
 SMALL = [safetensors, gguf, onnx, tflite, lightgbm]
-CLIENT = [savedmodel, keras, hdf5, xgboost, numpy_files, sklearn, torch, sharded]
+CLIENT = [savedmodel, keras, hdf5, hdf5_dense, keras_dense, xgboost, numpy_files, sklearn, torch, sharded]
 
 if __name__ == "__main__":
     target, which = Path(sys.argv[1]), {"small": SMALL, "client": CLIENT}[sys.argv[2]]
