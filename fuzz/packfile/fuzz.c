@@ -1,9 +1,10 @@
 /* Footers of packfiles, stored chunks and recipes, from bytes that anybody may have written.
  * First byte: 0 a footer as it is, 1 a footer whose checksum and place are made to fit, 2 a recipe (of the size in the next 8 bytes), 3 a
- * chunk (raw length in the next 4 bytes, then its codec). */
+ * chunk (raw length in the next 4 bytes, then its codec), 4 differences (width, then half of the bytes lead to the other half). */
 #include "base/arena.h"
 #include "base/mem.h"
 #include "store/blob/cdc.h"
+#include "store/blob/delta.h"
 #include "store/blob/packfile.h"
 #include "store/blob/recipe.h"
 
@@ -75,6 +76,15 @@ static void recipe(const uint8_t *data, size_t size)
             again.extents_n != got.extents_n || again.packs_n != got.packs_n) {
             BUG("a recipe that was read is written in another way");
         }
+        if (!b.failed) {
+            struct buf twice = BUF_INIT(RECIPE_BYTES_MAX);
+
+            recipe_put(&twice, &again);
+            if (twice.failed || !str_eq(buf_str(&twice), buf_str(&b))) {
+                BUG("a recipe loses something when it is read");
+            }
+            buf_release(&twice);
+        }
     }
     buf_release(&b);
     arena_free(a);
@@ -96,6 +106,18 @@ static void chunk(const uint8_t *data, size_t size)
     IGNORE_STATUS(packfile_decode(&c, stored.p, raw, scratch, &err)); /* any answer but a crash */
 }
 
+static void differences(const uint8_t *data, size_t size)
+{
+    size_t n = MIN_OF((size - 1) / 2, (size_t)CDC_MAX);
+    static unsigned char made[CDC_MAX], back[CDC_MAX];
+    unsigned width = data[0] % 2 ? 2 : 4;
+
+    delta_make(made, data + 1, data + 1 + n, n, width);
+    memcpy(back, data + 1, n);
+    delta_apply(back, made, n, width);
+    if (memcmp(back, data + 1 + n, n) != 0) BUG("differences do not lead back");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size) {
@@ -105,6 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 0: footer(str_of(data + 1, size - 1), UINT64_C(1) << 20); break;
     case 1: mended(data + 1, size - 1); break;
     case 2: recipe(data + 1, size - 1); break;
+    case 4:
+        if (size > 1) differences(data + 1, size - 1);
+        break;
     default: chunk(data + 1, size - 1); break;
     }
     return 0;

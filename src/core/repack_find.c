@@ -158,9 +158,37 @@ enum status repack_waiting_bytes(struct repacker *r, uint64_t *bytes, struct err
 
 /* ---- what is used of a pack ------------------------------------------------------------------------------------------------------- */
 
+/* How a chunk is needed: as bytes or differences of an object itself, or below the differences of one object, or of more. */
+enum { MARK_OWN = 1, MARK_BELOW = 2, MARK_BELOW_MORE = 4, MARK_BITS = 3 };
+
+struct marks {
+    const struct packfile *p;
+    uint32_t *of;    /* bits, and above them who needs it below its differences */
+    uint32_t object; /* counts */
+};
+
+static void mark_run(void *ctx, const struct recipe *r, const struct recipe_run *run, bool is_own)
+{
+    struct marks *m = ctx;
+
+    if (r->packs[run->pack].id != m->p->id || run->first >= m->p->n ||
+        run->chunks > m->p->n - run->first) {
+        return;
+    }
+    for (uint32_t i = run->first; i < run->first + run->chunks; i++) {
+        if (is_own) {
+            m->of[i] |= MARK_OWN;
+        } else if (!(m->of[i] & MARK_BELOW)) {
+            m->of[i] |= MARK_BELOW | m->object << MARK_BITS;
+        } else if (m->of[i] >> MARK_BITS != m->object) {
+            m->of[i] |= MARK_BELOW_MORE;
+        }
+    }
+}
+
 /* Marks the chunks of the pack that an object names. */
-static enum status mark(struct repacker *r, const struct digest *sha256, const struct packfile *p,
-                        unsigned char *used, struct err *err)
+static enum status mark(struct repacker *r, const struct digest *sha256, struct marks *m,
+                        struct err *err)
 {
     struct q_object_get_row row;
     struct recipe recipe;
@@ -171,25 +199,22 @@ static enum status mark(struct repacker *r, const struct digest *sha256, const s
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }
+    m->object = (m->object + 1) % (UINT32_MAX >> MARK_BITS);
     st = recipe_parse(r->scratch, row.recipe, (uint64_t)row.size, &recipe, err);
     for (size_t i = 0; !st && i < recipe.extents_n; i++) {
-        const struct recipe_extent *e = &recipe.extents[i];
-
-        if (recipe.packs[e->pack].id == p->id && e->first < p->n && e->chunks <= p->n - e->first) {
-            memset(used + e->first, 1, e->chunks);
-        }
+        recipe_each_run(&recipe, &recipe.extents[i], mark_run, m);
     }
     return st;
 }
 
-static enum status mark_page(struct repacker *r, const struct packfile *p, struct digest *cursor,
-                             bool *first, size_t *n, unsigned char *used, struct err *err)
+static enum status mark_page(struct repacker *r, struct marks *m, struct digest *cursor,
+                             bool *first, size_t *n, struct err *err)
 {
     struct digest ids[REPACK_PAGE], from = *cursor;
     struct str after = *first ? S("") : str_of(from.b, sizeof(from.b));
     struct q_object_pack_ls_row row;
     struct sql_stmt *q = NULL;
-    enum status st = q_object_pack_ls_open(r->conn, &q, (int64_t)p->id, after, REPACK_PAGE, err);
+    enum status st = q_object_pack_ls_open(r->conn, &q, (int64_t)m->p->id, after, REPACK_PAGE, err);
 
     *n = 0;
     while (!st && *n < REPACK_PAGE && (st = q_object_pack_ls_next(q, &row, err)) == OK) {
@@ -200,7 +225,7 @@ static enum status mark_page(struct repacker *r, const struct packfile *p, struc
     sql_close(q);
     st = st == ST_END ? OK : st;
     for (size_t i = 0; !st && i < *n; i++) {
-        st = mark(r, &ids[i], p, used, err);
+        st = mark(r, &ids[i], m, err);
         *cursor = ids[i];
         *first = false;
     }
@@ -211,7 +236,7 @@ enum status repack_used(struct repacker *r, const struct repack_pack *pack, uint
                         struct err *err)
 {
     const struct packfile *p = NULL;
-    unsigned char *marks = NULL;
+    struct marks marks = { NULL };
     struct digest cursor = { { 0 } };
     bool first = true;
     size_t n = REPACK_PAGE;
@@ -219,16 +244,18 @@ enum status repack_used(struct repacker *r, const struct repack_pack *pack, uint
 
     *used = 0;
     if (!st) {
-        marks = mem_zalloc(p->n, 1);
-        st = marks ? OK : err_nomem(err);
+        marks.p = p;
+        marks.of = mem_zalloc(p->n, sizeof(*marks.of));
+        st = marks.of ? OK : err_nomem(err);
     }
     while (!st && n == REPACK_PAGE) {
-        st = mark_page(r, p, &cursor, &first, &n, marks, err);
+        st = mark_page(r, &marks, &cursor, &first, &n, err);
     }
     for (uint32_t i = 0; !st && i < p->n; i++) {
-        *used += marks[i] ? p->chunks[i].stored : 0;
+        /* What only one object has below its differences costs more than to keep that object by itself. */
+        *used += marks.of[i] & (MARK_OWN | MARK_BELOW_MORE) ? p->chunks[i].stored : 0;
     }
-    mem_free(marks);
+    mem_free(marks.of);
     blob_pack_close(r->core->blobs, p);
     return st;
 }

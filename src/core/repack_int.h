@@ -149,7 +149,7 @@ enum status repack_page_packs(struct repacker *r, struct err *err) ATTR_CHECK;
 enum status repack_page_stale(struct repacker *r, struct err *err) ATTR_CHECK;
 /* Bytes that wait, counted up to a few thousand objects. */
 enum status repack_waiting_bytes(struct repacker *r, uint64_t *bytes, struct err *err) ATTR_CHECK;
-/* How much of a live pack is named by objects, in bytes of its file. 0: nothing. */
+/* How much of a live pack is worth keeping for the objects that name it, in bytes of its file. */
 enum status repack_used(struct repacker *r, const struct repack_pack *p, uint64_t *used,
                         struct err *err) ATTR_CHECK;
 

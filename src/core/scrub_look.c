@@ -327,21 +327,34 @@ static enum status check_body(struct scrubber *s, struct err *err)
                : object_is_bad(s, ST_CORRUPT, "its bytes in the database are wrong", err);
 }
 
+struct bad_look {
+    const struct scrubber *s;
+    bool bad;
+};
+
+static void look_at_run(void *ctx, const struct recipe *r, const struct recipe_run *run,
+                        bool is_own)
+{
+    struct bad_look *l = ctx;
+    const struct scrub_bad *b = int_map_get(&l->s->bad, r->packs[run->pack].id);
+
+    (void)is_own;
+    for (uint32_t c = 0; b && !l->bad && c < run->chunks; c++) {
+        l->bad = b->all || run->first + c >= PACKFILE_CHUNKS_MAX || scrub_is_bad(b, run->first + c);
+    }
+}
+
 /* Does the recipe name a chunk that was found damaged? */
 static enum status names_bad(struct scrubber *s, bool *bad, struct err *err)
 {
+    struct bad_look l = { .s = s };
     struct recipe r;
     enum status st = recipe_parse(s->scratch, s->object.recipe, s->object.size, &r, err);
 
-    *bad = false;
-    for (size_t i = 0; !st && !*bad && i < r.extents_n; i++) {
-        const struct recipe_extent *e = &r.extents[i];
-        const struct scrub_bad *b = int_map_get(&s->bad, r.packs[e->pack].id);
-
-        for (uint32_t c = 0; b && !*bad && c < e->chunks; c++) {
-            *bad = b->all || e->first + c >= PACKFILE_CHUNKS_MAX || scrub_is_bad(b, e->first + c);
-        }
+    for (size_t i = 0; !st && !l.bad && i < r.extents_n; i++) {
+        recipe_each_run(&r, &r.extents[i], look_at_run, &l);
     }
+    *bad = l.bad;
     return st;
 }
 

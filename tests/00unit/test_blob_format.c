@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "store/blob/blob.h"
 #include "store/blob/cdc.h"
+#include "store/blob/delta.h"
 #include "store/blob/packfile.h"
 #include "store/blob/recipe.h"
 
@@ -225,14 +226,59 @@ TEST(a_pack_is_read_again)
     mem_free(got);
 }
 
+/* ---- differences ------------------------------------------------------------------------------------------------------------------- */
+
+static void check_delta(const void *from, const void *to, const void *want, size_t n,
+                        unsigned width)
+{
+    unsigned char d[8], p[8];
+
+    delta_make(d, from, to, n, width);
+    T_MEM(d, want, n);
+    memcpy(p, from, n);
+    delta_apply(p, d, n, width);
+    T_MEM(p, to, n);
+}
+
+TEST(differences_known_answers)
+{
+    /* 1.0 to the next float32, and back; 0.0 to -0.0 is one step in the order of the numbers; a byte that is left is XORed */
+    check_delta("\x00\x00\x80\x3f", "\x01\x00\x80\x3f", "\x02\x00\x00\x00", 4, 4);
+    check_delta("\x01\x00\x80\x3f\x0f", "\x00\x00\x80\x3f\xf1", "\x01\x00\x00\x00\xfe", 5, 4);
+    check_delta("\x00\x00\x00\x00", "\x00\x00\x00\x80", "\x01\x00\x00\x00", 4, 4);
+    check_delta("\x80\x3f\x00\x00", "\x7f\x3f\x00\x80", "\x01\x00\x01\x00", 4, 2);
+    check_delta("\x80\x3f\x00", "\x82\x3f\x07", "\x04\x00\x07", 3, 2);
+}
+
+TEST(differences_lead_back)
+{
+    unsigned char a[64], b[64], d[64], p[64];
+
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned width = i % 2 ? 4 : 2;
+        size_t n = t_rand() % (sizeof(a) + 1);
+
+        for (size_t k = 0; k < sizeof(a); k++) {
+            a[k] = (unsigned char)t_rand();
+            b[k] = t_rand() % 3 ? (unsigned char)t_rand() : a[k];
+        }
+        delta_make(d, a, b, n, width);
+        memcpy(p, a, n);
+        delta_apply(p, d, n, width);
+        T_MEM(p, b, n);
+    }
+}
+
 /* ---- recipes ------------------------------------------------------------------------------------------------------------------------ */
 
 TEST(a_recipe_is_read_again)
 {
     struct recipe_pack packs[] = { { 1, 100 }, { UINT64_MAX >> 1, 64 << 20 } };
-    struct recipe_extent extents[] = { { 1, 0, 3, 200000 },
-                                       { 0, 16383, 1, 1 },
-                                       { 1, 7, UINT32_MAX, (uint64_t)1 << 40 } };
+    struct recipe_extent extents[] = {
+        { .pack = 1, .chunks = 3, .raw = 200000 },
+        { .first = 16383, .chunks = 1, .raw = 1 },
+        { .pack = 1, .first = 7, .chunks = UINT32_MAX, .raw = (uint64_t)1 << 40 }
+    };
     struct recipe r = { .packs = packs, .packs_n = 2, .extents = extents, .extents_n = 3 }, got;
     uint64_t size = 200001 + ((uint64_t)1 << 40);
     struct arena *a = arena_new(1 << 20);
@@ -264,9 +310,91 @@ TEST(a_recipe_is_read_again)
     arena_free(a);
 }
 
+static void parse_is(const struct recipe *r, uint64_t size, enum status want)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct buf b = BUF_INIT(1024);
+    struct err err = ERR_INIT;
+    struct recipe got;
+
+    T_OK(a != NULL);
+    recipe_put(&b, r);
+    T_ST(b.failed, OK);
+    T_ST(recipe_parse(a, buf_str(&b), size, &got, &err), want);
+    for (size_t n = 0; want == OK && n < b.n; n++) {
+        T_ST(recipe_parse(a, str_of(b.p, n), size, &got, &err), ST_CORRUPT);
+    }
+    buf_release(&b);
+    arena_free(a);
+}
+
+/* Differences: every number that could lead a reader astray is refused. */
+TEST(recipes_with_differences)
+{
+    struct recipe_pack packs[] = { { 1, 100 }, { 2, 100 } };
+    struct recipe_run under[RECIPE_STEPS_MAX + 1] = {
+        { .pack = 1, .first = 9, .chunks = 2, .skip = 131071 },
+        { .pack = 0, .first = UINT32_MAX, .chunks = UINT32_MAX, .width = 2 },
+        { .pack = 0, .chunks = 1, .width = 4 },
+        { .pack = 1, .chunks = 1, .width = 4 },
+        { .pack = 1, .chunks = 1, .width = 4 },
+    };
+    struct recipe_extent extents[] = {
+        { .pack = 0, .first = 3, .chunks = 1, .raw = 8 },
+        { .pack = 1,
+          .first = 0,
+          .chunks = 3,
+          .raw = 1001,
+          .width = 4,
+          .under = under,
+          .under_n = 4 },
+    };
+    struct recipe_extent *e = &extents[1];
+    struct recipe r = { .packs = packs, .packs_n = 2, .extents = extents, .extents_n = 2 };
+
+    parse_is(&r, 1009, OK);
+    e->under_n = 1;
+    parse_is(&r, 1009, OK);
+    e->under_n = 0; /* nothing to differ from */
+    parse_is(&r, 1009, ST_CORRUPT);
+    e->under_n = RECIPE_STEPS_MAX + 1; /* too many steps */
+    parse_is(&r, 1009, ST_CORRUPT);
+    e->under_n = 2;
+    under[1].width = 0; /* bytes on bytes */
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[1].width = 3;
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[1].width = 2;
+    under[0].width = 2; /* differences from nothing */
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[0].width = 0;
+    under[1].pack = 2; /* no such pack */
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[1].pack = 0;
+    under[0].chunks = 0;
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[0].chunks = 1;
+    under[0].skip = UINT32_MAX;
+    parse_is(&r, 1009, ST_CORRUPT);
+    under[0].skip = 0;
+    e->width = 8;
+    parse_is(&r, 1009, ST_CORRUPT);
+    e->width = 2;
+    parse_is(&r, 1009, OK);
+    extents[0].raw = 9; /* numbers begin at multiples of four */
+    parse_is(&r, 1010, ST_CORRUPT);
+    extents[0] = *e; /* and only the end of the object may be odd */
+    extents[1] = (struct recipe_extent){ .chunks = 1, .raw = 8 };
+    parse_is(&r, 1009, ST_CORRUPT);
+    extents[0].raw = 1004;
+    parse_is(&r, 1012, OK);
+    extents[0].raw = UINT64_MAX - 3;
+    parse_is(&r, 4, ST_CORRUPT);
+}
+
 TEST(recipes_of_other_versions)
 {
-    static const unsigned char later[] = { 2, 0, 1, 3, 1, 0 };
+    static const unsigned char later[] = { 2, 0, 1, 4, 1, 0 };
     unsigned char whole[BLOB_RECIPE_WHOLE_BYTES];
     struct arena *a = arena_new(1 << 20);
     struct err err = ERR_INIT;

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "store/blob/blob.h"
 #include "store/blob/cdc.h"
+#include "store/blob/delta.h"
 #include "store/blob/packfile.h"
 #include "store/blob/recipe.h"
 #include <stdio.h>
@@ -658,9 +659,11 @@ EACH(objects_in_packs)
     T_OK(again == first);
     blob_pack_close(s, again);
     blob_pack_close(s, first);
-    extents[0] = (struct recipe_extent){ 0, 0, n[0] / 2, half };
-    extents[1] = (struct recipe_extent){ 0, n[0] / 2, n[0] - n[0] / 2, PACK_RAW - half };
-    extents[2] = (struct recipe_extent){ 1, 0, n[1], PACK_RAW };
+    extents[0] = (struct recipe_extent){ .chunks = n[0] / 2, .raw = half };
+    extents[1] = (struct recipe_extent){ .first = n[0] / 2,
+                                         .chunks = n[0] - n[0] / 2,
+                                         .raw = PACK_RAW - half };
+    extents[2] = (struct recipe_extent){ .pack = 1, .chunks = n[1], .raw = PACK_RAW };
     recipe_put(&b, &r);
     o.recipe = buf_str(&b);
     T_ST_ERR(blob_object_check(s, &o, &err), OK, &err);
@@ -694,6 +697,141 @@ EACH(objects_in_packs)
     blob_close(s);
     buf_release(&b);
     mem_free(p);
+}
+
+/* An object of which each further version is kept as differences from the one before, in packs of their own. */
+EACH(objects_of_differences)
+{
+    enum { N = 300000 + 3 };
+    struct blob_store *s = open_store();
+    char *p = random_bytes(N), *next = random_bytes(N), *d = mem_alloc(N);
+    struct recipe_pack packs[RECIPE_STEPS_MAX + 1];
+    struct recipe_run under[RECIPE_STEPS_MAX] = { { 0 } };
+    struct recipe_extent extents[2] = { { 0 } };
+    struct recipe r = { .packs = packs, .packs_n = 1, .extents = extents, .extents_n = 1 };
+    struct blob_object o = { .size = N };
+    struct buf b = BUF_INIT(4096);
+    struct err err = ERR_INIT;
+    uint32_t n[RECIPE_STEPS_MAX + 1];
+
+    T_OK(d != NULL);
+    packs[0] = put_pack(s, p, N, &n[0]);
+    for (unsigned step = 1; step <= RECIPE_STEPS_MAX; step++) {
+        unsigned width = step % 2 ? 4 : 2;
+
+        memcpy(next, p, N);
+        for (size_t i = 0; i < N; i += 4 + t_rand() % 60) {
+            next[i] = (char)(next[i] + 3);
+        }
+        delta_make((unsigned char *)d, p, next, N, width);
+        packs[step] = put_pack(s, d, N, &n[step]);
+        T_OK(packs[step].bytes < N * 3 / 4);
+        memcpy(p, next, N);
+        under[step - 1] = (struct recipe_run){
+            .pack = step - 1,
+            .chunks = n[step - 1],
+            .width = (uint8_t)(step == 1  ? 0
+                               : step % 2 ? 2
+                                          : 4),
+        };
+        r.packs_n = step + 1;
+        extents[0] = (struct recipe_extent){ .pack = step,
+                                             .chunks = n[step],
+                                             .raw = N,
+                                             .width = (uint8_t)width,
+                                             .under = under,
+                                             .under_n = (uint8_t)step };
+        buf_clear(&b);
+        recipe_put(&b, &r);
+        o.recipe = buf_str(&b);
+        T_ST_ERR(blob_object_check(s, &o, &err), OK, &err);
+        check_packed(s, &o, p, 0, N);
+        check_packed(s, &o, p, N - 5, 5);
+        for (unsigned i = 0; i < 8; i++) {
+            uint64_t from = t_rand() % N;
+
+            check_packed(s, &o, p, from, t_rand() % MIN_OF(N - from + 1, (uint64_t)70000));
+        }
+    }
+    blob_close(s);
+    buf_release(&b);
+    mem_free(p);
+    mem_free(next);
+    mem_free(d);
+}
+
+/* Bytes as they are, then differences from the middle of another's chunks. What does not fit is damage. */
+EACH(differences_from_the_middle_of_chunks)
+{
+    enum { N = 300000, HEAD = 100000 };
+    struct blob_store *s = open_store();
+    char *old = random_bytes(N), *p = random_bytes(N), *d = mem_alloc(N);
+    struct recipe_pack packs[3];
+    struct recipe_run under = { 0 };
+    struct recipe_extent extents[2] = { { 0 } };
+    struct recipe r = { .packs = packs, .packs_n = 3, .extents = extents, .extents_n = 2 };
+    struct blob_object o = { .size = N };
+    const struct packfile *foot = NULL;
+    struct buf b = BUF_INIT(4096);
+    struct err err = ERR_INIT;
+    uint32_t n[3];
+
+    T_OK(d != NULL);
+    delta_make((unsigned char *)d, old + HEAD, p + HEAD, N - HEAD, 4);
+    packs[0] = put_pack(s, old, N, &n[0]);
+    packs[1] = put_pack(s, p, HEAD, &n[1]);
+    packs[2] = put_pack(s, d, N - HEAD, &n[2]);
+    T_ST_ERR(blob_pack_open(s, packs[0].id, packs[0].bytes, &foot, &err), OK, &err);
+    under.skip = HEAD;
+    while (under.skip >= foot->chunks[under.first].raw) {
+        under.skip -= foot->chunks[under.first++].raw;
+    }
+    under.chunks = n[0] - under.first;
+    blob_pack_close(s, foot);
+    extents[0] = (struct recipe_extent){ .pack = 1, .chunks = n[1], .raw = HEAD };
+    extents[1] = (struct recipe_extent){
+        .pack = 2, .chunks = n[2], .raw = N - HEAD, .width = 4, .under = &under, .under_n = 1
+    };
+    recipe_put(&b, &r);
+    o.recipe = buf_str(&b);
+    T_ST_ERR(blob_object_check(s, &o, &err), OK, &err);
+    check_packed(s, &o, p, 0, N);
+    check_packed(s, &o, p, HEAD - 3, 7);
+    check_packed(s, &o, p, HEAD + 1, 1);
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t from = t_rand() % N;
+
+        check_packed(s, &o, p, from, t_rand() % (N - from + 1));
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        struct recipe_run was = under;
+        struct blob_reader *reader = NULL;
+        size_t got = 0;
+
+        switch (i) {
+        case 0: under.skip += 4; break; /* ends early */
+        case 1: under.chunks--; break;
+        case 2: under.chunks++; break;
+        case 3: under.skip = 131072; break;
+        default: under.first = UINT32_MAX; break;
+        }
+        buf_clear(&b);
+        recipe_put(&b, &r);
+        o.recipe = buf_str(&b);
+        T_ST(blob_object_check(s, &o, &err), ST_CORRUPT);
+        T_ST_ERR(blob_object_open(s, &o, HEAD, 100, &reader, &err), OK, &err);
+        T_ST(blob_reader_next(reader, d, 100, &got, &err), ST_CORRUPT);
+        blob_reader_close(reader);
+        under = was;
+    }
+    /* Without what is below there is nothing. */
+    T_ST_ERR(blob_pack_delete(s, packs[0].id, &err), OK, &err);
+    T_ST(blob_object_check(s, &o, &err), ST_CORRUPT);
+    blob_close(s);
+    buf_release(&b);
+    mem_free(old);
+    mem_free(p);
+    mem_free(d);
 }
 
 EACH(a_pack_that_is_given_up_leaves_nothing)

@@ -42,6 +42,27 @@ enum status packed_next(struct packed_reader *r, void *p, size_t max, size_t *go
 enum status packed_next_file(struct packed_reader *r, uint64_t max, int *fd, uint64_t *at,
                              uint64_t *n, struct err *err) ATTR_CHECK;
 void packed_close(struct packed_reader *r); /* NULL-safe */
+/* ---- blob_delta.c: an extent of differences ----------------------------------------------------------------------------------- */
+
+struct delta_reader;
+/* Bytes [from, from + n) of the extent; from is a multiple of RECIPE_ALIGN. The recipe stays while the reader does. */
+enum status delta_open(struct blob_store *s, const struct recipe *r, const struct recipe_extent *e,
+                       uint64_t from, uint64_t n, struct delta_reader **out,
+                       struct err *err) ATTR_CHECK;
+/* The next *got bytes into out, which has room for CDC_MAX; not beyond the range. */
+enum status delta_next(struct delta_reader *r, unsigned char *out, size_t *got,
+                       struct err *err) ATTR_CHECK;
+/* Bytes of the range that are not given yet. */
+uint64_t delta_left(const struct delta_reader *r);
+void delta_close(struct delta_reader *r); /* NULL-safe */
+/* ST_CORRUPT unless every step of the extent lies in its pack. */
+enum status delta_check(struct blob_store *s, const struct recipe *r, const struct recipe_extent *e,
+                        struct err *err) ATTR_CHECK;
+
+/* ---- blob_pack.c -------------------------------------------------------------------------------------------------------------- */
+
+enum status blob_pack_missing(uint64_t id, struct err *err);
+enum status blob_extent_differs(struct err *err);
 /* ST_CORRUPT unless every extent lies in its pack. */
 enum status packed_check(struct blob_store *s, const struct recipe *r, struct err *err) ATTR_CHECK;
 

@@ -288,7 +288,7 @@ void blob_pack_close(struct blob_store *s, const struct packfile *p)
     lock_give(&s->packs_lock);
 }
 
-static enum status pack_missing(uint64_t id, struct err *err)
+enum status blob_pack_missing(uint64_t id, struct err *err)
 {
     return err_set(err, ST_CORRUPT, "the pack %016" PRIx64 " is missing", id);
 }
@@ -301,7 +301,7 @@ static enum status read_pack(struct blob_store *s, uint64_t id, uint64_t bytes, 
     enum status st = s->ops->pack_read_begin(s->backend, id, bytes, from, n, &r, err);
 
     if (st) {
-        return st == ST_NOT_FOUND ? pack_missing(id, err) : st;
+        return st == ST_NOT_FOUND ? blob_pack_missing(id, err) : st;
     }
     for (size_t at = 0; !st && at < n;) {
         size_t got = 0;
@@ -378,7 +378,8 @@ struct packed_reader {
     void *backend;               /* reads its chunks from the next one on; NULL: not yet */
     int fd;                      /* of the pack fd_pack; -1: none */
     uint64_t fd_pack;
-    uint32_t chunk, end; /* the next of the pack, and the first that is not wanted */
+    struct delta_reader *delta; /* of the extent in hand instead, where it has differences */
+    uint32_t chunk, end;        /* the next of the pack, and the first that is not wanted */
     uint64_t skip,
         left; /* bytes before the next wanted one, and how many are wanted of chunks not read yet */
     unsigned char *raw, *stored, *scratch;
@@ -392,6 +393,7 @@ void packed_close(struct packed_reader *r)
             r->s->ops->read_end(r->backend);
         }
         blob_pack_close(r->s, r->pack);
+        delta_close(r->delta);
         if (r->fd >= 0) {
             sys.close(r->fd);
         }
@@ -430,7 +432,7 @@ enum status packed_open(struct blob_store *s, struct arena **a, const struct rec
     return OK;
 }
 
-static enum status extent_differs(struct err *err)
+enum status blob_extent_differs(struct err *err)
 {
     return err_set(err, ST_CORRUPT, "an object does not lie where its recipe says");
 }
@@ -441,12 +443,12 @@ static enum status check_extent(const struct recipe_extent *e, const struct pack
     uint64_t raw = 0;
 
     if (e->first >= p->n || e->chunks > p->n - e->first) {
-        return extent_differs(err);
+        return blob_extent_differs(err);
     }
     for (uint32_t i = 0; i < e->chunks; i++) {
         raw += p->chunks[e->first + i].raw;
     }
-    return raw == e->raw ? OK : extent_differs(err);
+    return raw == e->raw ? OK : blob_extent_differs(err);
 }
 
 /* Opens what is wanted of the next extent. */
@@ -458,7 +460,7 @@ static enum status next_extent(struct packed_reader *r, struct err *err)
     enum status st;
 
     if (r->extent >= r->recipe.extents_n) {
-        return extent_differs(err);
+        return blob_extent_differs(err);
     }
     place = &r->recipe.packs[e->pack];
     st = blob_pack_open(r->s, place->id, place->bytes, &r->pack, err);
@@ -485,7 +487,7 @@ static enum status begin_chunks(struct packed_reader *r, struct err *err)
         r->s->ops->pack_read_begin(r->s->backend, r->pack->id, r->pack->bytes, first->offset,
                                    last->offset + last->stored - first->offset, &r->backend, err);
 
-    return st == ST_NOT_FOUND ? pack_missing(r->pack->id, err) : st;
+    return st == ST_NOT_FOUND ? blob_pack_missing(r->pack->id, err) : st;
 }
 
 static void end_extent(struct packed_reader *r)
@@ -499,12 +501,50 @@ static void end_extent(struct packed_reader *r)
     r->extent++;
 }
 
+static bool is_delta(const struct packed_reader *r)
+{
+    return r->extent < r->recipe.extents_n && r->recipe.extents[r->extent].width;
+}
+
+/* The next piece of an extent of differences is in raw. */
+static enum status next_piece(struct packed_reader *r, struct err *err)
+{
+    const struct recipe_extent *e = &r->recipe.extents[r->extent];
+    uint64_t cut = r->skip % RECIPE_ALIGN, from = r->skip - cut;
+    enum status st = OK;
+
+    if (!r->delta) { /* whole numbers */
+        uint64_t n = MIN_OF(e->raw - from, cut + r->left);
+
+        n += MIN_OF(e->raw - from - n, (RECIPE_ALIGN - n % RECIPE_ALIGN) % RECIPE_ALIGN);
+        st = delta_open(r->s, &r->recipe, e, from, n, &r->delta, err);
+    }
+    st = st ? st : delta_next(r->delta, r->raw, &r->have, err);
+    if (st) {
+        r->have = r->at = 0;
+        return st;
+    }
+    r->at = (size_t)cut;
+    r->left -= MIN_OF((uint64_t)(r->have - r->at), r->left);
+    r->skip = 0;
+    if (delta_left(r->delta) == 0) {
+        delta_close(r->delta);
+        r->delta = NULL;
+        r->extent++;
+    }
+    return OK;
+}
+
 /* The next chunk is in raw. */
 static enum status next_chunk(struct packed_reader *r, struct err *err)
 {
     const struct packfile_chunk *c;
-    enum status st = r->pack ? OK : next_extent(r, err);
+    enum status st;
 
+    if (!r->pack && is_delta(r)) {
+        return next_piece(r, err);
+    }
+    st = r->pack ? OK : next_extent(r, err);
     st = st || r->backend ? st : begin_chunks(r, err);
     if (st) {
         return st;
@@ -545,7 +585,7 @@ static enum status open_file(struct packed_reader *r, struct err *err)
     }
     st = r->s->ops->pack_open_fd(r->s->backend, r->pack->id, &r->fd, err);
     if (st) {
-        return st == ST_NOT_FOUND ? pack_missing(r->pack->id, err) : st;
+        return st == ST_NOT_FOUND ? blob_pack_missing(r->pack->id, err) : st;
     }
     r->fd_pack = r->pack->id;
     return sys.fstat(r->fd, &info) == 0 && (uint64_t)info.st_size == r->pack->bytes
@@ -561,7 +601,7 @@ enum status packed_next_file(struct packed_reader *r, uint64_t max, int *fd, uin
     enum status st = OK;
 
     *n = 0;
-    if (!r->s->ops->pack_open_fd || r->at < r->have || !r->left) {
+    if (!r->s->ops->pack_open_fd || r->at < r->have || !r->left || (!r->pack && is_delta(r))) {
         return OK;
     }
     st = r->pack ? OK : next_extent(r, err);
@@ -621,6 +661,7 @@ enum status packed_check(struct blob_store *s, const struct recipe *r, struct er
         st = blob_pack_open(s, r->packs[e->pack].id, r->packs[e->pack].bytes, &p, err);
         st = st ? st : check_extent(e, p, err);
         blob_pack_close(s, p);
+        st = st || !e->width ? st : delta_check(s, r, e, err);
     }
     return st;
 }
@@ -686,7 +727,7 @@ enum status blob_pack_scan_begin(struct blob_store *s, uint64_t id, uint64_t byt
 
         st = s->ops->pack_read_begin(s->backend, id, bytes, 0, last->offset + last->stored,
                                      &c->backend, err);
-        st = st == ST_NOT_FOUND ? pack_missing(id, err) : st;
+        st = st == ST_NOT_FOUND ? blob_pack_missing(id, err) : st;
     }
     st = st ? st : scan_read(c, head, sizeof(head), err);
     packfile_head(id, want);
