@@ -1,6 +1,10 @@
 /* net/grpc.c - see grpc.h. */
 #include "net/grpc.h"
 #include "base/num.h"
+#include "codec/base64.h"
+#include "net/coding.h"
+
+enum { DETAIL_MAX = 4096, PIECE = 64 * 1024 };
 
 enum grpc_form grpc_form(struct str type)
 {
@@ -107,4 +111,80 @@ struct str grpc_message(struct arena *a, struct str text)
         }
     }
     return str_of(out, n);
+}
+
+enum status grpc_unzip(struct str encoding, struct str in, size_t max, struct buf *out,
+                       struct err *err)
+{
+    struct decoder *d = NULL;
+    enum status st;
+    size_t n = 0;
+
+    buf_clear(out);
+    if (!str_eq_lit(encoding, "gzip")) {
+        return err_set(err, ST_NOT_IMPLEMENTED, "grpc-encoding '%.*s' is not known; use gzip",
+                       STR_ARG(encoding));
+    }
+    st = decoder_new(&d, CODING_GZIP);
+    if (st) {
+        return err_nomem(err);
+    }
+    do {
+        if (!buf_reserve(out,
+                         max - out->n < PIECE ? MAX_OF(max - out->n, (size_t)1) : (size_t)PIECE)) {
+            st = out->failed == ST_TOO_BIG
+                     ? err_set(err, ST_TOO_BIG, "message exceeds %zu bytes", max)
+                     : err_nomem(err);
+            break;
+        }
+        st = decoder_run(d, &in, out->p + out->n, out->cap - out->n, &n, err);
+        out->n += n;
+    } while (!st && (n > 0 || in.n > 0));
+    if (!st && !decoder_complete(d)) {
+        st = err_set(err, ST_BAD_REQUEST, "the compressed message is cut short");
+    }
+    decoder_free(d);
+    return st;
+}
+
+static void put_text(struct buf *b, unsigned number, struct str text)
+{
+    buf_put_varint(b, number << 3 | 2);
+    buf_put_varint(b, text.n);
+    buf_put_str(b, text);
+}
+
+struct str grpc_details(struct arena *a, int code, const char *name, const struct err *err)
+{
+    struct buf info = BUF_INIT(DETAIL_MAX), any = BUF_INIT(DETAIL_MAX), pair = BUF_INIT(DETAIL_MAX),
+               b = BUF_INIT(2 * DETAIL_MAX), text = BUF_INIT(4 * DETAIL_MAX);
+    struct str out;
+
+    put_text(&info, 1, str_cstr(name));
+    put_text(&info, 2, S("cairn"));
+    for (int i = 0; i < 2; i++) {
+        struct str value = str_cstr(i ? err->hint : err->field);
+
+        if (value.n > 0) {
+            buf_clear(&pair);
+            put_text(&pair, 1, i ? S("hint") : S("field"));
+            put_text(&pair, 2, value);
+            put_text(&info, 3, buf_str(&pair));
+        }
+    }
+    put_text(&any, 1, S("type.googleapis.com/google.rpc.ErrorInfo"));
+    put_text(&any, 2, buf_str(&info));
+    buf_put_varint(&b, 1 << 3);
+    buf_put_varint(&b, (uint64_t)code);
+    put_text(&b, 2, str_cstr(err->message));
+    put_text(&b, 3, buf_str(&any));
+    base64_put(&text, buf_str(&b), BASE64_NO_PAD);
+    out = any.failed || info.failed || b.failed || text.failed ? (struct str){ NULL, 0 }
+                                                               : arena_str(a, buf_str(&text));
+    buf_release(&info);
+    buf_release(&any);
+    buf_release(&pair);
+    buf_release(&b);
+    buf_release(&text);
+    return out;
 }

@@ -26,5 +26,12 @@ void grpc_put(struct buf *b, unsigned flags, struct str message);
 bool grpc_timeout(struct str value, int64_t *ns);
 /* Percent-encoded for grpc-message; p is NULL when memory is out. */
 struct str grpc_message(struct arena *a, struct str text);
+/* A compressed message into out, which may hold max bytes and is emptied first. ST_NOT_IMPLEMENTED for an encoding other than gzip,
+ * ST_TOO_BIG for a longer message. */
+enum status grpc_unzip(struct str encoding, struct str in, size_t max, struct buf *out,
+                       struct err *err) ATTR_CHECK;
+/* The value of grpc-status-details-bin: a google.rpc.Status with an ErrorInfo, whose reason is the name of the status and whose
+ * metadata holds the field at fault and the hint. p is NULL when memory is out. */
+struct str grpc_details(struct arena *a, int code, const char *name, const struct err *err);
 
 #endif

@@ -114,6 +114,10 @@ typedef void (*http_piece_fn)(struct http_req *req, void *ctx, enum http_piece w
  * this call. Any thread; one call at a time. Without it nothing is read from the client (back-pressure).
  * While a piece is outstanding the request must not be answered: wait for fn. */
 void http_body_read(struct http_req *req, http_piece_fn fn, void *ctx);
+/* Whether the body may be read while the answer is given (HTTP/2): then http_body_read() may also be called after http_send_stream(),
+ * on the owner loop, from a pull on until the answer's last piece has been given. What is outstanding when the request ends is forgotten:
+ * the producer's done says so. */
+bool http_can_converse(const struct http_req *req);
 /* The same with room for large pieces: bytes that need no decoding are received right there, until it is full or the body is complete,
  * and nothing is copied. The piece may also lie elsewhere, as http_body_read() gives it. room belongs to net until fn is called. So
  * one piece can be worked on while the next one comes into another room. */
@@ -173,13 +177,18 @@ struct http_producer {
     void (*pull)(struct http_req *req, void *ctx, uint64_t at);
     /* The answer is out, or the client is gone and no pull is outstanding. Runs once, on the owner loop; may be NULL. */
     void (*done)(struct http_req *req, void *ctx);
-    /* A pull is outstanding and the client has gone or the server goes down: answer it soon. Runs on the owner loop, maybe more
-     * than once; NULL for producers that never let a pull wait. */
+    /* A pull is outstanding and the client has gone, the deadline has passed or the server goes down: answer it soon. Runs on the owner
+     * loop, maybe more than once; NULL for producers that never let a pull wait. */
     void (*stop)(struct http_req *req, void *ctx);
 };
 /* Streams length bytes (or HTTP_LENGTH_UNKNOWN: chunked; HTTP/1.0 clients get it delimited by close). */
 void http_send_stream(struct http_req *req, int64_t length, const struct http_producer *p,
                       void *ctx);
+/* The streamed answer is to end within ms milliseconds: then a pull that waits is told to stop, and an answer that its client does not
+ * read is reset. Only HTTP/2 keeps it. Loop. */
+void http_deadline(struct http_req *req, int64_t ms);
+/* That deadline has passed. Loop. */
+bool http_is_late(const struct http_req *req);
 enum http_give_flags {
     HTTP_GIVE_MORE = 0,
     HTTP_GIVE_LAST = 1, /* nothing after these bytes */

@@ -907,4 +907,8 @@ static void wire_answer(void *carrier)
     run(h);
 }
 
-const struct http_wire http1_wire = { wire_busy, wire_run, wire_answer, wire_run, true };
+const struct http_wire http1_wire = { .busy = wire_busy,
+                                      .want = wire_run,
+                                      .answer = wire_answer,
+                                      .given = wire_run,
+                                      .gives_files = true };

@@ -290,6 +290,9 @@ static void set_timer(struct h2 *h)
     }
     tick = MIN_OF(MIN_OF(l->body_ms, l->write_ms), MIN_OF(l->head_ms, l->linger_ms)) / 4;
     tick = MIN_OF(MAX_OF(tick, (int64_t)TICK_MIN_MS), (int64_t)TICK_MAX_MS);
+    if (h->deadline_ms) {
+        tick = MIN_OF(tick, MAX_OF(h->deadline_ms - now, (int64_t)1));
+    }
     if (h->c->timer.at_ms == 0 || h->c->timer.at_ms > now + tick) {
         loop_timer_set(&h->c->timer, tick);
     }
@@ -318,7 +321,7 @@ static void resume(struct loop_task *t)
 }
 
 /* Others' turn. What is left may lie in buffers that no poll sees. */
-static void yield(struct h2 *h)
+void h2_yield(struct h2 *h)
 {
     if (!h->resuming) {
         h->resuming = true;
@@ -349,7 +352,7 @@ void http2_run(struct h2 *h)
     if (!h->dead && !h->linger && !h->rest && !h->ready_first && !nghttp2_session_want_read(h->s) &&
         !nghttp2_session_want_write(h->s)) {
         begin_linger(h);
-        yield(h);
+        h2_yield(h);
     }
     h->busy = false;
     if (h->dead) {
@@ -357,7 +360,7 @@ void http2_run(struct h2 *h)
         return;
     }
     if (budget == 0) {
-        yield(h);
+        h2_yield(h);
     }
     conn_want(c, h->need);
     if (!c->closing) {
@@ -408,6 +411,7 @@ static void check_times(struct h2 *h, int64_t now)
         cut(h);
         return;
     }
+    h->deadline_ms = 0;
     for (struct h2_stream *st = h->streams; st; st = next) {
         next = st->next;
         h2_stream_late(st, now);
@@ -513,7 +517,6 @@ static bool new_session(struct h2 *h)
 
     if (ok) {
         nghttp2_option_set_no_auto_window_update(opt, 1);
-        nghttp2_option_set_no_closed_streams(opt, 1);
         if (nghttp2_session_server_new3(&h->s, cb, h, opt, &mem)) {
             h->s = NULL;
         }

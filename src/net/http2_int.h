@@ -67,18 +67,21 @@ struct h2 {
     char *rest; /* bytes the socket did not take */
     size_t rest_at, rest_n;
     int64_t in_ms, idle_ms, blocked_ms, head_ms, notice_ms, linger_ms;
-    int64_t noise_ms; /* since when noise is counted */
+    int64_t deadline_ms; /* the earliest of the streams, 0 = none */
+    int64_t noise_ms;    /* since when noise is counted */
     unsigned noise;
 };
 
 /* Something happened at the stream: http2_run() looks at it. */
 void h2_ready(struct h2_stream *st);
 void http2_run(struct h2 *h);
+/* The same, soon. */
+void h2_yield(struct h2 *h);
 /* Brings a stream as far as it comes; frees it when it is closed. */
 void h2_stream_work(struct h2_stream *st);
 /* The connection ends: its request goes on alone. */
 void h2_stream_drop(struct h2_stream *st);
-/* Nothing came or went for too long. */
+/* Ends what nothing came of or went to for too long, or whose deadline has passed. */
 void h2_stream_late(struct h2_stream *st, int64_t now);
 /* The callbacks of nghttp2; NULL when memory is out. Freed by the caller. */
 nghttp2_session_callbacks *h2_callbacks(void);

@@ -345,7 +345,9 @@ static bool take_body(struct h2_stream *st)
         if (st->expect) {
             send_continue(st);
         }
-        widen(st);
+        if (!st->answered) { /* a conversation may last for ever: it keeps to the small window */
+            widen(st);
+        }
         return false;
     }
     if (data.n > 0 && !st->closed && nghttp2_session_consume_stream(st->h->s, st->id, data.n)) {
@@ -551,6 +553,9 @@ static void pump(struct h2_stream *st)
     }
     if (!an->pulling && !an->given) {
         http_core_pull(st->p, an->offset + st->sent);
+        if (st->h->noticed) {
+            http_core_stop(st->p);
+        }
     }
     if (!an->given) {
         return;
@@ -582,6 +587,42 @@ static void finish(struct h2_stream *st)
     }
 }
 
+static bool has_body(const struct h2_stream *st)
+{
+    return st->pending.n > 0 || st->piece_at < st->piece.n || st->in_end;
+}
+
+static void note_deadline(struct h2_stream *st)
+{
+    struct h2 *h = st->h;
+    int64_t at = st->p->deadline_ms;
+
+    if (at && (h->deadline_ms == 0 || at < h->deadline_ms)) {
+        h->deadline_ms = at;
+    }
+}
+
+/* The deadline that the client has set: a producer that waits is told, an answer that is not read is cut. */
+static void check_deadline(struct h2_stream *st, int64_t now)
+{
+    struct http_priv *p = st->p;
+
+    if (p->deadline_ms == 0 || st->closed || st->out_done) {
+        return;
+    }
+    if (now < p->deadline_ms) {
+        note_deadline(st);
+        return;
+    }
+    p->deadline_ms = 0;
+    p->late = true;
+    if (p->answer.pulling) {
+        http_core_stop(p);
+    } else if (st->answered) {
+        reset(st, NGHTTP2_CANCEL);
+    }
+}
+
 void h2_stream_work(struct h2_stream *st)
 {
     if (st->head_done && !st->begun && !st->closed) {
@@ -594,7 +635,7 @@ void h2_stream_work(struct h2_stream *st)
         h2_stream_drop(st);
         return;
     }
-    while (st->p && !st->answered && http_core_wants(st->p)) {
+    while (st->p && http_core_wants(st->p)) {
         if (!http_core_flush(st->p) && !take_body(st)) {
             break;
         }
@@ -604,6 +645,12 @@ void h2_stream_work(struct h2_stream *st)
     }
     if (st->p && st->started && !st->out_done) {
         pump(st);
+    }
+    if (st->p) {
+        note_deadline(st);
+        if (st->answered && http_core_wants(st->p) && has_body(st)) {
+            h2_ready(st); /* the pull has asked for what is there already */
+        }
     }
 }
 
@@ -633,6 +680,7 @@ void h2_stream_late(struct h2_stream *st, int64_t now)
     } else {
         st->since_ms = now; /* it is the handler that works */
     }
+    check_deadline(st, now);
 }
 
 /* ---- what nghttp2 tells ------------------------------------------------------------------------------------------- */
@@ -756,4 +804,20 @@ static void wire_answer(void *carrier)
     wire_more(st);
 }
 
-const struct http_wire http2_wire = { wire_busy, wire_more, wire_answer, wire_more, false };
+static void wire_later(void *carrier)
+{
+    struct h2_stream *st = carrier;
+
+    h2_ready(st);
+    if (!st->h->busy) {
+        h2_yield(st->h);
+    }
+}
+
+const struct http_wire http2_wire = { .busy = wire_busy,
+                                      .want = wire_more,
+                                      .answer = wire_answer,
+                                      .given = wire_more,
+                                      .later = wire_later,
+                                      .gives_files = false,
+                                      .duplex = true };

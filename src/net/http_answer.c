@@ -515,6 +515,29 @@ void http_send_file(struct http_req *req, int fd, uint64_t offset, uint64_t leng
     http_core_submit(p);
 }
 
+bool http_can_converse(const struct http_req *req)
+{
+    const struct http_priv *p = req->priv;
+
+    return p->wire && p->wire->duplex;
+}
+
+void http_deadline(struct http_req *req, int64_t ms)
+{
+    struct http_priv *p = req->priv;
+    int64_t now = loop_now_ms(req->loop);
+
+    p->deadline_ms = ms < INT64_MAX - now ? now + MAX_OF(ms, (int64_t)1) : 0;
+    if (p->wire && p->wire->later) {
+        p->wire->later(p->carrier);
+    }
+}
+
+bool http_is_late(const struct http_req *req)
+{
+    return req->priv->late;
+}
+
 void http_send_stream(struct http_req *req, int64_t length, const struct http_producer *producer,
                       void *ctx)
 {

@@ -208,6 +208,7 @@ void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
     int64_t took = clock_mono_ns() - p->req.start_ns;
     int status = sent ? p->answer.status : 0;
 
+    p->piece_wanted = false;
     if (p->answer.kind == ANSWER_STREAM && p->answer.producer.done) {
         p->answer.producer.done(&p->req, p->answer.ctx);
     }
@@ -236,6 +237,12 @@ void http_core_free_answer(struct http_priv *p)
         (void)sys.close(p->answer.fd);
         p->answer.fd = -1;
     }
+}
+
+/* A handler may be given pieces: before it answers, and during a streamed answer where the carrier can do both. */
+static bool takes_pieces(const struct http_priv *p)
+{
+    return p->stage == STAGE_HANDLER || (p->stage == STAGE_ANSWERED && p->wire && p->wire->duplex);
 }
 
 static void deliver(struct http_priv *p, enum http_piece what, struct str bytes,
@@ -342,6 +349,13 @@ void http_body_read_into(struct http_req *req, void *room, size_t max, http_piec
     p->room_max = max;
     p->piece_fn = fn;
     p->piece_ctx = ctx;
+    if (p->stage == STAGE_ANSWERED) { /* a post could outlive the request */
+        p->piece_wanted = true;
+        if (p->wire && !p->wire->busy(p->carrier)) {
+            p->wire->later(p->carrier);
+        }
+        return;
+    }
     if (loop_is_current(req->loop) && p->carrier && p->wire->busy(p->carrier)) {
         p->piece_wanted = true;
     } else {
@@ -725,7 +739,7 @@ void http_core_begin(struct http_priv *p)
 
 bool http_core_wants(const struct http_priv *p)
 {
-    return (p->stage == STAGE_BODY && !p->paused) || (p->stage == STAGE_HANDLER && p->piece_wanted);
+    return (p->stage == STAGE_BODY && !p->paused) || (p->piece_wanted && takes_pieces(p));
 }
 
 void http_core_body_fail(struct http_priv *p, int http, enum status st, const char *why)
@@ -733,7 +747,7 @@ void http_core_body_fail(struct http_priv *p, int http, enum status st, const ch
     p->body_over = true;
     p->refuse_status = http;
     unpause(p);
-    if (p->stage == STAGE_HANDLER) {
+    if (takes_pieces(p)) {
         if (p->piece_wanted) {
             struct err err = ERR_INIT;
 
@@ -933,7 +947,7 @@ static bool stream_decode(struct http_priv *p)
 
 bool http_core_flush(struct http_priv *p)
 {
-    if (p->stage != STAGE_HANDLER) {
+    if (!takes_pieces(p)) {
         return false;
     }
     if (p->body_over) {

@@ -82,7 +82,10 @@ struct http_wire {
     void (*want)(void *carrier);   /* http_core_wants() has become true */
     void (*answer)(void *carrier); /* p->answer is complete */
     void (*given)(void *carrier);  /* http_give() has answered a pull */
-    bool gives_files;              /* answer.give_n is understood */
+    void (*later)(
+        void *carrier); /* look at the request again soon, not from inside; NULL unless duplex */
+    bool gives_files;   /* answer.give_n is understood */
+    bool duplex;        /* the body may be read while the answer is given */
 };
 
 enum answer_kind { ANSWER_BYTES, ANSWER_FILE, ANSWER_STREAM };
@@ -121,7 +124,9 @@ struct http_priv {
     atomic_bool gone;
     enum http_stage stage;
     bool in_gate, accepted, has_body;
-    bool paused; /* in the worker's list, its body is not read yet */
+    bool paused;         /* in the worker's list, its body is not read yet */
+    bool late;           /* the deadline has passed */
+    int64_t deadline_ms; /* of the answer, as loop_now_ms(); 0 = none */
     struct http_priv *paused_prev, *paused_next;
     int refuse_status; /* of net's own refusals, 0 = from the status */
     /* body */
@@ -171,7 +176,7 @@ void http_core_body_fail(struct http_priv *p, int http, enum status st, const ch
 /* Adds the fields every answer has; false when memory is out. */
 bool http_core_fields(struct http_priv *p);
 void http_core_pull(struct http_priv *p, uint64_t at);
-/* A pull that waits for an event is to be answered: the client has gone or the server goes down. */
+/* A pull that waits for an event is to be answered: the client has gone, the deadline has passed or the server goes down. */
 void http_core_stop(struct http_priv *p);
 /* The answer is out (sent) or cut. */
 void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes);

@@ -112,6 +112,26 @@ def test_reflection(ask):
     assert got["code"] == 5
 
 
+def test_reflection_is_a_conversation(ask):
+    """Each question is answered while the client's side of the call stays open: the next one is made of the answer before."""
+    got = ask("""
+        import queue
+        questions = queue.Queue()
+        R = reflection_pb2.ServerReflectionRequest
+        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(questions.get, None), timeout=60)
+        questions.put(R(list_services=""))
+        names = sorted(s.name for s in next(answers).list_services_response.service)
+        kinds = []
+        for name in names * 50:
+            questions.put(R(file_containing_symbol=name))
+            kinds.append(next(answers).WhichOneof("message_response"))
+        questions.put(None)
+        result = [names, len(kinds), sorted(set(kinds)), list(answers), answers.code().name]
+        """)
+    assert got[0][0] == "cairn.v1.LineageService"
+    assert got[1:] == [200, ["error_response", "file_descriptor_response"], [], "OK"]
+
+
 def test_the_questions_answer_as_over_rest(ask, rest, runs):
     a, b = runs
     rest_answer = rest.get("/api/cairn/v1/runs/diff", params={"a": a, "b": b}).json()

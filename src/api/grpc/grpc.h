@@ -19,5 +19,10 @@ enum { GRPC_MESSAGE_MAX = 4 << 20 };
     ROUTE_BODY(HTTP_POST, path_, in_, out_, resource_, action_,                                    \
                ENDPOINT(.tongue = &grpc_tongue, __VA_ARGS__), HTTP_BODY_BUFFERED,                  \
                2 * GRPC_MESSAGE_MAX)
+/* A method whose messages come or go one by one: stream_(struct call *) starts a struct grpc_call. */
+#define GRPC_STREAM(path_, in_, out_, resource_, action_, stream_)                                 \
+    ROUTE_BODY(HTTP_POST, path_, in_, out_, resource_, action_,                                    \
+               ENDPOINT(.tongue = &grpc_tongue, .kind = CALL_STREAM, .stream = (stream_)),         \
+               HTTP_BODY_STREAM, UINT64_MAX)
 
 #endif

@@ -3,7 +3,7 @@
 #define CAIRN_API_GRPC_GRPC_INT_H
 
 #include "api/grpc/grpc.h"
-#include "net/grpc.h"
+#include "net/grpc_call.h"
 
 extern const struct route grpc_health_routes[], grpc_reflection_routes[];
 extern const size_t grpc_health_routes_n, grpc_reflection_routes_n;

@@ -30,96 +30,102 @@ static enum status check(struct call *c, struct err *err)
 
 /* ---- watch --------------------------------------------------------------------------------------------------------------- */
 
+enum { MESSAGE_MAX = 4096 };
+
 struct watch {
-    struct buf frame;
-    bool begun, known, waiting;
+    struct grpc_call call;
+    bool asked, known, told;
 };
 
-static struct str watch_frame(struct watch *w, int32_t status)
+static struct watch *watch_of(struct grpc_call *c)
+{
+    return CONTAINER_OF(c, struct watch, call);
+}
+
+static void say(struct grpc_call *c, int32_t status)
 {
     struct grpc_health_v1_health_check_response out = { 0 };
     struct buf message = BUF_INIT(FRAME_MAX);
 
     MSG_SET(&out, GRPC_HEALTH_V1_HEALTH_CHECK_RESPONSE_HAS_STATUS, status, status);
     msg_encode_pb(&message, &grpc_health_v1_health_check_response_desc, &out);
-    buf_clear(&w->frame);
-    grpc_put(&w->frame, 0, buf_str(&message));
+    grpc_call_say(c, buf_str(&message));
     buf_release(&message);
-    return buf_str(&w->frame);
 }
 
-/* The status as it is; then the pull waits for the end, which is all that can happen to it. */
-static void watch_pull(struct http_req *req, void *ctx, uint64_t at)
+static void end_with(struct grpc_call *c, const char *text)
 {
-    struct watch *w = ctx;
-    struct str bytes;
+    struct err err = ERR_INIT;
+    enum status st = err_set(&err, ST_BAD_REQUEST, "%s", text);
 
-    (void)at;
-    if (w->begun) {
-        w->waiting = true;
+    grpc_call_end(c, st, &err);
+}
+
+static void watch_message(struct grpc_call *c, struct str message)
+{
+    struct grpc_health_v1_health_check_request in;
+    struct msg_ctx ctx = { .arena = c->scratch };
+    struct err err = ERR_INIT;
+    struct watch *w = watch_of(c);
+    enum status st =
+        msg_decode_pb(&grpc_health_v1_health_check_request_desc, &in, message, &ctx, &err);
+
+    if (st) {
+        grpc_call_end(c, st, &err);
         return;
     }
-    w->begun = true;
-    bytes = watch_frame(w, w->known ? GRPC_HEALTH_V1_SERVING_STATUS_SERVING
-                                    : GRPC_HEALTH_V1_SERVING_STATUS_SERVICE_UNKNOWN);
-    http_give(req, bytes, w->frame.failed ? HTTP_GIVE_ABORT : HTTP_GIVE_MORE);
+    if (w->asked) {
+        end_with(c, "the request has more than one message");
+        return;
+    }
+    w->asked = true;
+    w->known = is_known(in.service);
+    grpc_call_next(c);
 }
 
-static void watch_stop(struct http_req *req, void *ctx)
+/* The status as it is; then the turn waits for the end, which is all that can happen to it. */
+static void watch_rest(struct grpc_call *c)
 {
-    struct watch *w = ctx;
+    struct watch *w = watch_of(c);
 
-    if (w->waiting) {
-        struct str bytes =
-            w->known ? watch_frame(w, GRPC_HEALTH_V1_SERVING_STATUS_NOT_SERVING) : S("");
-
-        w->waiting = false;
-        http_give(req, bytes, w->frame.failed ? HTTP_GIVE_ABORT : HTTP_GIVE_LAST);
+    if (!w->asked) {
+        end_with(c, "the request has no message");
+    } else if (!w->told) {
+        w->told = true;
+        say(c, w->known ? GRPC_HEALTH_V1_SERVING_STATUS_SERVING
+                        : GRPC_HEALTH_V1_SERVING_STATUS_SERVICE_UNKNOWN);
+        grpc_call_next(c);
     }
 }
 
-static void watch_done(struct http_req *req, void *ctx)
+static void watch_stop(struct grpc_call *c, enum status why)
 {
-    struct watch *w = ctx;
+    struct err err = ERR_INIT;
 
-    (void)req;
-    buf_release(&w->frame);
+    if (why == ST_UNAVAILABLE) {
+        if (watch_of(c)->known) say(c, GRPC_HEALTH_V1_SERVING_STATUS_NOT_SERVING);
+        grpc_call_end(c, OK, NULL);
+        return;
+    }
+    IGNORE_STATUS(err_set(&err, why, "the deadline has passed")); /* only fills err */
+    grpc_call_end(c, why, &err);
 }
 
 static void watch(struct call *c)
 {
-    static const struct http_producer producer = { .pull = watch_pull,
-                                                   .done = watch_done,
-                                                   .stop = watch_stop };
-    struct grpc_health_v1_health_check_request in;
-    struct msg_ctx ctx = { .arena = c->arena };
+    static const struct grpc_call_ops ops = { .message = watch_message,
+                                              .rest = watch_rest,
+                                              .stop = watch_stop };
     struct watch *w = ARENA_NEW(c->arena, struct watch);
-    struct grpc_reader r;
-    struct str message;
-    enum status st = w ? grpc_reader_init(&r, c->req, &c->err) : err_nomem(&c->err);
+    enum status st = w ? OK : err_nomem(&c->err);
 
-    st = st ? st : grpc_next(&r, &message, &c->err);
-    if (st == ST_END) {
-        st = err_set(&c->err, ST_BAD_REQUEST, "the request has no message");
+    if (!st && c->req->version < 20) { /* nobody would see that the client has gone */
+        st = err_set(&c->err, ST_NOT_IMPLEMENTED, "Watch needs HTTP/2; use Check");
     }
-    if (!st && c->req->version < 20) {
-        st = err_set(&c->err, ST_NOT_IMPLEMENTED, "Watch needs HTTP/2");
-    }
-    if (!st && grpc_form(http_header(c->req, S("content-type"))) != GRPC_PLAIN) {
-        st = err_set(&c->err, ST_NOT_IMPLEMENTED, "Watch is not answered over gRPC-Web; use Check");
-    }
-    st = st ? st
-            : msg_decode_pb(&grpc_health_v1_health_check_request_desc, &in, message, &ctx, &c->err);
+    st = st ? st : grpc_call_start(&w->call, c->req, MESSAGE_MAX, &ops, &c->err);
     if (st) {
         call_error(c, st, &c->err);
-        return;
     }
-    w->known = is_known(in.service);
-    buf_init(&w->frame, FRAME_MAX);
-    http_type(c->req, grpc_type(GRPC_PLAIN));
-    http_no_compress(c->req);
-    http_add_trailer(c->req, S("grpc-status"), S("0"));
-    http_send_stream(c->req, HTTP_LENGTH_UNKNOWN, &producer, w);
 }
 
 #define SERVICE "/grpc.health.v1.Health/"
@@ -128,8 +134,7 @@ const struct route grpc_health_routes[] = {
     GRPC_METHOD(SERVICE "Check", &grpc_health_v1_health_check_request_desc,
                 &grpc_health_v1_health_check_response_desc, RESOURCE_SERVER, ACTION_PUBLIC,
                 .kind = CALL_DIRECT, .direct = check),
-    GRPC_METHOD(SERVICE "Watch", &grpc_health_v1_health_check_request_desc,
-                &grpc_health_v1_health_check_response_desc, RESOURCE_SERVER, ACTION_PUBLIC,
-                .kind = CALL_STREAM, .stream = watch),
+    GRPC_STREAM(SERVICE "Watch", &grpc_health_v1_health_check_request_desc,
+                &grpc_health_v1_health_check_response_desc, RESOURCE_SERVER, ACTION_PUBLIC, watch),
 };
 const size_t grpc_health_routes_n = ARRAY_N(grpc_health_routes);

@@ -1,5 +1,5 @@
-/* api/grpc/reflection.c - grpc.reflection.v1 and v1alpha (the same messages): which services there are and what they look like. The
- * requests of a call are answered when its client has sent them all. */
+/* api/grpc/reflection.c - grpc.reflection.v1 and v1alpha (the same messages): which services there are and what they look like.
+ * Each question of a call is answered as it comes. */
 #include "gen/grpc/reflection.h"
 #include "api/grpc/grpc_int.h"
 #include "base/mem.h"
@@ -77,14 +77,14 @@ static bool say_services(struct one *o, struct arena *a)
     return true;
 }
 
-static enum status answer_one(struct call *c, struct str message, struct buf *frames)
+static enum status answer_one(struct grpc_call *c, struct str message, struct err *err)
 {
     struct grpc_reflection_v1_server_reflection_request in;
-    struct msg_ctx ctx = { .arena = c->arena };
+    struct msg_ctx ctx = { .arena = c->scratch };
     struct buf b = BUF_INIT(ANSWER_MAX);
     struct one o = { 0 };
-    enum status st = msg_decode_pb(&grpc_reflection_v1_server_reflection_request_desc, &in, message,
-                                   &ctx, &c->err);
+    enum status st =
+        msg_decode_pb(&grpc_reflection_v1_server_reflection_request_desc, &in, message, &ctx, err);
     const struct proto_file *f;
 
     if (st) {
@@ -107,53 +107,51 @@ static enum status answer_one(struct call *c, struct str message, struct buf *fr
         say_error(&o, CODE_NOT_FOUND, S("there are no extensions"));
     } else if (!(in.has & REQ(LIST_SERVICES))) {
         say_error(&o, CODE_UNIMPLEMENTED, S("the question is not known"));
-    } else if (!say_services(&o, c->arena)) {
-        return err_nomem(&c->err);
+    } else if (!say_services(&o, c->scratch)) {
+        return err_nomem(err);
     }
     msg_encode_pb(&b, &grpc_reflection_v1_server_reflection_response_desc, &o.out);
-    grpc_put(frames, 0, buf_str(&b));
-    frames->failed = b.failed ? b.failed : frames->failed;
+    st = buf_status(&b, "answer", err);
+    if (!st) grpc_call_say(c, buf_str(&b));
     buf_release(&b);
-    return OK;
+    return st;
 }
 
-static enum status info(struct call *c)
+/* A question is answered as it comes: clients ask the next one by what they have heard. */
+static void on_message(struct grpc_call *c, struct str message)
 {
-    struct grpc_reader r;
-    struct str message;
-    enum status st = grpc_reader_init(&r, c->req, &c->err);
+    struct err err = ERR_INIT;
+    enum status st = answer_one(c, message, &err);
 
-    while (!st) {
-        st = grpc_next(&r, &message, &c->err);
-        if (st == ST_END) {
-            return OK;
-        }
-        st = st ? st : answer_one(c, message, &c->raw);
-        if (!st && c->raw.n > ANSWER_MAX) {
-            st =
-                err_set(&c->err, ST_TOO_BIG, "too many questions in one call; ask them in several");
-        }
+    if (st) {
+        grpc_call_end(c, st, &err);
+    } else {
+        grpc_call_next(c);
     }
-    return st;
+}
+
+static void on_rest(struct grpc_call *c)
+{
+    grpc_call_end(c, OK, NULL);
 }
 
 static void reflect(struct call *c)
 {
-    enum status st = info(c);
+    static const struct grpc_call_ops ops = { .message = on_message, .rest = on_rest };
+    struct grpc_call *g = ARENA_NEW(c->arena, struct grpc_call);
+    enum status st =
+        g ? grpc_call_start(g, c->req, GRPC_MESSAGE_MAX, &ops, &c->err) : err_nomem(&c->err);
 
     if (st) {
         call_error(c, st, &c->err);
-    } else {
-        c->raw_type = "application/grpc";
-        call_answer(c);
     }
 }
 
 #define METHOD(version)                                                                            \
-    GRPC_METHOD("/grpc.reflection." version ".ServerReflection/ServerReflectionInfo",              \
+    GRPC_STREAM("/grpc.reflection." version ".ServerReflection/ServerReflectionInfo",              \
                 &grpc_reflection_v1_server_reflection_request_desc,                                \
                 &grpc_reflection_v1_server_reflection_response_desc, RESOURCE_SERVER,              \
-                ACTION_PUBLIC, .kind = CALL_STREAM, .stream = reflect)
+                ACTION_PUBLIC, reflect)
 
 const struct route grpc_reflection_routes[] = { METHOD("v1"), METHOD("v1alpha") };
 const size_t grpc_reflection_routes_n = ARRAY_N(grpc_reflection_routes);

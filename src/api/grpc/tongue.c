@@ -7,7 +7,7 @@
 #include "codec/proto_file.h"
 #include "net/coding.h"
 
-enum { COMPRESS_MIN = 16 * 1024, ANSWER_MAX = 1 << 30, DETAIL_MAX = 4096, PIECE = 64 * 1024 };
+enum { COMPRESS_MIN = 16 * 1024, ANSWER_MAX = 1 << 30 };
 
 static enum grpc_form form_of(const struct http_req *req)
 {
@@ -27,44 +27,12 @@ enum status grpc_reader_init(struct grpc_reader *r, struct http_req *req, struct
     return OK;
 }
 
-static enum status unzip(struct http_req *req, struct str *message, struct err *err)
-{
-    struct buf out = BUF_INIT(GRPC_MESSAGE_MAX);
-    struct decoder *d = NULL;
-    struct str in = *message;
-    enum status st = decoder_new(&d, CODING_GZIP);
-    size_t n = 0;
-
-    if (st) {
-        return err_nomem(err);
-    }
-    do {
-        if (!buf_reserve(&out, out.max - out.n < PIECE ? MAX_OF(out.max - out.n, (size_t)1)
-                                                       : (size_t)PIECE)) {
-            st = out.failed == ST_TOO_BIG
-                     ? err_set(err, ST_TOO_BIG, "message exceeds %d bytes", GRPC_MESSAGE_MAX)
-                     : err_nomem(err);
-            break;
-        }
-        st = decoder_run(d, &in, out.p + out.n, out.cap - out.n, &n, err);
-        out.n += n;
-    } while (!st && (n > 0 || in.n > 0));
-    if (!st && !decoder_complete(d)) {
-        st = err_set(err, ST_BAD_REQUEST, "the compressed message is cut short");
-    }
-    if (!st) {
-        *message = arena_str(req->arena, buf_str(&out));
-        st = message->p ? OK : err_nomem(err);
-    }
-    decoder_free(d);
-    buf_release(&out);
-    return st;
-}
-
 enum status grpc_next(struct grpc_reader *r, struct str *message, struct err *err)
 {
     struct str encoding = http_header(r->req, S("grpc-encoding"));
+    struct buf plain = BUF_INIT(GRPC_MESSAGE_MAX);
     struct grpc_frame f;
+    enum status st;
 
     if (r->left.n == 0) {
         return ST_END;
@@ -80,12 +48,16 @@ enum status grpc_next(struct grpc_reader *r, struct str *message, struct err *er
     if (!f.compressed) {
         return OK;
     }
-    if (!str_eq_lit(encoding, "gzip")) {
+    st = grpc_unzip(encoding, f.bytes, GRPC_MESSAGE_MAX, &plain, err);
+    if (st == ST_NOT_IMPLEMENTED) {
         http_add_header(r->req, S("grpc-accept-encoding"), S("identity,gzip"));
-        return err_set(err, ST_NOT_IMPLEMENTED, "grpc-encoding '%.*s' is not known; use gzip",
-                       STR_ARG(encoding));
     }
-    return unzip(r->req, message, err);
+    if (!st) {
+        *message = arena_str(r->req->arena, buf_str(&plain));
+        st = message->p ? OK : err_nomem(err);
+    }
+    buf_release(&plain);
+    return st;
 }
 
 static bool is_late(const struct http_req *req)
@@ -200,49 +172,6 @@ static void answer(struct call *c)
     send_frames(c->req, &frames);
 }
 
-static void put_text(struct buf *b, unsigned number, struct str text)
-{
-    buf_put_varint(b, number << 3 | 2);
-    buf_put_varint(b, text.n);
-    buf_put_str(b, text);
-}
-
-/* google.rpc.Status with an ErrorInfo: the name of the status, and the field at fault. */
-static struct str status_details(struct arena *a, int code, const char *name, const struct err *err)
-{
-    struct buf info = BUF_INIT(DETAIL_MAX), any = BUF_INIT(DETAIL_MAX), pair = BUF_INIT(DETAIL_MAX),
-               b = BUF_INIT(2 * DETAIL_MAX), text = BUF_INIT(4 * DETAIL_MAX);
-    struct str out;
-
-    put_text(&info, 1, str_cstr(name));
-    put_text(&info, 2, S("cairn"));
-    for (int i = 0; i < 2; i++) {
-        struct str value = str_cstr(i ? err->hint : err->field);
-
-        if (value.n > 0) {
-            buf_clear(&pair);
-            put_text(&pair, 1, i ? S("hint") : S("field"));
-            put_text(&pair, 2, value);
-            put_text(&info, 3, buf_str(&pair));
-        }
-    }
-    put_text(&any, 1, S("type.googleapis.com/google.rpc.ErrorInfo"));
-    put_text(&any, 2, buf_str(&info));
-    buf_put_varint(&b, 1 << 3);
-    buf_put_varint(&b, (uint64_t)code);
-    put_text(&b, 2, str_cstr(err->message));
-    put_text(&b, 3, buf_str(&any));
-    base64_put(&text, buf_str(&b), BASE64_NO_PAD);
-    out = any.failed || info.failed || b.failed || text.failed ? (struct str){ NULL, 0 }
-                                                               : arena_str(a, buf_str(&text));
-    buf_release(&info);
-    buf_release(&any);
-    buf_release(&pair);
-    buf_release(&b);
-    buf_release(&text);
-    return out;
-}
-
 static void fail(struct http_req *req, int http, enum status st, const struct err *err)
 {
     enum grpc_form form = form_of(req);
@@ -263,7 +192,7 @@ static void fail(struct http_req *req, int http, enum status st, const struct er
     if (form == GRPC_PLAIN) {
         http_add_headerf(req, S("grpc-status"), "%d", code);
         http_add_header(req, S("grpc-message"), text);
-        details = status_details(req->arena, code, status_row(st)->name, err);
+        details = grpc_details(req->arena, code, status_row(st)->name, err);
         if (details.p) {
             http_add_header(req, S("grpc-status-details-bin"), details);
         }
