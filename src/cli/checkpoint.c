@@ -79,6 +79,7 @@ static const struct column columns[] = {
     { "missing", "MISSING", COLUMN_DATA },
     { "held", "HELD BY", COLUMN_DATA },
     { "goes", "GOES", COLUMN_DATA },
+    { "model_id", "MODEL", COLUMN_DATA },
 };
 
 static struct cell number_or_none(const struct jv *v, const char *key)
@@ -136,6 +137,7 @@ static enum status row(struct render *r, const struct jv *c, struct err *err)
         cell_text(missing),
         cell_text(held),
         { .kind = CELL_BOOL, .i = goes && goes->is_true },
+        cell_text(jv_text(c, "model_id")),
     };
 
     return note.p ? render_row(r, cells, err) : err_nomem(err);
@@ -273,28 +275,37 @@ static int checkpoint_best(struct cli *cli)
 
 /* ---- get --------------------------------------------------------------------------------------------------------------------------- */
 
-static enum status get_files(struct cli *cli, struct fetch *f, struct str run,
+/* Files of a logged model lie in a folder that has its id. */
+static enum status get_files(struct cli *cli, struct fetch *f, struct str run, struct str model,
                              const struct jv *list, struct str folder, struct err *err)
 {
-    struct str id = api_escape(cli->arena, run);
+    struct str id = api_escape(cli->arena, model.n ? model : run);
     size_t cut = folder.n ? folder.n + 1 : 0;
     enum status st = id.p ? OK : err_nomem(err);
 
     for (const struct jv *v = list; !st && v; v = v->next) {
         struct str path = jv_text(v, "path"), escaped = api_escape(cli->arena, path);
-        const char *target = arena_printf(cli->arena, "/get-artifact?run_id=%.*s&path=%.*s",
-                                          STR_ARG(id), STR_ARG(escaped))
-                                 .p;
+        const char *target =
+            arena_printf(
+                cli->arena,
+                model.n
+                    ? "/api/2.0/mlflow/logged-models/%.*s/artifacts/files?artifact_file_path=%.*s"
+                    : "/get-artifact?run_id=%.*s&path=%.*s",
+                STR_ARG(id), STR_ARG(escaped))
+                .p;
+        struct str name = str_sub(path, cut, path.n);
         struct digest sha;
 
-        if (!target || !escaped.p) {
+        if (model.n) {
+            name = arena_printf(cli->arena, "%.*s/%.*s", STR_ARG(model), STR_ARG(path));
+        }
+        if (!target || !escaped.p || !name.p) {
             return err_nomem(err);
         }
         if (!digest_parse(jv_text(v, "sha256"), &sha) || path.n <= cut) {
             return err_set(err, ST_INTERNAL, "the server's list of files has no digests");
         }
-        st = fetch_file(f, target, str_sub(path, cut, path.n), (uint64_t)jv_i64(v, "size", 0), &sha,
-                        err);
+        st = fetch_file(f, target, name, (uint64_t)jv_i64(v, "size", 0), &sha, err);
     }
     return st;
 }
@@ -318,7 +329,7 @@ static int checkpoint_get(struct cli *cli)
     struct err err = ERR_INIT;
     struct jv *answer = NULL;
     struct pairs q = { .n = 0 };
-    struct str run, path, folder;
+    struct str run, path, folder, model;
     char size[32], had[32];
     enum status st = run_id_of(cli, cli->args[0], &run, &err);
 
@@ -327,11 +338,12 @@ static int checkpoint_get(struct cli *cli)
         return cli_fail(cli, st, &err);
     }
     path = jv_text(found, "path");
-    folder = folder_of(path);
+    model = jv_text(found, "model_id");
+    folder = model.n ? S("") : folder_of(path);
     add(&q, "path", arena_cstr(cli->arena, path));
     st = ask(cli, run, "/files", &q, &answer, &err);
     f.total = (uint64_t)jv_i64(jv_get(answer, "checkpoint"), "size", 0);
-    st = st ? st : get_files(cli, &f, run, jv_items(answer, "files"), folder, &err);
+    st = st ? st : get_files(cli, &f, run, model, jv_items(answer, "files"), folder, &err);
     fetch_end(&f);
     if (st) {
         return cli_fail(cli, st, &err);
@@ -343,7 +355,8 @@ static int checkpoint_get(struct cli *cli)
     if (cli->format == CLI_TABLE || cli->format == CLI_NAME) {
         size_t cut = folder.n ? folder.n + 1 : 0;
 
-        out_printf(OUT_STDOUT, "%s/%.*s\n", f.folder, STR_ARG(str_sub(path, cut, path.n)));
+        out_printf(OUT_STDOUT, "%s/%.*s\n", f.folder,
+                   STR_ARG(model.n ? model : str_sub(path, cut, path.n)));
         return CLI_DONE;
     }
     st = show_one(cli, found, &err);
@@ -563,7 +576,7 @@ static const struct cli_command rows[] = {
       .summary = "List the checkpoints of a run with the metrics of their steps",
       .detail =
           "Checkpoints are artifacts whose names carry a step: checkpoints/epoch_3, checkpoint-500, "
-          "epoch=3-step=500.ckpt.",
+          "epoch=3-step=500.ckpt; and models that the run logged at a step.",
       CLI_OPTIONS(ls_rows, struct checkpoint_ls_flags),
       CLI_EXAMPLES("cairn checkpoint ls bright-fox-12",
                    "cairn checkpoint ls 4f2c --metric val_loss"),
@@ -596,7 +609,8 @@ static const struct cli_command rows[] = {
       .args_max = 1,
       .summary = "Delete the checkpoints of a series but the last and the best",
       .detail =
-          "What a registered model is made from, what has no step, and a newest one that is not whole stay.",
+          "What a registered model is made from, what has no step, and a newest one that is not whole stay. "
+          "Logged models go into the trash, from where cairn trash brings them back.",
       CLI_OPTIONS(prune_rows, struct prune_flags),
       CLI_EXAMPLES(
           "cairn checkpoint prune 4f2c --keep-last 3 --dry-run",

@@ -267,7 +267,7 @@ static enum status find_missing(struct arena *a, struct checkpoint *list, size_t
     struct str_map has = STR_MAP_INIT(CHECKPOINT_FILES_MAX);
     enum status st;
 
-    if (n < 2 || !list[0].has_step) {
+    if (n < 2 || !list[0].has_step || list[0].model) {
         return OK;
     }
     st = patterns_of(a, &list[0], &has, err);
@@ -327,7 +327,7 @@ static enum status find_held(struct view *v, const struct run_view *run, struct 
         }
         text = (struct str){ NULL, 0 };
         for (size_t i = 0; i < n && !st; i++) {
-            if (list[i].held.p ||
+            if (list[i].held.p || list[i].model ||
                 (!is_at_or_below(list[i].path, path) && !is_at_or_below(path, list[i].path))) {
                 continue;
             }
@@ -428,7 +428,13 @@ static enum status fill(struct view *v, const struct checkpoint_query *q,
         st = find_missing(v->arena, list + i, end - i, err);
     }
     st = st ? st : find_held(v, run, list, n, err);
-    return st ? st : checkpoint_join(v, run, keys, keys_n, list, n, err);
+    st = st ? st : checkpoint_join(v, run, keys, keys_n, list, n, err);
+    for (size_t i = 0; i < n && !st; i++) {
+        if (!list[i].model) continue;
+        st = checkpoint_model_metrics(v, keys, keys_n, &list[i], err);
+        st = st ? st : checkpoint_model_held(v, &list[i], err);
+    }
+    return st;
 }
 
 enum status checkpoint_list(struct view *v, const struct checkpoint_query *q,
@@ -443,6 +449,7 @@ enum status checkpoint_list(struct view *v, const struct checkpoint_query *q,
     *n = 0;
     st = st ? st : checkpoint_root(v, run.artifact_uri, run.uid, &root, err);
     st = st ? st : checkpoint_gather(v->conn, v->arena, root, (struct str){ NULL, 0 }, out, n, err);
+    st = st ? st : checkpoint_models(v, run.uid, out, n, err);
     st = st ? st : fill(v, q, &run, *out, *n, err);
     for (size_t i = 0; !st && i < *n; i++) {
         if ((!q->series.p || str_eq((*out)[i].series, q->series)) &&
@@ -566,7 +573,10 @@ static enum status delete_validate(struct write_op *op, struct group *g, struct 
     d->deleted = 0;
     st = st ? st : checkpoint_root(&v, h->artifact_uri, h->uid, &place.root_uri, err);
     for (size_t i = 0; !st && i < d->n; i++) {
-        st = delete_one(d, g, &place, i, err);
+        st = checkpoint_is_model(d->paths[i])
+                 ? checkpoint_model_delete(&v, g, h->uid, d->paths[i], &d->digests[i], &d->deleted,
+                                           err)
+                 : delete_one(d, g, &place, i, err);
     }
     return st;
 }

@@ -16,6 +16,11 @@
  * order, relative to the folder of the stem.
  * The newest of a series is incomplete when it lacks a file that the one before it has (numbers of steps in names set aside): a
  * process that was killed while it uploaded leaves one.
+ *
+ * Logged models are checkpoints too, when the run names them as its output at a step (log_model(..., step=40)) or their name carries one.
+ * Their path is models:/MODEL_ID, their series models:/ and the pattern of their name. Without a step a client says 0: so models of a
+ * series that have no other step are none. Values logged to the model go before those of the run. One that is not READY is
+ * incomplete; deleting moves it to the trash.
  * Ownership and thread rule: as core/run.h. */
 #ifndef CAIRN_CORE_CHECKPOINT_H
 #define CAIRN_CORE_CHECKPOINT_H
@@ -25,6 +30,7 @@
 
 enum {
     CHECKPOINT_FILES_MAX = 100000, /* of all checkpoints of a run */
+    CHECKPOINT_MODELS_MAX = 10000, /* logged models of a run */
     CHECKPOINT_METRICS_MAX = 32,
     CHECKPOINT_DELETE_MAX = 10000 /* checkpoints of one request */
 };
@@ -66,6 +72,8 @@ struct checkpoint {
     struct checkpoint_file *files; /* by path */
     size_t files_n;
     struct checkpoint_metric *metrics; /* by key; those that have a value */
+    int64_t model;                     /* uid of the logged model; 0 = artifacts of the run */
+    struct str model_id, model_uri;    /* of the logged model */
     size_t metrics_n;
 };
 
@@ -98,7 +106,7 @@ struct checkpoint_keep {
 enum status checkpoint_plan(struct view *v, const struct checkpoint_keep *k,
                             struct checkpoint **out, bool **goes, size_t *n, struct err *err);
 
-/* Deletes checkpoints as artifacts are deleted, all in one transaction, if each is still what it was: ST_CONFLICT otherwise. Ones that are
+/* Deletes checkpoints as artifacts are deleted, logged models into the trash, all in one transaction, if each is still what it was: ST_CONFLICT otherwise. Ones that are
  * gone already are fine. */
 struct checkpoint_delete {
     struct write_op op;

@@ -233,7 +233,9 @@ static enum status make_digest(struct checkpoint *c, struct err *err)
     struct sha256 *sha;
     char hex[65];
 
-    qsort(c->files, c->files_n, sizeof(*c->files), by_path);
+    if (c->files_n > 1) {
+        qsort(c->files, c->files_n, sizeof(*c->files), by_path);
+    }
     if (c->files_n == 1) {
         c->digest = c->files[0].sha256;
         return OK;
@@ -317,6 +319,56 @@ static enum status end(struct gather *g, struct checkpoint **out, size_t *n, str
         }
     }
     return st;
+}
+
+enum status checkpoint_model_files(struct view *v, struct checkpoint *c, struct err *err)
+{
+    struct artifact_place place;
+    struct q_artifact_all_row row;
+    struct sql_stmt *stmt = NULL;
+    struct q_root_get_row root;
+    size_t cap = 0;
+    enum status st = artifact_uri_place(v, c->model_uri, c->model, S(""), &place, err);
+
+    if (st == ST_INVALID || (!st && (place.outside || place.path.n))) {
+        return make_digest(c, err); /* not kept here */
+    }
+    st = st ? st : q_root_get(v->conn, v->arena, place.root_uri, &root, err);
+    if (st == ST_NOT_FOUND) {
+        return make_digest(c, err);
+    }
+    st = st ? st : q_artifact_all_open(v->conn, &stmt, root.id, err);
+    while (!st && (st = q_artifact_all_next(stmt, &row, err)) == OK) {
+        struct checkpoint_file *file;
+
+        if (row.kind != 1 || row.object.n != sizeof(file->sha256.b)) {
+            continue;
+        }
+        if (c->files_n == CHECKPOINT_FILES_MAX) {
+            st = err_set(err, ST_TOO_BIG, "a logged model of more than %d files",
+                         CHECKPOINT_FILES_MAX);
+            break;
+        }
+        if (!arena_grow(v->arena, (void **)&c->files, c->files_n, &cap, sizeof(*file))) {
+            st = err_nomem(err);
+            break;
+        }
+        file = &c->files[c->files_n++];
+        *file = (struct checkpoint_file){ .path = row.dir.n ? arena_printf(v->arena, "%.*s/%.*s",
+                                                                           STR_ARG(row.dir),
+                                                                           STR_ARG(row.name))
+                                                            : arena_str(v->arena, row.name),
+                                          .size = row.size,
+                                          .mtime_ms = row.mtime_ms };
+        memcpy(file->sha256.b, row.object.p, sizeof(file->sha256.b));
+        c->size += row.size;
+        if (!file->path.p) {
+            st = err_nomem(err);
+            break;
+        }
+    }
+    sql_close(stmt);
+    return st == ST_END ? make_digest(c, err) : st;
 }
 
 enum status checkpoint_gather(struct sql_conn *conn, struct arena *a, struct str root_uri,

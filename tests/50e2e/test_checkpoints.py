@@ -259,3 +259,96 @@ def test_layout_of_mlflow(client, rest, tracking):
         **{f"checkpoints/global_step_{s}": ("checkpoints/global_step_*", s, -1, 2) for s in (4, 8, 12)},
         "checkpoints/latest_checkpoint": ("checkpoints/latest_checkpoint", 8, 1, 2),
     }
+
+
+# ---- logged models ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(tracking, tmp_path):
+    """A run with six models logged at steps, two logged without one, and a folder of checkpoints beside them. Three more have the
+    step in their name only."""
+    from sklearn.linear_model import LinearRegression
+
+    x = np.arange(8.0).reshape(-1, 1)
+    models = {}
+    with mlflow.start_run() as active:
+        for step in range(10, 70, 10):
+            mlflow.log_metric("loss", (step - 30) ** 2 + 1, step=step)
+            model = LinearRegression().fit(x, x[:, 0] * step)
+            models[step] = mlflow.sklearn.log_model(model, name="net", step=step, pip_requirements=[]).model_id
+            mlflow.log_metric("val", step, step=step, model_id=models[step])
+        for _ in range(2):
+            mlflow.sklearn.log_model(model, name="final", pip_requirements=[])
+        for e in range(3):
+            mlflow.log_text("x" * e, f"checkpoints/epoch_{e}/w.bin")
+        named = [mlflow.initialize_logged_model(name=f"epoch_{e}", source_run_id=active.info.run_id).model_id for e in (1, 2)]
+        mlflow.MlflowClient().log_outputs(active.info.run_id, [mlflow.entities.LoggedModelOutput(m, 0) for m in named])
+    return active.info.run_id, models, named
+
+
+def test_logged_models(trained, client, rest, cli, tmp_path, uniq):
+    run, models, named = trained
+    rows = cli.json("checkpoint", "ls", run)
+    by = {}
+    for r in rows:
+        by.setdefault(r["series"], []).append(r)
+    assert sorted(by) == ["checkpoints/epoch_*", "models:/epoch_*", "models:/net"]  # "final" was logged without a step
+    net = by["models:/net"]
+    assert [(r["step"], r["model_id"], r["path"]) for r in net] == [
+        (s, m, f"models:/{m}") for s, m in sorted(models.items(), reverse=True)]
+    assert [r["metrics"] for r in net][:2] == [{"loss": 901, "val": 60}, {"loss": 401, "val": 50}]
+    assert all(r["files"] >= 4 and r["size"] > 500 and not r["missing"] for r in net)
+    assert [(r["step"], r["epoch"], r["missing"]) for r in by["models:/epoch_*"]] == [
+        (2, 2, "end of its upload"), (1, 1, "end of its upload")]
+    assert [r["model_id"] or None for r in by["checkpoints/epoch_*"]] == [None] * 3
+
+    # what is logged to the model goes before what the run has at that step
+    client.log_metric(run, "loss", 0.25, step=60, model_id=models[60])
+    best = ["--series", "models:/net", "--metric", "loss", "--mode", "min"]
+    assert cli.json("checkpoint", "best", run, *best)["step"] == 60
+    client.delete_logged_model(models[60])
+    assert cli.json("checkpoint", "best", run, *best)["step"] == 30
+    cli.run("checkpoint", "get", run, "--to", "x", rc=2)  # which series
+    where = cli.run("checkpoint", "get", run, "--series", "models:/net", "--to", "back").strip()
+    assert where == f"back/{models[50]}"
+    loaded = mlflow.sklearn.load_model(str(tmp_path / where))
+    assert round(float(loaded.predict([[2.0]])[0])) == 100
+    digest = next(r for r in net if r["step"] == 50)["digest"]
+    names = sorted(str(p.relative_to(tmp_path / where)) for p in (tmp_path / where).rglob("*") if p.is_file())
+    lines = "".join(f"{hashlib.sha256((tmp_path / where / n).read_bytes()).hexdigest()}  {n}\n" for n in names)
+    assert digest == hashlib.sha256(lines.encode()).hexdigest()
+    cli.run("checkpoint", "get", run, "--series", "models:/epoch_*", "--to", "x", rc=3)
+    assert "has no end of its upload" in cli.err
+
+    # retention: into the trash, but what a version stands for
+    client.create_registered_model(f"m {uniq}")
+    client.create_model_version(f"m {uniq}", f"models:/{models[10]}", model_id=models[10])
+    keep = ["--series", "models:/net", "--keep-last", "1", "--keep-best", "1", "--metric", "val", "--mode", "min"]
+    plan = cli.json("checkpoint", "prune", run, *keep, "--dry-run")
+    assert [(r["step"], r["goes"], r["held"] or None) for r in plan] == [
+        (50, False, None), (40, True, None), (30, True, None), (20, False, None), (10, False, f"m {uniq}/1")]
+    assert len(cli.json("checkpoint", "ls", run)) == len(rows) - 1
+    cli.run("checkpoint", "prune", run, *keep, "--yes")
+    assert [r["step"] for r in cli.json("checkpoint", "ls", run) if r["series"] == "models:/net"] == [50, 20, 10]
+    with pytest.raises(mlflow.MlflowException, match="not found"):
+        client.get_logged_model(models[30])
+    cli.run("logged-model", "restore", models[30])
+    assert client.get_logged_model(models[30]).status == "READY"
+    found = {int(c["step"]): c for c in listed(rest, run, series="models:/net")}
+    assert sorted(found) == [10, 20, 30, 50] and found[30]["model_id"] == models[30]
+    path = f"/api/cairn/v1/runs/{run}/checkpoints"
+    files = rest.get(path + "/files", params={"path": found[30]["path"]}).json()
+    assert "MLmodel" in [f["path"] for f in files["files"]]
+
+    # all of a request or nothing; what is held stays, what another run made is not there
+    body = {"checkpoints": [{"path": found[s]["path"], "digest": found[s]["digest"]} for s in (30, 10)]}
+    assert rest.post(path + "/delete", json=body).status_code == 409
+    body["checkpoints"][1] = {"path": found[50]["path"], "digest": "0" * 64}
+    assert rest.post(path + "/delete", json=body).status_code == 409
+    assert sorted(int(c["step"]) for c in listed(rest, run, series="models:/net")) == [10, 20, 30, 50]
+    other = client.create_run("0").info.run_id
+    del body["checkpoints"][1]
+    assert rest.post(path.replace(run, other) + "/delete", json=body).json()["deleted"] in (0, "0")
+    assert rest.post(path + "/delete", json=body).json()["deleted"] in (1, "1")
+    assert rest.post(path + "/delete", json=body).json()["deleted"] in (0, "0")

@@ -47,6 +47,9 @@ static enum status put(struct arena *a, const struct checkpoint *c, struct cairn
     if (c->missing.p) {
         MSG_SET(to, CAIRN_V1_CHECKPOINT_HAS_MISSING, missing, c->missing);
     }
+    if (c->model) {
+        MSG_SET(to, CAIRN_V1_CHECKPOINT_HAS_MODEL_ID, model_id, c->model_id);
+    }
     if (c->held.p) {
         MSG_SET(to, CAIRN_V1_CHECKPOINT_HAS_HELD, held, c->held);
     }

@@ -66,10 +66,12 @@ static const struct msg_field cairn_v1_checkpoint_fields[] = {
       .msg = &cairn_v1_checkpoint_metric_desc },
     { .name = S_INIT("goes"), .json = S_INIT("goes"), .label = "goes", .number = 12, .bit = 11, .type = MSG_T_BOOL,
       .off = offsetof(struct cairn_v1_checkpoint, goes), .size = sizeof(bool) },
+    { .name = S_INIT("model_id"), .json = S_INIT("modelId"), .label = "model_id", .number = 13, .bit = 12,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_checkpoint, model_id), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_checkpoint_desc = {
     .name = "cairn.v1.Checkpoint", .fields = cairn_v1_checkpoint_fields,
-    .size = sizeof(struct cairn_v1_checkpoint), .field_n = 12,
+    .size = sizeof(struct cairn_v1_checkpoint), .field_n = 13,
 };
 
 static const struct msg_field cairn_v1_checkpoint_list_answer_fields[] = {

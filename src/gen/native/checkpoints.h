@@ -66,6 +66,8 @@ struct cairn_v1_checkpoint {
     size_t metrics_n;
     /* Of a plan: it goes. */
     bool goes;
+    /* Of a logged model that was logged at a step; absent: artifacts of the run. */
+    struct str model_id;
 };
 #define CAIRN_V1_CHECKPOINT_HAS_SERIES (1ull << 0)
 #define CAIRN_V1_CHECKPOINT_HAS_PATH (1ull << 1)
@@ -79,6 +81,7 @@ struct cairn_v1_checkpoint {
 #define CAIRN_V1_CHECKPOINT_HAS_HELD (1ull << 9)
 #define CAIRN_V1_CHECKPOINT_HAS_METRICS (1ull << 10)
 #define CAIRN_V1_CHECKPOINT_HAS_GOES (1ull << 11)
+#define CAIRN_V1_CHECKPOINT_HAS_MODEL_ID (1ull << 12)
 extern const struct msg_desc cairn_v1_checkpoint_desc;
 
 struct cairn_v1_checkpoint_list_answer {
@@ -103,7 +106,7 @@ extern const struct msg_desc cairn_v1_checkpoint_files_desc;
 
 struct cairn_v1_checkpoint_file {
     uint64_t has;
-    /* Among the artifacts of the run. */
+    /* Among the artifacts of the run, or of the logged model. */
     struct str path;
     int64_t size;
     struct str sha256;
@@ -156,7 +159,7 @@ extern const struct msg_desc cairn_v1_checkpoint_plan_answer_desc;
 struct cairn_v1_checkpoint_to_delete {
     uint64_t has;
     struct str path;
-    /* As lists have it: the checkpoint goes only if it is still that. */
+    /* As lists have it: the checkpoint goes only if it is still that. Logged models go into the trash. */
     struct str digest;
 };
 #define CAIRN_V1_CHECKPOINT_TO_DELETE_HAS_PATH (1ull << 0)

@@ -94,4 +94,25 @@ enum status q_logged_model_list_open(struct sql_conn *q_conn, struct sql_stmt **
 enum status q_logged_model_list_next(struct sql_stmt *q_stmt, struct q_logged_model_list_row *q_row,
                                      struct err *q_err) ATTR_CHECK;
 
+struct q_models_of_run_row {
+    int64_t uid;
+    struct str mid;
+    struct str name;
+    int64_t status;
+    struct str artifact_uri;
+    int64_t update_ms;
+    struct str step; /* p is NULL when it has no value */
+};
+enum status q_models_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t run,
+                                 struct err *q_err) ATTR_CHECK;
+enum status q_models_of_run_next(struct sql_stmt *q_stmt, struct q_models_of_run_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+struct q_model_is_of_run_row {
+    int64_t model;
+};
+enum status q_model_is_of_run(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                              int64_t model, struct q_model_is_of_run_row *q_row,
+                              struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -308,6 +308,78 @@ enum status q_logged_model_list_next(struct sql_stmt *q_stmt, struct q_logged_mo
     return OK;
 }
 
+static const unsigned char models_of_run_in[] = { SQL_INT };
+static const unsigned char models_of_run_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT, SQL_TEXT, SQL_INT, SQL_TEXT | SQL_MAYBE };
+static const char *const models_of_run_names[] = { "uid", "mid", "name", "status", "artifact_uri", "update_ms", "step" };
+static const struct sql_query query_models_of_run = {
+    .name = "models_of_run", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 7,
+    .in = models_of_run_in,
+    .out = models_of_run_out, .out_names = models_of_run_names,
+    .text = { "SELECT m.uid, m.mid, m.name, m.status, m.artifact_uri, m.update_ms, t.value "
+              "FROM edge e JOIN logged_model m ON m.uid = e.dst LEFT JOIN edge_tag t ON "
+              "t.src = e.src AND t.dst = e.dst AND t.role = e.role AND t.key = 'mlflow.step' "
+              "WHERE e.src = ?1 AND e.role = 4 AND m.lifecycle = 0 ORDER BY e.ms, m.uid",
+              "SELECT m.uid, m.mid, m.name, m.status, m.artifact_uri, m.update_ms, t.value "
+              "FROM edge e JOIN logged_model m ON m.uid = e.dst LEFT JOIN edge_tag t ON "
+              "t.src = e.src AND t.dst = e.dst AND t.role = e.role AND t.key = 'mlflow.step' "
+              "WHERE e.src = $1 AND e.role = 4 AND m.lifecycle = 0 ORDER BY e.ms, m.uid" },
+};
+
+enum status q_models_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t run,
+                                 struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = run },
+    };
+
+    return sql_rows(q_conn, &query_models_of_run, q_in, q_stmt, q_err);
+}
+
+enum status q_models_of_run_next(struct sql_stmt *q_stmt, struct q_models_of_run_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_out[7];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->mid = q_out[1].s;
+    q_row->name = q_out[2].s;
+    q_row->status = q_out[3].i;
+    q_row->artifact_uri = q_out[4].s;
+    q_row->update_ms = q_out[5].i;
+    q_row->step = q_out[6].s;
+    return OK;
+}
+
+static const unsigned char model_is_of_run_in[] = { SQL_INT, SQL_INT };
+static const unsigned char model_is_of_run_out[] = { SQL_INT };
+static const char *const model_is_of_run_names[] = { "model" };
+static const struct sql_query query_model_is_of_run = {
+    .name = "model_is_of_run", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = model_is_of_run_in,
+    .out = model_is_of_run_out, .out_names = model_is_of_run_names,
+    .text = { "SELECT dst FROM edge WHERE src = ?1 AND dst = ?2 AND role = 4",
+              "SELECT dst FROM edge WHERE src = $1 AND dst = $2 AND role = 4" },
+};
+
+enum status q_model_is_of_run(struct sql_conn *q_conn, struct arena *q_arena, int64_t run,
+                              int64_t model, struct q_model_is_of_run_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = run },
+        { .i = model },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_model_is_of_run, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->model = q_out[0].i;
+    return OK;
+}
+
 static const struct sql_query *const area_logged_model[] = {
     &query_logged_model_insert,
     &query_logged_model_get,
@@ -318,5 +390,7 @@ static const struct sql_query *const area_logged_model[] = {
     &query_model_series_find,
     &query_model_series_of_model,
     &query_logged_model_list,
+    &query_models_of_run,
+    &query_model_is_of_run,
 };
 /* clang-format on */

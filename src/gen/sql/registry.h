@@ -179,6 +179,16 @@ enum status q_model_version_by_run_next(struct sql_stmt *q_stmt,
                                         struct q_model_version_by_run_row *q_row,
                                         struct err *q_err) ATTR_CHECK;
 
+struct q_model_version_by_logged_row {
+    struct str name;
+    int64_t version;
+};
+enum status q_model_version_by_logged_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           struct str mid, struct err *q_err) ATTR_CHECK;
+enum status q_model_version_by_logged_next(struct sql_stmt *q_stmt,
+                                           struct q_model_version_by_logged_row *q_row,
+                                           struct err *q_err) ATTR_CHECK;
+
 enum status q_model_version_describe(struct sql_conn *q_conn, int64_t uid, struct str description,
                                      int64_t now_ms, struct err *q_err) ATTR_CHECK;
 

@@ -598,6 +598,45 @@ enum status q_model_version_by_run_next(struct sql_stmt *q_stmt,
     return OK;
 }
 
+static const unsigned char model_version_by_logged_in[] = { SQL_TEXT };
+static const unsigned char model_version_by_logged_out[] = { SQL_TEXT, SQL_INT };
+static const char *const model_version_by_logged_names[] = { "name", "version" };
+static const struct sql_query query_model_version_by_logged = {
+    .name = "model_version_by_logged", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 2,
+    .in = model_version_by_logged_in,
+    .out = model_version_by_logged_out, .out_names = model_version_by_logged_names,
+    .text = { "SELECT m.name, v.version FROM model_version v JOIN registered_model m ON "
+              "m.uid = v.model WHERE v.model_id = ?1 AND v.stage < 4 ORDER BY v.create_ms, "
+              "v.uid LIMIT 1",
+              "SELECT m.name, v.version FROM model_version v JOIN registered_model m ON "
+              "m.uid = v.model WHERE v.model_id = $1 AND v.stage < 4 ORDER BY v.create_ms, "
+              "v.uid LIMIT 1" },
+};
+
+enum status q_model_version_by_logged_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                           struct str mid, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .s = mid },
+    };
+
+    return sql_rows(q_conn, &query_model_version_by_logged, q_in, q_stmt, q_err);
+}
+
+enum status q_model_version_by_logged_next(struct sql_stmt *q_stmt,
+                                           struct q_model_version_by_logged_row *q_row,
+                                           struct err *q_err)
+{
+    struct sql_value q_out[2];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    return OK;
+}
+
 static const unsigned char model_version_describe_in[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_INT };
 static const struct sql_query query_model_version_describe = {
     .name = "model_version_describe", .cached = true, .kind = SQL_EXEC,
@@ -1283,6 +1322,7 @@ static const struct sql_query *const area_registry[] = {
     &query_model_version_all,
     &query_model_version_named,
     &query_model_version_by_run,
+    &query_model_version_by_logged,
     &query_model_version_describe,
     &query_model_version_stage,
     &query_model_version_prompt,

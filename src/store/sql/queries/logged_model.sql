@@ -44,3 +44,15 @@ SELECT uid, rid, dataset_name, dataset_digest FROM model_series WHERE model = $1
 -- out: uid int, mid text, name text, model_type text?, source_run text?, status int, artifact_uri text, create_ms int, update_ms int
 SELECT uid, mid, name, model_type, source_run, status, artifact_uri, create_ms, update_ms
 FROM logged_model WHERE exp = $1 AND lifecycle = $2 AND (create_ms, uid) < ($3, $4) ORDER BY create_ms DESC, uid DESC LIMIT $5;
+
+-- name: models_of_run :many
+-- in: run int
+-- out: uid int, mid text, name text, status int, artifact_uri text, update_ms int, step text?
+SELECT m.uid, m.mid, m.name, m.status, m.artifact_uri, m.update_ms, t.value FROM edge e JOIN logged_model m ON m.uid = e.dst
+LEFT JOIN edge_tag t ON t.src = e.src AND t.dst = e.dst AND t.role = e.role AND t.key = 'mlflow.step'
+WHERE e.src = $1 AND e.role = 4 AND m.lifecycle = 0 ORDER BY e.ms, m.uid;
+
+-- name: model_is_of_run :one
+-- in: run int, model int
+-- out: model int
+SELECT dst FROM edge WHERE src = $1 AND dst = $2 AND role = 4;

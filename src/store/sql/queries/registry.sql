@@ -98,6 +98,12 @@ FROM registered_model m JOIN model_version v ON v.model = m.uid WHERE m.name = $
 SELECT v.model, m.name, m.prompt, v.uid, v.version, v.source, v.run_id, v.prompt, v.create_ms, v.update_ms
 FROM model_version v JOIN registered_model m ON m.uid = v.model WHERE v.run_id = $1 AND v.stage < 4;
 
+-- name: model_version_by_logged :many
+-- in: mid text
+-- out: name text, version int
+SELECT m.name, v.version FROM model_version v JOIN registered_model m ON m.uid = v.model
+WHERE v.model_id = $1 AND v.stage < 4 ORDER BY v.create_ms, v.uid LIMIT 1;
+
 -- name: model_version_describe :exec
 -- in: uid int, description text?, now_ms int
 UPDATE model_version SET description = $2, update_ms = $3 WHERE uid = $1;
