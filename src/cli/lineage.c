@@ -19,9 +19,9 @@ enum {
 
 struct lineage_flags {
     const char *as_of, *draw, *metric;
-    const char *const *type;
-    int64_t depth, limit;
-    bool claimed, lowest, evaluation, all;
+    const char *const *type, *const *expand;
+    int64_t depth, limit, deadline_ms;
+    bool claimed, lowest, evaluation, all, columns, group;
 };
 
 /* ---- requests --------------------------------------------------------------------------------------------------------- */
@@ -422,6 +422,25 @@ static void put_totals(struct drawing *d, const struct jv *answer, const char *w
     buf_put_cstr(&d->out, is_true(answer, "partial") ? ", and more: the time was over\n" : "\n");
 }
 
+/* What alike siblings were left out, and how to see them. */
+static void put_groups(struct drawing *d, const struct jv *answer)
+{
+    for (const struct jv *g = jv_items(answer, "groups"); g; g = g->next) {
+        int64_t under = jv_i64(g, "under", -1);
+
+        buf_printf(&d->out, "%.*s alike of type %.*s under ", STR_ARG(jv_text(g, "count")),
+                   STR_ARG(jv_text(g, "type")));
+        if (under >= 0 && (size_t)under < d->n) {
+            render_plain(&d->out, jv_text(d->nodes[under], "node"));
+        } else if (jv_text(g, "under_group").n) {
+            buf_printf(&d->out, "those of %.*s", STR_ARG(jv_text(g, "under_group")));
+        } else {
+            buf_put_cstr(&d->out, "what is not shown");
+        }
+        buf_printf(&d->out, ": --expand %.*s\n", STR_ARG(jv_text(g, "id")));
+    }
+}
+
 static void put_whole_tree(struct drawing *d, const struct jv *answer, const char *where)
 {
     for (size_t i = 0; i < d->n && jv_i64(d->nodes[i], "distance", 0) == 0; i++) {
@@ -429,6 +448,7 @@ static void put_whole_tree(struct drawing *d, const struct jv *answer, const cha
         put_tree(d, i, 0);
     }
     put_totals(d, answer, where);
+    put_groups(d, answer);
 }
 
 /* ---- diagrams ----------------------------------------------------------------------------------------------------------- */
@@ -600,6 +620,9 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
             put_whole_tree(&d, answer, where);
         } else if (!st && out_is_tty(OUT_STDOUT)) {
             put_totals(&d, answer, where);
+            put_groups(&d, answer);
+        } else if (!st) {
+            put_groups(&d, answer);
         }
         if (!st) {
             drawing_show(&d);
@@ -610,7 +633,8 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
 
 /* ---- commands -------------------------------------------------------------------------------------------------------------- */
 
-static void put_common(struct ask *q, const struct lineage_flags *f)
+/* Of every walk. */
+static void put_way(struct ask *q, const struct lineage_flags *f)
 {
     if (f->depth) {
         ask_put_i64(q, "depth", f->depth);
@@ -618,11 +642,24 @@ static void put_common(struct ask *q, const struct lineage_flags *f)
     for (const char *const *t = f->type; t && *t; t++) {
         ask_put(q, "types", str_cstr(*t));
     }
+    ask_put_i64(q, "timeout_ms", f->deadline_ms);
+}
+
+static void put_common(struct ask *q, const struct lineage_flags *f)
+{
+    put_way(q, f);
     ask_put_i64(q, "max_nodes", f->limit);
+    if (f->group) {
+        ask_put(q, "group", S("true"));
+    }
+    for (const char *const *t = f->expand; t && *t; t++) {
+        ask_put(q, "expand", str_cstr(*t));
+    }
 }
 
 static int why(struct cli *cli)
 {
+    const struct lineage_flags *f = cli->options;
     struct err err = ERR_INIT;
     struct jv *answer = NULL;
     struct ask q;
@@ -630,7 +667,10 @@ static int why(struct cli *cli)
 
     ask_put(&q, "node", str_cstr(cli->args[0]));
     ask_put(&q, "details", S("true"));
-    put_common(&q, cli->options);
+    put_common(&q, f);
+    if (f->columns) {
+        ask_put(&q, "columns", S("true"));
+    }
     st = ask_end(&q, st, &answer, &err);
     return st ? cli_fail(cli, st, &err) : show(cli, answer, false, true, "behind it");
 }
@@ -669,6 +709,7 @@ static int trail(struct cli *cli)
 
     ask_put(&q, "from", str_cstr(cli->args[0]));
     ask_put(&q, "to", str_cstr(cli->args[1]));
+    put_way(&q, cli->options);
     st = ask_end(&q, st, &answer, &err);
     if (st) {
         return cli_fail(cli, st, &err);
@@ -693,7 +734,9 @@ static int trail(struct cli *cli)
         }
         put_node(&d, d.nodes[i]);
     }
-    if (d.n == 0) {
+    if (d.n && jv_items(answer, "totals")) {
+        put_totals(&d, answer, "between them");
+    } else if (!d.n) {
         buf_printf(&d.out, "no data leads from one to the other%s\n",
                    is_true(answer, "partial") ? " as far as was looked: the time was over" : "");
     }
@@ -758,7 +801,7 @@ static int diff(struct cli *cli)
         .name = "claimed", .type = OPT_BOOL, AT(claimed),                                          \
         .doc = "--as-of means the times that clients gave, not those of recording"                 \
     }
-#define WALK                                                                                       \
+#define STEPS                                                                                      \
     { .name = "depth",                                                                             \
       .type = OPT_COUNT,                                                                           \
       .arg = "N",                                                                                  \
@@ -767,11 +810,12 @@ static int diff(struct cli *cli)
       .max = "100000",                                                                             \
       AT(depth),                                                                                   \
       .doc = "links from the start at most; 0 is any" },                                           \
-        { .name = "type",                                                                          \
-          .type = OPT_LIST,                                                                        \
-          .arg = "TYPE",                                                                           \
-          AT(type),                                                                                \
-          .doc = "only these: run, dataset, model, version, registered, files" },                  \
+    {                                                                                              \
+        .name = "type", .type = OPT_LIST, .arg = "TYPE", AT(type),                                 \
+        .doc = "only these: run, dataset, model, version, registered, files, column"               \
+    }
+#define WALK                                                                                       \
+    STEPS,                                                                                         \
         { .name = "limit",                                                                         \
           .type = OPT_COUNT,                                                                       \
           .arg = "N",                                                                              \
@@ -784,11 +828,36 @@ static int diff(struct cli *cli)
         .name = "draw", .type = OPT_CHOICE, .arg = "LANGUAGE", .choices = "mermaid|dot", AT(draw), \
         .doc = "a diagram instead of text: mermaid or dot"                                         \
     }
+#define DEADLINE                                                                                   \
+    {                                                                                              \
+        .name = "deadline", .type = OPT_DURATION, .arg = "TIME", .def = "10s", .min = "1ms",       \
+        .max = "60s", AT(deadline_ms), .doc = "what was found by then is given, marked as a part"  \
+    }
+#define GROUP                                                                                      \
+    { .name = "group",                                                                             \
+      .type = OPT_BOOL,                                                                            \
+      AT(group),                                                                                   \
+      .doc = "of five or more alike siblings show three, and how many there are" },                \
+    {                                                                                              \
+        .name = "expand", .type = OPT_LIST, .arg = "GROUP", AT(expand),                            \
+        .doc = "as --group, but show all of this group"                                            \
+    }
 
-static const struct opt_row why_rows[] = { AS_OF, WALK };
+static const struct opt_row why_rows[] = {
+    AS_OF,
+    WALK,
+    DEADLINE,
+    GROUP,
+    { .name = "columns",
+      .type = OPT_BOOL,
+      AT(columns),
+      .doc = "also the columns that runs were said to use, and what these were made of" },
+};
 static const struct opt_row impact_rows[] = {
     AS_OF,
     WALK,
+    DEADLINE,
+    GROUP,
     { .name = "metric",
       .type = OPT_TEXT,
       .arg = "KEY",
@@ -800,15 +869,21 @@ static const struct opt_row impact_rows[] = {
       AT(evaluation),
       .doc = "also what was only evaluated on it" },
 };
-static const struct opt_row trail_rows[] = { AS_OF };
+static const struct opt_row trail_rows[] = { AS_OF, STEPS, DEADLINE };
 static const struct opt_row diff_rows[] = {
+    { .name = "as-of",
+      .type = OPT_TEXT,
+      .arg = "TIME",
+      AT(as_of),
+      .doc =
+          "inputs, models, metrics and status as they were then; params and tags keep no times" },
     { .name = "all", .type = OPT_BOOL, AT(all), .doc = "also what is equal" },
 };
 
 #define NODES                                                                                      \
     "A node is run:ID, dataset:NAME@DIGEST, dataset:NAME, model:ID (a logged model), "             \
-    "version:NAME/NUMBER, version:NAME@ALIAS, registered:NAME or files:URI; the word before the "  \
-    "colon can be left out where only one kind of thing has that name."
+    "version:NAME/NUMBER, version:NAME@ALIAS, registered:NAME, files:URI or column:DATASET.NAME; " \
+    "the word before the colon can be left out where only one kind of thing has that name."
 
 static const struct cli_command rows[] = {
     { .noun = "why",
@@ -828,7 +903,8 @@ static const struct cli_command rows[] = {
       .summary = "Show what was made of a data set or a model: models, versions, aliases, runs",
       .detail = NODES,
       CLI_OPTIONS(impact_rows, struct lineage_flags),
-      CLI_EXAMPLES("cairn impact dataset:clicks", "cairn impact clicks@3f1c --metric auc"),
+      CLI_EXAMPLES("cairn impact dataset:clicks", "cairn impact clicks@3f1c --metric auc",
+                   "cairn impact column:clicks.user_id"),
       .run = impact },
     { .noun = "trail",
       .args = "FROM TO",

@@ -24,7 +24,8 @@ enum node_type {
     TYPE_KF_PARAMETER = 12,
     TYPE_KF_SERVING_ENVIRONMENT = 13,
     TYPE_KF_INFERENCE_SERVICE = 14,
-    TYPE_KF_SERVE_MODEL = 15
+    TYPE_KF_SERVE_MODEL = 15,
+    TYPE_DATA_COLUMN = 900 /* of nodes in `field`, which are in no other table */
 };
 enum ident_scheme {
     IDENT_MLFLOW_RUN = 1,

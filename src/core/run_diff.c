@@ -4,7 +4,12 @@
 #include "core/dataset.h"
 #include "core/graph/graph.h"
 #include "core/logged_model.h"
+#include "gen/sql/queries.h"
+#include "store/series/point.h"
+#include "store/sql/sql.h"
 #include <stdlib.h>
+
+enum { POINTS_PAGE = 10000, POINTS_ARENA = 16 << 20 };
 
 struct fact {
     enum diff_section section;
@@ -12,6 +17,7 @@ struct fact {
 };
 struct facts {
     struct view *v;
+    const struct run_diff_options *o;
     struct fact *p;
     size_t n, cap;
 };
@@ -53,6 +59,45 @@ static enum status put_tags(struct facts *f, const struct run_view *run, struct 
     return st;
 }
 
+/* The newest point by step, time and value that is not later. */
+static enum status point_at(struct facts *f, const struct run_view *run, struct str key,
+                            struct point *newest, bool *found, struct err *err)
+{
+    struct view v = *f->v;
+    struct point after, *page;
+    bool more = true, any = false;
+    enum status st = OK;
+
+    *found = false;
+    while (!st && more) { /* in the order of time */
+        size_t n = 0;
+
+        v.arena = arena_new(POINTS_ARENA);
+        if (!v.arena) {
+            return err_nomem(err);
+        }
+        st = run_metric_history(&v, run->run_id, key, any ? &after : NULL, POINTS_PAGE, &page, &n,
+                                &more, err);
+        for (size_t i = 0; !st && i < n; i++) {
+            if (page[i].timestamp_ms > f->o->as_of_ms) {
+                more = false;
+                break;
+            }
+            if (!*found || page[i].step >= newest->step) {
+                *newest = page[i]; /* of one step the later ones come later */
+                *found = true;
+            }
+        }
+        if (!st && n) {
+            after = page[n - 1];
+            any = true;
+        }
+        more = more && n > 0;
+        arena_free(v.arena);
+    }
+    return st;
+}
+
 static enum status put_metrics(struct facts *f, const struct run_view *run, struct err *err)
 {
     enum status st = OK;
@@ -60,12 +105,52 @@ static enum status put_metrics(struct facts *f, const struct run_view *run, stru
     for (size_t i = 0; !st && i < run->metrics_n; i++) {
         const struct run_metric *m = &run->metrics[i];
         char text[NUM_DOUBLE_MAX];
-        size_t n = num_print_double(m->value, text);
+        struct point newest = { .value = m->value };
+        bool found = true;
+        size_t n;
 
+        if (f->o->has_as_of && m->timestamp_ms > f->o->as_of_ms) {
+            st = point_at(f, run, m->key, &newest, &found, err);
+        }
+        if (st || !found) {
+            continue;
+        }
+        n = num_print_double(newest.value, text);
         st = put(f, str_starts(m->key, S("system/")) ? DIFF_HARDWARE : DIFF_RESULTS, m->key,
                  arena_str(f->v->arena, str_of(text, n)), err);
     }
     return st;
+}
+
+/* Whether the link was recorded at the time that is asked for. */
+static enum status was_there(struct facts *f, int64_t src, int64_t dst, enum edge_role role,
+                             bool *there, struct err *err)
+{
+    struct q_edge_stands_row row;
+    enum status st =
+        f->o->has_as_of ? q_edge_stands(f->v->conn, NULL, src, dst, role, &row, err) : OK;
+
+    *there = !f->o->has_as_of || (!st && row.ms <= f->o->as_of_ms);
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
+static enum status model_was_there(struct facts *f, struct str id, int64_t run, bool input,
+                                   bool *there, struct err *err)
+{
+    struct q_logged_model_get_row row;
+    enum status st = OK;
+
+    *there = true;
+    if (f->o->has_as_of) {
+        st = q_logged_model_get(f->v->conn, f->v->arena, id, &row, err);
+        *there = !st;
+        st = st == ST_NOT_FOUND ? OK : st;
+    }
+    if (st || !*there || !f->o->has_as_of) {
+        return st;
+    }
+    return input ? was_there(f, row.uid, run, EDGE_INPUT, there, err)
+                 : was_there(f, run, row.uid, EDGE_OUTPUT, there, err);
 }
 
 static enum status put_inputs(struct facts *f, const struct run_view *run, struct err *err)
@@ -80,11 +165,17 @@ static enum status put_inputs(struct facts *f, const struct run_view *run, struc
                                                        STR_ARG(d[i].name), STR_ARG(d[i].context))
                                         : d[i].name;
 
-        st = put(f, DIFF_DATA, key, d[i].digest, err);
+        bool there;
+
+        st = was_there(f, d[i].uid, run->uid, EDGE_INPUT, &there, err);
+        st = st || !there ? st : put(f, DIFF_DATA, key, d[i].digest, err);
     }
     st = st ? st : model_inputs_of_run(f->v, run->uid, &models, &models_n, err);
     for (size_t i = 0; !st && i < models_n; i++) {
-        st = put(f, DIFF_DATA, S("model"), models[i], err);
+        bool there;
+
+        st = model_was_there(f, models[i], run->uid, true, &there, err);
+        st = st || !there ? st : put(f, DIFF_DATA, S("model"), models[i], err);
     }
     return st;
 }
@@ -109,7 +200,13 @@ static enum status put_libraries(struct facts *f, const struct run_view *run, st
     size_t n;
     enum status st = model_outputs_of_run(f->v, run->uid, &models, &n, err);
 
-    if (st || n == 0) {
+    bool there = false;
+
+    for (size_t i = 0; !st && i < n && !there; i++) {
+        st = model_was_there(f, models[i].model_id, run->uid, false, &there, err);
+        models[0] = there ? models[i] : models[0];
+    }
+    if (st || !there) {
         return st;
     }
     q.node = arena_printf(f->v->arena, "model:%.*s", STR_ARG(models[0].model_id));
@@ -163,13 +260,19 @@ static enum status facts_of(struct facts *f, struct str id, struct err *err)
 {
     struct run_view run;
     enum status st = run_get(f->v, id, &run, err);
+    bool ended = !f->o->has_as_of || (!st && run.has_end && run.end_ms <= f->o->as_of_ms);
 
+    if (!st && f->o->has_as_of && run.start_ms > f->o->as_of_ms) {
+        return err_set(err, ST_NOT_FOUND, "run %.*s had not begun at that time", STR_ARG(id));
+    }
     for (size_t i = 0; !st && i < run.params_n; i++) {
         st = put(f, DIFF_PARAMETERS, run.params[i].key, run.params[i].value, err);
     }
     st = st ? st : put_tags(f, &run, err);
     st = st ? st : put_metrics(f, &run, err);
-    st = st ? st : put(f, DIFF_RESULTS, S("status"), run_status_name(run.status), err);
+    st = st ? st
+            : put(f, DIFF_RESULTS, S("status"), run_status_name(ended ? run.status : RUN_RUNNING),
+                  err);
     if (!st && run.user_id.n) {
         st = put(f, DIFF_ENVIRONMENT, S("user"), run.user_id, err);
     }
@@ -189,10 +292,10 @@ static int name_cmp(const struct fact *a, const struct fact *b)
     return a->section != b->section ? (a->section < b->section ? -1 : 1) : str_cmp(a->key, b->key);
 }
 
-enum status run_diff(struct view *v, struct str a, struct str b, bool all,
+enum status run_diff(struct view *v, struct str a, struct str b, const struct run_diff_options *opt,
                      struct run_difference **out, size_t *n, size_t *equal_n, struct err *err)
 {
-    struct facts fa = { .v = v }, fb = { .v = v };
+    struct facts fa = { .v = v, .o = opt }, fb = { .v = v, .o = opt };
     enum status st = facts_of(&fa, a, err);
 
     *n = *equal_n = 0;
@@ -211,7 +314,7 @@ enum status run_diff(struct view *v, struct str a, struct str b, bool all,
 
         d.equal = x && y && str_eq(x->value, y->value);
         *equal_n += d.equal;
-        if (all || !d.equal) {
+        if (opt->all || !d.equal) {
             (*out)[(*n)++] = d;
         }
     }

@@ -22,8 +22,14 @@ struct run_difference {
     struct str key, a, b; /* p NULL: that run does not have it */
     bool equal;
 };
-/* By section, then key. all: what is equal too. *equal_n counts it in any case. */
-enum status run_diff(struct view *v, struct str a, struct str b, bool all,
+struct run_diff_options {
+    bool all; /* what is equal too */
+    bool has_as_of;
+    int64_t
+        as_of_ms; /* inputs and models that were recorded then, metrics by the times of their points, status; the rest keeps no times */
+};
+/* By section, then key. *equal_n counts what is equal in any case. ST_NOT_FOUND also for a run that had not begun at as_of_ms. */
+enum status run_diff(struct view *v, struct str a, struct str b, const struct run_diff_options *opt,
                      struct run_difference **out, size_t *n, size_t *equal_n, struct err *err);
 
 #endif

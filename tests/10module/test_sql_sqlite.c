@@ -372,7 +372,7 @@ TEST_LIMIT(out_of_memory_while_opening, 120)
     T_ST_ERR(try_open(dir), OK, &err);
 }
 
-/* True (and noted) if the statement reads a whole table. */
+/* True (and noted) if the statement reads a whole table; what a recursive query found itself is none. */
 static bool scans(struct sql_conn *r, const char *name, const char *statement)
 {
     static const unsigned char out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT };
@@ -389,7 +389,8 @@ static bool scans(struct sql_conn *r, const char *name, const char *statement)
     T_ST_ERR(sql_rows(r, &plan, NULL, &s, &err), OK, &err);
     while (sql_next(s, v, &err) == OK) {
         if (str_starts(v[3].s, S("SCAN")) && !str_starts(v[3].s, S("SCAN CONSTANT ROW")) &&
-            !str_starts(v[3].s, S("SCAN json_each"))) {
+            !str_starts(v[3].s, S("SCAN json_each")) &&
+            !(strstr(statement, "WITH RECURSIVE d(n)") && str_eq_lit(v[3].s, "SCAN d"))) {
             t_note("%s: %.*s", name, STR_ARG(v[3].s));
             found = true;
         }

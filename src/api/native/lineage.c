@@ -3,6 +3,7 @@
 #include "api/grpc/grpc.h"
 #include "api/native/native.h"
 #include "base/num.h"
+#include "core/graph/columns.h"
 #include "core/graph/graph.h"
 #include "core/graph/same.h"
 #include "core/run_diff.h"
@@ -44,10 +45,14 @@ static enum status node(struct arena *a, const struct graph_node *x,
     if (x->experiment.p)
         MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_EXPERIMENT, experiment, x->experiment);
     if (x->digest.p) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_DIGEST, digest, x->digest);
+    if (x->group) {
+        MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_GROUP, group, graph_group_id(a, x->group));
+        st = to->group.p ? OK : err_nomem(err);
+    }
     if (x->has_metric) MSG_SET(to, CAIRN_V1_LINEAGE_NODE_HAS_METRIC, metric, x->metric);
     to->aliases = x->aliases;
     to->aliases_n = x->aliases_n;
-    if (d) {
+    if (!st && d) {
         st = pairs(a, d->params, d->params_n, &to->params, &to->params_n, err);
         st = st ? st : pairs(a, d->code, d->code_n, &to->code, &to->code_n, err);
         to->libraries = d->libraries;
@@ -93,6 +98,56 @@ static enum status links(struct arena *a, const struct graph_answer *from,
     return out->links ? OK : err_nomem(err);
 }
 
+static enum status totals(struct arena *a, const struct graph_total *from, size_t n,
+                          struct cairn_v1_lineage_total **out, size_t *out_n, struct err *err)
+{
+    *out = ARENA_ARRAY(a, struct cairn_v1_lineage_total, n + 1);
+    *out_n = n;
+    for (size_t i = 0; *out && i < n; i++) {
+        struct cairn_v1_lineage_total *to = &(*out)[i];
+
+        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_TYPE, type, str_cstr(graph_type_name(from[i].type)));
+        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_COUNT, count,
+                (int32_t)MIN_OF(from[i].n, (size_t)INT32_MAX));
+    }
+    return *out ? OK : err_nomem(err);
+}
+
+static enum status groups(struct arena *a, const struct graph_answer *from,
+                          struct cairn_v1_lineage_answer *out, struct err *err)
+{
+    enum status st = OK;
+
+    out->groups = ARENA_ARRAY(a, struct cairn_v1_lineage_group, from->groups_n + 1);
+    out->groups_n = from->groups_n;
+    if (!out->groups) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < from->groups_n; i++) {
+        const struct graph_group *g = &from->groups[i];
+        struct cairn_v1_lineage_group *to = &out->groups[i];
+
+        MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_ID, id, graph_group_id(a, g->key));
+        MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_TYPE, type, str_cstr(graph_type_name(g->type)));
+        MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_ROLE, role, str_cstr(graph_role_name(g->role)));
+        MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_COUNT, count,
+                (int32_t)MIN_OF(g->n, (size_t)INT32_MAX));
+        st = to->id.p ? OK : err_nomem(err);
+        if (!st && g->under_key) {
+            MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_UNDER_GROUP, under_group,
+                    graph_group_id(a, g->under_key));
+            st = to->under_group.p ? OK : err_nomem(err);
+        }
+        for (size_t k = 0; !st && !g->under_key && k < from->n; k++) {
+            if (from->nodes[k].uid == g->under_uid) {
+                MSG_SET(to, CAIRN_V1_LINEAGE_GROUP_HAS_UNDER, under, (int32_t)k);
+                break;
+            }
+        }
+    }
+    return st;
+}
+
 static enum status give(struct call *c, const struct graph_answer *a, struct err *err)
 {
     struct cairn_v1_lineage_answer *out = ARENA_NEW(c->arena, struct cairn_v1_lineage_answer);
@@ -103,18 +158,10 @@ static enum status give(struct call *c, const struct graph_answer *a, struct err
     if (st) {
         return st;
     }
-    out->totals = ARENA_ARRAY(c->arena, struct cairn_v1_lineage_total, a->totals_n + 1);
-    if (!out->totals) {
-        return err_nomem(err);
-    }
-    out->totals_n = a->totals_n;
-    for (size_t i = 0; i < a->totals_n; i++) {
-        struct cairn_v1_lineage_total *to = &out->totals[i];
-
-        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_TYPE, type,
-                str_cstr(graph_type_name(a->totals[i].type)));
-        MSG_SET(to, CAIRN_V1_LINEAGE_TOTAL_HAS_COUNT, count,
-                (int32_t)MIN_OF(a->totals[i].n, (size_t)INT32_MAX));
+    st = totals(c->arena, a->totals, a->totals_n, &out->totals, &out->totals_n, err);
+    st = st ? st : groups(c->arena, a, out, err);
+    if (st) {
+        return st;
     }
     if (a->partial) {
         MSG_SET(out, CAIRN_V1_LINEAGE_ANSWER_HAS_PARTIAL, partial, true);
@@ -145,6 +192,28 @@ static enum status types_of(struct call *c, const struct str *texts, size_t n,
     return st;
 }
 
+static enum status groups_of(struct call *c, const struct str *ids, size_t n, bool group,
+                             struct graph_query *q, struct err *err)
+{
+    if (n > GRAPH_EXPAND_MAX) {
+        return err_field(err, ST_INVALID, "expand", "%zu groups are given, at most %d are taken", n,
+                         GRAPH_EXPAND_MAX);
+    }
+    q->group = group || n;
+    q->expand = ARENA_ARRAY(c->arena, uint64_t, n + 1);
+    if (!q->expand) {
+        return err_nomem(err);
+    }
+    for (q->expand_n = 0; q->expand_n < n; q->expand_n++) {
+        if (!graph_group_parse(ids[q->expand_n], &q->expand[q->expand_n])) {
+            return err_field(err, ST_INVALID, "expand",
+                             "'%.*s' is no group: give the id of a group of an answer",
+                             STR_ARG(ids[q->expand_n]));
+        }
+    }
+    return OK;
+}
+
 static enum status lineage(struct call *c, struct view *v, struct err *err)
 {
     const struct cairn_v1_lineage *in = c->in;
@@ -158,9 +227,11 @@ static enum status lineage(struct call *c, struct view *v, struct err *err)
                              .claimed = in->claimed,
                              .max = (size_t)in->max_nodes,
                              .timeout_ms = in->timeout_ms,
+                             .columns = in->columns,
                              .details = in->details };
     enum status st = types_of(c, in->types, in->types_n, &q, err);
 
+    st = st ? st : groups_of(c, in->expand, in->expand_n, in->group, &q, err);
     if (!st && in->direction.n && !q.down && !str_eq_lit(in->direction, "up")) {
         st = err_field(err, ST_INVALID, "direction", "direction is '%.*s', not up or down",
                        STR_ARG(in->direction));
@@ -186,6 +257,7 @@ static enum status impact(struct call *c, struct view *v, struct err *err)
                               .lowest = in->lowest };
     enum status st = types_of(c, in->types, in->types_n, &q.q, err);
 
+    st = st ? st : groups_of(c, in->expand, in->expand_n, in->group, &q.q, err);
     if (in->has & CAIRN_V1_LINEAGE_IMPACT_HAS_METRIC) {
         q.metric = in->metric;
     }
@@ -203,10 +275,13 @@ static enum status trail(struct call *c, struct view *v, struct err *err)
                              .has_as_of = (in->has & CAIRN_V1_LINEAGE_TRAIL_HAS_AS_OF_MS) != 0,
                              .as_of_ms = in->as_of_ms,
                              .claimed = in->claimed,
+                             .depth = (unsigned)in->depth,
                              .timeout_ms = in->timeout_ms };
-    enum status st = out ? graph_trail(v, &q, in->to, &t, err) : err_nomem(err);
+    enum status st = out ? types_of(c, in->types, in->types_n, &q, err) : err_nomem(err);
 
+    st = st ? st : graph_trail(v, &q, in->to, &t, err);
     st = st ? st : nodes(c->arena, t.nodes, t.n, &out->nodes, &out->nodes_n, err);
+    st = st ? st : totals(c->arena, t.totals, t.totals_n, &out->totals, &out->totals_n, err);
     if (st) {
         return st;
     }
@@ -236,7 +311,11 @@ static enum status diff(struct call *c, struct view *v, struct err *err)
     struct cairn_v1_run_diff_answer *out = ARENA_NEW(c->arena, struct cairn_v1_run_diff_answer);
     struct run_difference *d;
     size_t n, equal;
-    enum status st = out ? run_diff(v, in->a, in->b, in->all, &d, &n, &equal, err) : err_nomem(err);
+    const struct run_diff_options opt = { .all = in->all,
+                                          .has_as_of =
+                                              (in->has & CAIRN_V1_RUN_DIFF_HAS_AS_OF_MS) != 0,
+                                          .as_of_ms = in->as_of_ms };
+    enum status st = out ? run_diff(v, in->a, in->b, &opt, &d, &n, &equal, err) : err_nomem(err);
 
     if (st) {
         return st;
@@ -391,6 +470,56 @@ static enum status same_ls(struct call *c, struct view *v, struct err *err)
     return st;
 }
 
+/* ---- columns ------------------------------------------------------------------------------------------------------------------ */
+
+static enum status columns_start(struct call *c, struct write_op **op, struct err *err)
+{
+    const struct cairn_v1_lineage_columns *in = c->in;
+    struct columns_change *x = ARENA_NEW(c->arena, struct columns_change);
+
+    if (!x) {
+        return err_nomem(err);
+    }
+    columns_change_init(x, c->core, c->arena);
+    x->run_id = in->run_id;
+    x->undo = in->undo;
+    x->has_claimed = (in->has & CAIRN_V1_LINEAGE_COLUMNS_HAS_CLAIMED_MS) != 0;
+    x->claimed_ms = in->claimed_ms;
+    x->uses_n = in->uses_n;
+    x->uses = ARENA_ARRAY(c->arena, struct column_use, in->uses_n + 1);
+    x->derived_n = in->derived_n;
+    x->derived = ARENA_ARRAY(c->arena, struct column_derived, in->derived_n + 1);
+    if (!x->uses || !x->derived) {
+        return err_nomem(err);
+    }
+    for (size_t i = 0; i < in->uses_n; i++) {
+        x->uses[i] =
+            (struct column_use){ in->uses[i].dataset, in->uses[i].columns, in->uses[i].columns_n };
+    }
+    for (size_t i = 0; i < in->derived_n; i++) {
+        const struct cairn_v1_lineage_column_derived *d = &in->derived[i];
+
+        x->derived[i] =
+            (struct column_derived){ d->from, d->from_column, d->to, d->to_column, d->kind };
+    }
+    *op = &x->op;
+    return OK;
+}
+
+static enum status columns_finish(struct call *c, struct err *err)
+{
+    const struct columns_change *x = WRITE_OP_OF(c->op, struct columns_change);
+    struct cairn_v1_lineage_columns_changed *out =
+        ARENA_NEW(c->arena, struct cairn_v1_lineage_columns_changed);
+
+    if (!out) {
+        return err_nomem(err);
+    }
+    MSG_SET(out, CAIRN_V1_LINEAGE_COLUMNS_CHANGED_HAS_CHANGED, changed, (int32_t)x->changed);
+    c->out = out;
+    return OK;
+}
+
 #define METHOD(name, in, out, fn)                                                                  \
     GRPC_METHOD("/cairn.v1.LineageService/" name, &cairn_v1_##in##_desc, &cairn_v1_##out##_desc,   \
                 RESOURCE_RUN, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn))
@@ -423,6 +552,10 @@ const struct route native_lineage_routes[] = {
     ROUTE(HTTP_POST, PATH "lineage/same/undo", &cairn_v1_lineage_same_undo_desc,
           &cairn_v1_lineage_same_changed_desc, RESOURCE_RUN, ACTION_RUN_WRITE,
           SAME(same_undo_start)),
+    ROUTE(HTTP_POST, PATH "lineage/columns", &cairn_v1_lineage_columns_desc,
+          &cairn_v1_lineage_columns_changed_desc, RESOURCE_RUN, ACTION_RUN_WRITE,
+          ENDPOINT(.tongue = &native_tongue, .kind = CALL_WRITE, .start = columns_start,
+                   .finish = columns_finish)),
     ROUTE(HTTP_GET, PATH "runs/diff", &cairn_v1_run_diff_desc, &cairn_v1_run_diff_answer_desc,
           RESOURCE_RUN, ACTION_RUN_READ, READ(diff)),
 };

@@ -20,6 +20,7 @@ static const struct {
     { TYPE_MLFLOW_MODEL_VERSION, "version" },
     { TYPE_MLFLOW_REGISTERED_MODEL, "registered" },
     { TYPE_MODEL, "files" },
+    { TYPE_DATA_COLUMN, "column" },
 };
 
 const char *graph_type_name(enum node_type type)
@@ -42,7 +43,7 @@ enum status graph_type_parse(struct str text, enum node_type *out, struct err *e
     }
     return err_field(err, ST_INVALID, "types",
                      "'%.*s' is no type of node: it is one of run, dataset, model, version, "
-                     "registered, files",
+                     "registered, files, column",
                      STR_ARG(text));
 }
 
@@ -54,22 +55,32 @@ const char *graph_role_name(unsigned role)
     case LINK_VERSION: return "version";
     case LINK_REGISTERED: return "registered";
     case LINK_SAME: return "same";
-    default: return "link";
+    case LINK_COLUMN: return "column";
+    case LINK_USE: return "use";
+    case LINK_MADE: return "made";
+    default: break;
     }
+    return role >= LINK_DERIVED && role < LINK_DERIVED + COLUMN_KINDS_N
+               ? column_kinds[role - LINK_DERIVED].p
+               : "link";
 }
 
-struct walk graph_walk(const struct graph_query *q, const int64_t *starts, size_t n)
+struct walk graph_walk(const struct graph_query *q, const struct graph_starts *starts,
+                       struct column_walk *columns)
 {
-    return (struct walk){ .starts = starts,
-                          .starts_n = n,
-                          .direction = q->down ? WALK_DOWN : WALK_UP,
-                          .skip_aside = q->down && !q->evaluation,
-                          .has_as_of = q->has_as_of,
-                          .as_of_ms = q->as_of_ms,
-                          .time = q->claimed ? WALK_CLAIMED : WALK_RECORDED,
-                          .depth = q->depth,
-                          .still = (uint64_t)1 << LINK_SAME,
-                          .deadline_ms = q->timeout_ms ? clock_mono_ms() + q->timeout_ms : 0 };
+    struct walk w = { .starts = starts ? starts->uids : NULL,
+                      .starts_n = starts ? starts->n : 0,
+                      .direction = q->down ? WALK_DOWN : WALK_UP,
+                      .skip_aside = q->down && !q->evaluation,
+                      .has_as_of = q->has_as_of,
+                      .as_of_ms = q->as_of_ms,
+                      .time = q->claimed ? WALK_CLAIMED : WALK_RECORDED,
+                      .depth = q->depth,
+                      .still = (uint64_t)1 << LINK_SAME,
+                      .deadline_ms = q->timeout_ms ? clock_mono_ms() + q->timeout_ms : 0 };
+
+    column_walk_set(&w, starts, columns);
+    return w;
 }
 
 /* ---- parts of an answer ------------------------------------------------------------------------------------------------ */
@@ -84,20 +95,20 @@ static bool is_wanted(const struct graph_query *q, enum node_type type)
     return q->types_n == 0;
 }
 
-static void count(struct graph_answer *a, enum node_type type)
+static void count(struct graph_total *totals, size_t *n, enum node_type type)
 {
     size_t i = 0;
 
-    while (i < a->totals_n && a->totals[i].type != type) {
+    while (i < *n && totals[i].type != type) {
         i++;
     }
     if (i == GRAPH_TYPES_MAX) {
         return;
     }
-    if (i == a->totals_n) {
-        a->totals[a->totals_n++] = (struct graph_total){ type, 0 };
+    if (i == *n) {
+        totals[(*n)++] = (struct graph_total){ type, 0 };
     }
-    a->totals[i].n++;
+    totals[i].n++;
 }
 
 static void count_all(const struct graph *g, const struct walk_found *f, struct graph_answer *out)
@@ -107,7 +118,7 @@ static void count_all(const struct graph *g, const struct walk_found *f, struct 
     }
     for (size_t i = 0; i < f->n; i++) {
         if (f->distance[i] > 0) {
-            count(out, graph_type(g, f->nodes[i]));
+            count(out->totals, &out->totals_n, graph_type(g, f->nodes[i]));
         }
     }
     out->partial = f->partial;
@@ -122,15 +133,20 @@ static struct graph_node node_of(const struct graph *g, const struct walk_found 
 
 /* The nearest that are wanted, the starts first. */
 static enum status choose(struct view *v, const struct graph *g, const struct graph_query *q,
-                          const struct walk_found *f, struct graph_answer *out, struct err *err)
+                          const struct walk_found *f, struct groups *groups,
+                          struct graph_answer *out, struct err *err)
 {
     out->nodes = ARENA_ARRAY(v->arena, struct graph_node, MIN_OF(q->max, f->n) + out->starts_n + 1);
     if (!out->nodes) {
         return err_nomem(err);
     }
     for (size_t i = 0; i < f->n && out->n < q->max + out->starts_n; i++) {
-        if (f->distance[i] == 0 || is_wanted(q, graph_type(g, f->nodes[i]))) {
-            out->nodes[out->n++] = node_of(g, f, i);
+        uint64_t key;
+
+        if ((f->distance[i] == 0 || is_wanted(q, graph_type(g, f->nodes[i]))) &&
+            groups_take(groups, i, &key)) {
+            out->nodes[out->n] = node_of(g, f, i);
+            out->nodes[out->n++].group = key;
         }
     }
     return OK;
@@ -138,9 +154,9 @@ static enum status choose(struct view *v, const struct graph *g, const struct gr
 
 /* Links among the nodes that are given: each is found from its end that is farther from the start. */
 static enum status links_among(struct view *v, const struct graph *g, const struct graph_query *q,
-                               struct graph_answer *out, struct err *err)
+                               const struct walk *walked, struct graph_answer *out, struct err *err)
 {
-    struct walk w = graph_walk(q, NULL, 0);
+    struct walk w = *walked;
     struct int_map at = INT_MAP_INIT(out->n + 1);
     struct link_end *ends = ARENA_ARRAY(v->arena, struct link_end, ROW_MAX);
     size_t cap = 0;
@@ -184,23 +200,29 @@ static enum status links_among(struct view *v, const struct graph *g, const stru
 enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_answer *out,
                       struct err *err)
 {
+    struct column_walk by_column = { NULL, q };
+    struct groups groups = { 0 };
     struct walk_found f = { 0 };
+    struct graph_starts starts;
     struct graph *g;
     struct walk w;
-    int64_t *starts;
-    enum status st = graph_find(v, q, q->node, &starts, &out->starts_n, err);
+    enum status st = graph_find(v, q, q->node, &starts, err);
 
     st = st ? st : graph_hold(v, &g, err);
     if (st) {
         return st;
     }
-    w = graph_walk(q, starts, out->starts_n);
+    by_column.g = g;
+    w = graph_walk(q, &starts, &by_column);
     st = links_walk(g->links, &w, &f, err);
     if (!st) {
         count_all(g, &f, out);
-        st = choose(v, g, q, &f, out, err);
+        st = groups_make(&groups, g, q, &f, err);
     }
-    st = st ? st : links_among(v, g, q, out, err);
+    st = st ? st : choose(v, g, q, &f, &groups, out, err);
+    st = st ? st : groups_give(v, &groups, &f, out, err);
+    groups_release(&groups);
+    st = st ? st : links_among(v, g, q, &w, out, err);
     rwlock_give(&g->lock);
     walk_found_release(&f);
     return st ? st : graph_describe(v, out->nodes, out->n, q->details, err);
@@ -208,20 +230,71 @@ enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_
 
 /* ---- a way from one to the other --------------------------------------------------------------------------------------- */
 
-static enum status shortest(struct view *v, const struct graph *g, const struct graph_query *q,
-                            const int64_t *from, size_t from_n, const int64_t *to, size_t to_n,
-                            struct link_path *out, bool *partial, struct err *err)
+/* Which nodes a trail leads over: those that are wanted, and both ends. */
+struct over {
+    const struct graph *g;
+    const struct graph_query *q;
+    const struct graph_starts *a, *b;
+    bool (*follow)(void *ctx, uint32_t from, uint32_t to, uint8_t role); /* by column; NULL = any */
+    void *ctx;
+    int64_t deadline_ms; /* of all walks together */
+};
+
+static bool is_among(const struct graph_starts *s, uint32_t node)
 {
-    struct walk w = graph_walk(q, NULL, 0);
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->uids[i] == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool lead_over(void *ctx, uint32_t from, uint32_t to, uint8_t role)
+{
+    const struct over *o = ctx;
+
+    if (o->follow && !o->follow(o->ctx, from, to, role)) {
+        return false;
+    }
+    return is_wanted(o->q, graph_type(o->g, to)) || is_among(o->a, to) || is_among(o->b, to);
+}
+
+/* Along the data, from the one end. */
+static struct walk trail_walk(struct over *o, const struct graph_starts *from,
+                              struct column_walk *by_column)
+{
+    struct walk w;
+
+    *by_column = (struct column_walk){ o->g, o->q };
+    w = graph_walk(o->q, from, by_column);
+    w.skip_aside = false;
+    w.deadline_ms = o->deadline_ms;
+    if (!from->columns && (o->a->columns || o->b->columns)) {
+        w.roles = 0;
+    }
+    o->follow = w.follow;
+    o->ctx = w.ctx;
+    if (o->q->types_n) {
+        w.follow = lead_over;
+        w.ctx = o;
+    }
+    return w;
+}
+
+static enum status shortest(struct view *v, struct over *o, const struct graph_starts *from,
+                            const struct graph_starts *to, struct link_path *out, bool *partial,
+                            struct err *err)
+{
+    struct column_walk by_column;
+    struct walk w = trail_walk(o, from, &by_column);
     enum status st = OK;
 
-    w.direction = WALK_DOWN;
-    w.skip_aside = false;
-    for (size_t i = 0; !st && i < from_n; i++) {
-        for (size_t k = 0; !st && k < to_n; k++) {
+    for (size_t i = 0; !st && i < MIN_OF(from->n, (size_t)TRAIL_ENDS_MAX); i++) {
+        for (size_t k = 0; !st && k < MIN_OF(to->n, (size_t)TRAIL_ENDS_MAX); k++) {
             struct link_path p;
 
-            st = links_path(g->links, from[i], to[k], &w, v->arena, &p, err);
+            st = links_path(o->g->links, from->uids[i], to->uids[k], &w, v->arena, &p, err);
             *partial = *partial || (!st && p.partial);
             if (!st && p.n && (!out->n || p.n < out->n)) {
                 *out = p;
@@ -231,26 +304,66 @@ static enum status shortest(struct view *v, const struct graph *g, const struct 
     return st;
 }
 
-enum status graph_trail(struct view *v, const struct graph_query *q, struct str to,
+/* What lies on any way: found from the one end along the data, and from the other against it, no farther together than may be. */
+static enum status between(struct over *o, const struct graph_starts *from,
+                           const struct graph_starts *to, struct graph_trail *out, struct err *err)
+{
+    struct column_walk by_column;
+    struct walk w = trail_walk(o, from, &by_column);
+    struct walk_found down = { 0 }, up = { 0 };
+    struct int_map far = INT_MAP_INIT(SIZE_MAX);
+    enum status st = links_walk(o->g->links, &w, &down, err);
+
+    w.starts = to->uids;
+    w.starts_n = to->n;
+    w.direction = WALK_UP;
+    st = st ? st : links_walk(o->g->links, &w, &up, err);
+    out->partial = out->partial || down.partial || up.partial;
+    for (size_t i = 0; !st && i < up.n; i++) {
+        st = int_map_put(&far, up.nodes[i], (void *)((uintptr_t)up.distance[i] + 1))
+                 ? err_nomem(err)
+                 : OK;
+    }
+    for (size_t i = 0; !st && i < down.n; i++) {
+        uintptr_t there = (uintptr_t)int_map_get(&far, down.nodes[i]);
+
+        if (there && down.distance[i] && there > 1 &&
+            (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth)) {
+            count(out->totals, &out->totals_n, graph_type(o->g, down.nodes[i]));
+        }
+    }
+    int_map_release(&far);
+    walk_found_release(&down);
+    walk_found_release(&up);
+    return st;
+}
+
+enum status graph_trail(struct view *v, const struct graph_query *in, struct str to,
                         struct graph_trail *out, struct err *err)
 {
+    struct graph_query q = *in;
+    struct graph_starts a, b;
     struct link_path p = { 0 };
-    int64_t *a, *b;
-    size_t a_n, b_n;
+    struct over o = {
+        .q = &q, .a = &a, .b = &b, .deadline_ms = q.timeout_ms ? clock_mono_ms() + q.timeout_ms : 0
+    };
     struct graph *g;
-    enum status st = graph_find(v, q, q->node, &a, &a_n, err);
+    enum status st = graph_find(v, &q, q.node, &a, err);
 
-    st = st ? st : graph_find(v, q, to, &b, &b_n, err);
+    st = st ? st : graph_find(v, &q, to, &b, err);
     st = st ? st : graph_hold(v, &g, err);
     if (st) {
         return st;
     }
-    a_n = MIN_OF(a_n, (size_t)TRAIL_ENDS_MAX);
-    b_n = MIN_OF(b_n, (size_t)TRAIL_ENDS_MAX);
-    st = shortest(v, g, q, a, a_n, b, b_n, &p, &out->partial, err);
+    q.down = true;
+    o.g = g;
+    st = shortest(v, &o, &a, &b, &p, &out->partial, err);
     if (!st && !p.n) {
-        st = shortest(v, g, q, b, b_n, a, a_n, &p, &out->partial, err);
+        st = shortest(v, &o, &b, &a, &p, &out->partial, err);
         out->backwards = p.n > 0;
+    }
+    if (!st && p.n) {
+        st = out->backwards ? between(&o, &b, &a, out, err) : between(&o, &a, &b, out, err);
     }
     out->nodes = st ? NULL : ARENA_ARRAY(v->arena, struct graph_node, p.n + 1);
     out->roles = st ? NULL : ARENA_ARRAY(v->arena, unsigned, p.n + 1);
@@ -265,7 +378,7 @@ enum status graph_trail(struct view *v, const struct graph_query *q, struct str 
         out->n++;
     }
     rwlock_give(&g->lock);
-    return st ? st : graph_describe(v, out->nodes, out->n, q->details, err);
+    return st ? st : graph_describe(v, out->nodes, out->n, q.details, err);
 }
 
 /* ---- impact ---------------------------------------------------------------------------------------------------------------- */
@@ -343,7 +456,8 @@ static enum status score(struct view *v, const struct graph_impact *in, const st
 }
 
 static enum status rank(struct view *v, const struct graph_impact *in, const struct walk_found *f,
-                        const enum node_type *types, struct graph_answer *out, struct err *err)
+                        const enum node_type *types, struct groups *groups,
+                        struct graph_answer *out, struct err *err)
 {
     const struct graph_query *q = &in->q;
     struct scored *all = ARENA_ARRAY(v->arena, struct scored, f->n + 1);
@@ -369,15 +483,21 @@ static enum status rank(struct view *v, const struct graph_impact *in, const str
     for (size_t i = 0; i < f->n && f->distance[i] == 0; i++) {
         out->nodes[out->n++] = (struct graph_node){ .uid = f->nodes[i], .type = types[i] };
     }
-    for (size_t i = 0; i < MIN_OF(q->max, n); i++) {
+    for (size_t i = 0; i < n && out->n < q->max + out->starts_n; i++) {
+        uint64_t key;
+
+        if (!groups_take(groups, all[i].at, &key)) {
+            continue;
+        }
         out->nodes[out->n++] =
-            (struct graph_node){ .uid = f->nodes[all[i].at],
+            (struct graph_node){ .group = key,
+                                 .uid = f->nodes[all[i].at],
                                  .type = types[all[i].at],
                                  .distance = f->distance[all[i].at],
                                  .has_metric = all[i].has_metric,
                                  .metric = in->lowest ? -all[i].metric : all[i].metric };
     }
-    return OK;
+    return groups_give(v, groups, f, out, err);
 }
 
 enum status graph_impact(struct view *v, const struct graph_impact *in, struct graph_answer *out,
@@ -385,29 +505,34 @@ enum status graph_impact(struct view *v, const struct graph_impact *in, struct g
 {
     struct graph_query q = in->q;
     enum node_type *types = NULL;
+    struct column_walk by_column = { NULL, &q };
+    struct groups groups = { 0 };
     struct walk_found f = { 0 };
+    struct graph_starts starts;
     struct graph *g;
     struct walk w;
-    int64_t *starts;
-    enum status st = graph_find(v, &q, q.node, &starts, &out->starts_n, err);
+    enum status st = graph_find(v, &q, q.node, &starts, err);
 
     st = st ? st : graph_hold(v, &g, err);
     if (st) {
         return st;
     }
     q.down = true;
-    w = graph_walk(&q, starts, out->starts_n);
+    by_column.g = g;
+    w = graph_walk(&q, &starts, &by_column);
     st = links_walk(g->links, &w, &f, err);
     if (!st) {
         count_all(g, &f, out);
         types = ARENA_ARRAY(v->arena, enum node_type, f.n + 1);
         st = types ? OK : err_nomem(err);
+        st = st ? st : groups_make(&groups, g, &q, &f, err);
     }
     for (size_t i = 0; !st && i < f.n; i++) {
         types[i] = graph_type(g, f.nodes[i]);
     }
     rwlock_give(&g->lock); /* runs are read without it */
-    st = st ? st : rank(v, in, &f, types, out, err);
+    st = st ? st : rank(v, in, &f, types, &groups, out, err);
+    groups_release(&groups);
     walk_found_release(&f);
     return st ? st : graph_describe(v, out->nodes, out->n, q.details, err);
 }

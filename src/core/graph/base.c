@@ -17,8 +17,8 @@
 #include <limits.h>
 #include <stdio.h>
 
-enum { SAVE_SHARE = 16, TAIL_MIN = 4096, READ_STEP = 1 << 26, WITNESS_N = 23 };
-enum { MARK_EDGES, MARK_MEMBERS, MARK_PARENTS, MARK_NODES, MARK_GONE, MARK_SAME };
+enum { SAVE_SHARE = 16, TAIL_MIN = 4096, READ_STEP = 1 << 26, WITNESS_N = 28 };
+enum { MARK_EDGES, MARK_MEMBERS, MARK_PARENTS, MARK_NODES, MARK_GONE, MARK_SAME, MARK_COLUMNS };
 
 /* ---- whether a base is of these logs -------------------------------------------------------------------------------------- */
 
@@ -49,6 +49,7 @@ static enum status witness(struct view *v, const int64_t *marks, uint64_t *out, 
     struct q_lineage_member_at_row m;
     struct q_lineage_parent_at_row p;
     struct q_lineage_same_at_row s;
+    struct q_lineage_column_at_row c;
     enum status st = q_lineage_edge_at(v->conn, v->arena, marks[MARK_EDGES], &e, err);
 
     if (!st) {
@@ -70,6 +71,11 @@ static enum status witness(struct view *v, const int64_t *marks, uint64_t *out, 
         say(&w, (int64_t[]){ s.op, s.a, s.b, s.claimed_ms, s.seen_ms }, 5);
     }
     st = absent(&w, marks[MARK_SAME], st);
+    st = st ? st : q_lineage_column_at(v->conn, v->arena, marks[MARK_COLUMNS], &c, err);
+    if (!st) {
+        say(&w, (int64_t[]){ c.op, c.src, c.dst, c.claimed_ms, c.seen_ms }, 5);
+    }
+    st = absent(&w, marks[MARK_COLUMNS], st);
     *out = (uint64_t)crc32c(0, w.n, sizeof(w.n)) << 32 | crc32c(1, w.n, sizeof(w.n));
     *missing = w.missing;
     return st;
@@ -139,6 +145,7 @@ static enum status read_base(struct view *v, struct graph *g, int fd, struct err
     g->nodes = stamp.marks[MARK_NODES];
     g->gone = stamp.marks[MARK_GONE];
     g->same = stamp.marks[MARK_SAME];
+    g->columns = stamp.marks[MARK_COLUMNS];
     g->unsaved = 0;
     return OK;
 }
@@ -169,7 +176,8 @@ static enum status write_base(struct view *v, struct graph *g, int fd, struct er
                                             [MARK_PARENTS] = g->parents,
                                             [MARK_NODES] = g->nodes,
                                             [MARK_GONE] = g->gone,
-                                            [MARK_SAME] = g->same } };
+                                            [MARK_SAME] = g->same,
+                                            [MARK_COLUMNS] = g->columns } };
     struct links_extra types = { g->types, g->types_n * sizeof(*g->types) };
     bool missing;
     enum status st = witness(v, stamp.marks, &stamp.witness, &missing, err);

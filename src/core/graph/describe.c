@@ -62,6 +62,28 @@ static enum status rows_of_nodes(struct people *p, size_t n, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+static enum status rows_of_columns(struct people *p, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_fields_row row;
+    enum status st = q_lineage_fields_open(p->v->conn, &stmt, p->uids, n, err);
+
+    while (!st && (st = q_lineage_fields_next(stmt, &row, err)) == OK) {
+        struct graph_node *x = of_uid(p, row.uid);
+        struct str set = row.gone, ref;
+
+        if (row.dataset.p) {
+            set = arena_printf(p->v->arena, "%.*s@%.*s", STR_ARG(row.dataset), STR_ARG(row.digest));
+        }
+        ref = arena_printf(p->v->arena, "%.*s.%.*s", STR_ARG(set), STR_ARG(row.name));
+        x->time_ms = row.ms;
+        x->gone = !row.dataset.p;
+        st = ref.p ? named(p, x, "column", ref, ref, err) : err_nomem(err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
 static enum status rows_of_models(struct people *p, size_t n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
@@ -235,6 +257,7 @@ enum status graph_describe(struct view *v, struct graph_node *nodes, size_t n, b
         st = int_map_put(&p.by_uid, (uint64_t)nodes[i].uid, &nodes[i]) ? err_nomem(err) : OK;
     }
     st = st ? st : of_type(&p, TYPE_MLFLOW_RUN, false, false, rows_of_runs, err);
+    st = st ? st : of_type(&p, TYPE_DATA_COLUMN, false, false, rows_of_columns, err);
     st = st ? st : of_type(&p, 0, true, true, rows_of_nodes, err);
     st = st ? st : of_type(&p, TYPE_MLFLOW_LOGGED_MODEL, false, false, rows_of_models, err);
     st = st ? st : of_type(&p, TYPE_MLFLOW_REGISTERED_MODEL, false, false, rows_of_registered, err);

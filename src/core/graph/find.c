@@ -5,14 +5,16 @@
 #include "core/logged_model.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
+#include "inspect/dataschema.h"
 #include "store/sql/sql.h"
 #include <stdio.h>
 
-enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256 };
+enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256, DOTS_MAX = 16 };
 
 struct found {
     int64_t *uids; /* room for GRAPH_STARTS_MAX */
     size_t n;
+    bool columns;
 };
 
 static enum status put(struct found *f, int64_t uid)
@@ -197,6 +199,46 @@ static enum status find_dataset(struct view *v, const struct graph_query *q, str
     return st || f->n ? st : datasets_digest(v, text, f, err);
 }
 
+/* The node of a data set's column; the data set itself if only its schema knows the column. */
+static enum status put_column(struct view *v, int64_t ds, struct str name, struct found *f,
+                              struct err *err)
+{
+    struct q_field_find_row field;
+    struct q_prop_text_row schema;
+    enum status st = q_field_find(v->conn, NULL, ds, name, &field, err);
+
+    if (st != ST_NOT_FOUND) {
+        return st ? st : put(f, field.uid);
+    }
+    st = q_prop_text(v->conn, v->arena, ds, PROP_TYPED, S("schema"), &schema, err);
+    if (st) {
+        return none_is_fine(st);
+    }
+    return dataschema_has(schema.value, name, v->arena) ? put(f, ds) : OK;
+}
+
+/* DATASET.NAME, where either may have dots: the longest data set first. */
+static enum status find_column(struct view *v, const struct graph_query *q, struct str text,
+                               struct found *f, struct err *err)
+{
+    struct found sets = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
+    enum status st = sets.uids ? OK : err_nomem(err);
+
+    for (size_t i = text.n, dots = 0; !st && !f->n && dots < DOTS_MAX && i-- > 1;) {
+        if (text.p[i] != '.' || i + 1 == text.n) {
+            continue;
+        }
+        dots++;
+        sets.n = 0;
+        st = find_dataset(v, q, str_sub(text, 0, i), &sets, err);
+        for (size_t k = 0; !st && k < sets.n; k++) {
+            st = put_column(v, sets.uids[k], str_sub(text, i + 1, text.n), f, err);
+        }
+    }
+    f->columns = f->n > 0;
+    return st;
+}
+
 /* ---- all kinds ------------------------------------------------------------------------------------------------------------ */
 
 static const struct kind {
@@ -212,6 +254,7 @@ static const struct kind {
     { { "version:", 8 }, false, false, find_version },
     { { "registered:", 11 }, false, false, find_registered },
     { { "files:", 6 }, true, true, find_files },
+    { { "column:", 7 }, false, false, find_column },
     { { "node:", 5 }, true, false, find_node },
 };
 
@@ -221,7 +264,7 @@ static enum status nothing(struct str text, struct err *err)
         err_field(err, ST_NOT_FOUND, "node", "nothing is called '%.*s'", STR_ARG(text));
 
     err_hint(err, "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
-                  "version:NAME@ALIAS, registered:NAME or files:URI");
+                  "version:NAME@ALIAS, registered:NAME, files:URI or column:DATASET.NAME");
     return st;
 }
 
@@ -230,7 +273,7 @@ static enum status find_bare(struct view *v, const struct graph_query *q, struct
 {
     char words[WORDS_MAX] = "";
     size_t kinds_n = 0, used = 0;
-    struct found one = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
+    struct found one = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
 
     if (!one.uids) {
         return err_nomem(err);
@@ -239,6 +282,7 @@ static enum status find_bare(struct view *v, const struct graph_query *q, struct
         enum status st;
 
         one.n = 0;
+        one.columns = false;
         st = kinds[i].said ? OK : kinds[i].find(v, q, text, &one, err);
         if (st) {
             return st;
@@ -249,6 +293,7 @@ static enum status find_bare(struct view *v, const struct graph_query *q, struct
             kinds_n++;
             memcpy(f->uids, one.uids, one.n * sizeof(*one.uids));
             f->n = one.n;
+            f->columns = one.columns;
         }
     }
     if (kinds_n > 1) {
@@ -263,7 +308,7 @@ enum status graph_find_data(struct view *v, struct str text, const char *field, 
                             size_t *n, struct err *err)
 {
     struct graph_query q = { .max = 0 };
-    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
+    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
     enum status st = f.uids ? OK : err_nomem(err);
 
     for (size_t i = 0; !st && !f.n && i < ARRAY_N(kinds); i++) {
@@ -281,28 +326,21 @@ enum status graph_find_data(struct view *v, struct str text, const char *field, 
     return st;
 }
 
-enum status graph_find(struct view *v, const struct graph_query *q, struct str text, int64_t **uids,
-                       size_t *n, struct err *err)
+enum status graph_find(struct view *v, const struct graph_query *q, struct str text,
+                       struct graph_starts *out, struct err *err)
 {
-    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0 };
-    enum status st;
+    struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
+    enum status st = f.uids ? OK : err_nomem(err);
 
-    *n = 0;
-    *uids = f.uids;
-    if (!f.uids) {
-        return err_nomem(err);
-    }
-    for (size_t i = 0; i < ARRAY_N(kinds); i++) {
-        if (str_starts(text, kinds[i].word)) {
+    for (size_t i = 0; !st && !f.n && i < ARRAY_N(kinds); i++) {
+        if (str_starts(text, kinds[i].word)) { /* a name may have such a word in it, too */
             st = kinds[i].find(v, q, str_sub(text, kinds[i].word.n, text.n), &f, err);
-            if (st || f.n) {
-                *n = f.n;
-                return st;
-            }
-            break; /* a name may have such a word in it */
+            break;
         }
     }
-    st = find_bare(v, q, text, &f, err);
-    *n = f.n;
+    if (!st && !f.n) {
+        st = find_bare(v, q, text, &f, err);
+    }
+    *out = (struct graph_starts){ f.uids, st ? 0 : f.n, f.columns };
     return st;
 }

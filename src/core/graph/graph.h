@@ -5,7 +5,7 @@
  * store by the first question and brought up to date by every one, so an answer has all that was acknowledged before it was asked.
  *
  * A node is written as run:ID, dataset:NAME@DIGEST, dataset:NAME (all its digests), model:ID (a logged model), version:NAME/NUMBER,
- * version:NAME@ALIAS, registered:NAME, files:URI, or node:NUMBER. The word before the colon can be left out where only one kind of thing
+ * version:NAME@ALIAS, registered:NAME, files:URI, column:DATASET.NAME (core/graph/columns.h), or node:NUMBER. The word before the colon can be left out where only one kind of thing
  * has that name. One data set logged in several experiments is several nodes and is asked for as one.
  *
  * Ownership: answers live in the view's arena. Thread rule: reads, on pool threads; graph_new() and graph_free() by the core. */
@@ -36,7 +36,11 @@ enum {
     GRAPH_STARTS_MAX = 1000,  /* nodes that one name may stand for */
     GRAPH_NODES_MAX = 10000,  /* nodes of one answer */
     GRAPH_LINKS_MAX = 100000, /* links of one answer */
-    GRAPH_DETAILS_MAX = 50    /* runs of one answer whose details are read */
+    GRAPH_GROUPS_MAX = 1000,
+    GRAPH_EXPAND_MAX = 100,
+    GRAPH_ALIKE_MIN = 5,   /* siblings that are a group, */
+    GRAPH_ALIKE_SHOWN = 3, /* and how many of them are given */
+    GRAPH_DETAILS_MAX = 50 /* runs of one answer whose details are read */
 };
 /* Roles of links beside those of edges. */
 enum {
@@ -44,11 +48,19 @@ enum {
     LINK_OUTPUT = EDGE_OUTPUT,
     LINK_VERSION = 32,
     LINK_REGISTERED = 33,
-    LINK_SAME = 34 /* data that somebody said to be one; at no distance */
+    LINK_SAME = 34,   /* data that somebody said to be one; at no distance */
+    LINK_COLUMN = 35, /* of a data set: column -> data set */
+    LINK_USE = 36,    /* column -> run */
+    LINK_MADE = 37,   /* run -> column */
+    LINK_DERIVED =
+        40 /* column -> column: the first of COLUMN_KINDS_N, in the order of column_kinds */
 };
-/* "input", "output", "version", "registered", "same". */
+/* How a column was made of another: names as OpenLineage has them, in small letters. */
+enum { COLUMN_KINDS_N = 10, COLUMN_KIND_OTHER = 9 };
+extern const struct str column_kinds[COLUMN_KINDS_N];
+/* "input", "output", "version", "registered", "same", "column", "use", "made", or the kind of a derived column. */
 const char *graph_role_name(unsigned role);
-/* "run", "dataset", "model", "version", "registered", "files", "node". */
+/* "run", "dataset", "model", "version", "registered", "files", "column", "node". */
 const char *graph_type_name(enum node_type type);
 enum status graph_type_parse(struct str text, enum node_type *out, struct err *err);
 
@@ -63,9 +75,14 @@ struct graph_query {
     bool claimed;
     enum node_type *types; /* that are given; the others are walked through. n 0 = all */
     size_t types_n;
+    bool columns;       /* going up: also the columns that runs used, and what these were made of */
     size_t max;         /* nodes that are given, nearest first */
     int64_t timeout_ms; /* 0 = none */
-    bool details;       /* params, code, libraries and people of the nearest runs and models */
+    bool group;         /* of alike siblings some are given, and how many there are */
+    uint64_t *
+        expand; /* groups (graph_group_parse()) whose nodes are given all the same; implies group */
+    size_t expand_n;
+    bool details; /* params, code, libraries and people of the nearest runs and models */
 };
 
 /* What is said about a run or a model beyond its name. */
@@ -92,6 +109,7 @@ struct graph_node {
     int64_t time_ms; /* start of a run, creation of others; of what is gone, when it went */
     bool deleted;    /* in the trash */
     bool gone;       /* for good */
+    uint64_t group;  /* of alike siblings; 0 = none */
     bool has_metric;
     double metric;                 /* graph_impact(): latest value */
     struct graph_details *details; /* NULL = not asked for */
@@ -107,6 +125,19 @@ struct graph_total {
     size_t n;
 };
 enum { GRAPH_TYPES_MAX = 16 };
+/* Siblings that are alike: of one type, found over links of one role from one node or from nodes that are alike. */
+struct graph_group {
+    uint64_t key; /* never 0; the same for the same group in the next answer */
+    enum node_type type;
+    unsigned role;
+    size_t n;           /* all of them */
+    int64_t under_uid;  /* what they were found from, or */
+    uint64_t under_key; /* the group that it is in */
+};
+/* "g0123456789abcdef" and back; false if it is none. */
+struct str graph_group_id(struct arena *a, uint64_t key);
+bool graph_group_parse(struct str id, uint64_t *key);
+
 struct graph_answer {
     struct graph_node *nodes; /* by distance; the starts first */
     size_t n;
@@ -116,17 +147,22 @@ struct graph_answer {
         [GRAPH_TYPES_MAX]; /* of all that was found without the starts, also what is not given */
     size_t totals_n;
     size_t starts_n;
+    struct graph_group *groups; /* of which only some nodes are given */
+    size_t groups_n;
     bool partial; /* the time was over before everything was found: totals are at least */
 };
 /* ST_NOT_FOUND names what was looked for; a name of several kinds of things is ST_INVALID and says how to write each. */
 enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_answer *out,
                       struct err *err);
 
-/* A shortest way along the data from one to the other; where there is none, from the other to the one (*backwards). n 0: none. */
+/* A shortest way along the data from one to the other; where there is none, from the other to the one (*backwards). n 0: none. With
+ * q->types it leads over nodes of these types only. */
 struct graph_trail {
     struct graph_node *nodes;
     unsigned *roles; /* of the link from node i to node i + 1 */
     size_t n;
+    struct graph_total totals[GRAPH_TYPES_MAX]; /* of what lies on any way, without the ends */
+    size_t totals_n;
     bool backwards, partial;
 };
 enum status graph_trail(struct view *v, const struct graph_query *q, struct str to,

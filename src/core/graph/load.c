@@ -84,7 +84,7 @@ struct news {
         int64_t uid, type;
     } * types;
     size_t types_n, types_cap;
-    int64_t edges, members, parents, nodes, gone, same;
+    int64_t edges, members, parents, nodes, gone, same, columns;
 };
 
 static void *grown(void *items, size_t n, size_t *cap, size_t size)
@@ -169,6 +169,7 @@ static enum status flush(struct news *w, struct err *err)
         g->nodes = w->nodes;
         g->gone = w->gone;
         g->same = w->same;
+        g->columns = w->columns;
         w->n = w->types_n = 0;
     }
     return st;
@@ -332,6 +333,34 @@ static enum status read_gone(struct view *v, struct news *w, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+/* What was said of columns. A column is a node as soon as something is said of it: that it is one of its data set comes first. */
+static enum status read_columns(struct view *v, struct news *w, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_columns_row row;
+    enum status st = q_lineage_columns_open(v->conn, &stmt, w->columns, err);
+
+    while (!st && (st = q_lineage_columns_next(stmt, &row, err)) == OK) {
+        unsigned role = column_role(row.kind);
+
+        w->columns = row.seq;
+        if (role == LINK_COLUMN) {
+            st = put_type(w, row.src, TYPE_DATA_COLUMN, err);
+        }
+        st = st ? st
+                : put_fact(w,
+                           &(struct link_fact){ .src = row.src,
+                                                .dst = row.dst,
+                                                .role = (uint8_t)role,
+                                                .gone = row.op == 2,
+                                                .claimed_ms = row.claimed_ms,
+                                                .seen_ms = row.seen_ms },
+                           err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
 static enum status load(struct view *v, struct graph *g, struct err *err)
 {
     struct news w = { .g = g,
@@ -340,12 +369,14 @@ static enum status load(struct view *v, struct graph *g, struct err *err)
                       .parents = g->parents,
                       .nodes = g->nodes,
                       .gone = g->gone,
-                      .same = g->same };
+                      .same = g->same,
+                      .columns = g->columns };
     enum status st = read_edges(v, &w, err);
 
     st = st ? st : read_members(v, &w, err);
     st = st ? st : read_parents(v, &w, err);
     st = st ? st : read_same(v, &w, err);
+    st = st ? st : read_columns(v, &w, err);
     st = st ? st : read_types(v, &w, err);
     st = st ? st : read_gone(v, &w, err);
     st = st ? st : flush(&w, err);

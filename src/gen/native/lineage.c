@@ -30,10 +30,17 @@ static const struct msg_field cairn_v1_lineage_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_lineage, timeout_ms), .size = sizeof(int32_t), .min = 1, .max = 60000,
       .def = 10000 },
+    { .name = S_INIT("columns"), .json = S_INIT("columns"), .label = "columns", .number = 11, .bit = 10,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage, columns), .size = sizeof(bool) },
+    { .name = S_INIT("group"), .json = S_INIT("group"), .label = "group", .number = 12, .bit = 11,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage, group), .size = sizeof(bool) },
+    { .name = S_INIT("expand"), .json = S_INIT("expand"), .label = "expand", .number = 13, .bit = 12,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage, expand),
+      .off_n = offsetof(struct cairn_v1_lineage, expand_n), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_desc = {
     .name = "cairn.v1.Lineage", .fields = cairn_v1_lineage_fields, .size = sizeof(struct cairn_v1_lineage),
-    .field_n = 10, .required = CAIRN_V1_LINEAGE_HAS_NODE, .has_def = true,
+    .field_n = 13, .required = CAIRN_V1_LINEAGE_HAS_NODE, .has_def = true,
 };
 
 static const struct msg_field cairn_v1_lineage_impact_fields[] = {
@@ -63,10 +70,15 @@ static const struct msg_field cairn_v1_lineage_impact_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_lineage_impact, timeout_ms), .size = sizeof(int32_t), .min = 1, .max = 60000,
       .def = 10000 },
+    { .name = S_INIT("group"), .json = S_INIT("group"), .label = "group", .number = 11, .bit = 10,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage_impact, group), .size = sizeof(bool) },
+    { .name = S_INIT("expand"), .json = S_INIT("expand"), .label = "expand", .number = 12, .bit = 11,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_impact, expand),
+      .off_n = offsetof(struct cairn_v1_lineage_impact, expand_n), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_impact_desc = {
     .name = "cairn.v1.LineageImpact", .fields = cairn_v1_lineage_impact_fields,
-    .size = sizeof(struct cairn_v1_lineage_impact), .field_n = 10, .required = CAIRN_V1_LINEAGE_IMPACT_HAS_NODE,
+    .size = sizeof(struct cairn_v1_lineage_impact), .field_n = 12, .required = CAIRN_V1_LINEAGE_IMPACT_HAS_NODE,
     .has_def = true,
 };
 
@@ -122,10 +134,12 @@ static const struct msg_field cairn_v1_lineage_node_fields[] = {
       .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_node, experiment), .size = sizeof(struct str) },
     { .name = S_INIT("digest"), .json = S_INIT("digest"), .label = "digest", .number = 17, .bit = 16,
       .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_node, digest), .size = sizeof(struct str) },
+    { .name = S_INIT("group"), .json = S_INIT("group"), .label = "group", .number = 18, .bit = 17,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_node, group), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_node_desc = {
     .name = "cairn.v1.LineageNode", .fields = cairn_v1_lineage_node_fields,
-    .size = sizeof(struct cairn_v1_lineage_node), .field_n = 17,
+    .size = sizeof(struct cairn_v1_lineage_node), .field_n = 18,
 };
 
 static const struct msg_field cairn_v1_lineage_link_fields[] = {
@@ -158,6 +172,26 @@ const struct msg_desc cairn_v1_lineage_total_desc = {
     .size = sizeof(struct cairn_v1_lineage_total), .field_n = 2,
 };
 
+static const struct msg_field cairn_v1_lineage_group_fields[] = {
+    { .name = S_INIT("id"), .json = S_INIT("id"), .label = "id", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_group, id), .size = sizeof(struct str) },
+    { .name = S_INIT("type"), .json = S_INIT("type"), .label = "type", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_group, type), .size = sizeof(struct str) },
+    { .name = S_INIT("role"), .json = S_INIT("role"), .label = "role", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_group, role), .size = sizeof(struct str) },
+    { .name = S_INIT("count"), .json = S_INIT("count"), .label = "count", .number = 4, .bit = 3,
+      .type = MSG_T_INT32, .off = offsetof(struct cairn_v1_lineage_group, count), .size = sizeof(int32_t) },
+    { .name = S_INIT("under"), .json = S_INIT("under"), .label = "under", .number = 5, .bit = 4,
+      .type = MSG_T_INT32, .off = offsetof(struct cairn_v1_lineage_group, under), .size = sizeof(int32_t) },
+    { .name = S_INIT("under_group"), .json = S_INIT("underGroup"), .label = "under_group", .number = 6, .bit = 5,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_group, under_group),
+      .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_lineage_group_desc = {
+    .name = "cairn.v1.LineageGroup", .fields = cairn_v1_lineage_group_fields,
+    .size = sizeof(struct cairn_v1_lineage_group), .field_n = 6,
+};
+
 static const struct msg_field cairn_v1_lineage_answer_fields[] = {
     { .name = S_INIT("nodes"), .json = S_INIT("nodes"), .label = "nodes", .number = 1, .bit = 0,
       .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_answer, nodes),
@@ -173,10 +207,14 @@ static const struct msg_field cairn_v1_lineage_answer_fields[] = {
       .msg = &cairn_v1_lineage_total_desc },
     { .name = S_INIT("partial"), .json = S_INIT("partial"), .label = "partial", .number = 4, .bit = 3,
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage_answer, partial), .size = sizeof(bool) },
+    { .name = S_INIT("groups"), .json = S_INIT("groups"), .label = "groups", .number = 5, .bit = 4,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_answer, groups),
+      .off_n = offsetof(struct cairn_v1_lineage_answer, groups_n), .size = sizeof(struct cairn_v1_lineage_group),
+      .msg = &cairn_v1_lineage_group_desc },
 };
 const struct msg_desc cairn_v1_lineage_answer_desc = {
     .name = "cairn.v1.LineageAnswer", .fields = cairn_v1_lineage_answer_fields,
-    .size = sizeof(struct cairn_v1_lineage_answer), .field_n = 4,
+    .size = sizeof(struct cairn_v1_lineage_answer), .field_n = 5,
 };
 
 static const struct msg_field cairn_v1_lineage_trail_fields[] = {
@@ -192,10 +230,16 @@ static const struct msg_field cairn_v1_lineage_trail_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_lineage_trail, timeout_ms), .size = sizeof(int32_t), .min = 1, .max = 60000,
       .def = 10000 },
+    { .name = S_INIT("depth"), .json = S_INIT("depth"), .label = "depth", .number = 6, .bit = 5,
+      .type = MSG_T_INT32, .flags = MSG_F_MIN, .off = offsetof(struct cairn_v1_lineage_trail, depth),
+      .size = sizeof(int32_t), .min = 1 },
+    { .name = S_INIT("types"), .json = S_INIT("types"), .label = "types", .number = 7, .bit = 6,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_trail, types),
+      .off_n = offsetof(struct cairn_v1_lineage_trail, types_n), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_trail_desc = {
     .name = "cairn.v1.LineageTrail", .fields = cairn_v1_lineage_trail_fields,
-    .size = sizeof(struct cairn_v1_lineage_trail), .field_n = 5,
+    .size = sizeof(struct cairn_v1_lineage_trail), .field_n = 7,
     .required = CAIRN_V1_LINEAGE_TRAIL_HAS_FROM | CAIRN_V1_LINEAGE_TRAIL_HAS_TO, .has_def = true,
 };
 
@@ -211,10 +255,15 @@ static const struct msg_field cairn_v1_lineage_trail_answer_fields[] = {
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage_trail_answer, backwards), .size = sizeof(bool) },
     { .name = S_INIT("partial"), .json = S_INIT("partial"), .label = "partial", .number = 4, .bit = 3,
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_lineage_trail_answer, partial), .size = sizeof(bool) },
+    { .name = S_INIT("totals"), .json = S_INIT("totals"), .label = "totals", .number = 5, .bit = 4,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
+      .off = offsetof(struct cairn_v1_lineage_trail_answer, totals),
+      .off_n = offsetof(struct cairn_v1_lineage_trail_answer, totals_n),
+      .size = sizeof(struct cairn_v1_lineage_total), .msg = &cairn_v1_lineage_total_desc },
 };
 const struct msg_desc cairn_v1_lineage_trail_answer_desc = {
     .name = "cairn.v1.LineageTrailAnswer", .fields = cairn_v1_lineage_trail_answer_fields,
-    .size = sizeof(struct cairn_v1_lineage_trail_answer), .field_n = 4,
+    .size = sizeof(struct cairn_v1_lineage_trail_answer), .field_n = 5,
 };
 
 static const struct msg_field cairn_v1_lineage_same_add_fields[] = {
@@ -310,6 +359,73 @@ const struct msg_desc cairn_v1_lineage_same_list_answer_desc = {
     .size = sizeof(struct cairn_v1_lineage_same_list_answer), .field_n = 2,
 };
 
+static const struct msg_field cairn_v1_lineage_column_use_fields[] = {
+    { .name = S_INIT("dataset"), .json = S_INIT("dataset"), .label = "dataset", .number = 1, .bit = 0,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_column_use, dataset),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("columns"), .json = S_INIT("columns"), .label = "columns", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_column_use, columns),
+      .off_n = offsetof(struct cairn_v1_lineage_column_use, columns_n), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_lineage_column_use_desc = {
+    .name = "cairn.v1.LineageColumnUse", .fields = cairn_v1_lineage_column_use_fields,
+    .size = sizeof(struct cairn_v1_lineage_column_use), .field_n = 2,
+    .required = CAIRN_V1_LINEAGE_COLUMN_USE_HAS_DATASET,
+};
+
+static const struct msg_field cairn_v1_lineage_column_derived_fields[] = {
+    { .name = S_INIT("from"), .json = S_INIT("from"), .label = "from", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_column_derived, from),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("from_column"), .json = S_INIT("fromColumn"), .label = "from_column", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED,
+      .off = offsetof(struct cairn_v1_lineage_column_derived, from_column), .size = sizeof(struct str) },
+    { .name = S_INIT("to"), .json = S_INIT("to"), .label = "to", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_lineage_column_derived, to),
+      .size = sizeof(struct str) },
+    { .name = S_INIT("to_column"), .json = S_INIT("toColumn"), .label = "to_column", .number = 4, .bit = 3,
+      .type = MSG_T_STRING, .flags = MSG_F_REQUIRED,
+      .off = offsetof(struct cairn_v1_lineage_column_derived, to_column), .size = sizeof(struct str) },
+    { .name = S_INIT("kind"), .json = S_INIT("kind"), .label = "kind", .number = 5, .bit = 4, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_column_derived, kind), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_lineage_column_derived_desc = {
+    .name = "cairn.v1.LineageColumnDerived", .fields = cairn_v1_lineage_column_derived_fields,
+    .size = sizeof(struct cairn_v1_lineage_column_derived), .field_n = 5,
+    .required = CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_FROM | CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_FROM_COLUMN | CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_TO | CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_TO_COLUMN,
+};
+
+static const struct msg_field cairn_v1_lineage_columns_fields[] = {
+    { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 1, .bit = 0,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_columns, run_id), .size = sizeof(struct str) },
+    { .name = S_INIT("uses"), .json = S_INIT("uses"), .label = "uses", .number = 2, .bit = 1,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_columns, uses),
+      .off_n = offsetof(struct cairn_v1_lineage_columns, uses_n),
+      .size = sizeof(struct cairn_v1_lineage_column_use), .msg = &cairn_v1_lineage_column_use_desc },
+    { .name = S_INIT("derived"), .json = S_INIT("derived"), .label = "derived", .number = 3, .bit = 2,
+      .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED, .off = offsetof(struct cairn_v1_lineage_columns, derived),
+      .off_n = offsetof(struct cairn_v1_lineage_columns, derived_n),
+      .size = sizeof(struct cairn_v1_lineage_column_derived), .msg = &cairn_v1_lineage_column_derived_desc },
+    { .name = S_INIT("undo"), .json = S_INIT("undo"), .label = "undo", .number = 4, .bit = 3, .type = MSG_T_BOOL,
+      .off = offsetof(struct cairn_v1_lineage_columns, undo), .size = sizeof(bool) },
+    { .name = S_INIT("claimed_ms"), .json = S_INIT("claimedMs"), .label = "claimed_ms", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_columns, claimed_ms), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_lineage_columns_desc = {
+    .name = "cairn.v1.LineageColumns", .fields = cairn_v1_lineage_columns_fields,
+    .size = sizeof(struct cairn_v1_lineage_columns), .field_n = 5,
+};
+
+static const struct msg_field cairn_v1_lineage_columns_changed_fields[] = {
+    { .name = S_INIT("changed"), .json = S_INIT("changed"), .label = "changed", .number = 1, .bit = 0,
+      .type = MSG_T_INT32, .off = offsetof(struct cairn_v1_lineage_columns_changed, changed),
+      .size = sizeof(int32_t) },
+};
+const struct msg_desc cairn_v1_lineage_columns_changed_desc = {
+    .name = "cairn.v1.LineageColumnsChanged", .fields = cairn_v1_lineage_columns_changed_fields,
+    .size = sizeof(struct cairn_v1_lineage_columns_changed), .field_n = 1,
+};
+
 static const struct msg_field cairn_v1_run_diff_fields[] = {
     { .name = S_INIT("a"), .json = S_INIT("a"), .label = "a", .number = 1, .bit = 0, .type = MSG_T_STRING,
       .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_run_diff, a), .size = sizeof(struct str) },
@@ -317,10 +433,12 @@ static const struct msg_field cairn_v1_run_diff_fields[] = {
       .flags = MSG_F_REQUIRED, .off = offsetof(struct cairn_v1_run_diff, b), .size = sizeof(struct str) },
     { .name = S_INIT("all"), .json = S_INIT("all"), .label = "all", .number = 3, .bit = 2, .type = MSG_T_BOOL,
       .off = offsetof(struct cairn_v1_run_diff, all), .size = sizeof(bool) },
+    { .name = S_INIT("as_of_ms"), .json = S_INIT("asOfMs"), .label = "as_of_ms", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_run_diff, as_of_ms), .size = sizeof(int64_t) },
 };
 const struct msg_desc cairn_v1_run_diff_desc = {
     .name = "cairn.v1.RunDiff", .fields = cairn_v1_run_diff_fields, .size = sizeof(struct cairn_v1_run_diff),
-    .field_n = 3, .required = CAIRN_V1_RUN_DIFF_HAS_A | CAIRN_V1_RUN_DIFF_HAS_B,
+    .field_n = 4, .required = CAIRN_V1_RUN_DIFF_HAS_A | CAIRN_V1_RUN_DIFF_HAS_B,
 };
 
 static const struct msg_field cairn_v1_run_difference_fields[] = {

@@ -7,8 +7,8 @@
 #include "codec/msg.h"
 
 /* GET /api/cairn/v1/lineage: everything upstream (or downstream) of a node. Nodes are written as run:ID, dataset:NAME@DIGEST,
- * dataset:NAME, model:ID (a logged model), version:NAME/NUMBER, version:NAME@ALIAS, registered:NAME, files:URI or node:NUMBER; the word
- * before the colon may be left out where only one kind of thing has that name. */
+ * dataset:NAME, model:ID (a logged model), version:NAME/NUMBER, version:NAME@ALIAS, registered:NAME, files:URI, column:DATASET.NAME (DATASET as
+ * behind dataset:) or node:NUMBER; the word before the colon may be left out where only one kind of thing has that name. */
 struct cairn_v1_lineage {
     uint64_t has;
     struct str node;
@@ -16,7 +16,7 @@ struct cairn_v1_lineage {
     struct str direction;
     /* Links from the node at most; absent: any. */
     int32_t depth;
-    /* Types that are given: run, dataset, model, version, registered, files. The others are walked through. Absent: all. */
+    /* Types that are given: run, dataset, model, version, registered, files, column. The others are walked through. Absent: all. */
     struct str *types;
     size_t types_n;
     /* Milliseconds since the epoch: only what was known then. */
@@ -31,6 +31,13 @@ struct cairn_v1_lineage {
     bool details;
     /* Milliseconds after which what was found so far is given, marked partial. */
     int32_t timeout_ms;
+    /* Upstream: also the columns that runs were said to use, and what these were made of. */
+    bool columns;
+    /* Of five or more alike siblings three are given, the others are counted in `groups`. */
+    bool group;
+    /* Groups whose nodes are given all the same. */
+    struct str *expand;
+    size_t expand_n;
 };
 #define CAIRN_V1_LINEAGE_HAS_NODE (1ull << 0)
 #define CAIRN_V1_LINEAGE_HAS_DIRECTION (1ull << 1)
@@ -42,6 +49,9 @@ struct cairn_v1_lineage {
 #define CAIRN_V1_LINEAGE_HAS_MAX_NODES (1ull << 7)
 #define CAIRN_V1_LINEAGE_HAS_DETAILS (1ull << 8)
 #define CAIRN_V1_LINEAGE_HAS_TIMEOUT_MS (1ull << 9)
+#define CAIRN_V1_LINEAGE_HAS_COLUMNS (1ull << 10)
+#define CAIRN_V1_LINEAGE_HAS_GROUP (1ull << 11)
+#define CAIRN_V1_LINEAGE_HAS_EXPAND (1ull << 12)
 extern const struct msg_desc cairn_v1_lineage_desc;
 
 /* GET /api/cairn/v1/lineage/impact: what was made of a node, the most important first: registered models, versions, models, runs. With a
@@ -60,6 +70,9 @@ struct cairn_v1_lineage_impact {
     /* The lowest value is the best. */
     bool lowest;
     int32_t timeout_ms;
+    bool group;
+    struct str *expand;
+    size_t expand_n;
 };
 #define CAIRN_V1_LINEAGE_IMPACT_HAS_NODE (1ull << 0)
 #define CAIRN_V1_LINEAGE_IMPACT_HAS_DEPTH (1ull << 1)
@@ -71,6 +84,8 @@ struct cairn_v1_lineage_impact {
 #define CAIRN_V1_LINEAGE_IMPACT_HAS_METRIC (1ull << 7)
 #define CAIRN_V1_LINEAGE_IMPACT_HAS_LOWEST (1ull << 8)
 #define CAIRN_V1_LINEAGE_IMPACT_HAS_TIMEOUT_MS (1ull << 9)
+#define CAIRN_V1_LINEAGE_IMPACT_HAS_GROUP (1ull << 10)
+#define CAIRN_V1_LINEAGE_IMPACT_HAS_EXPAND (1ull << 11)
 extern const struct msg_desc cairn_v1_lineage_impact_desc;
 
 struct cairn_v1_lineage_pair {
@@ -86,7 +101,7 @@ struct cairn_v1_lineage_node {
     uint64_t has;
     /* Names it in questions. */
     struct str node;
-    /* run, dataset, model, version, registered, files */
+    /* run, dataset, model, version, registered, files, column */
     struct str type;
     /* For people. */
     struct str name;
@@ -121,6 +136,8 @@ struct cairn_v1_lineage_node {
      * "PATH, a zero byte, SHA-256, a new line" of each of its files in the order of folders and names. */
     struct str experiment;
     struct str digest;
+    /* The group of alike siblings that it is in. */
+    struct str group;
 };
 #define CAIRN_V1_LINEAGE_NODE_HAS_NODE (1ull << 0)
 #define CAIRN_V1_LINEAGE_NODE_HAS_TYPE (1ull << 1)
@@ -139,6 +156,7 @@ struct cairn_v1_lineage_node {
 #define CAIRN_V1_LINEAGE_NODE_HAS_LIBRARIES (1ull << 14)
 #define CAIRN_V1_LINEAGE_NODE_HAS_EXPERIMENT (1ull << 15)
 #define CAIRN_V1_LINEAGE_NODE_HAS_DIGEST (1ull << 16)
+#define CAIRN_V1_LINEAGE_NODE_HAS_GROUP (1ull << 17)
 extern const struct msg_desc cairn_v1_lineage_node_desc;
 
 struct cairn_v1_lineage_link {
@@ -146,7 +164,8 @@ struct cairn_v1_lineage_link {
     /* Places in `nodes`, in the direction that data flows. */
     int32_t from;
     int32_t to;
-    /* input, output, version, registered, same */
+    /* input, output, version, registered, same; column (of a data set), use (of a column by a run), made (by a run); or how a column was made
+     * of another: identity, transformation, aggregation, join, group_by, filter, sort, window, conditional, other */
     struct str role;
     /* The data was only used to evaluate. */
     bool evaluation;
@@ -170,6 +189,28 @@ struct cairn_v1_lineage_total {
 #define CAIRN_V1_LINEAGE_TOTAL_HAS_COUNT (1ull << 1)
 extern const struct msg_desc cairn_v1_lineage_total_desc;
 
+/* Siblings that are alike: of one type, over links of one role from one node, or from nodes that are alike themselves. */
+struct cairn_v1_lineage_group {
+    uint64_t has;
+    /* For `expand`; the same in the next answer. */
+    struct str id;
+    struct str type;
+    struct str role;
+    /* All of them, also those that are given. */
+    int32_t count;
+    /* Place in `nodes` of what they were found from; absent if it is not given. */
+    int32_t under;
+    /* Or the group that it is in. */
+    struct str under_group;
+};
+#define CAIRN_V1_LINEAGE_GROUP_HAS_ID (1ull << 0)
+#define CAIRN_V1_LINEAGE_GROUP_HAS_TYPE (1ull << 1)
+#define CAIRN_V1_LINEAGE_GROUP_HAS_ROLE (1ull << 2)
+#define CAIRN_V1_LINEAGE_GROUP_HAS_COUNT (1ull << 3)
+#define CAIRN_V1_LINEAGE_GROUP_HAS_UNDER (1ull << 4)
+#define CAIRN_V1_LINEAGE_GROUP_HAS_UNDER_GROUP (1ull << 5)
+extern const struct msg_desc cairn_v1_lineage_group_desc;
+
 struct cairn_v1_lineage_answer {
     uint64_t has;
     /* Nearest first; the node that was asked for (a data set of several experiments: all of them) at distance 0. */
@@ -183,11 +224,14 @@ struct cairn_v1_lineage_answer {
     size_t totals_n;
     /* The time was over before all was found: totals are at least. */
     bool partial;
+    struct cairn_v1_lineage_group *groups;
+    size_t groups_n;
 };
 #define CAIRN_V1_LINEAGE_ANSWER_HAS_NODES (1ull << 0)
 #define CAIRN_V1_LINEAGE_ANSWER_HAS_LINKS (1ull << 1)
 #define CAIRN_V1_LINEAGE_ANSWER_HAS_TOTALS (1ull << 2)
 #define CAIRN_V1_LINEAGE_ANSWER_HAS_PARTIAL (1ull << 3)
+#define CAIRN_V1_LINEAGE_ANSWER_HAS_GROUPS (1ull << 4)
 extern const struct msg_desc cairn_v1_lineage_answer_desc;
 
 /* GET /api/cairn/v1/lineage/trail: a shortest way along the data from one node to another, in either direction. */
@@ -198,12 +242,19 @@ struct cairn_v1_lineage_trail {
     int64_t as_of_ms;
     bool claimed;
     int32_t timeout_ms;
+    /* Links of the way at most; absent: any. */
+    int32_t depth;
+    /* Only over nodes of these types. Absent: all. */
+    struct str *types;
+    size_t types_n;
 };
 #define CAIRN_V1_LINEAGE_TRAIL_HAS_FROM (1ull << 0)
 #define CAIRN_V1_LINEAGE_TRAIL_HAS_TO (1ull << 1)
 #define CAIRN_V1_LINEAGE_TRAIL_HAS_AS_OF_MS (1ull << 2)
 #define CAIRN_V1_LINEAGE_TRAIL_HAS_CLAIMED (1ull << 3)
 #define CAIRN_V1_LINEAGE_TRAIL_HAS_TIMEOUT_MS (1ull << 4)
+#define CAIRN_V1_LINEAGE_TRAIL_HAS_DEPTH (1ull << 5)
+#define CAIRN_V1_LINEAGE_TRAIL_HAS_TYPES (1ull << 6)
 extern const struct msg_desc cairn_v1_lineage_trail_desc;
 
 struct cairn_v1_lineage_trail_answer {
@@ -217,11 +268,15 @@ struct cairn_v1_lineage_trail_answer {
     /* The data flows from `to` to `from`. */
     bool backwards;
     bool partial;
+    /* Of what lies on any way from one to the other, without both. */
+    struct cairn_v1_lineage_total *totals;
+    size_t totals_n;
 };
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_NODES (1ull << 0)
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_ROLES (1ull << 1)
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_BACKWARDS (1ull << 2)
 #define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_PARTIAL (1ull << 3)
+#define CAIRN_V1_LINEAGE_TRAIL_ANSWER_HAS_TOTALS (1ull << 4)
 extern const struct msg_desc cairn_v1_lineage_trail_answer_desc;
 
 /* POST /api/cairn/v1/lineage/same: two data sets, or places of files, were recorded as two things and are one. Questions then walk from
@@ -304,6 +359,64 @@ struct cairn_v1_lineage_same_list_answer {
 #define CAIRN_V1_LINEAGE_SAME_LIST_ANSWER_HAS_NEXT_PAGE_TOKEN (1ull << 1)
 extern const struct msg_desc cairn_v1_lineage_same_list_answer_desc;
 
+/* Columns of a data set that a run used. A run that read a data set used all columns of its schema unless this was said. */
+struct cairn_v1_lineage_column_use {
+    uint64_t has;
+    /* An input of the run: dataset:NAME@DIGEST, dataset:NAME or dataset:@DIGEST. */
+    struct str dataset;
+    struct str *columns;
+    size_t columns_n;
+};
+#define CAIRN_V1_LINEAGE_COLUMN_USE_HAS_DATASET (1ull << 0)
+#define CAIRN_V1_LINEAGE_COLUMN_USE_HAS_COLUMNS (1ull << 1)
+extern const struct msg_desc cairn_v1_lineage_column_use_desc;
+
+struct cairn_v1_lineage_column_derived {
+    uint64_t has;
+    struct str from;
+    struct str from_column;
+    struct str to;
+    struct str to_column;
+    /* identity, transformation, aggregation, join, group_by, filter, sort, window, conditional or other; absent: other. */
+    struct str kind;
+};
+#define CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_FROM (1ull << 0)
+#define CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_FROM_COLUMN (1ull << 1)
+#define CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_TO (1ull << 2)
+#define CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_TO_COLUMN (1ull << 3)
+#define CAIRN_V1_LINEAGE_COLUMN_DERIVED_HAS_KIND (1ull << 4)
+extern const struct msg_desc cairn_v1_lineage_column_derived_desc;
+
+/* POST /api/cairn/v1/lineage/columns: which columns a run used, and which columns of a data set were made of which columns of another. All or
+ * nothing; what stands already is not written again; at most 1,000 things. */
+struct cairn_v1_lineage_columns {
+    uint64_t has;
+    /* The run that used and made them. Without it `derived` only. */
+    struct str run_id;
+    struct cairn_v1_lineage_column_use *uses;
+    size_t uses_n;
+    struct cairn_v1_lineage_column_derived *derived;
+    size_t derived_n;
+    /* Takes it back. What was known before is still answered as of then. */
+    bool undo;
+    /* Since when it holds; absent: now. */
+    int64_t claimed_ms;
+};
+#define CAIRN_V1_LINEAGE_COLUMNS_HAS_RUN_ID (1ull << 0)
+#define CAIRN_V1_LINEAGE_COLUMNS_HAS_USES (1ull << 1)
+#define CAIRN_V1_LINEAGE_COLUMNS_HAS_DERIVED (1ull << 2)
+#define CAIRN_V1_LINEAGE_COLUMNS_HAS_UNDO (1ull << 3)
+#define CAIRN_V1_LINEAGE_COLUMNS_HAS_CLAIMED_MS (1ull << 4)
+extern const struct msg_desc cairn_v1_lineage_columns_desc;
+
+struct cairn_v1_lineage_columns_changed {
+    uint64_t has;
+    /* Facts that were written. */
+    int32_t changed;
+};
+#define CAIRN_V1_LINEAGE_COLUMNS_CHANGED_HAS_CHANGED (1ull << 0)
+extern const struct msg_desc cairn_v1_lineage_columns_changed_desc;
+
 /* GET /api/cairn/v1/runs/diff: everything that differs between two runs. */
 struct cairn_v1_run_diff {
     uint64_t has;
@@ -312,10 +425,13 @@ struct cairn_v1_run_diff {
     struct str b;
     /* Also what is equal. */
     bool all;
+    /* Milliseconds since the epoch: inputs, models, metrics and status as they were then. Params and tags keep no times: they are as now. */
+    int64_t as_of_ms;
 };
 #define CAIRN_V1_RUN_DIFF_HAS_A (1ull << 0)
 #define CAIRN_V1_RUN_DIFF_HAS_B (1ull << 1)
 #define CAIRN_V1_RUN_DIFF_HAS_ALL (1ull << 2)
+#define CAIRN_V1_RUN_DIFF_HAS_AS_OF_MS (1ull << 3)
 extern const struct msg_desc cairn_v1_run_diff_desc;
 
 struct cairn_v1_run_difference {

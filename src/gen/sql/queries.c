@@ -7,6 +7,7 @@
 #include "gen/sql/catalog.inc.h"
 #include "gen/sql/check.inc.h"
 #include "gen/sql/collect.inc.h"
+#include "gen/sql/columns.inc.h"
 #include "gen/sql/dataset.inc.h"
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
@@ -30,6 +31,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_catalog, ARRAY_N(area_catalog) },
     { area_check, ARRAY_N(area_check) },
     { area_collect, ARRAY_N(area_collect) },
+    { area_columns, ARRAY_N(area_columns) },
     { area_dataset, ARRAY_N(area_dataset) },
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },

@@ -10,6 +10,7 @@
 #include "gen/sql/catalog.h"
 #include "gen/sql/check.h"
 #include "gen/sql/collect.h"
+#include "gen/sql/columns.h"
 #include "gen/sql/dataset.h"
 #include "gen/sql/experiment.h"
 #include "gen/sql/graph.h"

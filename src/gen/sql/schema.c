@@ -1332,6 +1332,56 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX logged_model_run ON logged_model (source_run) WHERE source_run IS NOT "
         "NULL;\n",
     } },
+    { .version = 25, .name = "column_nodes", .text = {
+        "ALTER TABLE column_edge_log ADD COLUMN src INTEGER NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE column_edge_log ADD COLUMN dst INTEGER NOT NULL DEFAULT 0;\n"
+        "DROP TABLE column_edge;\n"
+        "CREATE TABLE column_edge (\n"
+        "    src_ds INTEGER NOT NULL,\n"
+        "    src_field TEXT NOT NULL,\n"
+        "    dst_ds INTEGER NOT NULL,\n"
+        "    dst_field TEXT NOT NULL,\n"
+        "    via INTEGER NOT NULL,\n"
+        "    kind TEXT NOT NULL,\n"
+        "    ms INTEGER NOT NULL,\n"
+        "    src INTEGER NOT NULL,\n"
+        "    dst INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (dst, src, via, kind)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "CREATE INDEX column_edge_src ON column_edge (src, dst);\n"
+        "CREATE TABLE field (\n"
+        "    ds INTEGER NOT NULL,\n"
+        "    name TEXT NOT NULL,\n"
+        "    uid INTEGER NOT NULL,\n"
+        "    ms INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (ds, name)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "CREATE UNIQUE INDEX field_uid ON field (uid);\n",
+        "ALTER TABLE column_edge_log ADD COLUMN src bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE column_edge_log ADD COLUMN dst bigint NOT NULL DEFAULT 0;\n"
+        "DROP TABLE column_edge;\n"
+        "CREATE TABLE column_edge (\n"
+        "    src_ds bigint NOT NULL,\n"
+        "    src_field text COLLATE \"C\" NOT NULL,\n"
+        "    dst_ds bigint NOT NULL,\n"
+        "    dst_field text COLLATE \"C\" NOT NULL,\n"
+        "    via bigint NOT NULL,\n"
+        "    kind text COLLATE \"C\" NOT NULL,\n"
+        "    ms bigint NOT NULL,\n"
+        "    src bigint NOT NULL,\n"
+        "    dst bigint NOT NULL,\n"
+        "    PRIMARY KEY (dst, src, via, kind)\n"
+        ");\n"
+        "CREATE INDEX column_edge_src ON column_edge (src, dst);\n"
+        "CREATE TABLE field (\n"
+        "    ds bigint NOT NULL,\n"
+        "    name text COLLATE \"C\" NOT NULL,\n"
+        "    uid bigint NOT NULL,\n"
+        "    ms bigint NOT NULL,\n"
+        "    PRIMARY KEY (ds, name)\n"
+        ");\n"
+        "CREATE UNIQUE INDEX field_uid ON field (uid);\n",
+    } },
 };
-const unsigned sql_migrations_n = 24;
+const unsigned sql_migrations_n = 25;
 /* clang-format on */

@@ -59,6 +59,9 @@ struct walk {
     unsigned depth;      /* links from the start; 0 = any */
     size_t nodes_max;    /* 0 = any; beyond: partial */
     int64_t deadline_ms; /* monotonic; 0 = none; beyond: partial */
+    /* Asked about each link that passes all that and leads on from `from`; NULL = all are followed. Under the caller's locks. */
+    bool (*follow)(void *ctx, uint32_t from, uint32_t to, uint8_t role);
+    void *ctx;
 };
 
 /* In order of distance; the starts come first, at distance 0, each with what lies at no distance. A node is found once, over a shortest way; where several ways are
@@ -88,7 +91,7 @@ size_t links_of(const struct links *l, int64_t node, const struct walk *w, struc
                 size_t max);
 
 /* A shortest way from one node to another along w->direction, both ends included; *n 0 when there is none. Only direction, roles,
- * skip_aside, times, depth and deadline_ms of *w count. role[i] is the link from nodes[i] to nodes[i + 1]. */
+ * skip_aside, times, depth, deadline_ms and follow of *w count. role[i] is the link from nodes[i] to nodes[i + 1]. */
 struct link_path {
     uint32_t *nodes;
     uint8_t *role; /* the last one is 0 */

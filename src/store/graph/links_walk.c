@@ -231,6 +231,7 @@ struct searcher {
     uint64_t still; /* roles that are walked at no distance */
     int64_t target; /* -1 = none */
     size_t target_at;
+    const struct walk *walk;
 };
 
 /* False when memory is out. */
@@ -305,7 +306,8 @@ static bool begin(struct searcher *s, const struct links *l, const struct walk *
         .nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX,
         .still = w->still & l->roles,
         .target = -1,
-        .target_at = SIZE_MAX
+        .target_at = SIZE_MAX,
+        .walk = w
     };
     for (size_t i = 0; i < w->starts_n; i++) {
         if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
@@ -419,10 +421,13 @@ static bool visit_links(struct searcher *s, size_t at, bool all, size_t *looked)
         s->cursor.i = s->cursor.end;
     }
     while (cursor_next(&s->cursor, &e)) {
-        if (!visit(s, e.node, at, e.role)) {
+        const struct walk *w = s->walk;
+
+        (*looked)++;
+        if ((!w->follow || w->follow(w->ctx, node, e.node, e.role)) &&
+            !visit(s, e.node, at, e.role)) {
             return false;
         }
-        (*looked)++;
     }
     return true;
 }
@@ -432,7 +437,8 @@ static bool search(struct searcher *s, const struct walk *w)
 {
     struct walk_found *f = s->found;
     unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    bool all = !s->cursor.pass.as_of && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still;
+    bool all = !s->cursor.pass.as_of && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still &&
+               !w->follow;
     size_t looked = 0;
 
     for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
