@@ -656,12 +656,12 @@ static const struct sql_query query_uid_last = {
     .out = uid_last_out, .out_names = uid_last_names,
     .text = { "SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node UNION "
               "ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
-              "COALESCE(MAX(uid), 0) FROM tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) "
-              "FROM experiment) AS all_uids",
+              "COALESCE(MAX(uid), 0) FROM field UNION ALL SELECT COALESCE(MAX(uid), 0) FROM "
+              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids",
               "SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node UNION "
               "ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
-              "COALESCE(MAX(uid), 0) FROM tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) "
-              "FROM experiment) AS all_uids" },
+              "COALESCE(MAX(uid), 0) FROM field UNION ALL SELECT COALESCE(MAX(uid), 0) FROM "
+              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids" },
 };
 
 enum status q_uid_last(struct sql_conn *q_conn, struct arena *q_arena, struct q_uid_last_row *q_row,

@@ -180,5 +180,6 @@ INSERT INTO counter (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE S
 SELECT MAX(uid) FROM (
     SELECT COALESCE(MAX(uid), 0) AS uid FROM node
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM model_series
+    UNION ALL SELECT COALESCE(MAX(uid), 0) FROM field
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM tombstone
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids;
