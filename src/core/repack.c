@@ -52,7 +52,8 @@ static void free_waiting(struct repacker *r)
         repack_object_free(r->waiting.p[i]);
     }
     vec_clear(&r->waiting);
-    r->swapped = 0;
+    r->swapped = r->verified = 0;
+    repack_verify_drop(r);
 }
 
 /* The size of the open pack is known now. */
@@ -96,7 +97,9 @@ static void flush(struct repacker *r, enum repack_phase next)
 static enum status step_swap(struct repacker *r, struct err *err)
 {
     if (r->swapped < r->waiting.n) {
-        return repack_op_swap(r, err);
+        enum status st = repack_verify(r, MIN_OF(r->waiting.n, r->swapped + REPACK_SWAPS), err);
+
+        return st == ST_END ? repack_op_swap(r, err) : st;
     }
     free_waiting(r);
     r->phase = r->after_swap;
@@ -206,11 +209,12 @@ static enum status step_cut(struct repacker *r, struct err *err)
             return err_nomem(err);
         }
         *slot = r->cur;
+        repack_base_remember(r);
         r->cur = NULL;
         repack_drop(r);
         r->phase = PHASE_OBJECTS;
         return OK;
-    case ST_NOT_FOUND:
+    case ST_NOT_FOUND: /* of a new pack */
         if (!r->pack_row) {
             r->pack_id = blob_pack_draw();
             return repack_op_begin(r, err);
@@ -728,6 +732,7 @@ void repack_free(struct repacker *r)
     }
     close_pack(r);
     free_waiting(r);
+    repack_verify_drop(r);
     vec_release(&r->ids);
     vec_release(&r->stale);
     vec_release(&r->waiting);

@@ -4,6 +4,9 @@
  * (store/places.h). A pack that no object names any more is retired too, and one of which less than half is named is emptied first,
  * by packing its objects once more without it. Objects whose bytes are damaged or missing are logged and left as they are.
  *
+ * Bytes that no pack has and that resemble those of an earlier checkpoint are kept as differences where that pays
+ * (docs/decisions/160-tensor-deltas.md); they are read back before the object gets its recipe.
+ *
  * A crash at any point leaves: a pack row that says "being written" (its file is removed by a later round), or a pack that nothing
  * names (used or removed by a later round), or objects that are not moved yet. The index of chunks (table chunk_at) is a help only.
  *
@@ -48,6 +51,7 @@ struct repack_stats {
     /* Since the start. */
     uint64_t objects, bytes;    /* moved into packs; sizes of the objects */
     uint64_t new_bytes;         /* raw bytes of chunks that were written */
+    uint64_t delta_bytes;       /* of the objects, kept as differences from others */
     uint64_t packs, pack_bytes; /* written; bytes of their files */
     uint64_t packs_left;        /* retired */
     uint64_t damaged;           /* objects that stay as they are */

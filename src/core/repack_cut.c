@@ -14,6 +14,9 @@ void repack_object_free(struct repack_object *o)
     if (o) {
         mem_free((void *)(uintptr_t)o->before.p);
         vec_release(&o->packs);
+        for (size_t i = 0; i < o->extents.n; i++) {
+            mem_free(o->extents.p[i].under);
+        }
         vec_release(&o->extents);
         mem_free(o);
     }
@@ -27,6 +30,7 @@ void repack_forget_hint(struct repacker *r)
 
 void repack_drop(struct repacker *r)
 {
+    repack_base_drop(r);
     blob_reader_close(r->reader);
     r->reader = NULL;
     sha256_free(r->sha);
@@ -57,6 +61,7 @@ enum status repack_take(struct repacker *r, struct repack_object *o, struct err 
     r->cur = o;
     r->have = r->at = 0;
     r->done = 0;
+    r->looked = r->base_known = false;
     r->sha = sha256_new();
     r->window = r->window ? r->window : mem_alloc(REPACK_WINDOW);
     o->packs.max = RECIPE_PACKS_MAX;
@@ -114,7 +119,7 @@ static enum status fill(struct repacker *r, struct err *err)
 
 /* ---- finding ----------------------------------------------------------------------------------------------------------------- */
 
-static bool is_sparse(const struct repacker *r, uint64_t pack)
+bool repack_is_sparse(const struct repacker *r, uint64_t pack)
 {
     for (size_t i = 0; i < r->sparse_n; i++) {
         if (r->sparse[i] == pack) return true;
@@ -142,8 +147,7 @@ static enum status candidates(struct repacker *r, const struct digest *id,
     return st == ST_END ? OK : st;
 }
 
-/* In a live pack: r->hint and r->hint_n say where. ST_NOT_FOUND. */
-static enum status find_stored(struct repacker *r, const struct digest *id, size_t raw,
+enum status repack_find_stored(struct repacker *r, const struct digest *id, size_t raw,
                                struct err *err)
 {
     struct q_chunk_at_find_row rows[CANDIDATES];
@@ -160,7 +164,7 @@ static enum status find_stored(struct repacker *r, const struct digest *id, size
         const struct packfile *p = NULL;
         struct err why = ERR_INIT;
 
-        if (is_sparse(r, (uint64_t)rows[i].pack)) {
+        if (repack_is_sparse(r, (uint64_t)rows[i].pack)) {
             continue;
         }
         st = q_packfile_get(r->conn, r->scratch, rows[i].pack, &pack, err);
@@ -187,8 +191,7 @@ static enum status find_stored(struct repacker *r, const struct digest *id, size
     return st ? st : ST_NOT_FOUND;
 }
 
-/* In the open pack. */
-static bool find_open(const struct repacker *r, const struct digest *id, uint32_t *n)
+bool repack_find_open(const struct repacker *r, const struct digest *id, uint32_t *n)
 {
     uintptr_t at = r->writer ? (uintptr_t)int_map_get(&r->ids_at, packfile_short_id(id)) : 0;
 
@@ -199,29 +202,44 @@ static bool find_open(const struct repacker *r, const struct digest *id, uint32_
 /* ---- extents --------------------------------------------------------------------------------------------------------------------- */
 
 /* bytes 0: of the open pack, which are known when it is sealed. */
+enum status repack_pack_of(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t *n,
+                           struct err *err)
+{
+    struct repack_object *o = r->cur;
+    struct recipe_pack *p;
+
+    for (size_t i = o->packs.n; i > 0; i--) {
+        if (o->packs.p[i - 1].id == pack) {
+            *n = (uint32_t)(i - 1);
+            return OK;
+        }
+    }
+    p = vec_add(&o->packs);
+    if (!p) {
+        return err_nomem(err);
+    }
+    *p = (struct recipe_pack){ pack, bytes };
+    *n = (uint32_t)(o->packs.n - 1);
+    return OK;
+}
+
 static enum status add_extent(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t n,
                               size_t raw, struct err *err)
 {
     struct repack_object *o = r->cur;
     struct recipe_extent *last = o->extents.n ? &o->extents.p[o->extents.n - 1] : NULL, *e;
-    size_t i = o->packs.n;
+    uint32_t i;
+    enum status st;
 
-    if (last && o->packs.p[last->pack].id == pack && last->first + last->chunks == n) {
+    if (last && !last->width && o->packs.p[last->pack].id == pack &&
+        last->first + last->chunks == n) {
         last->chunks++;
         last->raw += raw;
         return OK;
     }
-    while (i > 0 && o->packs.p[i - 1].id != pack) {
-        i--;
-    }
-    if (i == 0) {
-        struct recipe_pack *p = vec_add(&o->packs);
-
-        if (!p) {
-            return err_nomem(err);
-        }
-        *p = (struct recipe_pack){ pack, bytes };
-        i = o->packs.n;
+    st = repack_pack_of(r, pack, bytes, &i, err);
+    if (st) {
+        return st;
     }
     if (o->extents.n == RECIPE_EXTENTS_MAX) {
         return err_set(err, ST_NOT_IMPLEMENTED, "the object would lie in too many pieces");
@@ -230,38 +248,40 @@ static enum status add_extent(struct repacker *r, uint64_t pack, uint64_t bytes,
     if (!e) {
         return err_nomem(err);
     }
-    *e = (struct recipe_extent){ .pack = (uint32_t)(i - 1), .first = n, .chunks = 1, .raw = raw };
+    *e = (struct recipe_extent){ .pack = i, .first = n, .chunks = 1, .raw = raw };
     return OK;
 }
 
-/* A new chunk goes into the open pack. */
-static enum status write_chunk(struct repacker *r, const struct digest *id, const void *p, size_t n,
-                               struct err *err)
+enum status repack_room(const struct repacker *r)
 {
-    struct digest *kept;
-    uint32_t number;
-    enum status st;
-
     if (!r->writer) {
         return ST_NOT_FOUND;
     }
-    number = blob_pack_chunks(r->writer);
-    if (number == PACKFILE_CHUNKS_MAX || blob_pack_bytes(r->writer) >= r->opt.pack_bytes) {
-        return ST_TOO_BIG;
-    }
-    kept = vec_add(&r->ids);
+    return blob_pack_chunks(r->writer) + 1 >= PACKFILE_CHUNKS_MAX ||
+                   blob_pack_bytes(r->writer) >= r->opt.pack_bytes
+               ? ST_TOO_BIG
+               : OK;
+}
+
+enum status repack_write_chunk(struct repacker *r, const struct digest *id, const void *p, size_t n,
+                               struct str stored, uint8_t codec, uint32_t *number, struct err *err)
+{
+    struct digest *kept = vec_add(&r->ids);
+    enum status st;
+
     if (!kept) {
         return err_nomem(err);
     }
     *kept = *id;
+    *number = blob_pack_chunks(r->writer);
     if (!int_map_get(&r->ids_at, packfile_short_id(id))) {
-        st = int_map_put(&r->ids_at, packfile_short_id(id), (void *)(uintptr_t)(number + 1));
+        st = int_map_put(&r->ids_at, packfile_short_id(id), (void *)(uintptr_t)(*number + 1));
         if (st) {
             return err_nomem(err);
         }
     }
-    st = blob_pack_add(r->writer, id, p, n, err);
-    st = st ? st : add_extent(r, r->pack_id, 0, number, n, err);
+    st = stored.p ? blob_pack_put(r->writer, id, n, stored, codec, err)
+                  : blob_pack_add(r->writer, id, p, n, err);
     if (!st) {
         lock_take(&r->lock);
         r->stats.new_bytes += n;
@@ -270,20 +290,58 @@ static enum status write_chunk(struct repacker *r, const struct digest *id, cons
     return st;
 }
 
-static enum status place_chunk(struct repacker *r, const void *p, size_t n, struct err *err)
+/* Where a chunk lies already becomes part of the object. ST_NOT_FOUND: nowhere. */
+static enum status name_known(struct repacker *r, const struct digest *id, size_t n,
+                              struct err *err)
 {
-    struct digest id = cdc_id(p, n);
     uint32_t number;
     enum status st;
 
-    if (find_open(r, &id, &number)) {
+    if (repack_find_open(r, id, &number)) {
         return add_extent(r, r->pack_id, 0, number, n, err);
     }
-    st = find_stored(r, &id, n, err);
-    if (!st) {
-        return add_extent(r, r->hint->id, r->hint->bytes, r->hint_n, n, err);
+    st = repack_find_stored(r, id, n, err);
+    return st ? st : add_extent(r, r->hint->id, r->hint->bytes, r->hint_n, n, err);
+}
+
+/* A chunk that no pack has, coded already if the base has it so. */
+static enum status put_new(struct repacker *r, const struct digest *id, const void *p, size_t n,
+                           struct err *err)
+{
+    bool is_coded = r->base && r->base->as_plain_n == n;
+    struct str coded = is_coded ? r->base->as_plain : (struct str){ NULL, 0 };
+    uint32_t number;
+    enum status st = repack_write_chunk(
+        r, id, p, n, coded, is_coded ? r->base->as_plain_codec : PACKFILE_RAW, &number, err);
+
+    return st ? st : add_extent(r, r->pack_id, 0, number, n, err);
+}
+
+enum status repack_put_plain(struct repacker *r, const struct digest *id, const void *p, size_t n,
+                             struct err *err)
+{
+    enum status st = name_known(r, id, n, err);
+
+    return st == ST_NOT_FOUND ? put_new(r, id, p, n, err) : st;
+}
+
+/* *used of the n bytes at p: a chunk that is known, differences, or a chunk that is new. */
+static enum status place_chunk(struct repacker *r, const void *p, size_t n, size_t *used,
+                               struct err *err)
+{
+    struct digest id = cdc_id(p, n);
+    enum status st = name_known(r, &id, n, err);
+
+    *used = n;
+    if (st != ST_NOT_FOUND) {
+        return st;
     }
-    return st == ST_NOT_FOUND ? write_chunk(r, &id, p, n, err) : st;
+    st = repack_room(r);
+    if (!st) {
+        st = r->base ? repack_delta(r, p, n, used, err) : ST_NOT_FOUND;
+        return st == ST_NOT_FOUND ? put_new(r, &id, p, n, err) : st;
+    }
+    return st;
 }
 
 static enum status complete(struct repacker *r, struct err *err)
@@ -295,12 +353,37 @@ static enum status complete(struct repacker *r, struct err *err)
                : err_set(err, ST_CORRUPT, "the bytes of an object are not those of its digest");
 }
 
+/* What it resembles is looked for once its first bytes are there. ST_TOO_BIG: that is in the open pack. */
+static enum status look(struct repacker *r, struct err *err)
+{
+    bool wait = false;
+    enum status st = OK;
+
+    if (!r->looked) {
+        r->looked = true;
+        st = r->no_deltas || r->cur->size < REPACK_DELTA_MIN ? OK : fill(r, err);
+        if (!st && !r->no_deltas && r->cur->size >= REPACK_DELTA_MIN) {
+            st = repack_base_find(r, &wait, err);
+        }
+        return st || !wait ? st : ST_TOO_BIG;
+    }
+    if (r->base_known) {
+        r->base_known = false;
+        st = repack_base_open(r, err);
+    }
+    return st;
+}
+
 enum status repack_cut(struct repacker *r, struct err *err)
 {
     size_t until = REPACK_STEP_BYTES;
     enum status st = OK;
 
     arena_reset(r->scratch);
+    if (r->done == 0) {
+        st = look(r, err);
+        st = st || !r->base_known ? st : look(r, err);
+    }
     while (!st && until && r->done < r->cur->size) {
         size_t n;
 
@@ -309,7 +392,7 @@ enum status repack_cut(struct repacker *r, struct err *err)
             break;
         }
         n = cdc_cut(r->window + r->at, r->have - r->at);
-        st = place_chunk(r, r->window + r->at, n, err);
+        st = place_chunk(r, r->window + r->at, n, &n, err);
         if (!st) {
             sha256_update(r->sha, r->window + r->at, n);
             r->at += n;

@@ -1,5 +1,5 @@
-/* core/repack_int.h - what the files of the repacker share: repack.c has the rounds, repack_cut.c the object in hand, repack_ops.c the
- * write operations. Everything but what the lock guards belongs to the actor, and to the sequencer while an operation is under way. */
+/* core/repack_int.h - what the files of the repacker share: repack.c has the rounds, repack_cut.c the object in hand, repack_base.c what
+ * it may resemble, repack_delta.c its differences from that, repack_ops.c the write operations. Everything but what the lock guards belongs to the actor, and to the sequencer while an operation is under way. */
 #ifndef CAIRN_CORE_REPACK_INT_H
 #define CAIRN_CORE_REPACK_INT_H
 
@@ -9,6 +9,7 @@
 #include "core/object.h"
 #include "core/repack.h"
 #include "store/blob/blob.h"
+#include "store/blob/packfile.h"
 #include "store/blob/recipe.h"
 #include "store/seq.h"
 
@@ -20,7 +21,10 @@ enum {
     REPACK_SWAPS = 128,          /* objects of one operation */
     REPACK_INDEX_ROWS = 1024,    /* chunks of one operation */
     REPACK_SPARSE_MAX = 64,      /* packs that one round empties */
-    REPACK_ARENA_MAX = 64 << 20
+    REPACK_ARENA_MAX = 64 << 20,
+    REPACK_RECENT = 256,         /* objects packed lately that others may resemble */
+    REPACK_DELTA_MIN = 16 << 10, /* bytes of an object that is compared with others */
+    REPACK_DELTA_WAIT_PART = 64  /* one of a pack is enough to finish a pack for what follows */
 };
 
 /* What the operation under way is. */
@@ -45,8 +49,10 @@ struct repack_object {
     bool is_loose;     /* a file of its own becomes free */
     struct str before; /* recipe of one that is packed once more; p NULL: it was not packed */
     VEC(struct recipe_pack) packs;
-    VEC(struct recipe_extent) extents;
-    bool moved; /* by the operation */
+    VEC(struct recipe_extent) extents; /* their steps below are its own */
+    bool has_deltas;                   /* its bytes are read back before it moves */
+    bool is_wrong;                     /* and were others: it does not */
+    bool moved;                        /* by the operation */
 };
 void repack_object_free(struct repack_object *o); /* NULL-safe */
 
@@ -58,6 +64,31 @@ struct repack_pack { /* a row of packfile; state: enum pack_state */
 
 struct repack_row { /* of the index */
     int64_t id, pack, n;
+};
+
+/* What an object may resemble: bytes of the same length in packs, read beside it. */
+struct repack_base {
+    struct arena *arena; /* of the recipe */
+    struct recipe recipe;
+    struct blob_object object;
+    struct blob_reader *reader; /* stands at `at` */
+    uint64_t at;
+    size_t extent; /* one of the recipe, and where it begins in the object */
+    uint64_t extent_from;
+    size_t last_extent;          /* of the differences that were added last */
+    unsigned tried, paid, width; /* pieces; of the numbers of the last one */
+    unsigned char *bytes, *made; /* of a piece, and its differences */
+    struct packfile_coder plain, coded;
+    struct str as_plain; /* the chunk in hand as it is, coded */
+    uint8_t as_plain_codec;
+    size_t as_plain_n; /* 0: it is not coded */
+};
+
+/* An object that was packed lately. tables: of the names, types and shapes of its tensors, where its head has them. */
+struct repack_recent {
+    struct digest sha256, table;
+    bool has_table;
+    uint64_t size, name;
 };
 
 enum repack_phase {
@@ -112,6 +143,19 @@ struct repacker {
     size_t have, at;
     uint64_t done;           /* bytes that are cut */
     enum object_stage stays; /* of one that is not moved */
+    /* What it may resemble. */
+    struct repack_base *base; /* NULL: nothing */
+    bool looked, base_known;  /* whether it was looked for; base_sha is it */
+    struct digest base_sha;
+    struct repack_recent cur_head; /* what is known of the object in hand */
+    struct repack_recent recent[REPACK_RECENT];
+    size_t recent_n; /* ever added */
+    bool no_deltas;  /* some were wrong */
+    /* Differences that were written are read back. */
+    size_t verified; /* of waiting */
+    struct blob_reader *back;
+    struct sha256 *back_sha;
+    uint64_t back_left;
     /* Where the last chunk was found: its successor is looked for there first. */
     const struct packfile *hint;
     uint32_t hint_n;
@@ -163,6 +207,46 @@ enum status repack_cut(struct repacker *r, struct err *err) ATTR_CHECK;
 /* The object in hand is let go; NULL-safe. */
 void repack_drop(struct repacker *r);
 void repack_forget_hint(struct repacker *r);
+
+/* In a live pack that is not being emptied: r->hint and r->hint_n say where. ST_NOT_FOUND. */
+enum status repack_find_stored(struct repacker *r, const struct digest *id, size_t raw,
+                               struct err *err) ATTR_CHECK;
+/* In the open pack. */
+bool repack_find_open(const struct repacker *r, const struct digest *id, uint32_t *n);
+bool repack_is_sparse(const struct repacker *r, uint64_t pack);
+/* OK: the open pack takes a chunk. ST_NOT_FOUND: there is none. ST_TOO_BIG: it is full. */
+enum status repack_room(const struct repacker *r);
+/* n raw bytes become a chunk of the open pack, which has room, already coded if stored.p is not NULL. */
+enum status repack_write_chunk(struct repacker *r, const struct digest *id, const void *p, size_t n,
+                               struct str stored, uint8_t codec, uint32_t *number,
+                               struct err *err) ATTR_CHECK;
+/* n raw bytes become a chunk that the object in hand names, or are one already. The open pack has room. */
+enum status repack_put_plain(struct repacker *r, const struct digest *id, const void *p, size_t n,
+                             struct err *err) ATTR_CHECK;
+/* The number of a pack in the recipe of the object in hand. */
+enum status repack_pack_of(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t *n,
+                           struct err *err) ATTR_CHECK;
+
+/* ---- repack_base.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Looks for what the object in hand, whose first bytes are in the window, may resemble. *wait: it is in the open pack, which has to be
+ * finished first. */
+enum status repack_base_find(struct repacker *r, bool *wait, struct err *err) ATTR_CHECK;
+/* What was found, if it can be read. Whatever is wrong with it: then there is none. */
+enum status repack_base_open(struct repacker *r, struct err *err) ATTR_CHECK;
+/* The object in hand is complete: later ones may resemble it. */
+void repack_base_remember(struct repacker *r);
+void repack_base_drop(struct repacker *r); /* NULL-safe */
+
+/* ---- repack_delta.c ------------------------------------------------------------------------------------------------------------ */
+
+/* The n bytes at p, which no pack has, as differences, as far as that pays: *used of them. ST_NOT_FOUND: it does not. The open pack has
+ * room for two chunks. */
+enum status repack_delta(struct repacker *r, const unsigned char *p, size_t n, size_t *used,
+                         struct err *err) ATTR_CHECK;
+/* Reads back some of the objects with differences up to r->waiting.p[end]. ST_END: all are read. */
+enum status repack_verify(struct repacker *r, size_t end, struct err *err) ATTR_CHECK;
+void repack_verify_drop(struct repacker *r);
 
 /* ---- repack_ops.c: each submits; the actor goes on when it is answered ------------------------------------------------------- */
 

@@ -208,7 +208,7 @@ static enum status swap_one(struct repacker *r, struct group *g, struct repack_o
     struct buf b = BUF_INIT(RECIPE_TEXT_MAX);
     bool live = false;
     int64_t n = 0;
-    enum status st = packs_live(r, g, o, &live, err);
+    enum status st = o->is_wrong ? OK : packs_live(r, g, o, &live, err);
 
     o->moved = false;
     if (st || !live) {

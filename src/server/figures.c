@@ -142,6 +142,8 @@ static void put_packs(struct buf *b, struct core *core)
     one(b, "cairn_repack_bytes_total", "counter", "Bytes of these objects.", s.bytes);
     one(b, "cairn_repack_new_bytes_total", "counter", "Of these, bytes that no pack had.",
         s.new_bytes);
+    one(b, "cairn_repack_delta_bytes_total", "counter",
+        "Bytes of these objects that are kept as differences from others.", s.delta_bytes);
     one(b, "cairn_repack_packs_total", "counter", "Packs written.", s.packs);
     one(b, "cairn_repack_pack_bytes_total", "counter", "Bytes of these packs.", s.pack_bytes);
     one(b, "cairn_repack_packs_left_total", "counter", "Packs given up.", s.packs_left);

@@ -39,6 +39,7 @@ ELSEWHERE = {
     **dict.fromkeys(["core.repack.begun", "core.repack.seal", "core.repack.sealed", "core.repack.written", "core.repack.indexed",
                      "core.repack.swapped", "core.repack.stays", "core.repack.unindexed", "core.repack.left", "core.repack.delete",
                      "core.repack.deleted", "core.repack.gone", "core.repack.stale"], "test_repack.c"),
+    "core.repack.verified": "test_deltas.c",
     **dict.fromkeys(["graph.base.before_sync", "graph.base.before_rename", "graph.base.before_dir_sync"],
                     "test_core_graph.c, with many links"),
     **dict.fromkeys(["core.scrub.heal", "core.scrub.judge", "core.scrub.mark", "core.scrub.swept"], "test_scrub.c"),

@@ -107,8 +107,11 @@ def read_recipe(text):
     extents = []
     for _ in range(r.varint()):
         kind, body = r.take(1)[0], Reader(r.take(r.varint()))
-        assert kind == 2
-        extents.append([body.varint() for _ in range(4)])
+        assert kind in (2, 3)
+        extent = [body.varint() for _ in range(4)]
+        width = body.take(1)[0] if kind == 3 else 0
+        steps = [(body.take(1)[0], *(body.varint() for _ in range(4))) for _ in range(body.varint() if kind == 3 else 0)]
+        extents.append((*extent, width, steps))
         assert body.at == len(body.data)
     assert r.at == len(text)
     return packs, extents
@@ -151,6 +154,30 @@ def raw_bytes(data, chunk):
         joined[k::planes] = piece if len(piece) == n else inflate(piece, n)
     assert r.at == len(body)
     return bytes(joined)
+
+
+def add_differences(data, differences, width):
+    """The bytes that differences lead to from data."""
+    bits = 8 * width
+    top, mask = 1 << (bits - 1), (1 << bits) - 1
+    whole = len(data) - len(data) % width
+    out, letter = [], {2: "H", 4: "I"}[width]
+    for old, d in zip(struct.unpack(f"<{whole // width}{letter}", data[:whole]), struct.unpack(f"<{whole // width}{letter}", differences[:whole])):
+        order = (~old if old & top else old | top) & mask
+        new = (order + (~(d >> 1) if d & 1 else d >> 1)) & mask
+        out.append(new ^ top if new & top else ~new & mask)
+    return struct.pack(f"<{len(out)}{letter}", *out) + bytes(a ^ b for a, b in zip(data[whole:], differences[whole:]))
+
+
+def checkpoints(n):
+    """Weights of consecutive epochs: bfloat16, then float32, and an odd byte at the end."""
+    rnd = random.Random(6)
+    half = [rnd.choice((0x3C00, 0xBC00)) + rnd.randrange(512) for _ in range(40000)]
+    single = [rnd.gauss(0, 0.02) for _ in range(40000)]
+    for epoch in range(n):
+        yield struct.pack("<40000H", *half) + struct.pack("<40000f", *single) + b"!" * epoch + b"?" * (n - epoch)
+        half = [h + rnd.choice((-1, 0, 1)) for h in half]
+        single = [x * (1 + rnd.uniform(-1e-4, 1e-4)) for x in single]
 
 
 def files():
@@ -219,8 +246,16 @@ def test_packs_are_as_described(tmp_path):
         for name, data in want.items():
             put(server, name, data)
         repack(server)
+        for epoch, data in enumerate(checkpoints(3)):
+            want[f"checkpoints/epoch_{epoch}/state.bin"] = data
+            put(server, f"checkpoints/epoch_{epoch}/state.bin", data)
+            repack(server)
+        check_all(server, want)
+        for low, high in ((0, 0), (79_998, 80_001), (100_001, 200_002), (240_001, 240_002)):
+            assert get(server, "checkpoints/epoch_2/state.bin", f"{low}-{high}") == data[low:high + 1]
     finally:
         assert server.stop() == 0, server.log()
+    steps_seen, widths = 0, set()
     blobs, packs, codecs, ids = server.data / "blobs", {}, set(), {}
     with sqlite3.connect(server.data / "cairn.db") as db:
         rows = {bytes(sha): (size, recipe, body) for sha, size, recipe, body in db.execute("SELECT sha256, size, recipe, body FROM object")}
@@ -230,18 +265,32 @@ def test_packs_are_as_described(tmp_path):
         assert size == len(data) and body is None
         places, extents = read_recipe(text)
         got = b""
-        for index, first, n, raw in extents:
+
+        def run(index, first, n):
             number, length = places[index]
             if number not in packs:
                 packs[number] = read_pack(blobs, number, length)
             chunks, stored = packs[number]
-            piece = b"".join(raw_bytes(stored, c) for c in chunks[first:first + n])
-            assert len(piece) == raw
-            codecs |= {c[4] for c in chunks[first:first + n]}
+            codecs.update(c[4] for c in chunks[first:first + n])
             ids.update((c[0], raw_bytes(stored, c)) for c in chunks[first:first + n])
+            return b"".join(raw_bytes(stored, c) for c in chunks[first:first + n])
+
+        for index, first, n, raw, width, steps in extents:
+            piece = run(index, first, n)
+            assert len(piece) == raw
+            if steps:
+                assert steps[0][0] == 0 and len(got) % 4 == 0 and (raw % 4 == 0 or len(got) + raw == size)
+                steps_seen, widths = max(steps_seen, len(steps)), widths | {width}
+                below = b""
+                for under, *where, skip in steps:
+                    part = run(*where)[skip:skip + raw]
+                    assert len(part) == raw
+                    below = add_differences(below, part, under) if under else part
+                piece = add_differences(below, piece, width)
             got += piece
         assert got == data
     assert 0 in codecs and codecs & {2, 3}
+    assert steps_seen == 2 and widths == {2, 4}
     # Equal parts lie once: the copy with an edit costs a chunk or two.
     assert sum(len(data) for data in ids.values()) < sum(map(len, set(want.values()))) - 700_000
     for number in sorted(ids, key=lambda i: len(ids[i]))[:4]:

@@ -108,4 +108,14 @@ enum status q_chunk_at_put(struct sql_conn *q_conn, int64_t id, int64_t pack, in
 enum status q_chunk_at_delete(struct sql_conn *q_conn, int64_t id, int64_t pack, int64_t n,
                               struct err *q_err) ATTR_CHECK;
 
+struct q_artifact_of_row {
+    int64_t root;
+    struct str dir;
+    struct str name;
+};
+enum status q_artifact_of_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str object,
+                               int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_artifact_of_next(struct sql_stmt *q_stmt, struct q_artifact_of_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -494,6 +494,44 @@ enum status q_chunk_at_delete(struct sql_conn *q_conn, int64_t id, int64_t pack,
     return sql_exec(q_conn, &query_chunk_at_delete, q_in, NULL, q_err);
 }
 
+static const unsigned char artifact_of_in[] = { SQL_BLOB, SQL_INT };
+static const unsigned char artifact_of_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT };
+static const char *const artifact_of_names[] = { "root", "dir", "name" };
+static const struct sql_query query_artifact_of = {
+    .name = "artifact_of", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = artifact_of_in,
+    .out = artifact_of_out, .out_names = artifact_of_names,
+    .text = { "SELECT root, dir, name FROM artifact WHERE object = ?1 ORDER BY root, dir, "
+              "name LIMIT ?2",
+              "SELECT root, dir, name FROM artifact WHERE object = $1 ORDER BY root, dir, "
+              "name LIMIT $2" },
+};
+
+enum status q_artifact_of_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str object,
+                               int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = object },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_artifact_of, q_in, q_stmt, q_err);
+}
+
+enum status q_artifact_of_next(struct sql_stmt *q_stmt, struct q_artifact_of_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->root = q_out[0].i;
+    q_row->dir = q_out[1].s;
+    q_row->name = q_out[2].s;
+    return OK;
+}
+
 static const struct sql_query *const area_packs[] = {
     &query_object_todo,
     &query_object_packed,
@@ -513,5 +551,6 @@ static const struct sql_query *const area_packs[] = {
     &query_chunk_at_walk,
     &query_chunk_at_put,
     &query_chunk_at_delete,
+    &query_artifact_of,
 };
 /* clang-format on */

@@ -175,6 +175,9 @@ enum status blob_pack_begin(struct blob_store *s, uint64_t id, struct blob_pack_
 /* Appends n raw bytes, 1 .. CDC_MAX, as the next chunk. At most PACKFILE_CHUNKS_MAX of them. */
 enum status blob_pack_add(struct blob_pack_writer *w, const struct digest *chunk, const void *p,
                           size_t n, struct err *err);
+/* The same of a chunk that packfile_encode() has coded already: raw bytes, stored as `stored`. */
+enum status blob_pack_put(struct blob_pack_writer *w, const struct digest *chunk, size_t raw,
+                          struct str stored, uint8_t codec, struct err *err);
 /* Chunks, and bytes of the file, so far. */
 uint32_t blob_pack_chunks(const struct blob_pack_writer *w);
 uint64_t blob_pack_bytes(const struct blob_pack_writer *w);

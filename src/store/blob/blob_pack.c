@@ -106,19 +106,16 @@ enum status blob_pack_begin(struct blob_store *s, uint64_t id, struct blob_pack_
     return OK;
 }
 
-enum status blob_pack_add(struct blob_pack_writer *w, const struct digest *chunk, const void *p,
-                          size_t n, struct err *err)
+enum status blob_pack_put(struct blob_pack_writer *w, const struct digest *chunk, size_t raw,
+                          struct str stored, uint8_t codec, struct err *err)
 {
     struct packfile_chunk *c;
-    struct str stored;
-    uint8_t codec;
     enum status st;
 
-    if (NEVER(!n || n > CDC_MAX || w->chunks.n >= PACKFILE_CHUNKS_MAX)) {
+    if (NEVER(!raw || raw > CDC_MAX || stored.n > raw || w->chunks.n >= PACKFILE_CHUNKS_MAX)) {
         return err_set(err, ST_INVALID, "a chunk does not fit into a pack");
     }
-    st = packfile_encode(&w->coder, p, n, &stored, &codec, err);
-    st = st ? st : put_bytes(w, stored.p, stored.n, err);
+    st = put_bytes(w, stored.p, stored.n, err);
     if (st) {
         return st;
     }
@@ -127,9 +124,23 @@ enum status blob_pack_add(struct blob_pack_writer *w, const struct digest *chunk
         return err_nomem(err);
     }
     *c = (struct packfile_chunk){
-        .id = *chunk, .stored = (uint32_t)stored.n, .raw = (uint32_t)n, .codec = codec
+        .id = *chunk, .stored = (uint32_t)stored.n, .raw = (uint32_t)raw, .codec = codec
     };
     return OK;
+}
+
+enum status blob_pack_add(struct blob_pack_writer *w, const struct digest *chunk, const void *p,
+                          size_t n, struct err *err)
+{
+    struct str stored;
+    uint8_t codec;
+    enum status st;
+
+    if (NEVER(!n || n > CDC_MAX)) {
+        return err_set(err, ST_INVALID, "a chunk does not fit into a pack");
+    }
+    st = packfile_encode(&w->coder, p, n, &stored, &codec, err);
+    return st ? st : blob_pack_put(w, chunk, n, stored, codec, err);
 }
 
 uint32_t blob_pack_chunks(const struct blob_pack_writer *w)

@@ -85,3 +85,9 @@ INSERT INTO chunk_at (id, pack, n) VALUES ($1, $2, $3) ON CONFLICT (id, pack, n)
 -- name: chunk_at_delete :exec
 -- in: id int, pack int, n int
 DELETE FROM chunk_at WHERE id = $1 AND pack = $2 AND n = $3;
+
+-- Where an object lies in the trees of artifacts.
+-- name: artifact_of :many
+-- in: object blob, max int
+-- out: root int, dir text, name text
+SELECT root, dir, name FROM artifact WHERE object = $1 ORDER BY root, dir, name LIMIT $2;
