@@ -236,7 +236,7 @@ enum status repack_used(struct repacker *r, const struct repack_pack *pack, uint
                         struct err *err)
 {
     const struct packfile *p = NULL;
-    struct marks marks = { NULL };
+    struct marks marks = { .p = NULL };
     struct digest cursor = { { 0 } };
     bool first = true;
     size_t n = REPACK_PAGE;
