@@ -480,7 +480,7 @@ enum status artifact_direct_get(struct core *core, struct arena *a, const struct
 
 /* ---- operations ------------------------------------------------------------------------------------------------------------------ */
 
-static enum status is_a_file(struct str path, struct err *err)
+enum status artifact_is_a_file(struct str path, struct err *err)
 {
     return err_field(err, ST_INVALID, "path", "'%.*s' is a file: it cannot hold other artifacts",
                      STR_ARG(path));
@@ -496,7 +496,7 @@ static enum status is_read_only(const struct artifact_place *at, struct err *err
     return st;
 }
 
-static enum status is_a_directory(struct str path, struct err *err)
+enum status artifact_is_a_directory(struct str path, struct err *err)
 {
     return err_field(err, ST_INVALID, "path", "'%.*s' is a directory", STR_ARG(path));
 }
@@ -518,7 +518,7 @@ static enum status check_above(struct group *g, struct str uri, struct arena *a,
         artifact_split(path, &dir, &name);
         st = q_artifact_get(group_conn(g), a, general.id, dir, name, &row, err);
         if (st == OK && row.kind == 1) {
-            return is_a_file(path, err);
+            return artifact_is_a_file(path, err);
         }
         if (st && st != ST_NOT_FOUND) {
             return st;
@@ -541,7 +541,7 @@ static enum status check_below(struct group *g, const struct artifact_place *p, 
     st = st ? st : q_root_range_next(stmt, &row, err);
     sql_close(stmt);
     if (st == OK) {
-        return is_a_directory(p->path, err);
+        return artifact_is_a_directory(p->path, err);
     }
     return st == ST_END ? OK : st;
 }
@@ -582,7 +582,7 @@ static enum status make_dirs(struct group *g, struct arena *a, int64_t root, str
         artifact_split(dir, &above, &name);
         st = q_artifact_get(group_conn(g), a, root, above, name, &row, err);
         if (st == OK && row.kind == 1) {
-            return is_a_file(dir, err);
+            return artifact_is_a_file(dir, err);
         }
         if (st == OK) {
             return OK; /* and so are those above it */
@@ -628,7 +628,7 @@ enum status artifact_put_check(struct view *v, const struct artifact_place *at, 
         artifact_split(path, &dir, &name);
         st = q_artifact_get(v->conn, v->arena, root.id, dir, name, &row, err);
         if (st == OK && (row.kind == 2) == is_self) {
-            return is_self ? is_a_directory(path, err) : is_a_file(path, err);
+            return is_self ? artifact_is_a_directory(path, err) : artifact_is_a_file(path, err);
         }
         st = st == ST_NOT_FOUND ? OK : st;
         path = dir;
@@ -659,7 +659,7 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     }
     st = q_artifact_get(group_conn(g), op->arena, root, dir, name, &row, err);
     if (st == OK && row.kind == 2) {
-        return is_a_directory(p->place.path, err);
+        return artifact_is_a_directory(p->place.path, err);
     }
     if (st && st != ST_NOT_FOUND) {
         return st;
@@ -674,6 +674,38 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
 static const struct write_kind put_kind = { .name = "artifact.put",
                                             .validate = put_validate,
                                             .sql = true };
+
+/* One of many, or alone. The savepoints are set inside. */
+static enum status put_small_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct artifact_put *p = WRITE_OP_OF(op, struct artifact_put);
+    struct err ignored;
+    enum status st = OK;
+
+    if (p->place.outside) {
+        return is_read_only(&p->place, err);
+    }
+    if (!p->is_decided && !p->is_alone) {
+        st = artifact_put_many(g, p, err);
+    }
+    if (st || p->is_decided) {
+        return st ? st : p->decided;
+    }
+    st = sql_savepoint(group_conn(g), err);
+    if (st) {
+        return st;
+    }
+    st = put_validate(op, g, err);
+    st = st ? st : sql_release(group_conn(g), err);
+    if (st) {
+        err_clear(&ignored);
+        IGNORE_STATUS(sql_rollback_to(group_conn(g), &ignored)); /* the group sees what is lost */
+    }
+    return st;
+}
+
+static const struct write_kind put_small_kind = { .name = "artifact.put.small",
+                                                  .validate = put_small_validate };
 
 void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a)
 {
@@ -777,6 +809,9 @@ enum status artifact_put_submit(struct artifact_put *p)
     enum status st;
 
     if (!p->upload->in_blob) {
+        /* Of SQLite, which lies in this process, a question costs less than gathering it. */
+        p->op.kind = sql_db_engine(p->core->db) == SQL_POSTGRES ? &put_small_kind : &put_kind;
+        p->is_decided = p->is_alone = false;
         return seq_submit(p->core->seq, &p->op);
     }
     p->then = p->op.done;

@@ -175,6 +175,9 @@ struct artifact_put {
     struct object_release release;
     struct exec_job work;
     void (*then)(struct write_op *op);
+    /* Of a group, when its bytes are small: named with others, with this answer; or to be named by itself. */
+    bool is_decided, is_alone;
+    enum status decided;
 };
 void artifact_put_init(struct artifact_put *p, struct core *core, struct arena *a);
 /* All steps, after artifact_upload_end(): claims, places, names, and calls op.done, whose op.st tells; when it failed nothing is

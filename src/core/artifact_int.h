@@ -12,4 +12,11 @@ void artifact_split(struct str path, struct str *dir, struct str *name);
 enum status artifact_roots_range(struct arena *a, struct str path, struct str *from, struct str *to,
                                  struct err *err);
 
+/* The refusals of an upload whose path leads through a file, or ends at a directory. */
+enum status artifact_is_a_file(struct str path, struct err *err);
+enum status artifact_is_a_directory(struct str path, struct err *err);
+/* Inside validate() of `first`, an upload whose bytes are small: names it and those that wait right behind it, in artifact_many.c. Each
+ * is decided afterwards, or is to be named alone. When it fails, nothing of the group can be committed. */
+enum status artifact_put_many(struct group *g, struct artifact_put *first, struct err *err);
+
 #endif

@@ -408,6 +408,16 @@ static bool group_full(const struct group *g)
            g->batch.records.n >= GROUP_BYTES_MAX;
 }
 
+size_t group_ahead(struct group *g, struct write_op **out, size_t max)
+{
+    size_t n = 0, room = group_full(g) ? 0 : MIN_OF(max, GROUP_OPS_MAX - g->ops_n);
+
+    for (struct write_op *op = g->s->first; op && n < room; op = op->next) {
+        out[n++] = op;
+    }
+    return n;
+}
+
 /* The transaction broke under this operation: why all others fail with it. */
 static enum status group_lost(const struct write_op *op, struct err *err)
 {
@@ -576,7 +586,7 @@ static void gather(struct seq *s, int64_t began_ns)
     int64_t took_ns = clock_mono_ns() - began_ns;
 
     g->took_ns += (took_ns - g->took_ns) / 8;
-    if (crowd < 2 || had >= want || s->peers.on) {
+    if (crowd < 2 || had >= want || (s->peers.on && !seq_alone(s))) {
         return;
     }
     if (g->skip > 0) {

@@ -153,6 +153,9 @@ void seq_read_end(struct seq *s);
 
 struct sql_conn *group_conn(struct group *g);
 int64_t group_now_ms(const struct group *g);
+/* The operations that wait behind the one that is being validated, in order, at most max: how many. They are validated next, in
+ * this group, unless one before them adds records. For kinds that do the work of many at once. */
+size_t group_ahead(struct group *g, struct write_op **out, size_t max);
 /* A new node uid; unused ones leave gaps after a failed group. */
 int64_t group_new_uid(struct group *g);
 /* The next value of a dense counter ("node:0:2"); given back when the operation or its group fails. The first use of a

@@ -142,4 +142,35 @@ enum status q_artifact_dirs_open(struct sql_conn *q_conn, struct sql_stmt **q_st
 enum status q_artifact_dirs_next(struct sql_stmt *q_stmt, struct q_artifact_dirs_row *q_row,
                                  struct err *q_err) ATTR_CHECK;
 
+struct q_artifact_look_many_row {
+    int64_t n;
+    int64_t root;
+    bool root_null;
+    int64_t kind;
+    bool kind_null;
+    int64_t below;
+    int64_t state;
+    bool state_null;
+    int64_t stage;
+    bool stage_null;
+};
+enum status q_artifact_look_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                      const struct str *uris, size_t uris_n, const struct str *dirs,
+                                      size_t dirs_n, const struct str *names, size_t names_n,
+                                      const struct str *from_uris, size_t from_uris_n,
+                                      const struct str *to_uris, size_t to_uris_n,
+                                      struct str sha256s, struct err *q_err) ATTR_CHECK;
+enum status q_artifact_look_many_next(struct sql_stmt *q_stmt,
+                                      struct q_artifact_look_many_row *q_row,
+                                      struct err *q_err) ATTR_CHECK;
+
+enum status q_object_new_many(struct sql_conn *q_conn, struct str sha256s, const int64_t *sizes,
+                              size_t sizes_n, const int64_t *ats, size_t ats_n, struct str bodies,
+                              struct err *q_err) ATTR_CHECK;
+
+enum status q_artifact_put_many(struct sql_conn *q_conn, const int64_t *roots, size_t roots_n,
+                                const struct str *dirs, size_t dirs_n, const struct str *names,
+                                size_t names_n, const int64_t *sizes, size_t sizes_n,
+                                struct str sha256s, int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
 #endif

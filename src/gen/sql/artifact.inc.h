@@ -540,6 +540,136 @@ enum status q_artifact_dirs_next(struct sql_stmt *q_stmt, struct q_artifact_dirs
     return OK;
 }
 
+static const unsigned char artifact_look_many_in[] = { SQL_TEXT_LIST, SQL_TEXT_LIST, SQL_TEXT_LIST, SQL_TEXT_LIST, SQL_TEXT_LIST, SQL_BLOB };
+static const unsigned char artifact_look_many_out[] = { SQL_INT, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const char *const artifact_look_many_names[] = { "n", "root", "kind", "below", "state", "stage" };
+static const struct sql_query query_artifact_look_many = {
+    .name = "artifact_look_many", .cached = true, .kind = SQL_MANY,
+    .in_n = 6, .out_n = 6,
+    .in = artifact_look_many_in,
+    .out = artifact_look_many_out, .out_names = artifact_look_many_names,
+    .text = { "SELECT u.key, (SELECT r.id FROM root r WHERE r.uri = u.value), (SELECT a.kind "
+              "FROM artifact a WHERE a.root = (SELECT r.id FROM root r WHERE r.uri = "
+              "u.value) AND a.dir = d.value AND a.name = e.value), EXISTS (SELECT 1 FROM "
+              "root r WHERE r.uri >= f.value AND r.uri < t.value), (SELECT o.state FROM "
+              "object o WHERE o.sha256 = substr(?6, 32 * u.key + 1, 32)), (SELECT o.stage "
+              "FROM object o WHERE o.sha256 = substr(?6, 32 * u.key + 1, 32)) FROM "
+              "json_each(?1) u JOIN json_each(?2) d ON d.key = u.key JOIN json_each(?3) e ON "
+              "e.key = u.key JOIN json_each(?4) f ON f.key = u.key JOIN json_each(?5) t ON "
+              "t.key = u.key",
+              "SELECT u.n - 1, (SELECT r.id FROM root r WHERE r.uri = u.uri), (SELECT a.kind "
+              "FROM artifact a WHERE a.root = (SELECT r.id FROM root r WHERE r.uri = u.uri) "
+              "AND a.dir = u.dir AND a.name = u.name), EXISTS (SELECT 1 FROM root r WHERE "
+              "r.uri >= u.lo AND r.uri < u.hi), (SELECT o.state FROM object o WHERE o.sha256 "
+              "= substr($6, CAST(32 * u.n - 31 AS integer), 32)), (SELECT o.stage FROM "
+              "object o WHERE o.sha256 = substr($6, CAST(32 * u.n - 31 AS integer), 32)) "
+              "FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS u (uri, dir, name, lo, hi, "
+              "n)" },
+};
+
+enum status q_artifact_look_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                      const struct str *uris, size_t uris_n, const struct str *dirs,
+                                      size_t dirs_n, const struct str *names, size_t names_n,
+                                      const struct str *from_uris, size_t from_uris_n,
+                                      const struct str *to_uris, size_t to_uris_n,
+                                      struct str sha256s, struct err *q_err)
+{
+    struct sql_value q_in[6] = {
+        { .list = uris, .list_n = uris_n },
+        { .list = dirs, .list_n = dirs_n },
+        { .list = names, .list_n = names_n },
+        { .list = from_uris, .list_n = from_uris_n },
+        { .list = to_uris, .list_n = to_uris_n },
+        { .s = sha256s },
+    };
+
+    return sql_rows(q_conn, &query_artifact_look_many, q_in, q_stmt, q_err);
+}
+
+enum status q_artifact_look_many_next(struct sql_stmt *q_stmt,
+                                      struct q_artifact_look_many_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[6];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->n = q_out[0].i;
+    q_row->root = q_out[1].i;
+    q_row->root_null = q_out[1].null;
+    q_row->kind = q_out[2].i;
+    q_row->kind_null = q_out[2].null;
+    q_row->below = q_out[3].i;
+    q_row->state = q_out[4].i;
+    q_row->state_null = q_out[4].null;
+    q_row->stage = q_out[5].i;
+    q_row->stage_null = q_out[5].null;
+    return OK;
+}
+
+static const unsigned char object_new_many_in[] = { SQL_BLOB, SQL_INT_LIST, SQL_INT_LIST, SQL_BLOB };
+static const struct sql_query query_object_new_many = {
+    .name = "object_new_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 4, .out_n = 0,
+    .in = object_new_many_in,
+    .text = { "INSERT INTO object (sha256, size, gen, state, recipe, body) SELECT substr(?1, "
+              "32 * s.key + 1, 32), s.value, 0, 1, NULL, substr(?4, p.value + 1, s.value) "
+              "FROM json_each(?2) s JOIN json_each(?3) p ON p.key = s.key WHERE TRUE ON "
+              "CONFLICT (sha256) DO NOTHING",
+              "INSERT INTO object (sha256, size, gen, state, recipe, body) SELECT substr($1, "
+              "CAST(32 * u.n - 31 AS integer), 32), u.size, 0, 1, NULL, substr($4, CAST(u.at "
+              "+ 1 AS integer), CAST(u.size AS integer)) FROM unnest($2, $3) WITH ORDINALITY "
+              "AS u (size, at, n) ON CONFLICT (sha256) DO NOTHING" },
+};
+
+enum status q_object_new_many(struct sql_conn *q_conn, struct str sha256s, const int64_t *sizes,
+                              size_t sizes_n, const int64_t *ats, size_t ats_n, struct str bodies,
+                              struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .s = sha256s },
+        { .list = sizes, .list_n = sizes_n },
+        { .list = ats, .list_n = ats_n },
+        { .s = bodies },
+    };
+
+    return sql_exec(q_conn, &query_object_new_many, q_in, NULL, q_err);
+}
+
+static const unsigned char artifact_put_many_in[] = { SQL_INT_LIST, SQL_TEXT_LIST, SQL_TEXT_LIST, SQL_INT_LIST, SQL_BLOB, SQL_INT };
+static const struct sql_query query_artifact_put_many = {
+    .name = "artifact_put_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 6, .out_n = 0,
+    .in = artifact_put_many_in,
+    .text = { "INSERT INTO artifact (root, dir, name, kind, size, object, mtime_ms) SELECT "
+              "r.value, d.value, e.value, 1, s.value, substr(?5, 32 * r.key + 1, 32), ?6 "
+              "FROM json_each(?1) r JOIN json_each(?2) d ON d.key = r.key JOIN json_each(?3) "
+              "e ON e.key = r.key JOIN json_each(?4) s ON s.key = r.key WHERE TRUE ON "
+              "CONFLICT (root, dir, name) DO UPDATE SET kind = excluded.kind, size = "
+              "excluded.size, object = excluded.object, mtime_ms = excluded.mtime_ms",
+              "INSERT INTO artifact (root, dir, name, kind, size, object, mtime_ms) SELECT "
+              "u.root, u.dir, u.name, 1, u.size, substr($5, CAST(32 * u.n - 31 AS integer), "
+              "32), $6 FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS u (root, dir, name, "
+              "size, n) ON CONFLICT (root, dir, name) DO UPDATE SET kind = excluded.kind, "
+              "size = excluded.size, object = excluded.object, mtime_ms = excluded.mtime_ms" },
+};
+
+enum status q_artifact_put_many(struct sql_conn *q_conn, const int64_t *roots, size_t roots_n,
+                                const struct str *dirs, size_t dirs_n, const struct str *names,
+                                size_t names_n, const int64_t *sizes, size_t sizes_n,
+                                struct str sha256s, int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[6] = {
+        { .list = roots, .list_n = roots_n },
+        { .list = dirs, .list_n = dirs_n },
+        { .list = names, .list_n = names_n },
+        { .list = sizes, .list_n = sizes_n },
+        { .s = sha256s },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_artifact_put_many, q_in, NULL, q_err);
+}
+
 static const struct sql_query *const area_artifact[] = {
     &query_object_get,
     &query_object_all,
@@ -559,5 +689,8 @@ static const struct sql_query *const area_artifact[] = {
     &query_artifact_all,
     &query_artifact_named,
     &query_artifact_dirs,
+    &query_artifact_look_many,
+    &query_object_new_many,
+    &query_artifact_put_many,
 };
 /* clang-format on */

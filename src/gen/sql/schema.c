@@ -1382,6 +1382,10 @@ const struct sql_migration sql_migrations[] = {
         ");\n"
         "CREATE UNIQUE INDEX field_uid ON field (uid);\n",
     } },
+    { .version = 26, .name = "small_bodies", .text = {
+        "\n",
+        "ALTER TABLE object ALTER COLUMN body SET STORAGE EXTERNAL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 25;
+const unsigned sql_migrations_n = 26;
 /* clang-format on */

@@ -84,3 +84,60 @@ SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 AND
 -- in: root int, from_dir text, to_dir text
 -- out: dir text, name text, kind int, size int, object blob?, mtime_ms int
 SELECT dir, name, kind, size, object, mtime_ms FROM artifact WHERE root = $1 AND dir >= $2 AND dir < $3 ORDER BY dir, name;
+
+-- Many at once, for a group of uploads. Element n of each list belongs together; each is found through an index, whatever the
+-- planner believes of tables that were empty a moment ago. below: a root lies in [from_uri, to_uri). state, stage: of the content whose
+-- SHA-256 is the n-th of sha256s.
+
+-- name: artifact_look_many :many
+-- in: uris text[], dirs text[], names text[], from_uris text[], to_uris text[], sha256s blob
+-- out: n int, root int?, kind int?, below int, state int?, stage int?
+-- engine: sqlite
+SELECT u.key, (SELECT r.id FROM root r WHERE r.uri = u.value),
+       (SELECT a.kind FROM artifact a
+        WHERE a.root = (SELECT r.id FROM root r WHERE r.uri = u.value) AND a.dir = d.value AND a.name = e.value),
+       EXISTS (SELECT 1 FROM root r WHERE r.uri >= f.value AND r.uri < t.value),
+       (SELECT o.state FROM object o WHERE o.sha256 = substr($6, 32 * u.key + 1, 32)),
+       (SELECT o.stage FROM object o WHERE o.sha256 = substr($6, 32 * u.key + 1, 32))
+FROM json_each($1) u JOIN json_each($2) d ON d.key = u.key JOIN json_each($3) e ON e.key = u.key
+     JOIN json_each($4) f ON f.key = u.key JOIN json_each($5) t ON t.key = u.key;
+-- engine: postgres
+SELECT u.n - 1, (SELECT r.id FROM root r WHERE r.uri = u.uri),
+       (SELECT a.kind FROM artifact a
+        WHERE a.root = (SELECT r.id FROM root r WHERE r.uri = u.uri) AND a.dir = u.dir AND a.name = u.name),
+       EXISTS (SELECT 1 FROM root r WHERE r.uri >= u.lo AND r.uri < u.hi),
+       (SELECT o.state FROM object o WHERE o.sha256 = substr($6, CAST(32 * u.n - 31 AS integer), 32)),
+       (SELECT o.stage FROM object o WHERE o.sha256 = substr($6, CAST(32 * u.n - 31 AS integer), 32))
+FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS u (uri, dir, name, lo, hi, n);
+
+-- Those that are not there yet; bytes of the n-th begin at ats[n] in bodies.
+-- name: object_new_many :exec
+-- in: sha256s blob, sizes int[], ats int[], bodies blob
+-- engine: sqlite
+INSERT INTO object (sha256, size, gen, state, recipe, body)
+SELECT substr($1, 32 * s.key + 1, 32), s.value, 0, 1, NULL, substr($4, p.value + 1, s.value)
+FROM json_each($2) s JOIN json_each($3) p ON p.key = s.key WHERE TRUE
+ON CONFLICT (sha256) DO NOTHING;
+-- engine: postgres
+INSERT INTO object (sha256, size, gen, state, recipe, body)
+SELECT substr($1, CAST(32 * u.n - 31 AS integer), 32), u.size, 0, 1, NULL,
+       substr($4, CAST(u.at + 1 AS integer), CAST(u.size AS integer))
+FROM unnest($2, $3) WITH ORDINALITY AS u (size, at, n)
+ON CONFLICT (sha256) DO NOTHING;
+
+-- Files; each place once.
+-- name: artifact_put_many :exec
+-- in: roots int[], dirs text[], names text[], sizes int[], sha256s blob, now_ms int
+-- engine: sqlite
+INSERT INTO artifact (root, dir, name, kind, size, object, mtime_ms)
+SELECT r.value, d.value, e.value, 1, s.value, substr($5, 32 * r.key + 1, 32), $6
+FROM json_each($1) r JOIN json_each($2) d ON d.key = r.key JOIN json_each($3) e ON e.key = r.key
+     JOIN json_each($4) s ON s.key = r.key WHERE TRUE
+ON CONFLICT (root, dir, name) DO UPDATE
+SET kind = excluded.kind, size = excluded.size, object = excluded.object, mtime_ms = excluded.mtime_ms;
+-- engine: postgres
+INSERT INTO artifact (root, dir, name, kind, size, object, mtime_ms)
+SELECT u.root, u.dir, u.name, 1, u.size, substr($5, CAST(32 * u.n - 31 AS integer), 32), $6
+FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS u (root, dir, name, size, n)
+ON CONFLICT (root, dir, name) DO UPDATE
+SET kind = excluded.kind, size = excluded.size, object = excluded.object, mtime_ms = excluded.mtime_ms;
