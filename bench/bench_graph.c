@@ -97,7 +97,7 @@ static double walk_s(const struct links *l, const struct walk *w, size_t *found)
 int main(int argc, char **argv)
 {
     int64_t n = 1000000, start = 0, from;
-    struct walk w = { .starts = &start, .starts_n = 1, .direction = WALK_DOWN };
+    struct walk w = { .starts = &start, .starts_n = 1, .direction = WALK_DOWN, .brief = true };
     struct links *l = links_new();
     struct err err = ERR_INIT;
     struct link_fact *f;

@@ -121,6 +121,13 @@ static void compare(const struct links *l, size_t nodes, int64_t now)
     }
     T_OK(!f.partial);
     walk_found_release(&f);
+    w.brief = true;
+    T_ST_ERR(links_walk(l, &w, &f, &err), OK, &err);
+    T_UINT(f.n, want);
+    for (size_t i = 0; i < f.n; i++)
+        T_INT(f.distance[i], distance[f.nodes[i]]);
+    walk_found_release(&f);
+    w.brief = false;
     w.starts_n = 1;
     slow_distances(&w, distance, nodes);
     T_ST_ERR(links_path(l, start[0], to, &w, a, &p, &err), OK, &err);
@@ -150,6 +157,9 @@ TEST(links_agree_with_a_slow_search)
             if (t_rand_below(4) == 0) compare(l, NODES, now);
         }
         for (int i = 0; i < 20; i++)
+            compare(l, NODES, now);
+        links_pack(l); /* no log beside the base: the quick way */
+        for (int i = 0; i < 40; i++)
             compare(l, NODES, now);
         links_free(l);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum {
+    COUNTED = 1024,     /* types have numbers below */
     ROW_MAX = 4096,     /* links of one node that an answer looks at */
     TRAIL_ENDS_MAX = 16 /* nodes of one name that a trail begins or ends at */
 };
@@ -79,6 +80,7 @@ struct walk graph_walk(const struct graph_query *q, const struct graph_starts *s
                       .still = (uint64_t)1 << LINK_SAME,
                       .deadline_ms = q->timeout_ms ? clock_mono_ms() + q->timeout_ms : 0 };
 
+    w.brief = !q->group && !q->expand_n;
     column_walk_set(&w, starts, columns);
     return w;
 }
@@ -95,7 +97,7 @@ static bool is_wanted(const struct graph_query *q, enum node_type type)
     return q->types_n == 0;
 }
 
-static void count(struct graph_total *totals, size_t *n, enum node_type type)
+static void count(struct graph_total *totals, size_t *n, enum node_type type, size_t more)
 {
     size_t i = 0;
 
@@ -108,17 +110,22 @@ static void count(struct graph_total *totals, size_t *n, enum node_type type)
     if (i == *n) {
         totals[(*n)++] = (struct graph_total){ type, 0 };
     }
-    totals[i].n++;
+    totals[i].n += more;
 }
 
 static void count_all(const struct graph *g, const struct walk_found *f, struct graph_answer *out)
 {
+    size_t n[COUNTED] = { 0 };
+
     for (out->starts_n = 0; out->starts_n < f->n && f->distance[out->starts_n] == 0;) {
         out->starts_n++; /* what is the same as a start is one */
     }
-    for (size_t i = 0; i < f->n; i++) {
-        if (f->distance[i] > 0) {
-            count(out->totals, &out->totals_n, graph_type(g, f->nodes[i]));
+    for (size_t i = out->starts_n; i < f->n; i++) { /* the numbers of types are small */
+        n[MIN_OF((unsigned)graph_type(g, f->nodes[i]), COUNTED - 1)]++;
+    }
+    for (unsigned type = 0; type < COUNTED; type++) {
+        if (n[type]) {
+            count(out->totals, &out->totals_n, (enum node_type)type, n[type]);
         }
     }
     out->partial = f->partial;
@@ -329,7 +336,7 @@ static enum status between(struct over *o, const struct graph_starts *from,
 
         if (there && down.distance[i] && there > 1 &&
             (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth)) {
-            count(out->totals, &out->totals_n, graph_type(o->g, down.nodes[i]));
+            count(out->totals, &out->totals_n, graph_type(o->g, down.nodes[i]), 1);
         }
     }
     int_map_release(&far);

@@ -53,6 +53,7 @@ struct walk {
     uint64_t roles; /* bit 1 << role: links that are followed; 0 = all */
     uint64_t still; /* the same, of links that are walked at no distance; each is there both ways */
     bool skip_aside; /* leaves out links that are aside */
+    bool brief;      /* found.from and found.role are not wanted: they may be NULL */
     bool has_as_of;  /* only links that stood at as_of_ms */
     int64_t as_of_ms;
     enum walk_time time; /* which of the two times as_of_ms is compared with */

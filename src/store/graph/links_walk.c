@@ -200,7 +200,7 @@ void walk_found_release(struct walk_found *f)
     *f = (struct walk_found){ 0 };
 }
 
-static bool found_grow(struct walk_found *f)
+static bool found_grow(struct walk_found *f, bool brief)
 {
     size_t cap = f->cap ? f->cap * 2 : 256;
     uint32_t *nodes = mem_realloc(f->nodes, cap * sizeof(*nodes)), *from;
@@ -208,13 +208,13 @@ static bool found_grow(struct walk_found *f)
     uint8_t *role;
 
     f->nodes = nodes ? nodes : f->nodes;
-    from = mem_realloc(f->from, cap * sizeof(*from));
+    from = brief ? NULL : mem_realloc(f->from, cap * sizeof(*from));
     f->from = from ? from : f->from;
-    role = mem_realloc(f->role, cap);
+    role = brief ? NULL : mem_realloc(f->role, cap);
     f->role = role ? role : f->role;
     distance = mem_realloc(f->distance, cap * sizeof(*distance));
     f->distance = distance ? distance : f->distance;
-    if (!nodes || !from || !role || !distance) {
+    if (!nodes || !distance || (!brief && (!from || !role))) {
         return false;
     }
     f->cap = cap;
@@ -232,6 +232,9 @@ struct searcher {
     int64_t target; /* -1 = none */
     size_t target_at;
     const struct walk *walk;
+    bool brief;
+    bool
+        packed; /* all links are in the base, and a link is followed or not by its role and mark alone */
 };
 
 /* False when memory is out. */
@@ -247,14 +250,16 @@ static bool visit_one(struct searcher *s, uint32_t node, size_t from, uint8_t ro
         f->partial = true;
         return true;
     }
-    if (f->n == f->cap && !found_grow(f)) {
+    if (f->n == f->cap && !found_grow(f, s->brief)) {
         return false;
     }
     s->visited[node >> 6] |= (uint64_t)1 << (node & 63);
     distance = from == f->n ? 0 : f->distance[from] + (still ? 0u : 1u);
     f->nodes[f->n] = node;
-    f->from[f->n] = (uint32_t)from;
-    f->role[f->n] = role;
+    if (!s->brief) {
+        f->from[f->n] = (uint32_t)from;
+        f->role[f->n] = role;
+    }
     f->distance[f->n] = (uint16_t)MIN_OF(distance, 65535u);
     if (node == s->target) {
         s->target_at = f->n;
@@ -309,6 +314,8 @@ static bool begin(struct searcher *s, const struct links *l, const struct walk *
         .target_at = SIZE_MAX,
         .walk = w
     };
+    s->packed = !l->log_n && !w->has_as_of && !w->nodes_max && !s->still && !w->follow;
+    s->brief = w->brief && s->packed;
     for (size_t i = 0; i < w->starts_n; i++) {
         if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
             s->top = MAX_OF(s->top, (size_t)w->starts[i] + 1);
@@ -332,50 +339,12 @@ static void mark_log(struct searcher *s)
 }
 
 /* Room for n nodes more. */
-static bool found_room(struct walk_found *f, size_t n)
+static bool found_room(struct walk_found *f, size_t n, bool brief)
 {
     while (f->cap - f->n < n) {
-        if (!found_grow(f)) {
+        if (!found_grow(f, brief)) {
             return false;
         }
-    }
-    return true;
-}
-
-/* The links of one node that are in the base, of a walk at no time, without target and limit: most walks touch most links
- * here. */
-static bool visit_row(struct searcher *s, uint32_t node, size_t at, uint16_t distance)
-{
-    const struct links *l = s->cursor.l;
-    const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
-    const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
-    const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
-    unsigned drop = s->cursor.pass.skip_aside ? ASIDE | ENDED : ENDED;
-    uint64_t roles = s->cursor.pass.roles;
-    struct walk_found *f = s->found;
-    uint64_t *visited = s->visited;
-    size_t i = off[node], end = off[node + 1];
-
-    while (i < end) {
-        size_t stop = MIN_OF(end, i + ROW_STEP), n;
-
-        if (f->cap - f->n < ROW_STEP && !found_room(f, ROW_STEP)) {
-            return false;
-        }
-        for (n = f->n; i < stop; i++) {
-            uint32_t to = ends[i];
-            uint64_t seen = visited[to >> 6];
-            uint64_t fresh = ~(seen >> (to & 63)) & roles >> (bits[i] & ROLE) & !(bits[i] & drop);
-
-            /* written in any case, counted if it is new: the processor cannot guess which */
-            visited[to >> 6] = seen | fresh << (to & 63);
-            f->nodes[n] = to;
-            f->from[n] = (uint32_t)at;
-            f->role[n] = bits[i] & ROLE;
-            f->distance[n] = distance;
-            n += fresh;
-        }
-        f->n = n;
     }
     return true;
 }
@@ -404,25 +373,15 @@ static bool in_log(const struct searcher *s, uint32_t node)
 }
 
 /* The links of the node that is `at`; *looked counts them. */
-static bool visit_links(struct searcher *s, size_t at, bool all, size_t *looked)
+static bool visit_links(struct searcher *s, size_t at, size_t *looked)
 {
-    struct walk_found *f = s->found;
-    uint32_t node = f->nodes[at];
+    uint32_t node = s->found->nodes[at];
+    const struct walk *w = s->walk;
     struct link_end e;
 
     fetch_ahead(s, at);
     cursor_at(&s->cursor, node, in_log(s, node));
-    if (all && s->cursor.k >= s->cursor.l->log_n) {
-        *looked += s->cursor.end - s->cursor.i;
-        if (s->cursor.i < s->cursor.end &&
-            !visit_row(s, node, at, (uint16_t)MIN_OF(f->distance[at] + 1u, 65535u))) {
-            return false;
-        }
-        s->cursor.i = s->cursor.end;
-    }
     while (cursor_next(&s->cursor, &e)) {
-        const struct walk *w = s->walk;
-
         (*looked)++;
         if ((!w->follow || w->follow(w->ctx, node, e.node, e.role)) &&
             !visit(s, e.node, at, e.role)) {
@@ -432,13 +391,21 @@ static bool visit_links(struct searcher *s, size_t at, bool all, size_t *looked)
     return true;
 }
 
+/* Whether the time is over; looks at the clock now and then. */
+static bool is_late(const struct walk *w, size_t *looked)
+{
+    if (*looked < LOOK_EVERY || !w->deadline_ms) {
+        return false;
+    }
+    *looked = 0;
+    return clock_mono_ms() > w->deadline_ms;
+}
+
 /* Breadth first. False when memory is out. */
 static bool search(struct searcher *s, const struct walk *w)
 {
     struct walk_found *f = s->found;
     unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    bool all = !s->cursor.pass.as_of && s->target < 0 && s->nodes_max == SIZE_MAX && !s->still &&
-               !w->follow;
     size_t looked = 0;
 
     for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
@@ -448,17 +415,90 @@ static bool search(struct searcher *s, const struct walk *w)
         if (at == LONG_WALK) {
             mark_log(s);
         }
-        if (!visit_links(s, at, all, &looked)) {
+        if (!visit_links(s, at, &looked)) {
             return false;
         }
         looked += LOOK_EVERY / LOOK_NODES;
-        if (looked >= LOOK_EVERY && w->deadline_ms) {
-            looked = 0;
-            if (clock_mono_ms() > w->deadline_ms) {
-                f->partial = true;
-                return true;
+        if (is_late(w, &looked)) {
+            f->partial = true;
+            return true;
+        }
+    }
+    return true;
+}
+
+/* The links [i, end) of the node that is `at`. ROW_STEP at a time, and of these four: behind the end of a row its last link is looked at
+ * again, which finds nothing, so that short rows have no branch that the processor must guess. */
+static bool visit_row(struct searcher *s, size_t i, size_t end, size_t at)
+{
+    const struct links *l = s->cursor.l;
+    const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
+    const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
+    unsigned drop = s->cursor.pass.skip_aside ? ASIDE | ENDED : ENDED;
+    uint64_t roles = s->cursor.pass.roles;
+    struct walk_found *f = s->found;
+    uint64_t *visited = s->visited;
+    bool brief = s->brief;
+
+    while (i < end) {
+        size_t stop = MIN_OF(end, i + ROW_STEP), n;
+
+        if (f->cap - f->n < ROW_STEP + 4 && !found_room(f, ROW_STEP + 4, brief)) {
+            return false;
+        }
+        for (n = f->n; i < stop; i += 4) {
+#pragma GCC unroll 4
+            for (size_t k = 0; k < 4; k++) {
+                size_t x = MIN_OF(i + k, end - 1);
+                uint32_t to = ends[x];
+                uint64_t seen = visited[to >> 6];
+                uint64_t fresh =
+                    ~(seen >> (to & 63)) & roles >> (bits[x] & ROLE) & !(bits[x] & drop);
+
+                /* written in any case, counted if it is new */
+                visited[to >> 6] = seen | fresh << (to & 63);
+                f->nodes[n] = to;
+                if (!brief) {
+                    f->from[n] = (uint32_t)at;
+                    f->role[n] = bits[x] & ROLE;
+                }
+                n += fresh;
             }
         }
+        f->n = n;
+    }
+    return true;
+}
+
+/* The same as search() over packed rows, a distance at a time. */
+static bool search_packed(struct searcher *s, const struct walk *w)
+{
+    const struct links *l = s->cursor.l;
+    const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
+    struct walk_found *f = s->found;
+    unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
+    size_t looked = 0, from = 0;
+
+    for (unsigned d = 0; from < f->n && d < depth && !f->partial; d++) {
+        size_t to = f->n;
+
+        for (size_t at = from; at < to && !f->partial; at++) {
+            uint32_t node = f->nodes[at];
+
+            fetch_ahead(s, at);
+            if (node < l->top && off[node] < off[node + 1]) {
+                if (!visit_row(s, off[node], off[node + 1], at)) {
+                    return false;
+                }
+                looked += off[node + 1] - off[node];
+            }
+            looked += LOOK_EVERY / LOOK_NODES;
+            f->partial = is_late(w, &looked);
+        }
+        for (size_t i = to; i < f->n; i++) {
+            f->distance[i] = (uint16_t)MIN_OF(d + 1, 65535u);
+        }
+        from = to;
     }
     return true;
 }
@@ -474,7 +514,7 @@ enum status links_walk(const struct links *l, const struct walk *w, struct walk_
             good = visit(&s, (uint32_t)w->starts[i], out->n, 0);
         }
     }
-    good = good && search(&s, w);
+    good = good && (s.packed ? search_packed(&s, w) : search(&s, w));
     end(&s);
     if (!good) {
         walk_found_release(out);
@@ -497,6 +537,7 @@ enum status links_path(const struct links *l, int64_t from, int64_t to, const st
     one.starts = &from;
     one.starts_n = 1;
     one.nodes_max = 0;
+    one.brief = false;
     if (from < 0 || from > LINKS_UID_MAX || to < 0) {
         return OK;
     }
