@@ -478,6 +478,22 @@ void model_version_create_init(struct model_version_create *c, struct core *core
 
 /* ---- changes of a model --------------------------------------------------------------------------------------------------- */
 
+/* Logged models name the versions made from them in a tag: tag_logged_model() writes it. */
+static enum status rename_in_tags(struct subject *s, struct str old, struct str name,
+                                  struct err *err)
+{
+    struct arena *a = s->v.arena;
+    struct str from = name_json_quoted(a, old), to = name_json_quoted(a, name);
+
+    if (!from.p || !to.p) {
+        return err_nomem(err);
+    }
+    from = arena_printf(a, "{\"name\": %.*s, \"version\": ", STR_ARG(from));
+    to = arena_printf(a, "{\"name\": %.*s, \"version\": ", STR_ARG(to));
+    return from.p && to.p ? q_model_version_rename_tags(s->v.conn, s->model.uid, from, to, err)
+                          : err_nomem(err);
+}
+
 static enum status model_rename(struct registry_change *c, struct subject *s, struct err *err)
 {
     struct q_registered_model_get_row taken;
@@ -496,6 +512,7 @@ static enum status model_rename(struct registry_change *c, struct subject *s, st
     st =
         st ? st : q_ident_rename(s->v.conn, 0, IDENT_REGISTERED_MODEL, s->model.uid, c->value, err);
     st = st ? st : q_model_version_touch_all(s->v.conn, s->model.uid, now, err);
+    st = st ? st : rename_in_tags(s, s->model.name, c->value, err);
     st = st ? st : note(s, 0, REGISTRY_RENAMED, s->model.name, c->value, err);
     return st ? st : registered_model_get(&s->v, c->value, &c->model, err);
 }

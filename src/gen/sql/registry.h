@@ -212,6 +212,9 @@ enum status q_model_version_in_stage_next(struct sql_stmt *q_stmt,
 enum status q_model_version_touch_all(struct sql_conn *q_conn, int64_t model, int64_t now_ms,
                                       struct err *q_err) ATTR_CHECK;
 
+enum status q_model_version_rename_tags(struct sql_conn *q_conn, int64_t model, struct str old,
+                                        struct str new, struct err *q_err) ATTR_CHECK;
+
 enum status q_model_version_redact(struct sql_conn *q_conn, int64_t uid, int64_t now_ms,
                                    struct err *q_err) ATTR_CHECK;
 

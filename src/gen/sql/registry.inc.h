@@ -759,6 +759,31 @@ enum status q_model_version_touch_all(struct sql_conn *q_conn, int64_t model, in
     return sql_exec(q_conn, &query_model_version_touch_all, q_in, NULL, q_err);
 }
 
+static const unsigned char model_version_rename_tags_in[] = { SQL_INT, SQL_TEXT, SQL_TEXT };
+static const struct sql_query query_model_version_rename_tags = {
+    .name = "model_version_rename_tags", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = model_version_rename_tags_in,
+    .text = { "UPDATE prop SET s = REPLACE(s, ?2, ?3) WHERE scope = 3 AND key = "
+              "'mlflow.modelVersions' AND uid IN (SELECT m.uid FROM model_version v JOIN "
+              "logged_model m ON m.mid = v.model_id WHERE v.model = ?1)",
+              "UPDATE prop SET s = REPLACE(s, $2, $3) WHERE scope = 3 AND key = "
+              "'mlflow.modelVersions' AND uid IN (SELECT m.uid FROM model_version v JOIN "
+              "logged_model m ON m.mid = v.model_id WHERE v.model = $1)" },
+};
+
+enum status q_model_version_rename_tags(struct sql_conn *q_conn, int64_t model, struct str old,
+                                        struct str new, struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = model },
+        { .s = old },
+        { .s = new },
+    };
+
+    return sql_exec(q_conn, &query_model_version_rename_tags, q_in, NULL, q_err);
+}
+
 static const unsigned char model_version_redact_in[] = { SQL_INT, SQL_INT };
 static const struct sql_query query_model_version_redact = {
     .name = "model_version_redact", .cached = true, .kind = SQL_EXEC,
@@ -1328,6 +1353,7 @@ static const struct sql_query *const area_registry[] = {
     &query_model_version_prompt,
     &query_model_version_in_stage,
     &query_model_version_touch_all,
+    &query_model_version_rename_tags,
     &query_model_version_redact,
     &query_model_version_delete_all,
     &query_model_alias_set,

@@ -125,6 +125,12 @@ SELECT uid, version FROM model_version WHERE model = $1 AND stage = $2 AND versi
 -- in: model int, now_ms int
 UPDATE model_version SET update_ms = $2 WHERE model = $1;
 
+-- The tag of logged models that lists the versions made from them.
+-- name: model_version_rename_tags :exec
+-- in: model int, old text, new text
+UPDATE prop SET s = REPLACE(s, $2, $3) WHERE scope = 3 AND key = 'mlflow.modelVersions'
+AND uid IN (SELECT m.uid FROM model_version v JOIN logged_model m ON m.mid = v.model_id WHERE v.model = $1);
+
 -- name: model_version_redact :exec
 -- in: uid int, now_ms int
 UPDATE model_version SET stage = 4, description = NULL, source = 'REDACTED-SOURCE-PATH', storage = '', run_id = 'REDACTED-RUN-ID',
