@@ -7,6 +7,7 @@
 #include "cli/cli_int.h"
 #include "cli/commands.h"
 #include "cli/render.h"
+#include "cli/when.h"
 #include "codec/json.h"
 
 enum { BODY_MAX = 1 << 20, PAGE_MAX = 1000, ANSWER_MAX = 64 };
@@ -476,6 +477,37 @@ static int model_register(struct cli *cli)
     return CLI_DONE;
 }
 
+/* What was done, in the formats that programs read; people get a note. */
+static enum status tell(struct cli *cli, const char *name, const char *version, const char *alias,
+                        const char *done, struct err *err)
+{
+    static const struct column columns[] = {
+        { "name", "NAME", COLUMN_NAME },
+        { "version", "VERSION", COLUMN_RIGHT },
+        { "alias", "ALIAS", 0 },
+        { "done", "DONE", 0 },
+    };
+    struct cell none = { .kind = CELL_NONE };
+    struct cell cells[ARRAY_N(columns)] = {
+        cell_text(str_cstr(name)),
+        version ? cell_number(str_cstr(version)) : none,
+        alias ? cell_text(str_cstr(alias)) : none,
+        cell_text(str_cstr(done)),
+    };
+    struct render r;
+    enum status st;
+
+    if (cli->format == CLI_TABLE || cli->format == CLI_NAME) {
+        return OK;
+    }
+    st = render_begin(&r, cli, columns, ARRAY_N(columns), true, err);
+    st = st ? st : render_row(&r, cells, err);
+    if (!st) {
+        render_end(&r);
+    }
+    return st;
+}
+
 static int model_alias(struct cli *cli)
 {
     const struct alias_flags *f = cli->options;
@@ -500,6 +532,7 @@ static int model_alias(struct cli *cli)
             (const char *const[]){ "name", name, "alias", cli->args[1], "version", version, NULL },
             NULL, &err);
     }
+    st = st ? st : tell(cli, name, version, cli->args[1], f->remove ? "removed" : "given", &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
@@ -530,6 +563,7 @@ static int model_rm(struct cli *cli)
             : send(cli, "DELETE", version ? VERSIONS "delete" : MODELS "delete",
                    (const char *const[]){ "name", name, version ? "version" : NULL, version, NULL },
                    NULL, &err);
+    st = st ? st : tell(cli, name, version, NULL, "deleted", &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
@@ -559,6 +593,17 @@ static enum status history_row(struct render *r, const struct jv *e, struct err 
     return render_row(r, cells, err);
 }
 
+/* --at as the server takes it; NULL without it. */
+static enum status at_of(struct cli *cli, const struct history_flags *f, const char **out,
+                         struct err *err)
+{
+    int64_t ms;
+    enum status st = f->at ? cli_time(f->at, "--at", &ms, err) : OK;
+
+    *out = !st && f->at ? arena_printf(cli->arena, "%lld", (long long)ms).p : NULL;
+    return st || !f->at || *out ? st : err_nomem(err);
+}
+
 /* What an alias named at a time. */
 static int alias_at(struct cli *cli, const struct history_flags *f)
 {
@@ -575,9 +620,9 @@ static int alias_at(struct cli *cli, const struct history_flags *f)
 
     if (f->at) {
         pairs[4] = "at_ms";
-        pairs[5] = f->at;
     }
-    st = api_get(cli, HISTORY "alias-at", pairs, &answer, &err);
+    st = at_of(cli, f, &pairs[5], &err);
+    st = st ? st : api_get(cli, HISTORY "alias-at", pairs, &answer, &err);
     if (!st && !jv_text(answer, "version").p) {
         st = err_set(&err, ST_NOT_FOUND, "%s named no version of %s then", f->alias, cli->args[0]);
     }
@@ -600,7 +645,8 @@ static int model_history(struct cli *cli)
 {
     const struct history_flags *f = cli->options;
     struct err err = ERR_INIT;
-    const char *pairs[11] = { "name", cli->args[0] };
+    const char *pairs[16] = { "name" }, *version = NULL, *slash;
+    int64_t number;
     size_t n = 2;
     struct str size =
         arena_printf(cli->arena, "%lld", (long long)(f->limit > PAGE_MAX ? PAGE_MAX : f->limit));
@@ -610,6 +656,14 @@ static int model_history(struct cli *cli)
     if (f->alias) {
         return alias_at(cli, f);
     }
+    slash =
+        strrchr(cli->args[0], '/'); /* only numbers: the model may be gone, and is not asked for */
+    pairs[1] = cli->args[0];
+    if (slash && num_parse_i64(str_cstr(slash + 1), &number)) {
+        version = slash + 1;
+        pairs[1] = arena_cstr(cli->arena, str_of(cli->args[0], (size_t)(slash - cli->args[0])));
+        st = st || pairs[1] ? st : err_nomem(&err);
+    }
     pairs[n++] = "max_results";
     pairs[n++] = size.p;
     if (f->what) {
@@ -618,7 +672,11 @@ static int model_history(struct cli *cli)
     }
     if (f->at) {
         pairs[n++] = "at_ms";
-        pairs[n++] = f->at;
+        st = st ? st : at_of(cli, f, &pairs[n++], &err);
+    }
+    if (version) {
+        pairs[n++] = "version";
+        pairs[n++] = version;
     }
     st = st ? st : render_begin(&r, cli, history_columns, ARRAY_N(history_columns), false, &err);
     st = st ? st
@@ -705,9 +763,9 @@ static const struct opt_row history_rows[] = {
       .doc = "the version that this alias named, at --at or now" },
     { .name = "at",
       .type = OPT_TEXT,
-      .arg = "MS",
+      .arg = "TIME",
       .off = offsetof(struct history_flags, at),
-      .doc = "as of then, milliseconds since 1970" },
+      .doc = "as of then: 2026-03-03, 2026-03-03T14:30 (UTC), or milliseconds since 1970" },
     { .name = "what",
       .type = OPT_TEXT,
       .arg = "KIND",
@@ -787,13 +845,14 @@ static const struct cli_command rows[] = {
       .run = model_diff },
     { .noun = "model",
       .verb = "history",
-      .args = "NAME",
+      .args = "NAME[/VERSION]",
       .args_min = 1,
       .args_max = 1,
-      .summary = "Show what happened to a model, newest first",
+      .summary = "Show what happened to a model or one version, newest first",
       CLI_OPTIONS(history_rows, struct history_flags),
       CLI_EXAMPLES("cairn model history fraud",
-                   "cairn model history fraud --alias prod --at 1772496000000"),
+                   "cairn model history fraud --alias prod --at 2026-03-03",
+                   "cairn model history fraud/3 --what stage --at 2026-03-03 --limit 1"),
       .run = model_history },
     { .noun = "model",
       .verb = "rm",

@@ -51,6 +51,25 @@ static struct str proxy_path(struct str uri)
     return rest;
 }
 
+/* Of runs:/RUN_ID/path: below the artifacts of that run. */
+static enum status run_place(struct cli *cli, struct version *v, struct err *err)
+{
+    struct str rest = str_sub(v->uri, 6, v->uri.n), uri;
+    size_t slash = str_find_byte(rest, '/', 0);
+    const char *run = arena_cstr(cli->arena, str_sub(rest, 0, MIN_OF(slash, rest.n)));
+    struct jv *answer = NULL;
+    enum status st = run ? api_get(cli, "/api/2.0/mlflow/runs/get",
+                                   (const char *const[]){ "run_id", run, NULL }, &answer, err)
+                         : err_nomem(err);
+
+    if (st) return st == ST_NOT_FOUND ? OK : st;
+    uri = jv_text(jv_get(jv_get(answer, "run"), "info"), "artifact_uri");
+    uri = arena_printf(cli->arena, "%.*s%.*s", STR_ARG(uri),
+                       STR_ARG(slash == SIZE_MAX ? S("") : str_sub(rest, slash, rest.n)));
+    v->place = proxy_path(uri);
+    return uri.p ? OK : err_nomem(err);
+}
+
 static enum status find_version(struct cli *cli, const char *text, struct version *v,
                                 struct err *err)
 {
@@ -81,7 +100,7 @@ static enum status find_version(struct cli *cli, const char *text, struct versio
                  (const char *const[]){ "name", v->name, "version", v->number, NULL }, &place, err);
     v->uri = jv_text(place, "artifact_uri");
     v->place = proxy_path(v->uri);
-    return st;
+    return !st && str_starts(v->uri, S("runs:/")) ? run_place(cli, v, err) : st;
 }
 
 static enum status add_file(struct cli *cli, struct version *v, size_t *cap, const struct jv *f,

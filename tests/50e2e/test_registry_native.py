@@ -219,3 +219,43 @@ def test_servers_of_one_database_search_the_same(postgres, tmp_path, uniq):
         assert [m.name for m in clients[1].search_registered_models(f"name LIKE 'r-{uniq}-%'")] == want[1:] + [f"r-{uniq}-zz"]
     finally:
         servers.end()
+
+
+def test_the_command_line_on_what_runs_and_others_registered(client, rest, cli, run, uniq, tmp_path):
+    """A version by runs:/ has its files; names with slashes, as Kubeflow's have; every command answers programs in JSON; as of a day."""
+    name = f"org%2Fteam {uniq}"
+    (tmp_path / "w.bin").write_bytes(b"w" * 70_000)
+    client.log_artifact(run, str(tmp_path / "w.bin"), "model")
+    made = rest.post("/api/model_registry/v1alpha3/registered_models", json={"name": f"org/team {uniq}"}).json()
+    assert made["name"] == f"org/team {uniq}"
+    for stage in ("Staging", "Production"):
+        version = cli.json("model", "register", name, f"runs:/{run}/model")["version"]
+        client.transition_model_version_stage(name, str(version), stage)
+        client.update_model_version(name, str(version), f"was {stage}")
+    assert cli.json("model", "alias", f"{name}/1", "prod") == {"name": name, "version": 1, "alias": "prod", "done": "given"}
+    assert [v["version"] for v in cli.json("model", "show", name)] == [2, 1]
+    for text in (f"{name}/1", f"{name}@prod", f"{name}/Staging"):
+        assert cli.json("model", "show", text)["version"] == 1, text
+    where = cli.json("model", "get", f"{name}@prod", "--to", "here")
+    assert (tmp_path / "here/w.bin").read_bytes() == b"w" * 70_000 and where
+    assert cli.json("model", "inspect", f"{name}@prod")["files"][0]["name"] == "w.bin"
+    (tmp_path / "w.bin").write_bytes(b"v" * 70_000)
+    client.log_artifact(run, str(tmp_path / "w.bin"), "other")
+    cli.run("model", "register", name, f"runs:/{run}/other")
+    changed = [r for r in cli.json("model", "diff", f"{name}/2", f"{name}/3") if r["key"] == "w.bin"]
+    assert [(r["what"], r["change"]) for r in changed] == [("file", "~")]
+
+    # as of a day: what there was then, for one version as well
+    assert cli.json("model", "history", name, "--alias", "prod", "--at", "2100-03-03")["version"] == 1
+    cli.run("model", "history", name, "--alias", "prod", "--at", "2020-03-03", rc=3)
+    assert cli.json("model", "history", name, "--at", "2020-03-03T10:00") == []
+    for what, value in (("stage", "Production"), ("description", "was Production")):
+        then = cli.json("model", "history", f"{name}/2", "--what", what, "--at", "2100-03-03", "--limit", "1")
+        assert [(e["version"], e["value"]) for e in then] == [(2, value)]
+    cli.run("model", "history", name, "--at", "soon", rc=2)
+    assert "is no time" in cli.err
+
+    assert cli.json("model", "alias", name, "prod", "--remove")["done"] == "removed"
+    assert cli.json("model", "rm", f"{name}/1", "--yes") == {"name": name, "version": 1, "alias": None, "done": "deleted"}
+    assert cli.json("model", "rm", name, "--yes")["done"] == "deleted"
+    assert [e["what"] for e in cli.json("model", "history", f"{name}/3", "--limit", "1")] == ["created"]
