@@ -1,10 +1,13 @@
 /* base/sock.c - see sock.h. */
 #include "base/sock.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -177,6 +180,62 @@ enum status sock_connect(const char *address, int *fd, struct err *err)
     sock_nodelay(s);
     *fd = s;
     return OK;
+}
+
+/* One address. 0, or what went wrong. */
+static int dial_one(const struct addrinfo *ai, int64_t until_ms, int *fd)
+{
+    int s = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed = 0;
+    struct pollfd p = { .fd = s, .events = POLLOUT };
+    socklen_t n = sizeof(failed);
+
+    if (s < 0) {
+        return errno;
+    }
+    if (connect(s, ai->ai_addr, ai->ai_addrlen) != 0) {
+        failed = errno == EINTR ? EINPROGRESS : errno;
+    }
+    while (failed == EINPROGRESS) {
+        int64_t left = until_ms - clock_mono_ms();
+        int rc = poll(&p, 1, (int)MIN_OF(MAX_OF(left, (int64_t)0), (int64_t)60000));
+
+        if (rc > 0) {
+            failed = getsockopt(s, SOL_SOCKET, SO_ERROR, &failed, &n) != 0 ? errno : failed;
+            break;
+        }
+        if (left <= 0) {
+            failed = ETIMEDOUT;
+        }
+    }
+    if (failed) {
+        (void)close(s);
+        return failed;
+    }
+    sock_nodelay(s);
+    *fd = s;
+    return 0;
+}
+
+enum status sock_dial(const char *host, unsigned port, int64_t ms, int *fd, struct err *err)
+{
+    struct addrinfo want = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
+    int64_t until = clock_mono_ms() + ms;
+    char service[16];
+    int rc;
+
+    *fd = -1;
+    (void)snprintf(service, sizeof(service), "%u", port);
+    rc = getaddrinfo(host, service, &want, &found);
+    if (rc != 0) {
+        return err_set(err, ST_UNAVAILABLE, "%s is not known here: %s", host, gai_strerror(rc));
+    }
+    rc = ETIMEDOUT;
+    for (const struct addrinfo *ai = found; ai && *fd < 0 && clock_mono_ms() < until;
+         ai = ai->ai_next) {
+        rc = dial_one(ai, until, fd);
+    }
+    freeaddrinfo(found);
+    return *fd >= 0 ? OK : err_set(err, ST_UNAVAILABLE, "%s port %u: %s", host, port, strerror(rc));
 }
 
 unsigned sock_port(int fd)

@@ -26,6 +26,10 @@ enum { SOCK_ADDR_TEXT = 128 };
 enum status sock_listen(const char *address, int backlog, int *fd, struct err *err);
 /* As sock_listen, but connects (waits until connected). For clients and tests. The descriptor is blocking. */
 enum status sock_connect(const char *address, int *fd, struct err *err);
+/* Connects to a name or a number, trying its addresses one after the other for ms milliseconds in all. The descriptor is non-blocking.
+ * ST_UNAVAILABLE when none answers. Blocks; the resolver of the system has its own limits. */
+enum status sock_dial(const char *host, unsigned port, int64_t ms, int *fd,
+                      struct err *err) ATTR_CHECK;
 /* Local TCP port, 0 for other sockets. */
 unsigned sock_port(int fd);
 /* "127.0.0.1:40112", "[::1]:40112", "unix". Returns the length. */

@@ -1,4 +1,4 @@
-/* net/tls.c - an OpenSSL server session as a filter. */
+/* net/tls.c - an OpenSSL session as a filter. */
 #include "net/tls.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -95,6 +95,40 @@ enum status tls_new(struct tls **out, const char *cert_file, const char *key_fil
     return OK;
 }
 
+enum status tls_client_new(struct tls **out, const char *ca_file, struct err *err)
+{
+    struct tls *t = mem_zalloc(1, sizeof(*t));
+    enum status st = OK;
+
+    *out = NULL;
+    if (t) {
+        t->ctx = SSL_CTX_new(TLS_client_method());
+    }
+    if (!t || !t->ctx || SSL_CTX_set_alpn_protos(t->ctx, (const unsigned char *)"\2h2", 3) != 0) {
+        tls_free(t);
+        return err_nomem(err);
+    }
+    (void)SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+    (void)SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                          SSL_OP_IGNORE_UNEXPECTED_EOF);
+    (void)SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                       SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+    ERR_clear_error();
+    if (ca_file && SSL_CTX_load_verify_file(t->ctx, ca_file) != 1) {
+        st = ssl_failed(err, "certificates", ca_file);
+    } else if (!ca_file && SSL_CTX_set_default_verify_paths(t->ctx) != 1) {
+        st = ssl_failed(err, "certificates of", "the system");
+    }
+    if (st) {
+        tls_free(t);
+        return st;
+    }
+    *out = t;
+    return OK;
+}
+
 void tls_free(struct tls *t)
 {
     if (t) {
@@ -128,7 +162,7 @@ static enum io io_of_ssl(struct tls_filter *t, int rc)
 enum io filter_tls_handshake(struct filter *f)
 {
     struct tls_filter *t = self(f);
-    int rc = SSL_accept(t->ssl);
+    int rc = SSL_do_handshake(t->ssl);
 
     return rc == 1 ? IO_OK : io_of_ssl(t, rc);
 }
@@ -215,7 +249,7 @@ static void tls_filter_free(struct filter *f)
 static const struct filter_ops tls_ops = { "tls",        tls_recv, tls_sendv,
                                            tls_sendfile, tls_shut, tls_filter_free };
 
-struct filter *filter_tls_new(const struct tls *t, int fd)
+static struct tls_filter *filter_new(const struct tls *t, int fd)
 {
     struct tls_filter *tf = mem_zalloc(1, sizeof(*tf));
 
@@ -230,6 +264,47 @@ struct filter *filter_tls_new(const struct tls *t, int fd)
         mem_free(tf);
         return NULL;
     }
+    return tf;
+}
+
+struct filter *filter_tls_new(const struct tls *t, int fd)
+{
+    struct tls_filter *tf = filter_new(t, fd);
+
+    if (!tf) {
+        return NULL;
+    }
     SSL_set_accept_state(tf->ssl);
     return &tf->f;
+}
+
+struct filter *filter_tls_dial(const struct tls *t, int fd, const char *host)
+{
+    struct tls_filter *tf = filter_new(t, fd);
+    bool ok;
+
+    if (!tf) {
+        return NULL;
+    }
+    ERR_clear_error();
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tf->ssl), host) == 1) {
+        ok = true; /* numbers have no SNI */
+    } else {
+        ok = SSL_set1_host(tf->ssl, host) == 1 && SSL_set_tlsext_host_name(tf->ssl, host) == 1;
+    }
+    ERR_clear_error();
+    if (!ok) {
+        tls_filter_free(&tf->f);
+        return NULL;
+    }
+    SSL_set_connect_state(tf->ssl);
+    return &tf->f;
+}
+
+const char *filter_tls_why(const struct filter *f)
+{
+    const struct tls_filter *t = CONTAINER_OF((uintptr_t)f, struct tls_filter, f);
+    long why = SSL_get_verify_result(t->ssl);
+
+    return why == X509_V_OK ? "the TLS handshake has failed" : X509_verify_cert_error_string(why);
 }

@@ -16,6 +16,32 @@ static int serve(struct cli *cli)
 
 #define STORE_OPTIONS SERVER_OPTIONS, .short_help = true
 
+static const struct opt_row health_rows[] = {
+    { .name = "service",
+      .type = OPT_TEXT,
+      .arg = "NAME",
+      .off = offsetof(struct health_flags, service),
+      .doc = "full name of a service of gRPC; without it the server as a whole" },
+    { .name = "watch",
+      .type = OPT_BOOL,
+      .off = offsetof(struct health_flags, watch),
+      .doc = "stay, and show the status again when it changes" },
+    { .name = "ca-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      .off = offsetof(struct health_flags, ca_file),
+      .doc =
+          "PEM file of the certificates that are trusted with https; without it those of the system" },
+    { .name = "wait",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "5s",
+      .min = "1ms",
+      .max = "1h",
+      .off = offsetof(struct health_flags, timeout_ms),
+      .doc = "how long the server may take to answer" },
+};
+
 static const struct cli_command rows[] = {
     { .noun = "server",
       .summary = "Run the server",
@@ -37,6 +63,18 @@ static const struct cli_command rows[] = {
       CLI_EXAMPLES("cairn server doctor --data ~/cairn"),
       STORE_OPTIONS,
       .run = command_doctor },
+    { .noun = "server",
+      .verb = "health",
+      .args = "[ADDRESS]",
+      .args_max = 1,
+      .summary = "Ask a server over gRPC whether it serves",
+      .detail =
+          "ADDRESS is HOST:PORT, https://HOST:PORT or unix:PATH, of any server with grpc.health.v1.Health; without it, the server that\n"
+          "other commands ask. Exit code 7: it answers, but does not serve; 6: nothing answers.",
+      CLI_EXAMPLES("cairn server health", "cairn server health https://cairn.example.org:5757",
+                   "cairn server health localhost:50051 --service my.Service"),
+      CLI_OPTIONS(health_rows, struct health_flags),
+      .run = command_health },
     { .noun = "server",
       .verb = "check",
       .summary = "Check every invariant of a store",

@@ -15,4 +15,11 @@ int command_repack(struct cli *cli);
 int command_scrub(struct cli *cli);
 int command_doctor(struct cli *cli);
 
+struct health_flags {
+    const char *service, *ca_file;
+    int64_t timeout_ms;
+    bool watch;
+};
+int command_health(struct cli *cli);
+
 #endif
