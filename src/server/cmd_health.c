@@ -41,6 +41,10 @@ static enum status show(struct health *h, struct str answer, struct err *err)
         return st;
     }
     h->status = out.status;
+    if (h->flags->watch && h->cli->format <= CLI_WIDE) { /* at once, not at the end */
+        out_printf(OUT_STDOUT, "%s\n", name_of(out.status));
+        return OK;
+    }
     cells[0] = cell_text(str_cstr(name_of(out.status)));
     cells[1] = cell_text(h->flags->service ? str_cstr(h->flags->service) : S(""));
     cells[2] = cell_text(h->address);
@@ -129,7 +133,7 @@ int command_health(struct cli *cli)
     if (!st) {
         h.address = str_cstr(dial.target);
         st = ask(&h, &dial, &err);
-        render_end(&h.render);
+        if (!st) render_end(&h.render);
     }
     buf_release(&request);
     if (st) {

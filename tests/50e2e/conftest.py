@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: the unmodified pip client against one server per engine."""
 
+import subprocess
 import uuid
 
 import mlflow
@@ -48,6 +49,17 @@ def exp(client, uniq):
 def run(client, exp):
     """A fresh run in it."""
     return client.create_run(exp).info.run_id
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate of localhost that signs itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return cert, key
 
 
 class Rest:

@@ -1,6 +1,7 @@
 """gRPC on the server's own port, asked by grpcio: health, reflection, lineage, errors, deadlines; and gRPC-Web by hand."""
 
 import base64
+import json
 import subprocess
 import textwrap
 
@@ -264,3 +265,117 @@ def test_curl_over_http2(server, client, tmp_path):
     got = subprocess.run([*curl, str(tmp_path / "out"), url], capture_output=True, text=True, check=True)
     assert got.stdout == "2 200"
     assert (tmp_path / "out").read_bytes() == data
+
+
+# ---- the client --------------------------------------------------------------------------------------------------------------
+
+def health(*args, **more):
+    run = subprocess.run([cairn.find_binary(), "server", "health", "-o", "json", *map(str, args)], capture_output=True, text=True,
+                         timeout=120, **more)
+    return run.returncode, json.loads(run.stdout or run.stderr)
+
+
+def test_health_of_this_server(server):
+    address = server.url.split("://")[1]
+    assert health(address) == (0, {"status": "SERVING", "service": "", "address": address})
+    assert health(address, "--service", "cairn.v1.LineageService")[0] == 0
+    code, answer = health(address, "--service", "no.such.Service")
+    assert (code, answer["error"]["code"]) == (3, "NOT_FOUND")
+    assert health(f"127.0.0.1:{cairn.free_port()}")[0] == 6
+
+
+def test_health_over_tls(start_server, certificate, monkeypatch):
+    """ALPN agrees on h2; a certificate that nobody trusts, or of another name, is refused. grpcio and curl agree."""
+    cert, key = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    server = start_server(args=["--tls-cert", str(cert), "--tls-key", str(key)])
+    port = server.url.rsplit(":", 1)[1]
+    assert health(f"https://localhost:{port}")[0] == 0
+    assert health(f"https://127.0.0.1:{port}", "--ca-file", cert)[0] == 0
+    monkeypatch.delenv("SSL_CERT_FILE")
+    code, answer = health(f"https://localhost:{port}")
+    assert code == 6 and "certificate" in answer["error"]["message"]
+    code, answer = health(f"https://127.0.0.2:{port}", "--ca-file", cert)
+    assert code == 6
+    got = subprocess.run(["curl", "-sS", "--http2", "--cacert", str(cert), "-w", "%{http_version}", "-o", "/dev/null",
+                          f"https://localhost:{port}/version"], capture_output=True, text=True, check=True)
+    assert got.stdout == "2"
+
+
+SERVE = """
+import concurrent.futures
+import grpc
+from grpc_health.v1 import health as health_service, health_pb2, health_pb2_grpc
+served = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+servicer = health_service.HealthServicer()
+servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+servicer.set("down", health_pb2.HealthCheckResponse.NOT_SERVING)
+health_pb2_grpc.add_HealthServicer_to_server(servicer, served)
+result = served.add_insecure_port("127.0.0.1:0")
+served.start()
+"""
+
+
+def test_health_of_a_server_of_grpcio(worker):
+    """The client against gRPC's own server: unary, an error, and a stream that goes on."""
+    address = f"127.0.0.1:{worker.run(SERVE)}"
+    try:
+        assert health(address) == (0, {"status": "SERVING", "service": "", "address": address})
+        assert health(address, "--service", "down")[0] == 7
+        assert health(address, "--service", "none")[1]["error"]["code"] == "NOT_FOUND"
+        with subprocess.Popen([cairn.find_binary(), "server", "health", "--watch", "-o", "jsonl", address],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+            assert json.loads(watch.stdout.readline())["status"] == "SERVING"
+            worker.run('servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)\nresult = 0')
+            assert json.loads(watch.stdout.readline())["status"] == "NOT_SERVING"
+            worker.run("served.stop(None).wait()\nresult = 0")
+            assert watch.wait(60) in (1, 6, 7)
+    finally:
+        worker.run("served.stop(None).wait()\nresult = 0")
+
+
+def test_grpcurl(server):
+    """Reflection as grpcurl asks it, without any .proto."""
+    grpcurl = cairn.go_tool("grpcurl", build=False)
+    address = server.url.split("://")[1]
+
+    def ask(*args):
+        return subprocess.run([grpcurl, "-plaintext", *args], capture_output=True, text=True, timeout=60)
+
+    assert ask(address, "list").stdout.splitlines()[0] == "cairn.v1.LineageService"
+    assert "rpc Why" in ask(address, "describe", "cairn.v1.LineageService").stdout
+    assert json.loads(ask(address, "grpc.health.v1.Health/Check").stdout) == {"status": "SERVING"}
+    missing = ask("-d", json.dumps({"node": "run:" + "f" * 32}), address, "cairn.v1.LineageService/Why")
+    assert missing.returncode != 0 and "NotFound" in missing.stderr
+
+
+# ---- servers that die ----------------------------------------------------------------------------------------------------------
+
+def test_killed_in_mid_stream(worker, start_server):
+    """kill -9 while calls of both kinds are open: the clients hear UNAVAILABLE, and the next server answers."""
+    server = start_server()
+    ask = connect(worker, server)
+    assert ask("""
+        import queue
+        questions = queue.Queue()
+        R = reflection_pb2.ServerReflectionRequest
+        talk = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(questions.get, None), timeout=120)
+        questions.put(R(list_services=""))
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=120)
+        result = [next(talk).WhichOneof("message_response"), next(watch).status]
+        """) == ["list_services_response", 1]
+    server.kill()
+    assert ask("""
+        def ending(call):
+            try:
+                next(call)
+            except grpc.RpcError as e:
+                return e.code().name
+        result = [ending(talk), ending(watch)]
+        questions.put(None)
+        """) == ["UNAVAILABLE", "UNAVAILABLE"]
+    server.start()
+    assert ask("""
+        stub = health_pb2_grpc.HealthStub(grpc.insecure_channel(address))
+        result = stub.Check(health_pb2.HealthCheckRequest(), timeout=120, wait_for_ready=True).status
+        """, address=server.url.split("://")[1]) == 1

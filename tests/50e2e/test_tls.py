@@ -1,20 +1,9 @@
 """HTTPS by option: the unmodified client, and what happens to those who speak plain HTTP to the port."""
 import socket
-import subprocess
 
 import pytest
 
 pytestmark = pytest.mark.cairn_only
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                    "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    return cert, key
 
 
 def test_the_client_over_tls(start_server, certificate, monkeypatch):

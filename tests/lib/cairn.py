@@ -74,6 +74,34 @@ def find_python(env):
     return Path(sys.executable) if env == "mlflow-new" else None
 
 
+def find_program(*names):
+    """The first of these programs that is here, by name or by path; None without any."""
+    return next((found for found in map(shutil.which, names) if found), None)
+
+
+def go_tool(name, build=True):
+    """Path of a program of tests/requirements in Go, built if that is wanted; a skip says why there is none."""
+    import pytest
+
+    found = shutil.which(name)
+    if found:
+        return found
+    if not build and not list((ROOT / ".cache" / "gotool").glob(f"*/{name}")):
+        pytest.skip(f"no {name}: tools/gotool {name} builds it (two minutes)")
+    made = subprocess.run([ROOT / "tools/gotool", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if made.returncode:
+        pytest.skip(made.stderr.strip().splitlines()[-1] if made.stderr else f"no {name}")
+    return made.stdout.strip()
+
+
+def connects(host, port):
+    try:
+        socket.create_connection((host, port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
 def free_port():
     """A loopback port that was free a moment ago, for programs that cannot be told to choose one."""
     with socket.socket() as s:
