@@ -10,6 +10,7 @@
 
 #include "api/call.h"
 #include "core/artifact.h"
+#include "core/resume.h"
 
 /* From an endpoint's read(): answers with the file at a place and returns ST_END, or the failure. */
 enum status bytes_send(struct call *c, struct view *v, const struct artifact_place *place,
@@ -32,6 +33,8 @@ struct bytes_put {
     const char *too_small; /* an empty body is refused with this; NULL = it is fine */
     /* After the commit, on the loop: may set c->out. May be NULL. */
     void (*done)(struct bytes_put *p);
+    /* Answers in its place, p->st or success, on the loop, whatever became of the body but when it broke off. May be NULL. */
+    void (*answer)(struct bytes_put *p);
     /* The rest is bytes_put_begin()'s. */
     struct call *call;
     struct read_job job;
@@ -45,6 +48,9 @@ struct bytes_put {
     char *rooms[2]; /* one is received into while the other is hashed and written */
     size_t room_bytes;
     bool working, reading, has_next, is_lost;
+    struct resume *resume; /* of an upload that goes on later; the next one: its last bytes came */
+    bool is_whole;
+    struct exec_job leave;
     struct artifact_upload upload;
     struct artifact_put put;
     struct digest said;
@@ -55,6 +61,10 @@ struct bytes_put {
 };
 /* Answers the call in the end. */
 void bytes_put_begin(struct call *c, struct bytes_put *p);
+
+/* The same for an upload that goes on later, once it is taken (core/resume.h): `where` is not asked. What comes is kept also when the
+ * body breaks off; with its last bytes the file is named. */
+void bytes_put_resume(struct call *c, struct bytes_put *p, struct resume *r);
 
 /* The SHA-256 that a request says its body has. *has is false without one; ST_INVALID when a field cannot be understood. */
 enum status bytes_said(const struct http_req *req, struct digest *out, bool *has, struct err *err);

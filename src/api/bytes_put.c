@@ -2,6 +2,7 @@
 #include "api/bytes.h"
 #include "base/mem.h"
 #include "codec/base64.h"
+#include <inttypes.h>
 
 enum { ROOM_MIN = 64 * 1024, ROOM_MAX = 256 * 1024 };
 
@@ -69,6 +70,13 @@ static void finish_put(struct http_req *req, void *ctx)
     struct bytes_put *p = ctx;
 
     (void)req;
+    if (p->resume) {
+        resume_release(p->resume);
+    }
+    if (p->answer) {
+        p->answer(p);
+        return;
+    }
     if (p->st) {
         call_error(p->call, p->st, &p->err);
         return;
@@ -91,6 +99,11 @@ static void put_done(struct write_op *op)
 /* The cap of the route, also for bodies that do not say their length. */
 static enum status check_size(struct bytes_put *p, uint64_t size)
 {
+    if (p->resume && size > p->resume->size) {
+        return err_field(&p->err, ST_INVALID, "data",
+                         "there are more bytes than the upload was to have (%" PRIu64 ")",
+                         p->resume->size);
+    }
     return !p->max || size <= p->max ? OK
                                      : err_field(&p->err, ST_INVALID, "data", "%s", p->too_big);
 }
@@ -173,6 +186,102 @@ static void worked(struct http_req *req, void *ctx)
     }
 }
 
+/* ---- uploads that go on later ------------------------------------------------------------------------------------------------ */
+
+static void leave_writer(struct exec_job *job, unsigned worker)
+{
+    struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, leave);
+
+    (void)worker;
+    artifact_upload_abort(&p->upload);
+    switch (p->now.what) {
+    case HTTP_PIECE_DATA: http_req_post(p->call->req, worked, p); break;
+    case HTTP_PIECE_END: http_req_post(p->call->req, finish_put, p); break;
+    case HTTP_PIECE_FAIL:
+        resume_release(p->resume);
+        http_send_error(p->call->req, &p->broke);
+        break;
+    }
+}
+
+/* On the loop, when what came is durable and said to be, or cannot be. */
+static void saved(struct http_req *req, void *ctx)
+{
+    struct bytes_put *p = ctx;
+
+    if (p->resume->op.st) {
+        p->st = p->resume->op.st;
+        p->err = p->resume->op.err;
+    }
+    if (p->now.what == HTTP_PIECE_DATA && !p->st) {
+        worked(req, p);
+        return;
+    }
+    p->leave.run = leave_writer;
+    if (artifact_work_submit(p->call->core, &p->leave)) {
+        leave_writer(&p->leave, 0);
+    }
+}
+
+static void save_done(struct write_op *op)
+{
+    struct bytes_put *p = op->user;
+
+    http_req_post(p->call->req, saved, p);
+}
+
+/* Makes what came durable, and goes on in saved(). */
+static enum status save(struct bytes_put *p)
+{
+    struct resume *r = p->resume;
+    enum status st = resume_save(r, &p->upload, &p->err);
+
+    if (st) {
+        return st;
+    }
+    r->op.user = p;
+    r->op.done = save_done;
+    r->op.bytes = r->saved.ledger.n;
+    return seq_submit(p->call->core->seq, &r->op) == OK
+               ? OK
+               : err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
+}
+
+/* On a thread that hashes. True: saved() goes on, maybe already: nothing of the call may be touched. */
+static bool is_saving(struct bytes_put *p)
+{
+    enum status st;
+
+    if (!p->resume || p->st) {
+        return false;
+    }
+    switch (p->now.what) {
+    case HTTP_PIECE_DATA:
+        if (!resume_is_due(p->resume, &p->upload)) {
+            return false;
+        }
+        break;
+    case HTTP_PIECE_FAIL:
+        if (!p->upload.writer || check_size(p, p->upload.size + p->now.bytes.n) ||
+            artifact_upload_piece(&p->upload, p->now.bytes, &p->err) ||
+            p->upload.size == p->resume->have || p->upload.size == p->resume->size) {
+            return false;
+        }
+        break;
+    case HTTP_PIECE_END:
+        p->is_whole = p->upload.size == p->resume->size;
+        if (p->is_whole) {
+            return false;
+        }
+        break;
+    }
+    st = save(p);
+    if (st) {
+        p->st = st;
+    }
+    return st == OK;
+}
+
 static void work(struct exec_job *job, unsigned worker)
 {
     struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, work);
@@ -181,15 +290,27 @@ static void work(struct exec_job *job, unsigned worker)
     (void)worker;
     switch (p->now.what) {
     case HTTP_PIECE_FAIL:
+        if (is_saving(p)) {
+            return;
+        }
         artifact_upload_abort(&p->upload);
+        if (p->resume) {
+            resume_release(p->resume);
+        }
         http_send_error(p->call->req, &p->broke);
         return;
     case HTTP_PIECE_DATA:
         p->st = check_size(p, p->upload.size + p->now.bytes.n);
         p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->now.bytes, &p->err);
+        if (is_saving(p)) {
+            return;
+        }
         break;
     case HTTP_PIECE_END:
-        st = end_upload(p);
+        if (is_saving(p)) {
+            return;
+        }
+        st = p->st ? p->st : end_upload(p);
         if (!st) {
             return;
         }
@@ -338,4 +459,40 @@ void bytes_put_begin(struct call *c, struct bytes_put *p)
     } else {
         submit_read(p, find_place);
     }
+}
+
+/* ---- the beginning of a part ---------------------------------------------------------------------------------------------------- */
+
+static void open_writer(struct exec_job *job, unsigned worker)
+{
+    struct bytes_put *p = CONTAINER_OF(job, struct bytes_put, work);
+
+    (void)worker;
+    p->st = resume_open(p->resume, &p->upload, &p->err);
+    p->st = p->st ? p->st : make_rooms(p);
+    if (p->st) {
+        artifact_upload_abort(&p->upload);
+        http_req_post(p->call->req, finish_put, p);
+    } else {
+        read_on(p);
+    }
+}
+
+void bytes_put_resume(struct call *c, struct bytes_put *p, struct resume *r)
+{
+    uint64_t n = c->req->content_length;
+
+    p->call = c;
+    p->resume = r;
+    artifact_put_init(&p->put, c->core, c->arena);
+    p->put.place = r->place;
+    p->st = n == UINT64_MAX ? OK : check_size(p, r->have + MIN_OF(n, UINT64_MAX / 2));
+    p->work.run = open_writer;
+    if (!p->st && artifact_work_submit(c->core, &p->work) == OK) {
+        return; /* all of it is that thread's now */
+    }
+    if (!p->st) {
+        p->st = err_set(&p->err, ST_UNAVAILABLE, "too many uploads are waiting; try again");
+    }
+    finish_put(c->req, p);
 }

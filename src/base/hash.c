@@ -109,7 +109,8 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 }
 
 struct sha256 {
-    EVP_MD_CTX *ctx;
+    EVP_MD_CTX *ctx; /* NULL: low, whose state can be seen */
+    SHA256_CTX low;
 };
 
 /* Fetched once: an implicit fetch per hash costs more than hashing a short text. Never freed. */
@@ -176,7 +177,7 @@ struct sha256 *sha256_new(void)
 void sha256_update(struct sha256 *s, const void *p, size_t n)
 {
     /* It only fails on a context that was not started. */
-    CHECK(n == 0 || EVP_DigestUpdate(s->ctx, p, n) == 1);
+    CHECK(n == 0 || (s->ctx ? EVP_DigestUpdate(s->ctx, p, n) : SHA256_Update(&s->low, p, n)) == 1);
 }
 
 struct digest sha256_end(struct sha256 *s)
@@ -184,13 +185,17 @@ struct digest sha256_end(struct sha256 *s)
     struct digest d;
     unsigned n = 0;
 
-    CHECK(EVP_DigestFinal_ex(s->ctx, d.b, &n) == 1 && n == sizeof(d.b));
+    if (s->ctx) {
+        CHECK(EVP_DigestFinal_ex(s->ctx, d.b, &n) == 1 && n == sizeof(d.b));
+    } else {
+        CHECK(SHA256_Final(d.b, &s->low) == 1);
+    }
     return d;
 }
 
 bool sha256_restart(struct sha256 *s)
 {
-    return EVP_DigestInit_ex(s->ctx, NULL, NULL) == 1;
+    return (s->ctx ? EVP_DigestInit_ex(s->ctx, NULL, NULL) : SHA256_Init(&s->low)) == 1;
 }
 
 void sha256_free(struct sha256 *s)
@@ -199,6 +204,58 @@ void sha256_free(struct sha256 *s)
         EVP_MD_CTX_free(s->ctx);
         mem_free(s);
     }
+}
+
+static void put_be(unsigned char *p, uint64_t v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (unsigned char)(v >> (8 * (n - 1 - i)));
+    }
+}
+
+static uint64_t get_be(const unsigned char *p, size_t n)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+/* The saved text: eight words of the state, the number of bytes so far, and those of them that do not fill a block. */
+struct sha256 *sha256_resume(const void *p, size_t n)
+{
+    const unsigned char *at = p;
+    struct sha256 *s = mem_zalloc(1, sizeof(*s));
+    uint64_t bytes = n >= 40 ? get_be(at + 32, 8) : 0;
+
+    if (!s || (n && (n < 40 || n != 40 + bytes % 64)) || SHA256_Init(&s->low) != 1) {
+        mem_free(s);
+        return NULL;
+    }
+    if (n) {
+        for (size_t i = 0; i < 8; i++) {
+            s->low.h[i] = (SHA_LONG)get_be(at + 4 * i, 4);
+        }
+        s->low.Nl = (SHA_LONG)(bytes << 3);
+        s->low.Nh = (SHA_LONG)(bytes >> 29);
+        s->low.num = (unsigned)(n - 40);
+        memcpy(s->low.data, at + 40, n - 40);
+    }
+    return s;
+}
+
+size_t sha256_save(const struct sha256 *s, unsigned char out[SHA256_SAVED_MAX])
+{
+    uint64_t bytes = (uint64_t)s->low.Nh << 29 | (uint64_t)s->low.Nl >> 3;
+
+    for (size_t i = 0; i < 8; i++) {
+        put_be(out + 4 * i, s->low.h[i], 4);
+    }
+    put_be(out + 32, bytes, 8);
+    memcpy(out + 40, s->low.data, s->low.num);
+    return 40 + s->low.num;
 }
 
 bool sha256_of(const void *p, size_t n, struct digest *out)

@@ -30,6 +30,12 @@ struct digest sha256_end(struct sha256 *s); /* the context may then be freed or 
 /* False when memory is out: the context can then only be freed. */
 bool sha256_restart(struct sha256 *s) ATTR_CHECK;
 void sha256_free(struct sha256 *s); /* NULL-safe */
+/* A hash that can be put aside and taken up again, by another process too: from what sha256_save() gave, or, with n = 0, from the
+ * beginning. NULL when memory is out or p is not such a text. */
+enum { SHA256_SAVED_MAX = 32 + 8 + 63 };
+struct sha256 *sha256_resume(const void *p, size_t n);
+/* Of a hash that sha256_resume() made and that has not ended; the length of the text. */
+size_t sha256_save(const struct sha256 *s, unsigned char out[SHA256_SAVED_MAX]);
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);
 

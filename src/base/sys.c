@@ -141,6 +141,11 @@ static int do_rename(const char *from, const char *to)
     REPEATED(int, rename(from, to));
 }
 
+static int do_link(const char *from, const char *to)
+{
+    REPEATED(int, link(from, to));
+}
+
 static int do_unlink(const char *path)
 {
     REPEATED(int, unlink(path));
@@ -193,9 +198,9 @@ static void do_walk_end(void *walk)
         .open = do_open, .openat = do_openat, .open_beneath = do_open_beneath, .close = do_close,  \
         .read = do_read, .pread = do_pread, .write = do_write, .pwrite = do_pwrite,                \
         .fsync = do_fsync, .fdatasync = do_fdatasync, .ftruncate = do_ftruncate,                   \
-        .flock = do_flock, .rename = do_rename, .unlink = do_unlink, .mkdir = do_mkdir,            \
-        .fstat = do_fstat, .stat = do_stat, .sendfile = do_sendfile, .walk_begin = do_walk_begin,  \
-        .walk_next = do_walk_next, .walk_end = do_walk_end,                                        \
+        .flock = do_flock, .rename = do_rename, .unlink = do_unlink, .link = do_link,              \
+        .mkdir = do_mkdir, .fstat = do_fstat, .stat = do_stat, .sendfile = do_sendfile,            \
+        .walk_begin = do_walk_begin, .walk_next = do_walk_next, .walk_end = do_walk_end,           \
     }
 
 struct sys_table sys = SYS_CALLS;

@@ -26,6 +26,7 @@ struct sys_table {
     int (*flock)(int fd, int operation);
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
+    int (*link)(const char *from, const char *to); /* a second name of the file */
     int (*mkdir)(const char *path, mode_t mode);
     int (*fstat)(int fd, struct stat *st);
     int (*stat)(const char *path, struct stat *st);

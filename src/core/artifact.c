@@ -4,6 +4,7 @@
 #include "core/names.h"
 #include "core/node.h"
 #include "core/outside.h"
+#include "core/resume.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
@@ -666,6 +667,9 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
     }
     st = str_eq_lit(p->place.root_uri, PROXY_ROOT) ? check_below(g, &p->place, op->arena, err) : OK;
     st = st ? st : publish(g, op->arena, u, err);
+    if (!st && u->resume) {
+        st = group_resume_name(g, u->resume, err);
+    }
     return st ? st
               : q_artifact_put(group_conn(g), root, dir, name, 1, (int64_t)u->size,
                                str_of(u->sha256.b, sizeof(u->sha256.b)), group_now_ms(g), err);

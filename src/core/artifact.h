@@ -19,6 +19,7 @@ enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048, ARTIFACT_NAME_
 #define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
 
 struct outside_place;
+struct resume;
 
 /* A place in the tree: a root by URI, and a path below it ("" = the root itself). */
 struct artifact_place {
@@ -123,6 +124,7 @@ struct artifact_upload {
         direct; /* sent by the client itself: the id of artifact_direct_begin(), NULL p else */
     struct object_lease lease;
     bool is_placed;
+    struct resume *resume; /* of resume_open(): the upload that the file completes; NULL = none */
 };
 enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
                                   struct err *err);

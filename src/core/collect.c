@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/object.h"
+#include "core/resume.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/blob/packfile.h"
@@ -42,7 +43,7 @@ struct free_pack {
     uint32_t at;                 /* chunks before are not in the index any more */
 };
 
-enum phase { LEASES, WALK, CONDEMNED, DELETING, RETIRED, PACKS, LEFT_PACKS, PHASE_N };
+enum phase { LEASES, UPLOADS, WALK, CONDEMNED, DELETING, RETIRED, PACKS, LEFT_PACKS, PHASE_N };
 
 /* Lives on the stack of who waits. */
 struct waiter {
@@ -72,6 +73,7 @@ struct collector {
     enum phase phase;
     int64_t pack; /* the last that was looked at */
     struct free_pack going;
+    struct resume_left left;
     struct digest walked; /* the walk is behind this, if is_walking */
     bool is_walking;
     int64_t walk_at_ms, walk_seq, seen_seq; /* walk_seq: of the log at the start of the last walk */
@@ -208,6 +210,25 @@ static enum status step_leases(struct collector *c, struct err *err)
         return st ? st : ST_END;
     }
     return submit(c, &leases_kind, err);
+}
+
+/* ---- uploads that go on later ----------------------------------------------------------------------------------------------- */
+
+static enum status uploads_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    return group_resume_left(g, &CONTAINER_OF(op, struct collector, op)->left, err);
+}
+
+static const struct write_kind uploads_kind = { .name = "collect.uploads",
+                                                .validate = uploads_validate,
+                                                .sql = true };
+
+static enum status step_uploads(struct collector *c, struct err *err)
+{
+    enum status st = resume_find_left(c->conn, c->arena, clock_wall_ms(), &c->left, err);
+
+    st = st ? st : resume_drop_left(c->core, &c->left, err);
+    return st ? st : submit(c, &uploads_kind, err);
 }
 
 /* ---- the walk: what nothing refers to is condemned ------------------------------------------------------------------------------ */
@@ -626,6 +647,10 @@ static void batch_done(struct collector *c)
     s->round_objects += c->phase == WALK || c->phase == DELETING ? n : 0;
     s->round_places += c->phase == RETIRED || c->phase == LEFT_PACKS ? n : 0;
     s->round_bytes += c->phase == LEASES ? 0 : bytes;
+    if (c->phase == UPLOADS && c->left.state == RESUME_GIVEN_UP) {
+        s->uploads++;
+        s->round_uploads++;
+    }
     s->problem[0] = 0;
     lock_give(&c->lock);
 }
@@ -665,6 +690,7 @@ static bool round_begin(struct collector *c, int64_t now)
     c->stats.running = c->in_round;
     if (c->in_round) {
         c->stats.walked = c->stats.round_objects = c->stats.round_places = c->stats.round_bytes = 0;
+        c->stats.round_uploads = 0;
     }
     lock_give(&c->lock);
     return c->in_round;
@@ -703,9 +729,9 @@ static void rest(struct collector *c, int64_t now)
 static enum status step(struct collector *c, struct err *err)
 {
     static enum status (*const steps[PHASE_N])(struct collector * c, struct err * err) = {
-        [LEASES] = step_leases,         [WALK] = step_walk,       [CONDEMNED] = step_condemned,
-        [DELETING] = step_deleting,     [RETIRED] = step_retired, [PACKS] = step_packs,
-        [LEFT_PACKS] = step_left_packs,
+        [LEASES] = step_leases,       [UPLOADS] = step_uploads,       [WALK] = step_walk,
+        [CONDEMNED] = step_condemned, [DELETING] = step_deleting,     [RETIRED] = step_retired,
+        [PACKS] = step_packs,         [LEFT_PACKS] = step_left_packs,
     };
     enum status st = ST_END;
 
@@ -848,6 +874,25 @@ static enum status plan_page(struct view *v, struct digest *last, bool *begun,
     return st == ST_END && n == WALK_PAGE ? OK : st;
 }
 
+/* Uploads that go on later: which end, and which may still go on. */
+static enum status plan_uploads(struct view *v, struct collect_plan *out, struct err *err)
+{
+    struct q_resumable_sum_row open, over, left;
+    int64_t now = clock_wall_ms();
+    enum status st =
+        q_resumable_sum(v->conn, v->arena, RESUME_OPEN, now + 1, INT64_MAX, &open, err);
+
+    st = st ? st : q_resumable_sum(v->conn, v->arena, RESUME_OPEN, 0, now + 1, &over, err);
+    st = st ? st : q_resumable_sum(v->conn, v->arena, RESUME_GIVEN_UP, 0, INT64_MAX, &left, err);
+    if (!st) {
+        out->open = open.n;
+        out->open_bytes = open.bytes;
+        out->uploads = over.n + left.n;
+        out->upload_bytes = over.bytes + left.bytes;
+    }
+    return st;
+}
+
 enum status collect_look(struct view *v, struct collect_plan *out, struct err *err)
 {
     struct q_retired_sum_row places;
@@ -866,6 +911,7 @@ enum status collect_look(struct view *v, struct collect_plan *out, struct err *e
         out->places = places.n;
         out->place_bytes = places.bytes;
         out->leases = leases.n;
+        st = plan_uploads(v, out, err);
     }
     return st;
 }

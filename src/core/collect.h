@@ -5,6 +5,8 @@
  *   walk        over all objects: what nothing refers to is condemned; bytes that lie in the row go with it at once
  *   condemned   longer than the grace: still free ones become deleting, others live
  *   deleting    their bytes are deleted, durably, then the row
+ *   uploads     that go on later (core/resume.h), when nobody went on with them for their time, or they are done with: what was
+ *               saved of them, then the row
  *   retired     places (store/places.h) whose time has come: the bytes, then the row
  *   packs       that no object names, when somebody asked for the round (otherwise core/repack.h does it in its time): their
  *               chunks leave the index, then the row says that they go, then the bytes, then the row
@@ -53,6 +55,8 @@ struct collect_stats {
     uint64_t bytes;                  /* of these; content that lay in packs counts with its pack */
     uint64_t leases;                 /* ended without a file */
     uint64_t failed;                 /* steps */
+    uint64_t uploads;                /* that go on later: ended */
+    uint64_t round_uploads;
     uint64_t round_objects, round_places, round_bytes; /* of the last round, or the one at work */
     char problem[160]; /* of the last step that failed, while it fails; else "" */
 };
@@ -64,6 +68,9 @@ struct collect_plan {
     int64_t objects, object_bytes; /* that nothing refers to */
     int64_t places, place_bytes;   /* that were given up */
     int64_t leases;
+    int64_t uploads,
+        upload_bytes; /* that go on later: nobody did in their time, or they were given up */
+    int64_t open, open_bytes; /* likewise, that may still go on */
     int64_t kept, kept_bytes; /* objects that stay */
 };
 enum status collect_look(struct view *v, struct collect_plan *out, struct err *err);

@@ -120,7 +120,7 @@ void http_body_read(struct http_req *req, http_piece_fn fn, void *ctx);
 bool http_can_converse(const struct http_req *req);
 /* The same with room for large pieces: bytes that need no decoding are received right there, until it is full or the body is complete,
  * and nothing is copied. The piece may also lie elsewhere, as http_body_read() gives it. room belongs to net until fn is called. So
- * one piece can be worked on while the next one comes into another room. */
+ * one piece can be worked on while the next one comes into another room. HTTP_PIECE_FAIL gives what has come into the room. */
 void http_body_read_into(struct http_req *req, void *room, size_t max, http_piece_fn fn, void *ctx);
 
 /* Runs fn(req, ctx) on the owner loop, never from inside this call. Any thread that holds the request; one post at a

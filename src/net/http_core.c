@@ -253,12 +253,18 @@ static void deliver(struct http_priv *p, enum http_piece what, struct str bytes,
     p->piece_fn(&p->req, p->piece_ctx, what, bytes, err);
 }
 
+/* Of a body that fails: what has come into the consumer's room. */
+static void deliver_fail(struct http_priv *p, const struct err *err)
+{
+    deliver(p, HTTP_PIECE_FAIL, p->room ? str_of(p->room, p->room_n) : S(""), err);
+}
+
 static void deliver_gone(struct http_priv *p)
 {
     struct err err = ERR_INIT;
 
     IGNORE_STATUS(err_set(&err, ST_CANCELLED, "the client went away")); /* only fills err */
-    deliver(p, HTTP_PIECE_FAIL, S(""), &err);
+    deliver_fail(p, &err);
 }
 
 void http_core_stop(struct http_priv *p)
@@ -752,7 +758,7 @@ void http_core_body_fail(struct http_priv *p, int http, enum status st, const ch
             struct err err = ERR_INIT;
 
             IGNORE_STATUS(err_set(&err, st, "%s", why)); /* only fills err */
-            deliver(p, HTTP_PIECE_FAIL, S(""), &err);
+            deliver_fail(p, &err);
         }
     } else {
         http_core_refuse(p, http, st, "%s", why);
@@ -955,7 +961,7 @@ bool http_core_flush(struct http_priv *p)
 
         IGNORE_STATUS(
             err_set(&err, ST_BAD_REQUEST, "the body has failed before")); /* only fills err */
-        deliver(p, HTTP_PIECE_FAIL, S(""), &err);
+        deliver_fail(p, &err);
         return true;
     }
     if (p->decoder && stream_decode(p)) {

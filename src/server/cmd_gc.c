@@ -71,11 +71,9 @@ static enum status one_of_both(const struct server_options *o, struct err *err)
 int command_gc(struct cli *cli)
 {
     static const struct column columns[] = {
-        { "objects", "OBJECTS", COLUMN_RIGHT },
-        { "places", "PLACES", COLUMN_RIGHT },
-        { "bytes", "BYTES", COLUMN_RIGHT },
-        { "walked", "LOOKED AT", COLUMN_RIGHT },
-        { "dry_run", "DRY RUN", 0 },
+        { "objects", "OBJECTS", COLUMN_RIGHT },  { "places", "PLACES", COLUMN_RIGHT },
+        { "uploads", "UPLOADS", COLUMN_RIGHT },  { "bytes", "BYTES", COLUMN_RIGHT },
+        { "walked", "LOOKED AT", COLUMN_RIGHT }, { "dry_run", "DRY RUN", 0 },
     };
     const struct server_options *o = cli->options;
     struct local_call call = { .method = "POST",
@@ -98,6 +96,7 @@ int command_gc(struct cli *cli)
                          (const struct cell[]){
                              cell_number(jv_text(answer, "objects")),
                              cell_number(jv_text(answer, "places")),
+                             cell_number(jv_text(answer, "uploads")),
                              { .kind = CELL_BYTES, .i = jv_i64(answer, "bytes", 0) },
                              cell_number(jv_text(answer, "walked")),
                              { .kind = CELL_BOOL, .i = o->gc_dry_run },
@@ -107,5 +106,10 @@ int command_gc(struct cli *cli)
         return cli_fail(cli, st, &err);
     }
     render_end(&r);
+    if (jv_i64(answer, "open_uploads", 0)) {
+        cli_note(cli, "%lld uploads are open, with %lld bytes: their clients may go on for a day",
+                 (long long)jv_i64(answer, "open_uploads", 0),
+                 (long long)jv_i64(answer, "open_bytes", 0));
+    }
     return CLI_DONE;
 }

@@ -158,3 +158,62 @@ TEST(sha256_out_of_memory)
     mem_fail_never();
     sha256_free(s);
 }
+
+/* Put aside after every number of bytes and taken up again, a hash is what it would have been. */
+TEST(sha256_goes_on_later)
+{
+    unsigned char data[200], saved[SHA256_SAVED_MAX];
+    struct digest want, d;
+
+    T_OK(hash_setup());
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (unsigned char)(i * 7);
+    }
+    T_OK(sha256_of(data, sizeof(data), &want));
+    for (size_t at = 0; at <= sizeof(data); at++) {
+        struct sha256 *s = sha256_resume(NULL, 0);
+        size_t n;
+
+        T_OK(s != NULL);
+        sha256_update(s, data, at);
+        n = sha256_save(s, saved);
+        T_UINT(n, 40 + at % 64);
+        sha256_free(s);
+        s = sha256_resume(saved, n);
+        T_OK(s != NULL);
+        sha256_update(s, data + at, sizeof(data) - at);
+        d = sha256_end(s);
+        T_OK(digest_eq(&d, &want));
+        sha256_free(s);
+        T_OK(sha256_resume(saved, n - 1) == NULL); /* cut */
+        T_OK(sha256_resume(saved, n + 1) == NULL);
+    }
+    mem_fail_after(1, true);
+    T_OK(sha256_resume(NULL, 0) == NULL);
+    mem_fail_never();
+}
+
+/* Beyond the words that a count of bits needs. */
+TEST(sha256_goes_on_after_a_gigabyte)
+{
+    static char piece[1 << 20];
+    unsigned char saved[SHA256_SAVED_MAX];
+    struct sha256 *s = sha256_resume(NULL, 0), *t;
+    struct digest a, b;
+    size_t n;
+
+    T_OK(s != NULL);
+    for (int i = 0; i < 600; i++) {
+        sha256_update(s, piece, sizeof(piece));
+    }
+    n = sha256_save(s, saved);
+    t = sha256_resume(saved, n);
+    T_OK(t != NULL);
+    sha256_update(s, "x", 1);
+    sha256_update(t, "x", 1);
+    a = sha256_end(s);
+    b = sha256_end(t);
+    T_OK(digest_eq(&a, &b));
+    sha256_free(s);
+    sha256_free(t);
+}

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "core.repack.verified": "test_deltas.c",
     **dict.fromkeys(["graph.base.before_sync", "graph.base.before_rename", "graph.base.before_dir_sync"],
                     "test_core_graph.c, with many links"),
+    **dict.fromkeys(["core.resume.cancel", "core.resume.drop", "core.resume.left"], "test_resumable.py, killed there"),
     **dict.fromkeys(["core.scrub.heal", "core.scrub.judge", "core.scrub.mark", "core.scrub.swept"], "test_scrub.c"),
 }
 # Points that are passed once nobody has written for a while.
@@ -78,6 +79,7 @@ def work(port, seed, steps, on_refused=None):
     """One recorder that works until it is done or the server is gone."""
     experiment = recorder.call(port, "POST", "experiments/create", {"name": f"crash {seed} {time.monotonic_ns()}"})["experiment_id"]
     one = recorder.Recorder(port, experiment, seed)
+    one.resumes = True
     one.start()
     return one, go_on(one, steps, on_refused)
 

@@ -340,6 +340,12 @@ static int sim_rename(const char *from, const char *to)
     return 0;
 }
 
+/* As on a file system without second names. */
+static int sim_link(const char *from, const char *to)
+{
+    return is_ours(from) ? refuse(EPERM) : sys_default.link(from, to);
+}
+
 static int sim_unlink(const char *path)
 {
     struct name *e;
@@ -510,6 +516,7 @@ void simfs_begin(void)
                               .flock = sim_flock,
                               .rename = sim_rename,
                               .unlink = sim_unlink,
+                              .link = sim_link,
                               .mkdir = sim_mkdir,
                               .fstat = sim_fstat,
                               .stat = sim_stat,

@@ -42,7 +42,7 @@ def test_dry_run_and_now(own, tmp_path):
     assert put(own, "a/big", big).status_code == 200
     assert put(own, "a/small", b"s" * 100).status_code == 200
     assert put(own, "b/big", big).status_code == 200
-    assert gc(tmp_path, own, "--dry-run") == {"objects": 0, "places": 0, "bytes": 0, "walked": 2, "dry_run": True}
+    assert gc(tmp_path, own, "--dry-run") == {"objects": 0, "places": 0, "uploads": 0, "bytes": 0, "walked": 2, "dry_run": True}
     assert requests.delete(own.url + PROXY + "a", timeout=30).status_code == 200
     assert gc(tmp_path, own, "--dry-run")["objects"] == 1
     done = gc(tmp_path, own, "--now")

@@ -56,6 +56,7 @@ class Recorder:
         self.port = port
         self.random = random.Random(seed)
         self.n = 0
+        self.resumes = False    # uploads that go on later as well: their requests belong to one server
         self.asked = 0
         self.experiment_id = experiment_id
         self.run_id = None
@@ -77,6 +78,8 @@ class Recorder:
         """One write of a random kind. Lost and Refused leave self.after set; it is cleared by an answer of success."""
         kinds = [self.log_batch, self.log_batch, self.log_metric, self.log_param, self.set_tag, self.log_inputs, self.put_file,
                  self.put_large_file]
+        if self.resumes:
+            kinds.append(self.put_resumed_file)
         if self.state["tags"]:
             kinds.append(self.delete_tag)
         if self.state["files"]:
@@ -155,6 +158,35 @@ class Recorder:
 
     def put_large_file(self, state):
         return self._put(state, f"dir/g{self.random.randrange(3)}", LARGE + self.random.randrange(1000))
+
+    def put_resumed_file(self, state):
+        """In two parts of an upload that goes on later; what a lost answer leaves open ends by itself."""
+        path, data = f"dir/r{self.random.randrange(3)}", self.random.randbytes(LARGE)
+        state["files"][path] = zlib.crc32(data)
+        place = self.files_base.split("/artifacts/", 1)[1] + "/" + path
+
+        def ask(method, url, want, **fields):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            try:
+                connection.request(method, url, fields.pop("data", None), {"Tus-Resumable": "1.0.0", **{
+                    name.replace("_", "-"): str(value) for name, value in fields.items()}})
+                answer = connection.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException) as e:
+                raise Lost(f"{method} {url}: {e!r}") from e
+            finally:
+                connection.close()
+            if answer.status == 429 or answer.status >= 500:
+                raise Refused(f"{method}: {answer.status} {text[:300]!r}")
+            assert answer.status == want, f"{method} {url}: {answer.status} {text[:300]!r}"
+            return answer
+
+        def send():
+            begun = ask("POST", "/api/cairn/v1/uploads?" + urllib.parse.urlencode({"path": place}), 201, Upload_Length=len(data))
+            url = "/api/cairn/v1/" + begun.headers["Location"]
+            for at, part in ((0, data[:LARGE // 3]), (LARGE // 3, data[LARGE // 3:])):
+                ask("PATCH", url, 204, Upload_Offset=at, Content_Type="application/offset+octet-stream", data=part)
+        return send
 
     def delete_file(self, state):
         path = self.random.choice(sorted(state["files"]))

@@ -25,9 +25,9 @@ static enum status proxy_is_on(const struct api *api, struct err *err)
 }
 
 /* The place that a request names. */
-static enum status place_of(const struct api *api, struct view *v, struct str run_id,
-                            struct str model_id, struct str path, struct artifact_place *out,
-                            struct err *err)
+enum status native_artifact_place(const struct api *api, struct view *v, struct str run_id,
+                                  struct str model_id, struct str path, struct artifact_place *out,
+                                  struct err *err)
 {
     enum status st = name_check_artifact_path(path, err);
 
@@ -110,7 +110,8 @@ static enum status list(struct call *c, struct view *v, struct err *err)
     bool more;
     enum status st = out ? OK : err_nomem(err);
 
-    st = st ? st : place_of(c->api, v, in->run_id, in->model_id, in->path, &place, err);
+    st =
+        st ? st : native_artifact_place(c->api, v, in->run_id, in->model_id, in->path, &place, err);
     st = st ? st
             : artifact_list(v, &place, in->page_token, (size_t)in->max_results, &infos, &n, &more,
                             err);
@@ -145,7 +146,8 @@ static enum status get_file(struct call *c, struct view *v, struct err *err)
 {
     const struct cairn_v1_artifact_file *in = c->in;
     struct artifact_place place;
-    enum status st = place_of(c->api, v, in->run_id, in->model_id, in->path, &place, err);
+    enum status st =
+        native_artifact_place(c->api, v, in->run_id, in->model_id, in->path, &place, err);
 
     return st ? st : bytes_send(c, v, &place, err);
 }
@@ -164,7 +166,8 @@ static enum status get_archive(struct call *c, struct view *v, struct err *err)
         st = err_field(err, ST_INVALID, "format", "format is '%.*s', not zip or tar",
                        STR_ARG(in->format));
     }
-    st = st ? st : place_of(c->api, v, in->run_id, in->model_id, in->path, &place, err);
+    st =
+        st ? st : native_artifact_place(c->api, v, in->run_id, in->model_id, in->path, &place, err);
     name = name.n           ? name
            : in->run_id.n   ? in->run_id
            : in->model_id.n ? in->model_id
@@ -182,7 +185,7 @@ static enum status put_where(struct bytes_put *p, struct view *v, struct artifac
 {
     struct native_put *n = CONTAINER_OF(p, struct native_put, put);
 
-    return place_of(p->call->api, v, p->owner, n->model_id, p->path, out, err);
+    return native_artifact_place(p->call->api, v, p->owner, n->model_id, p->path, out, err);
 }
 
 static void put_is_done(struct bytes_put *p)
@@ -264,7 +267,7 @@ static enum status remove_file(struct call *c, struct view *v, struct err *err)
     }
     r->call = c;
     artifact_delete_init(&r->op, c->core, c->arena);
-    st = place_of(c->api, v, in->run_id, in->model_id, in->path, &r->op.place, err);
+    st = native_artifact_place(c->api, v, in->run_id, in->model_id, in->path, &r->op.place, err);
     st = st ? st : artifact_list(v, &r->op.place, S(""), 1, &infos, &n, &more, err);
     if (!st && !n) {
         st = err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(in->path));

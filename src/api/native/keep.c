@@ -18,6 +18,7 @@ void native_gc(struct collector *collector, struct cairn_v1_gc_answer *out)
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_OBJECTS, objects, (int64_t)s->round_objects);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_PLACES, places, (int64_t)s->round_places);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_BYTES, bytes, (int64_t)s->round_bytes);
+    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_UPLOADS, uploads, (int64_t)s->round_uploads);
 }
 
 enum status native_gc_plan(struct view *v, struct cairn_v1_gc_answer *out, struct err *err)
@@ -33,7 +34,11 @@ enum status native_gc_plan(struct view *v, struct cairn_v1_gc_answer *out, struc
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_WALKED, walked, plan.objects + plan.kept);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_OBJECTS, objects, plan.objects);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_PLACES, places, plan.places);
-    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_BYTES, bytes, plan.object_bytes + plan.place_bytes);
+    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_BYTES, bytes,
+            plan.object_bytes + plan.place_bytes + plan.upload_bytes);
+    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_UPLOADS, uploads, plan.uploads);
+    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_OPEN_UPLOADS, open_uploads, plan.open);
+    MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_OPEN_BYTES, open_bytes, plan.open_bytes);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_KEPT, kept, plan.kept);
     MSG_SET(out, CAIRN_V1_GC_ANSWER_HAS_KEPT_BYTES, kept_bytes, plan.kept_bytes);
     return OK;

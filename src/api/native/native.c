@@ -658,6 +658,7 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         { native_run_routes, native_run_routes_n },
         { native_registry_routes, native_registry_routes_n },
         { native_artifact_routes, native_artifact_routes_n },
+        { native_upload_routes, native_upload_routes_n },
         { native_inspect_routes, native_inspect_routes_n },
         { native_lineage_routes, native_lineage_routes_n },
         { native_trash_routes, native_trash_routes_n },

@@ -19,6 +19,8 @@ extern const struct route native_checkpoint_routes[];
 extern const size_t native_checkpoint_routes_n;
 extern const struct route native_artifact_routes[];
 extern const size_t native_artifact_routes_n;
+extern const struct route native_upload_routes[];
+extern const size_t native_upload_routes_n;
 extern const struct route native_keep_routes[];
 extern const size_t native_keep_routes_n;
 extern const struct route native_run_routes[];
@@ -40,6 +42,11 @@ enum status native_tokens(struct view *v, struct cairn_v1_token_list *out, struc
 enum status native_backup(struct view *v, struct str path, struct cairn_v1_backup_answer *out,
                           struct err *err);
 enum status native_check(struct view *v, struct cairn_v1_check_answer *out, struct err *err);
+/* The place of a path of a run, a logged model or, without both, of the proxy. */
+struct artifact_place;
+enum status native_artifact_place(const struct api *api, struct view *v, struct str run_id,
+                                  struct str model_id, struct str path, struct artifact_place *out,
+                                  struct err *err);
 /* OK for an operator; see above. */
 enum status native_need_operator(const struct call *c, struct err *err);
 void native_gc(struct collector *collector, struct cairn_v1_gc_answer *out);

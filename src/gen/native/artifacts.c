@@ -98,3 +98,16 @@ const struct msg_desc cairn_v1_artifact_archive_desc = {
     .name = "cairn.v1.ArtifactArchive", .fields = cairn_v1_artifact_archive_fields,
     .size = sizeof(struct cairn_v1_artifact_archive), .field_n = 4,
 };
+
+static const struct msg_field cairn_v1_artifact_upload_fields[] = {
+    { .name = S_INIT("run_id"), .json = S_INIT("runId"), .label = "run_id", .number = 1, .bit = 0,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_artifact_upload, run_id), .size = sizeof(struct str) },
+    { .name = S_INIT("model_id"), .json = S_INIT("modelId"), .label = "model_id", .number = 2, .bit = 1,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_artifact_upload, model_id), .size = sizeof(struct str) },
+    { .name = S_INIT("path"), .json = S_INIT("path"), .label = "path", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_artifact_upload, path), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_v1_artifact_upload_desc = {
+    .name = "cairn.v1.ArtifactUpload", .fields = cairn_v1_artifact_upload_fields,
+    .size = sizeof(struct cairn_v1_artifact_upload), .field_n = 3,
+};

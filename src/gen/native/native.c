@@ -493,10 +493,17 @@ static const struct msg_field cairn_v1_gc_answer_fields[] = {
       .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_gc_answer, problem), .size = sizeof(struct str) },
     { .name = S_INIT("dry_run"), .json = S_INIT("dryRun"), .label = "dry_run", .number = 11, .bit = 10,
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc_answer, dry_run), .size = sizeof(bool) },
+    { .name = S_INIT("uploads"), .json = S_INIT("uploads"), .label = "uploads", .number = 12, .bit = 11,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, uploads), .size = sizeof(int64_t) },
+    { .name = S_INIT("open_uploads"), .json = S_INIT("openUploads"), .label = "open_uploads", .number = 13,
+      .bit = 12, .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, open_uploads),
+      .size = sizeof(int64_t) },
+    { .name = S_INIT("open_bytes"), .json = S_INIT("openBytes"), .label = "open_bytes", .number = 14, .bit = 13,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_gc_answer, open_bytes), .size = sizeof(int64_t) },
 };
 const struct msg_desc cairn_v1_gc_answer_desc = {
     .name = "cairn.v1.GcAnswer", .fields = cairn_v1_gc_answer_fields, .size = sizeof(struct cairn_v1_gc_answer),
-    .field_n = 11,
+    .field_n = 14,
 };
 
 static const struct msg_field cairn_v1_run_values_query_fields[] = {

@@ -515,6 +515,11 @@ struct cairn_v1_gc_answer {
     /* Why it waits; it tries again by itself. */
     struct str problem;
     bool dry_run;
+    /* Uploads that go on later: those that nobody went on with in their time, or that were given up, whose bytes go. Dry run only: those
+     * that are open, and what is kept of them. */
+    int64_t uploads;
+    int64_t open_uploads;
+    int64_t open_bytes;
 };
 #define CAIRN_V1_GC_ANSWER_HAS_ROUND (1ull << 0)
 #define CAIRN_V1_GC_ANSWER_HAS_DONE_ROUND (1ull << 1)
@@ -527,6 +532,9 @@ struct cairn_v1_gc_answer {
 #define CAIRN_V1_GC_ANSWER_HAS_KEPT_BYTES (1ull << 8)
 #define CAIRN_V1_GC_ANSWER_HAS_PROBLEM (1ull << 9)
 #define CAIRN_V1_GC_ANSWER_HAS_DRY_RUN (1ull << 10)
+#define CAIRN_V1_GC_ANSWER_HAS_UPLOADS (1ull << 11)
+#define CAIRN_V1_GC_ANSWER_HAS_OPEN_UPLOADS (1ull << 12)
+#define CAIRN_V1_GC_ANSWER_HAS_OPEN_BYTES (1ull << 13)
 extern const struct msg_desc cairn_v1_gc_answer_desc;
 
 /* POST /api/cairn/v1/runs/values: what values a key has among the runs that a filter finds, with counts. */

@@ -18,6 +18,7 @@
 #include "gen/sql/peer.inc.h"
 #include "gen/sql/purge.inc.h"
 #include "gen/sql/registry.inc.h"
+#include "gen/sql/resumable.inc.h"
 #include "gen/sql/retention.inc.h"
 #include "gen/sql/run.inc.h"
 #include "gen/sql/runcols.inc.h"
@@ -42,6 +43,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_peer, ARRAY_N(area_peer) },
     { area_purge, ARRAY_N(area_purge) },
     { area_registry, ARRAY_N(area_registry) },
+    { area_resumable, ARRAY_N(area_resumable) },
     { area_retention, ARRAY_N(area_retention) },
     { area_run, ARRAY_N(area_run) },
     { area_runcols, ARRAY_N(area_runcols) },

@@ -21,6 +21,7 @@
 #include "gen/sql/peer.h"
 #include "gen/sql/purge.h"
 #include "gen/sql/registry.h"
+#include "gen/sql/resumable.h"
 #include "gen/sql/retention.h"
 #include "gen/sql/run.h"
 #include "gen/sql/runcols.h"

@@ -1386,6 +1386,44 @@ const struct sql_migration sql_migrations[] = {
         "\n",
         "ALTER TABLE object ALTER COLUMN body SET STORAGE EXTERNAL;\n",
     } },
+    { .version = 27, .name = "resumable", .text = {
+        "CREATE TABLE resumable (\n"
+        "    id TEXT NOT NULL PRIMARY KEY,\n"
+        "    state INTEGER NOT NULL,\n"
+        "    token TEXT NOT NULL,\n"
+        "    mark TEXT NOT NULL,\n"
+        "    root_uri TEXT NOT NULL,\n"
+        "    owner INTEGER NOT NULL,\n"
+        "    path TEXT NOT NULL,\n"
+        "    size INTEGER NOT NULL,\n"
+        "    have INTEGER NOT NULL,\n"
+        "    expect BLOB,\n"
+        "    hash BLOB,\n"
+        "    ledger BLOB,\n"
+        "    create_ms INTEGER NOT NULL,\n"
+        "    until_ms INTEGER NOT NULL\n"
+        ") STRICT;\n"
+        "CREATE INDEX resumable_state ON resumable (state, until_ms, id);\n"
+        "CREATE INDEX resumable_mark ON resumable (mark) WHERE mark <> '';\n",
+        "CREATE TABLE resumable (\n"
+        "    id text COLLATE \"C\" NOT NULL PRIMARY KEY,\n"
+        "    state bigint NOT NULL,\n"
+        "    token text COLLATE \"C\" NOT NULL,\n"
+        "    mark text COLLATE \"C\" NOT NULL,\n"
+        "    root_uri text COLLATE \"C\" NOT NULL,\n"
+        "    owner bigint NOT NULL,\n"
+        "    path text COLLATE \"C\" NOT NULL,\n"
+        "    size bigint NOT NULL,\n"
+        "    have bigint NOT NULL,\n"
+        "    expect bytea,\n"
+        "    hash bytea,\n"
+        "    ledger bytea,\n"
+        "    create_ms bigint NOT NULL,\n"
+        "    until_ms bigint NOT NULL\n"
+        ");\n"
+        "CREATE INDEX resumable_state ON resumable (state, until_ms, id);\n"
+        "CREATE INDEX resumable_mark ON resumable (mark) WHERE mark <> '';\n",
+    } },
 };
-const unsigned sql_migrations_n = 26;
+const unsigned sql_migrations_n = 27;
 /* clang-format on */

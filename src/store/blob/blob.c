@@ -21,6 +21,9 @@ struct blob_writer {
     struct sha256 *sha; /* NULL once it is hashed */
     struct digest sha256;
     uint64_t size;
+    struct blob_store *store; /* of one that goes on later; these three */
+    struct blob_writer *next;
+    char id[BLOB_RESUME_ID + 1];
 };
 
 struct blob_reader {
@@ -150,8 +153,24 @@ static enum status say_full(enum status st, struct err *err)
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
 
+/* No other may write the same. */
+static void leave_resumed(struct blob_writer *w)
+{
+    lock_take(&w->store->packs_lock);
+    for (struct blob_writer **at = &w->store->resumed; *at; at = &(*at)->next) {
+        if (*at == w) {
+            *at = w->next;
+            break;
+        }
+    }
+    lock_give(&w->store->packs_lock);
+}
+
 static void free_writer(struct blob_writer *w)
 {
+    if (w->store) {
+        leave_resumed(w);
+    }
     sha256_free(w->sha);
     mem_free(w);
 }
@@ -219,6 +238,94 @@ enum status blob_write_end(struct blob_writer *w, int64_t gen, struct digest *sh
 {
     blob_write_hash(w, sha256, size);
     return blob_write_place(w, gen, err);
+}
+
+/* ---- uploads that go on later ------------------------------------------------------------------------------------------------ */
+
+static bool has_writer(const struct blob_store *s, struct str id)
+{
+    const struct blob_writer *w = s->resumed;
+
+    while (w && !str_eq(id, str_cstr(w->id))) {
+        w = w->next;
+    }
+    return w != NULL;
+}
+
+static enum status enter_resumed(struct blob_writer *w, struct blob_store *s, struct str id,
+                                 struct err *err)
+{
+    bool busy;
+
+    snprintf(w->id, sizeof(w->id), "%.*s", STR_ARG(id));
+    lock_take(&s->packs_lock);
+    busy = has_writer(s, id);
+    if (!busy) {
+        w->store = s;
+        w->next = s->resumed;
+        s->resumed = w;
+    }
+    lock_give(&s->packs_lock);
+    return busy ? err_set(err, ST_CONFLICT, "another request goes on with the upload") : OK;
+}
+
+bool blob_resume_is_busy(struct blob_store *s, struct str id)
+{
+    bool busy;
+
+    lock_take(&s->packs_lock);
+    busy = has_writer(s, id);
+    lock_give(&s->packs_lock);
+    return busy;
+}
+
+enum status blob_resume(struct blob_store *s, struct str id, const struct blob_saved *from,
+                        struct blob_writer **out, struct err *err)
+{
+    struct blob_writer *w;
+    enum status st;
+
+    *out = NULL;
+    if (!s->ops->resume_begin) {
+        return err_set(err, ST_NOT_IMPLEMENTED, "uploads to this store do not go on later");
+    }
+    w = mem_zalloc(1, sizeof(*w));
+    if (!w) {
+        return err_nomem(err);
+    }
+    w->ops = s->ops;
+    w->size = from->at;
+    w->sha = sha256_resume(from->hash, from->at ? from->hash_n : 0);
+    st = w->sha ? enter_resumed(w, s, id, err) : err_nomem(err);
+    st = st ? st : s->ops->resume_begin(s->backend, id, from->at, from->ledger, &w->backend, err);
+    if (st) {
+        free_writer(w);
+        return st == ST_NOT_FOUND ? st : say_full(st, err);
+    }
+    *out = w;
+    return OK;
+}
+
+enum status blob_resume_save(struct blob_writer *w, struct buf *ledger, struct blob_saved *out,
+                             struct err *err)
+{
+    enum status st;
+
+    buf_clear(ledger);
+    st = w->ops->resume_save(w->backend, ledger, err);
+    st = st ? st : buf_status(ledger, "ledger", err);
+    if (!st) {
+        out->at = w->size;
+        out->hash_n = sha256_save(w->sha, out->hash);
+        out->ledger = ledger->n ? buf_str(ledger) : S("");
+    }
+    return say_full(st, err);
+}
+
+enum status blob_resume_drop(struct blob_store *s, struct str id, struct str ledger,
+                             struct err *err)
+{
+    return blob_as_io(s->ops->resume_drop(s->backend, id, ledger, err), err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */

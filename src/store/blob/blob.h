@@ -19,6 +19,7 @@
 #define CAIRN_STORE_BLOB_BLOB_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/exec.h"
 #include "base/hash.h"
 
@@ -85,6 +86,30 @@ enum status blob_write_place(struct blob_writer *w, int64_t gen, struct err *err
 enum status blob_write_end(struct blob_writer *w, int64_t gen, struct digest *sha256,
                            uint64_t *size, struct err *err);
 void blob_write_abort(struct blob_writer *w); /* NULL-safe */
+
+/* ---- uploads that go on later ------------------------------------------------------------------------------------------------
+ * What a writer got can be saved on the way: then another one goes on from there, after a restart too. What it needs for that is the
+ * caller's to keep: where, the state of the hash, and a text of the backend. What lies there is known by an id of the caller's. */
+
+enum { BLOB_RESUME_ID = 32, BLOB_LEDGER_MAX = 5 << 20 };
+struct blob_saved {
+    uint64_t at; /* so many bytes are durable */
+    unsigned char hash[SHA256_SAVED_MAX];
+    size_t hash_n;
+    struct str ledger;
+};
+/* A writer that goes on behind from->at; what lies behind that is thrown away. at 0: it begins. id: BLOB_RESUME_ID hex digits, with one
+ * writer at a time, else ST_CONFLICT. ST_NOT_FOUND when bytes before it are missing. blob_write_abort() leaves what was saved; after blob_write_place() it
+ * lies there as well, until blob_resume_drop(). */
+enum status blob_resume(struct blob_store *s, struct str id, const struct blob_saved *from,
+                        struct blob_writer **out, struct err *err);
+bool blob_resume_is_busy(struct blob_store *s, struct str id); /* it has a writer */
+/* All that was written is durable when it returns OK, and *out says how to go on; its text lies in `ledger`, which is emptied first. */
+enum status blob_resume_save(struct blob_writer *w, struct buf *ledger, struct blob_saved *out,
+                             struct err *err);
+/* Removes, durably, what was saved; missing is fine. No writer has it. */
+enum status blob_resume_drop(struct blob_store *s, struct str id, struct str ledger,
+                             struct err *err);
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ struct blob_store {
     struct int_map packs;
     struct kept_pack *newest, *oldest; /* of those that nobody uses */
     size_t packs_bytes;                /* of those */
+    struct blob_writer *resumed;       /* at work; the same lock */
 };
 
 /* A reader of a backend as one of the store; takes it, also on failure. */

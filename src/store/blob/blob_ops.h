@@ -34,6 +34,12 @@ struct blob_ops {
                                 struct err *err);
     void (*write_abort)(void *w);
 
+    /* A writer that goes on later: see blob_resume(). write_abort leaves what was saved. The ledger is what resume_save gave. */
+    enum status (*resume_begin)(void *b, struct str id, uint64_t at, struct str ledger, void **out,
+                                struct err *err); /* ST_NOT_FOUND when bytes are missing */
+    enum status (*resume_save)(void *w, struct buf *ledger, struct err *err);
+    enum status (*resume_drop)(void *b, struct str id, struct str ledger, struct err *err);
+
     /* (optional) ST_NOT_FOUND when missing. The caller closes *fd. */
     enum status (*open_fd)(void *b, const struct digest *sha256, int64_t gen, int *fd,
                            struct err *err);

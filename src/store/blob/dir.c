@@ -5,9 +5,11 @@
  *     DIR/tmp/<random>                    being written; emptied at the next start
  *     DIR/objects/ab/abcdef...-0          whole objects
  *     DIR/packs/ab/abcdef0123456789       packs
+ *     DIR/partial/<id>                    uploads that go on later: their owner removes them; after nine days they are nobody's
  *
  * Written to a temporary file, fdatasync, rename, fsync of the folder: then the place is durable. An fsync error means the bytes
  * are lost: the file is abandoned. */
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/id.h"
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 enum { PLACE_MAX = 4096 };
+#define PARTIAL_MAX_MS ((int64_t)9 * 24 * 3600 * 1000)
 
 struct dir {
     int lock; /* descriptor of DIR/lock, -1 = none */
@@ -32,6 +35,7 @@ struct dir {
 struct dir_writer {
     struct dir *dir;
     int fd;
+    bool is_partial; /* what was saved stays, whatever becomes of the writer */
     char tmp[PLACE_MAX];
 };
 
@@ -52,6 +56,31 @@ static enum status remove_leftover(void *ctx, const char *name, struct err *err)
         return err_errno(err, errno, "cannot remove the unfinished upload %s", name);
     }
     return OK;
+}
+
+static enum status remove_old_partial(void *ctx, const char *name, struct err *err)
+{
+    const struct dir *d = ctx;
+    char path[PLACE_MAX];
+    struct stat info;
+
+    snprintf(path, sizeof(path), "%s/partial/%s", d->path, name);
+    if (sys.stat(path, &info) != 0 ||
+        clock_wall_ms() - (int64_t)info.st_mtim.tv_sec * 1000 < PARTIAL_MAX_MS) {
+        return OK;
+    }
+    return sys.unlink(path) == 0 || errno == ENOENT
+               ? OK
+               : err_errno(err, errno, "cannot remove the unfinished upload %s", name);
+}
+
+static enum status remove_old_partials(struct dir *d, struct err *err)
+{
+    char path[PLACE_MAX];
+    struct stat info;
+
+    snprintf(path, sizeof(path), "%s/partial", d->path);
+    return sys.stat(path, &info) == 0 ? fs_each(path, remove_old_partial, d, err) : OK;
 }
 
 /* *is_new: the folder has no FORMAT yet. Nothing is written into a folder of another format. */
@@ -109,6 +138,7 @@ static enum status prepare(struct dir *d, struct err *err)
     st = st ? st : fs_mkdirs(path, err);
     st = st ? st : take_lock(d, err);
     st = st ? st : fs_each(path, remove_leftover, d, err);
+    st = st ? st : remove_old_partials(d, err);
     if (!st && is_new) {
         /* Last: a folder with FORMAT is complete, and syncing it made the other names durable as well. */
         snprintf(path, sizeof(path), "%s/FORMAT", d->path);
@@ -232,7 +262,9 @@ static void dir_write_abort(void *writer)
     if (w->fd >= 0) {
         sys.close(w->fd);
     }
-    sys.unlink(w->tmp);
+    if (!w->is_partial) {
+        sys.unlink(w->tmp);
+    }
     mem_free(w);
 }
 
@@ -249,6 +281,13 @@ static enum status make_folder(_Atomic bool *durable, const char *folder, struct
         atomic_store_explicit(durable, true, memory_order_relaxed);
     }
     return st;
+}
+
+/* A file that goes on later keeps its name too, as long as the place is named by nothing: where the folder knows no second names, it
+ * moves. */
+static int put_in_place(const struct dir_writer *w, const char *place)
+{
+    return w->is_partial && sys.link(w->tmp, place) == 0 ? 0 : sys.rename(w->tmp, place);
 }
 
 static enum status finish_at(struct dir_writer *w, _Atomic bool *durable, const char *folder,
@@ -271,7 +310,7 @@ static enum status finish_at(struct dir_writer *w, _Atomic bool *durable, const 
     if (st) goto out;
     FAILPOINT("blob.write.before_rename");
     /* Replacing an equal file is harmless: readers keep the old one open, and the bytes are the same. */
-    if (sys.rename(w->tmp, place) != 0) {
+    if (put_in_place(w, place) != 0) {
         st = err_errno(err, errno, "cannot put an upload in its place");
         goto out;
     }
@@ -309,6 +348,87 @@ static enum status dir_pack_finish(void *writer, uint64_t id, uint64_t size, str
     pack_place_of(w->dir, id, place);
     snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(place, '/') - place), place);
     return finish_at(w, &w->dir->pack_folder_durable[id >> 56], folder, place, err);
+}
+
+/* ---- uploads that go on later -------------------------------------------------------------------------------------------------- */
+
+static void partial_of(const struct dir *d, struct str id, char out[PLACE_MAX])
+{
+    snprintf(out, PLACE_MAX, "%s/partial/%.*s", d->path, STR_ARG(id));
+}
+
+/* The file as long as what was saved, and written behind that. */
+static enum status open_partial(struct dir_writer *w, uint64_t at, struct err *err)
+{
+    struct stat info;
+
+    w->fd = sys.open(w->tmp, O_WRONLY | O_APPEND | O_CLOEXEC | (at ? 0 : O_CREAT), 0600);
+    if (w->fd < 0) {
+        return err_errno(err, errno, "cannot go on with an upload");
+    }
+    if (sys.fstat(w->fd, &info) != 0 || (uint64_t)info.st_size < at) {
+        return err_set(err, ST_NOT_FOUND, "what was saved of an upload is missing");
+    }
+    return sys.ftruncate(w->fd, (off_t)at) == 0
+               ? OK
+               : err_errno(err, errno, "cannot go on with an upload");
+}
+
+static enum status dir_resume_begin(void *b, struct str id, uint64_t at, struct str ledger,
+                                    void **out, struct err *err)
+{
+    struct dir *d = b;
+    struct dir_writer *w = mem_zalloc(1, sizeof(*w));
+    char folder[PLACE_MAX];
+    enum status st = OK;
+
+    (void)ledger;
+    *out = NULL;
+    if (!w) {
+        return err_nomem(err);
+    }
+    w->dir = d;
+    w->is_partial = true;
+    w->fd = -1;
+    partial_of(d, id, w->tmp);
+    if (!at) {
+        snprintf(folder, sizeof(folder), "%s/partial", d->path);
+        st = fs_mkdirs(folder, err);
+    }
+    st = st ? st : open_partial(w, at, err);
+    FAILPOINT("blob.resume.opened");
+    if (!st && !at) {
+        st = fs_sync_dir(folder, err); /* later a name that is missing is an upload that is lost */
+    }
+    if (st) {
+        dir_write_abort(w);
+        return st;
+    }
+    *out = w;
+    return OK;
+}
+
+static enum status dir_resume_save(void *writer, struct buf *ledger, struct err *err)
+{
+    struct dir_writer *w = writer;
+
+    (void)ledger;
+    FAILPOINT("blob.resume.before_sync");
+    return sys.fdatasync(w->fd) == 0 ? OK : err_errno(err, errno, "cannot make an upload durable");
+}
+
+static enum status dir_resume_drop(void *b, struct str id, struct str ledger, struct err *err)
+{
+    struct dir *d = b;
+    char path[PLACE_MAX], folder[PLACE_MAX];
+
+    (void)ledger;
+    partial_of(d, id, path);
+    snprintf(folder, sizeof(folder), "%s/partial", d->path);
+    if (sys.unlink(path) != 0) {
+        return errno == ENOENT ? OK : err_errno(err, errno, "cannot remove an unfinished upload");
+    }
+    return fs_sync_dir(folder, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */
@@ -596,6 +716,9 @@ const struct blob_ops blob_dir_ops = {
     .write = dir_write,
     .write_finish = dir_write_finish,
     .write_abort = dir_write_abort,
+    .resume_begin = dir_resume_begin,
+    .resume_save = dir_resume_save,
+    .resume_drop = dir_resume_drop,
     .open_fd = dir_open_fd,
     .read_begin = dir_read_begin,
     .read = dir_read,
