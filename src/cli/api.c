@@ -392,6 +392,19 @@ enum status api_upload(struct cli *cli, const char *path, uint64_t n,
                                 : error_of(cli, &answer, cli->target->url, err);
 }
 
+enum status api_ask(struct cli *cli, struct client_request *req, const char *path,
+                    struct client_answer *answer, struct err *err)
+{
+    enum status st = address(cli, req, path, err);
+
+    return st ? st : client_send(cli->arena, req, answer, err);
+}
+
+enum status api_answer_error(struct cli *cli, const struct client_answer *answer, struct err *err)
+{
+    return error_of(cli, answer, cli->target->url, err);
+}
+
 struct str api_escape(struct arena *a, struct str s)
 {
     static const char digits[] = "0123456789ABCDEF", plain[] = "-._~";

@@ -45,6 +45,13 @@ enum status api_download(struct cli *cli, const char *path, uint64_t from,
 enum status api_upload(struct cli *cli, const char *path, uint64_t n,
                        size_t (*source)(void *ctx, void *p, size_t max), void *ctx, struct jv **out,
                        struct err *err) ATTR_CHECK;
+/* Any request, whatever its answer, to the server of the command: fills in where it goes. client/http.h. */
+struct client_request;
+struct client_answer;
+enum status api_ask(struct cli *cli, struct client_request *req, const char *path,
+                    struct client_answer *answer, struct err *err) ATTR_CHECK;
+/* What such an answer says is wrong. */
+enum status api_answer_error(struct cli *cli, const struct client_answer *answer, struct err *err);
 /* The address without slashes at its end; ST_INVALID if it is none. */
 enum status api_clean_url(struct cli *cli, const char *url, const char **out,
                           struct err *err) ATTR_CHECK;

@@ -6,13 +6,15 @@
 #include "cli/fetch.h"
 #include "cli/render.h"
 #include "cli/run.h"
+#include "cli/send.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 enum { PAGE = 1000, DEPTH_MAX = 64 };
 
-#define API "/api/cairn/v1/artifacts"
+#define API     "/api/cairn/v1/artifacts"
+#define UPLOADS "/api/cairn/v1/uploads"
 
 struct artifact_ls_flags {
     bool recursive;
@@ -373,6 +375,21 @@ static enum status put_file(struct putting *u, const char *from, uint64_t size, 
     struct jv *answer = NULL;
     enum status st;
 
+    if (size >= SEND_MIN) {
+        struct str escaped = api_escape(u->cli->arena, to);
+        const char *path =
+            escaped.p
+                ? arena_printf(u->cli->arena, UPLOADS "?%spath=%.*s", u->owner, STR_ARG(escaped)).p
+                : NULL;
+        bool begun = false;
+
+        st = path ? send_resumed(u->cli, path, u->fd, from, size, &begun, err) : err_nomem(err);
+        u->n += begun && !st;
+        u->bytes += begun && !st ? size : 0;
+        if (st || begun) {
+            return st;
+        }
+    }
     u->at = 0;
     u->sha = sha256_new();
     st = url && u->sha ? api_upload(u->cli, url, size, read_some, u, &answer, err) : err_nomem(err);

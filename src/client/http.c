@@ -46,14 +46,26 @@ static size_t on_source(char *p, size_t size, size_t n, void *ctx)
 static size_t on_header(char *p, size_t size, size_t n, void *ctx)
 {
     struct client_answer *out = ctx;
-    struct str line = str_of(p, size * n), name = S("x-request-id:");
+    struct str line = str_of(p, size * n);
+    const struct {
+        struct str name;
+        char *to;
+        size_t max;
+    } rows[] = { { S("x-request-id:"), out->request_id, sizeof(out->request_id) },
+                 { S("location:"), out->location, sizeof(out->location) },
+                 { S("upload-offset:"), out->upload_offset, sizeof(out->upload_offset) },
+                 { S("repr-digest:"), out->repr_digest, sizeof(out->repr_digest) } };
 
-    if (line.n > name.n && str_eq_nocase(str_sub(line, 0, name.n), name)) {
-        struct str value = str_trim(str_sub(line, name.n, line.n));
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        struct str name = rows[i].name;
 
-        value.n = MIN_OF(value.n, sizeof(out->request_id) - 1);
-        memcpy(out->request_id, value.p, value.n);
-        out->request_id[value.n] = 0;
+        if (line.n > name.n && str_eq_nocase(str_sub(line, 0, name.n), name)) {
+            struct str value = str_trim(str_sub(line, name.n, line.n));
+
+            value.n = MIN_OF(value.n, rows[i].max - 1);
+            memcpy(rows[i].to, value.p, value.n);
+            rows[i].to[value.n] = 0;
+        }
     }
     return size * n;
 }
@@ -71,32 +83,35 @@ static bool is_here(const struct client_request *req)
     return req->socket != NULL;
 }
 
+/* NULL when memory is out, as is list then. Frees the list in that case. */
+static struct curl_slist *add_field(struct curl_slist *list, const char *field)
+{
+    struct curl_slist *more = list && field ? curl.slist_append(list, field) : NULL;
+
+    if (list && !more) {
+        curl.slist_free_all(list);
+    }
+    return more;
+}
+
 /* The list of header fields; NULL when memory is out. */
 static struct curl_slist *make_fields(const struct client_request *req, struct arena *a)
 {
-    struct curl_slist *list = curl.slist_append(NULL, req->sink ? "Accept: */*"
-                                                                : "Accept: application/json"),
-                      *more;
-    const char *rows[2] = { NULL, NULL };
+    struct curl_slist *list =
+        curl.slist_append(NULL, req->sink ? "Accept: */*" : "Accept: application/json");
 
-    rows[0] = req->body.p   ? "Content-Type: application/json"
-              : req->source ? "Content-Type: application/octet-stream"
-                            : NULL;
-    if (req->token) {
-        rows[1] = arena_printf(a, "Authorization: Bearer %s", req->token).p;
-        if (!rows[1]) {
-            curl.slist_free_all(list);
-            return NULL;
-        }
+    if (req->body.p) {
+        list = add_field(list, "Content-Type: application/json");
+    } else if (req->source) {
+        list = add_field(list, arena_printf(a, "Content-Type: %s",
+                                            req->type ? req->type : "application/octet-stream")
+                                   .p);
     }
-    for (size_t i = 0; list && i < ARRAY_N(rows); i++) {
-        if (rows[i]) {
-            more = curl.slist_append(list, rows[i]);
-            if (!more) {
-                curl.slist_free_all(list);
-            }
-            list = more;
-        }
+    if (req->token) {
+        list = add_field(list, arena_printf(a, "Authorization: Bearer %s", req->token).p);
+    }
+    for (size_t i = 0; req->fields && req->fields[i]; i++) {
+        list = add_field(list, req->fields[i]);
     }
     return list;
 }
@@ -128,6 +143,9 @@ static void set_up(CURL *h, const struct client_request *req, struct body *body,
         curl.easy_setopt(h, CURLOPT_LOW_SPEED_TIME, total / 1000);
     } else {
         curl.easy_setopt(h, CURLOPT_TIMEOUT_MS, total);
+    }
+    if (strcmp(req->method, "HEAD") == 0) {
+        curl.easy_setopt(h, CURLOPT_NOBODY, 1L);
     }
     if (req->range) {
         curl.easy_setopt(h, CURLOPT_RANGE, req->range);

@@ -23,13 +23,16 @@ struct client_request {
     size_t (*source)(void *ctx, void *p, size_t max);
     void *source_ctx;
     uint64_t source_n;
+    const char *const *fields; /* more of them, "Name: value", NULL ends; NULL = none */
+    const char *type;          /* of what a source gives; NULL = application/octet-stream */
     const char *range; /* "100-": these bytes are asked for; 206 gives them, 200 all. NULL = all */
 };
 
 struct client_answer {
     int status;
     struct str body;
-    char request_id[64]; /* "" if the server named none */
+    char request_id[64];                                     /* "" if the server named none */
+    char location[256], upload_offset[24], repr_digest[128]; /* fields of those names; "" = none */
 };
 
 /* Any HTTP status is OK here. ST_IO when the sink or the source ends it. ST_UNAVAILABLE: no answer (the message says why); ST_NOT_IMPLEMENTED: no libcurl on this

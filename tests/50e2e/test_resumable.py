@@ -5,8 +5,10 @@ import base64
 import hashlib
 import http.client
 import os
+import re
 import socket
 import subprocess
+import threading
 import time
 
 import cairn
@@ -260,3 +262,94 @@ def test_killed_while_it_ends(point, tmp_path):
     assert up.offset() is None
     assert not list((server.data / "blobs/partial").iterdir())
     assert server.stop() == 0
+
+
+class Cutter(threading.Thread):
+    """A proxy that cuts the first connection that has sent `after` bytes, and counts what all of them send."""
+
+    def __init__(self, port, after):
+        super().__init__(daemon=True)
+        self.to, self.after, self.sent, self.cuts = port, after, 0, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.to))
+            back = threading.Thread(target=self.back, args=(server, client), daemon=True)
+            back.start()
+            own = 0
+            with client, server:
+                while data := client.recv(65536):
+                    server.sendall(data)
+                    own += len(data)
+                    self.sent += len(data)
+                    if not self.cuts and own >= self.after:
+                        self.cuts += 1
+                        break
+                server.shutdown(socket.SHUT_WR)
+                if self.cuts == 1 and own >= self.after:
+                    client.shutdown(socket.SHUT_RDWR)
+                back.join(60)
+
+    @staticmethod
+    def back(server, client, seen=None):
+        try:
+            while data := server.recv(65536):
+                if seen is not None:
+                    seen += data
+                client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_the_command_goes_on_by_itself(own, tmp_path):
+    """A cut connection: the command waits and goes on; no byte of the file is sent twice."""
+    data = data_of(20 << 20, 5)
+    (tmp_path / "big.bin").write_bytes(data)
+    proxy = Cutter(own.port, 7 << 20)
+    Cli(tmp_path, f"http://127.0.0.1:{proxy.port}").run("artifact", "put", "-", "big.bin", "--to", "by-command")
+    assert proxy.cuts == 1
+    assert proxy.sent < len(data) + 64 * 1024       # heads
+    assert got(own.port, "by-command/big.bin").data == data
+
+
+def test_the_same_command_after_a_kill(own, tmp_path):
+    """The command and the server are killed; the same command sends what is missing only."""
+    data = data_of(20 << 20, 6)
+    (tmp_path / "big.bin").write_bytes(data)
+    cli = Cli(tmp_path)
+    hold = socket.create_server(("127.0.0.1", 0))
+    process = subprocess.Popen([str(cli.binary), "artifact", "put", "-", "big.bin", "--to", "killed"], cwd=tmp_path,
+                               env=dict(cli.env, CAIRN_SERVER=f"http://127.0.0.1:{hold.getsockname()[1]}"))
+    sent, seen = 0, bytearray()
+    while sent < 9 << 20:               # passed on by hand, so that it dies in the middle of the file
+        client = hold.accept()[0]
+        with client, socket.create_connection(("127.0.0.1", own.port)) as server:
+            back = threading.Thread(target=Cutter.back, args=(server, client, seen), daemon=True)
+            back.start()
+            while sent < 9 << 20 and (part := client.recv(65536)):
+                server.sendall(part)
+                sent += len(part)
+            if sent >= 9 << 20:
+                process.kill()
+                process.wait(60)
+            server.shutdown(socket.SHUT_WR)
+            back.join(60)
+    hold.close()
+    up = Upload(own.port, "/api/cairn/v1/" + re.search(rb"Location: (uploads/\w+)", seen)[1].decode())
+    assert up.offset_beyond(0) > 8 << 20        # what came is saved once it is seen that the client has gone
+    own.kill()
+    own.start()
+    proxy = Cutter(own.port, 1 << 40)
+    cli.env["CAIRN_SERVER"] = f"http://127.0.0.1:{proxy.port}"
+    cli.run("artifact", "put", "-", "big.bin", "--to", "killed")
+    assert "goes on at" in cli.err
+    assert proxy.sent < len(data) - (8 << 20)
+    assert got(own.port, "killed/big.bin").data == data
