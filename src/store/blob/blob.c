@@ -269,6 +269,11 @@ static enum status enter_resumed(struct blob_writer *w, struct blob_store *s, st
     return busy ? err_set(err, ST_CONFLICT, "another request goes on with the upload") : OK;
 }
 
+bool blob_can_resume(const struct blob_store *s)
+{
+    return s->ops->resume_begin != NULL;
+}
+
 bool blob_resume_is_busy(struct blob_store *s, struct str id)
 {
     bool busy;
