@@ -702,7 +702,7 @@ EACH(objects_in_packs)
 /* An object of which each further version is kept as differences from the one before, in packs of their own. */
 EACH(objects_of_differences)
 {
-    enum { N = 300000 + 3 };
+    enum { N = 150000 + 3 };
     struct blob_store *s = open_store();
     char *p = random_bytes(N), *next = random_bytes(N), *d = mem_alloc(N);
     struct recipe_pack packs[RECIPE_STEPS_MAX + 1];
@@ -747,7 +747,7 @@ EACH(objects_of_differences)
         T_ST_ERR(blob_object_check(s, &o, &err), OK, &err);
         check_packed(s, &o, p, 0, N);
         check_packed(s, &o, p, N - 5, 5);
-        for (unsigned i = 0; i < 8; i++) {
+        for (unsigned i = 0; i < 3; i++) {
             uint64_t from = t_rand() % N;
 
             check_packed(s, &o, p, from, t_rand() % MIN_OF(N - from + 1, (uint64_t)70000));
