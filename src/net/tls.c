@@ -290,7 +290,9 @@ struct filter *filter_tls_dial(const struct tls *t, int fd, const char *host)
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tf->ssl), host) == 1) {
         ok = true; /* numbers have no SNI */
     } else {
-        ok = SSL_set1_host(tf->ssl, host) == 1 && SSL_set_tlsext_host_name(tf->ssl, host) == 1;
+        ok = SSL_set1_host(tf->ssl, host) == 1 &&
+             SSL_ctrl(tf->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                      (void *)(uintptr_t)host) == 1; /* the macro drops the const */
     }
     ERR_clear_error();
     if (!ok) {
