@@ -274,8 +274,8 @@ TEST(test_grpc_bidirectional)
     a = begin(g, "/t.T/Chat", WAIT_MS);
     b = begin(g, "/t.T/Pool", WAIT_MS);
     for (int i = 0; i < 300; i++) {
-        struct str message =
-            str_of(text, (size_t)snprintf(text, sizeof(text), i ? "message %d" : "", i));
+        size_t n = (size_t)snprintf(text, sizeof(text), "message %d", i);
+        struct str message = str_of(text, i ? n : 0); /* the first is empty */
 
         say(a, message);
         hear(a, message);

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { NO_GROUP = UINT32_MAX };
+#define NO_GROUP UINT32_MAX
 
 /* What a node's children are told apart by: itself, or its group. */
 static uint64_t owner_of(const struct groups *x, const struct walk_found *f, size_t i)
