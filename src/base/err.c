@@ -31,6 +31,7 @@ static const struct status_row status_rows[ST_N] = {
     [ST_CORRUPT] = { "CORRUPT", 500, 15, "DATA_LOSS", 1 },
     [ST_CANCELLED] = { "CANCELLED", 499, 1, "CANCELLED", 1 },
     [ST_DEADLINE] = { "DEADLINE", 504, 4, "DEADLINE_EXCEEDED", 8 },
+    [ST_OUT_OF_RANGE] = { "OUT_OF_RANGE", 400, 11, "INVALID_PARAMETER_VALUE", 2 },
     [ST_INTERNAL] = { "INTERNAL", 500, 13, "INTERNAL_ERROR", 1 },
     [ST_END] = { "END", 500, 13, "INTERNAL_ERROR", 1 },
 };

@@ -30,6 +30,7 @@ enum status {
     ST_CORRUPT,         /* stored data fails its check */
     ST_CANCELLED,       /* the peer went away */
     ST_DEADLINE,        /* took too long */
+    ST_OUT_OF_RANGE,    /* an index beyond what it points into */
     ST_INTERNAL,        /* a bug of ours */
     ST_END,             /* not an error: an iteration has no further row */
     ST_N

@@ -25,6 +25,7 @@ enum node_type {
     TYPE_KF_SERVING_ENVIRONMENT = 13,
     TYPE_KF_INFERENCE_SERVICE = 14,
     TYPE_KF_SERVE_MODEL = 15,
+    TYPE_OF_OTHERS = 100,  /* above it: types that clients declare (core/typed) */
     TYPE_DATA_COLUMN = 900 /* of nodes in `field`, which are in no other table */
 };
 enum ident_scheme {
@@ -37,17 +38,25 @@ enum ident_scheme {
     IDENT_MODEL_PLACE = 7,      /* URI of a model's bytes */
     IDENT_VERSION_LABEL = 8,    /* uid of the registered model, '/', name that is not the number */
     IDENT_EXTERNAL = 9,         /* kind, '/', the id that a client gave */
-    IDENT_CATALOG = 10          /* type, '/', uid of the parent, '/', name */
+    IDENT_CATALOG = 10,         /* type, '/', uid of the parent, '/', name */
+    IDENT_TYPED_NAME = 11,      /* of a node of a declared type: type, '/', name */
+    IDENT_TYPED_EXTERNAL =
+        12 /* 12, 13, 14 for artifacts, executions, contexts: the id that a client gave */
 };
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
 enum member_role {
     MEMBER_OF_EXPERIMENT = 1,
-    MEMBER_OF_VERSION = 2,  /* the model that a version stands for */
-    MEMBER_BESIDE = 3,      /* another artifact of a version */
-    MEMBER_OF_SERVICE = 4,  /* a serving of an inference service */
-    MEMBER_OF_RUN_NAMES = 5 /* an artifact that a client attributed to a run */
+    MEMBER_OF_VERSION = 2,   /* the model that a version stands for */
+    MEMBER_BESIDE = 3,       /* another artifact of a version */
+    MEMBER_OF_SERVICE = 4,   /* a serving of an inference service */
+    MEMBER_OF_RUN_NAMES = 5, /* an artifact that a client attributed to a run */
+    MEMBER_OF_CONTEXT = 6    /* of a context of a declared type */
 };
-enum parent_role { PARENT_REGISTERED_MODEL = 1, PARENT_SERVING_ENVIRONMENT = 2 };
+enum parent_role {
+    PARENT_REGISTERED_MODEL = 1,
+    PARENT_SERVING_ENVIRONMENT = 2,
+    PARENT_CONTEXT = 3 /* of a context of a declared type */
+};
 enum prop_scope { PROP_TYPED = 0, PROP_CUSTOM = 1, PROP_PARAM = 2, PROP_TAG = 3, PROP_FACET = 4 };
 
 struct node_new {

@@ -53,6 +53,7 @@ bool prop_same(const struct prop *a, const struct prop *b)
     case PROP_TEXT:
     case PROP_BYTES:
     case PROP_JSON: return str_eq(a->s, b->s);
+    case PROP_PROTO: return str_eq(a->s, b->s) && str_eq(a->b, b->b);
     case PROP_GONE: break;
     }
     return true;
@@ -68,6 +69,7 @@ struct str prop_text(struct arena *a, const struct prop *p)
     case PROP_DOUBLE: return arena_str(a, str_of(digits, num_print_double(p->d, digits)));
     case PROP_TEXT:
     case PROP_BYTES:
+    case PROP_PROTO:
     case PROP_JSON: return p->s.p ? p->s : S("");
     case PROP_GONE: break;
     }

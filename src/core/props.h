@@ -16,7 +16,8 @@ enum prop_type {
     PROP_TEXT = 3,
     PROP_BYTES = 4,
     PROP_BOOL = 5,
-    PROP_JSON = 6 /* an object or a list, as text */
+    PROP_JSON = 6, /* an object or a list, as text */
+    PROP_PROTO = 7 /* a message that its sender names: the URL of its type is the text */
 };
 struct prop {
     enum prop_scope scope;
@@ -24,7 +25,8 @@ struct prop {
     struct str key;
     int64_t i; /* PROP_INT, PROP_BOOL */
     double d;
-    struct str s; /* PROP_TEXT, PROP_JSON */
+    struct str s; /* PROP_TEXT, PROP_JSON, PROP_PROTO */
+    struct str b; /* PROP_PROTO; read by core/typed only */
 };
 struct props {
     struct prop *p; /* by scope, then key in byte order */

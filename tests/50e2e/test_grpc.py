@@ -106,7 +106,7 @@ def test_reflection(ask):
                   "kinds": [a.WhichOneof("message_response") for a in several], "code": several[2].error_response.error_code}
         """)
     assert got["services"] == ["cairn.v1.LineageService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
-                               "grpc.reflection.v1alpha.ServerReflection"]
+                               "grpc.reflection.v1alpha.ServerReflection", "ml_metadata.MetadataStoreService"]
     assert (got["in"], got["out"]) == ("cairn.v1.Lineage", "cairn.v1.LineageAnswer")
     assert got["fields"] == ["node", "direction", "depth"]
     assert got["kinds"] == ["file_descriptor_response", "list_services_response", "error_response"]

@@ -65,7 +65,8 @@ def find_python(env):
     """Python of an environment of tests/requirements, or None when it is not installed."""
     named = os.environ.get({"mlflow-new": "CAIRN_PYENV_NEW", "mlflow-312": "CAIRN_PYENV_312",
                             "model-registry": "CAIRN_PYENV_REGISTRY",
-                            "model-registry-v1alpha3": "CAIRN_PYENV_REGISTRY_ALPHA", "grpc": "CAIRN_PYENV_GRPC"}[env])
+                            "model-registry-v1alpha3": "CAIRN_PYENV_REGISTRY_ALPHA", "grpc": "CAIRN_PYENV_GRPC",
+                            "mlmd": "CAIRN_PYENV_MLMD"}[env])
     if named:
         return Path(named)
     path = ROOT / ".cache" / "pyenv" / env / "bin" / "python"

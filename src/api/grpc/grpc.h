@@ -11,14 +11,17 @@ extern const struct tongue grpc_tongue;
 /* Adds every method. gRPC knows no prefix. */
 enum status grpc_routes(struct router *r, struct err *err);
 
-/* The largest message of a request; an answer may be larger. */
+/* The largest message of a request, where its method does not say otherwise; an answer may be larger. */
 enum { GRPC_MESSAGE_MAX = 4 << 20 };
 
 /* One row of a table of methods. */
 #define GRPC_METHOD(path_, in_, out_, resource_, action_, ...)                                     \
+    GRPC_METHOD_OF(GRPC_MESSAGE_MAX, path_, in_, out_, resource_, action_, __VA_ARGS__)
+/* The same for requests of up to max_ bytes. */
+#define GRPC_METHOD_OF(max_, path_, in_, out_, resource_, action_, ...)                            \
     ROUTE_BODY(HTTP_POST, path_, in_, out_, resource_, action_,                                    \
                ENDPOINT(.tongue = &grpc_tongue, __VA_ARGS__), HTTP_BODY_BUFFERED,                  \
-               2 * GRPC_MESSAGE_MAX)
+               2 * (uint64_t)(max_))
 /* A method whose messages come or go one by one: stream_(struct call *) starts a struct grpc_call. */
 #define GRPC_STREAM(path_, in_, out_, resource_, action_, stream_)                                 \
     ROUTE_BODY(HTTP_POST, path_, in_, out_, resource_, action_,                                    \

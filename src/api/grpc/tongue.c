@@ -1,5 +1,6 @@
 /* api/grpc/tongue.c - frames, codes and deadlines of gRPC calls. */
 #include "api/grpc/grpc_int.h"
+#include "api/mlmd/mlmd.h"
 #include "api/native/native.h"
 #include "base/clock.h"
 #include "base/num.h"
@@ -27,20 +28,25 @@ enum status grpc_reader_init(struct grpc_reader *r, struct http_req *req, struct
     return OK;
 }
 
+static size_t message_max(const struct http_req *req)
+{
+    return (size_t)(req->route->body_max / 2);
+}
+
 enum status grpc_next(struct grpc_reader *r, struct str *message, struct err *err)
 {
     struct str encoding = http_header(r->req, S("grpc-encoding"));
-    struct buf plain = BUF_INIT(GRPC_MESSAGE_MAX);
+    struct buf plain = BUF_INIT(message_max(r->req));
     struct grpc_frame f;
     enum status st;
 
     if (r->left.n == 0) {
         return ST_END;
     }
-    switch (grpc_take(&r->left, GRPC_MESSAGE_MAX, &f)) {
+    switch (grpc_take(&r->left, message_max(r->req), &f)) {
     case GRPC_GOT: break;
     case GRPC_TOO_BIG:
-        return err_set(err, ST_TOO_BIG, "message exceeds %d bytes", GRPC_MESSAGE_MAX);
+        return err_set(err, ST_TOO_BIG, "message exceeds %zu bytes", message_max(r->req));
     case GRPC_MORE:
     case GRPC_BROKEN: return err_set(err, ST_BAD_REQUEST, "the frames of the body are malformed");
     }
@@ -48,7 +54,7 @@ enum status grpc_next(struct grpc_reader *r, struct str *message, struct err *er
     if (!f.compressed) {
         return OK;
     }
-    st = grpc_unzip(encoding, f.bytes, GRPC_MESSAGE_MAX, &plain, err);
+    st = grpc_unzip(encoding, f.bytes, message_max(r->req), &plain, err);
     if (st == ST_NOT_IMPLEMENTED) {
         http_add_header(r->req, S("grpc-accept-encoding"), S("identity,gzip"));
     }
@@ -236,7 +242,11 @@ enum status grpc_routes(struct router *r, struct err *err)
         size_t n;
     } tables[] = { { grpc_health_routes, grpc_health_routes_n },
                    { grpc_reflection_routes, grpc_reflection_routes_n },
-                   { native_lineage_methods, native_lineage_methods_n } };
+                   { native_lineage_methods, native_lineage_methods_n },
+                   { mlmd_put_methods, mlmd_put_methods_n },
+                   { mlmd_type_methods, mlmd_type_methods_n },
+                   { mlmd_node_methods, mlmd_node_methods_n },
+                   { mlmd_edge_methods, mlmd_edge_methods_n } };
     enum status st = OK;
 
     for (size_t i = 0; !st && i < ARRAY_N(tables); i++) {

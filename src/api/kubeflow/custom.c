@@ -250,6 +250,7 @@ static void put_member(struct json_writer *w, const struct prop *p)
         break;
     case PROP_TEXT:
     case PROP_BYTES:
+    case PROP_PROTO:
     case PROP_GONE:
         json_w_key(w, S("string_value"));
         json_w_str(w, p->s);
@@ -260,9 +261,10 @@ static void put_member(struct json_writer *w, const struct prop *p)
 void kf_custom_put(struct buf *b, const struct props *props)
 {
     static const char *const types[] = {
-        [PROP_INT] = "MetadataIntValue",     [PROP_DOUBLE] = "MetadataDoubleValue",
-        [PROP_TEXT] = "MetadataStringValue", [PROP_BYTES] = "MetadataStringValue",
-        [PROP_BOOL] = "MetadataBoolValue",   [PROP_JSON] = "MetadataStructValue",
+        [PROP_INT] = "MetadataIntValue",      [PROP_DOUBLE] = "MetadataDoubleValue",
+        [PROP_TEXT] = "MetadataStringValue",  [PROP_BYTES] = "MetadataStringValue",
+        [PROP_BOOL] = "MetadataBoolValue",    [PROP_JSON] = "MetadataStructValue",
+        [PROP_PROTO] = "MetadataStringValue",
     };
     struct json_writer w = JSON_WRITER_INIT(b);
 

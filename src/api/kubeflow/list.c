@@ -136,6 +136,7 @@ static struct kf_value prop_value(const struct prop *p)
     case PROP_BOOL: return (struct kf_value){ .type = KF_BOOL, .i = p->i };
     case PROP_TEXT: return text_value(p->s);
     case PROP_JSON:
+    case PROP_PROTO:
     case PROP_BYTES:
     case PROP_GONE: break;
     }

@@ -25,6 +25,7 @@
 #include "gen/sql/scrub.inc.h"
 #include "gen/sql/series.inc.h"
 #include "gen/sql/token.inc.h"
+#include "gen/sql/typed.inc.h"
 
 const struct sql_query_area sql_query_areas[] = {
     { area_artifact, ARRAY_N(area_artifact) },
@@ -50,5 +51,6 @@ const struct sql_query_area sql_query_areas[] = {
     { area_scrub, ARRAY_N(area_scrub) },
     { area_series, ARRAY_N(area_series) },
     { area_token, ARRAY_N(area_token) },
+    { area_typed, ARRAY_N(area_typed) },
 };
 const unsigned sql_query_areas_n = ARRAY_N(sql_query_areas);

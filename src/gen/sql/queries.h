@@ -28,5 +28,6 @@
 #include "gen/sql/scrub.h"
 #include "gen/sql/series.h"
 #include "gen/sql/token.h"
+#include "gen/sql/typed.h"
 
 #endif

@@ -1,0 +1,210 @@
+/* api/mlmd/structs.c - google.protobuf.Struct is kept as the JSON object that it means: keys in the order of their bytes, the last of
+ * equal ones; numbers that JSON has no digits for are NaN, Infinity, -Infinity. */
+#include "api/mlmd/mlmd_int.h"
+#include "base/num.h"
+#include "codec/json.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { TEXT_MAX = 64 << 20, DEPTH_MAX = 64 };
+
+/* ---- to JSON --------------------------------------------------------------------------------------------------------------- */
+
+struct member {
+    const struct ml_metadata_struct_member *m;
+    size_t at;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct member *x = a, *y = b;
+    int c = str_cmp(x->m->key, y->m->key);
+
+    return c ? c : (x->at > y->at) - (x->at < y->at);
+}
+
+static void write_value(struct json_writer *w, struct arena *a,
+                        const struct ml_metadata_struct_value *v);
+
+static void write_struct(struct json_writer *w, struct arena *a, const struct ml_metadata_struct *s)
+{
+    struct member *all = ARENA_ARRAY(a, struct member, s->fields_n + 1);
+
+    if (!all) {
+        w->b->failed = ST_NOMEM;
+        return;
+    }
+    for (size_t i = 0; i < s->fields_n; i++) {
+        all[i] = (struct member){ &s->fields[i], i };
+    }
+    qsort(all, s->fields_n, sizeof(*all), by_key);
+    json_w_object(w);
+    for (size_t i = 0; i < s->fields_n; i++) {
+        if (i + 1 == s->fields_n || !str_eq(all[i].m->key, all[i + 1].m->key)) {
+            json_w_key(w, all[i].m->key);
+            write_value(w, a, all[i].m->value);
+        }
+    }
+    json_w_object_end(w);
+}
+
+static void write_value(struct json_writer *w, struct arena *a,
+                        const struct ml_metadata_struct_value *v)
+{
+    if (!v) {
+        json_w_null(w);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_NUMBER_VALUE) {
+        json_w_double(w, v->number_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRING_VALUE) {
+        json_w_str(w, v->string_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_BOOL_VALUE) {
+        json_w_bool(w, v->bool_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRUCT_VALUE) {
+        write_struct(w, a, v->struct_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_LIST_VALUE) {
+        json_w_array(w);
+        for (size_t i = 0; i < v->list_value->values_n; i++) {
+            write_value(w, a, &v->list_value->values[i]);
+        }
+        json_w_array_end(w);
+    } else {
+        json_w_null(w);
+    }
+}
+
+enum status mlmd_struct_text(struct arena *a, const struct ml_metadata_struct *in, struct str *out,
+                             struct err *err)
+{
+    struct buf b = BUF_INIT(TEXT_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+    enum status st;
+
+    w.nan = JSON_NAN_BARE;
+    write_struct(&w, a, in);
+    st = buf_status(&b, "struct", err);
+    if (!st) {
+        *out = arena_str(a, buf_str(&b));
+        st = out->p ? OK : err_nomem(err);
+    }
+    buf_release(&b);
+    return st;
+}
+
+/* ---- from JSON ------------------------------------------------------------------------------------------------------------- */
+
+struct parse {
+    struct json_reader r;
+    struct arena *a;
+    struct err *err;
+};
+
+static enum status damaged(struct parse *p)
+{
+    return p->r.status == ST_NOMEM ? err_nomem(p->err)
+                                   : err_set(p->err, ST_CORRUPT, "a struct property is damaged");
+}
+
+static enum status read_value(struct parse *p, enum json_event e,
+                              struct ml_metadata_struct_value *v);
+
+static enum status read_struct(struct parse *p, struct ml_metadata_struct *s)
+{
+    enum status st = OK;
+    enum json_event e;
+    size_t cap = 0;
+
+    while (!st && (e = json_next(&p->r)) == JSON_EV_KEY) {
+        struct ml_metadata_struct_member *m;
+        struct ml_metadata_struct_value *v = ARENA_NEW(p->a, struct ml_metadata_struct_value);
+
+        if (!v || !arena_grow(p->a, (void **)&s->fields, s->fields_n, &cap, sizeof(*s->fields))) {
+            return err_nomem(p->err);
+        }
+        m = &s->fields[s->fields_n++];
+        *m = (struct ml_metadata_struct_member){ 0 };
+        MSG_SET(m, ML_METADATA_STRUCT_MEMBER_HAS_KEY, key, json_text(&p->r, p->a));
+        MSG_SET(m, ML_METADATA_STRUCT_MEMBER_HAS_VALUE, value, v);
+        st = m->key.p ? read_value(p, json_next(&p->r), v) : err_nomem(p->err);
+    }
+    return st ? st : e == JSON_EV_OBJECT_END ? OK : damaged(p);
+}
+
+static enum status read_list(struct parse *p, struct ml_metadata_struct_list *l)
+{
+    enum status st = OK;
+    enum json_event e = JSON_EV_ERROR;
+    size_t cap = 0;
+
+    while (!st && (e = json_next(&p->r)) != JSON_EV_ARRAY_END) {
+        if (!arena_grow(p->a, (void **)&l->values, l->values_n, &cap, sizeof(*l->values))) {
+            return err_nomem(p->err);
+        }
+        l->values[l->values_n] = (struct ml_metadata_struct_value){ 0 };
+        st = read_value(p, e, &l->values[l->values_n++]);
+    }
+    return st;
+}
+
+static double number_of(struct str raw)
+{
+    double d = 0;
+
+    return raw.p[0] == 'N'                ? (double)NAN
+           : raw.p[0] == 'I'              ? (double)INFINITY
+           : raw.n > 1 && raw.p[1] == 'I' ? -(double)INFINITY
+           : num_parse_double(raw, &d)    ? d
+                                          : 0;
+}
+
+static enum status read_value(struct parse *p, enum json_event e,
+                              struct ml_metadata_struct_value *v)
+{
+    struct ml_metadata_struct *s;
+    struct ml_metadata_struct_list *l;
+
+    switch (e) {
+    case JSON_EV_NULL: v->has |= ML_METADATA_STRUCT_VALUE_HAS_NULL_VALUE; return OK;
+    case JSON_EV_TRUE:
+    case JSON_EV_FALSE:
+        MSG_SET(v, ML_METADATA_STRUCT_VALUE_HAS_BOOL_VALUE, bool_value, e == JSON_EV_TRUE);
+        return OK;
+    case JSON_EV_NUMBER:
+    case JSON_EV_NAN:
+        MSG_SET(v, ML_METADATA_STRUCT_VALUE_HAS_NUMBER_VALUE, number_value, number_of(p->r.raw));
+        return OK;
+    case JSON_EV_STRING:
+        MSG_SET(v, ML_METADATA_STRUCT_VALUE_HAS_STRING_VALUE, string_value, json_text(&p->r, p->a));
+        return v->string_value.p ? OK : err_nomem(p->err);
+    case JSON_EV_OBJECT:
+        s = ARENA_NEW(p->a, struct ml_metadata_struct);
+        MSG_SET(v, ML_METADATA_STRUCT_VALUE_HAS_STRUCT_VALUE, struct_value, s);
+        return s ? read_struct(p, s) : err_nomem(p->err);
+    case JSON_EV_ARRAY:
+        l = ARENA_NEW(p->a, struct ml_metadata_struct_list);
+        MSG_SET(v, ML_METADATA_STRUCT_VALUE_HAS_LIST_VALUE, list_value, l);
+        return l ? read_list(p, l) : err_nomem(p->err);
+    case JSON_EV_ERROR:
+    case JSON_EV_MORE:
+    case JSON_EV_END:
+    case JSON_EV_KEY:
+    case JSON_EV_OBJECT_END:
+    case JSON_EV_ARRAY_END: break;
+    }
+    return damaged(p);
+}
+
+enum status mlmd_struct_parse(struct arena *a, struct str text, struct ml_metadata_struct **out,
+                              struct err *err)
+{
+    struct parse p = { .a = a, .err = err };
+    enum status st;
+
+    *out = ARENA_NEW(a, struct ml_metadata_struct);
+    if (!*out) {
+        return err_nomem(err);
+    }
+    json_init(&p.r, text, JSON_BARE_NAN, DEPTH_MAX);
+    st = json_next(&p.r) == JSON_EV_OBJECT ? read_struct(&p, *out) : damaged(&p);
+    json_release(&p.r);
+    return st;
+}

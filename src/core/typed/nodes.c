@@ -1,0 +1,323 @@
+/* core/typed/nodes.c - reading nodes of declared types, and what hangs on them. */
+#include "base/num.h"
+#include "core/typed/typed_int.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { ROLE_CONTEXT = 6, ROLE_PARENT = 3 };
+
+enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_typed_props_row row;
+    size_t cap = 0;
+    enum status st = q_typed_props_open(v->conn, &stmt, uid, err);
+
+    *out = NULL;
+    *n = 0;
+    while (!st && (st = q_typed_props_next(stmt, &row, err)) == OK) {
+        if (!view_keep(v, &row.key) || !view_keep(v, &row.s) || !view_keep(v, &row.b) ||
+            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        (*out)[(*n)++] = (struct prop){ .scope = (enum prop_scope)row.scope,
+                                        .type = (enum prop_type)row.vtype,
+                                        .key = row.key,
+                                        .i = row.i_null ? 0 : row.i,
+                                        .d = row.d_null ? (double)NAN : row.d,
+                                        .s = row.s,
+                                        .b = row.b };
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status typed_from_row(struct view *v, const struct nodelist_row *row, struct typed_node *out,
+                           struct err *err)
+{
+    *out = (struct typed_node){ .kind = (enum node_kind)row->kind,
+                                .has_id = true,
+                                .has_type = true,
+                                .has_state = row->flags > 0,
+                                .state = (int32_t)(row->flags > 0 ? row->flags - 1 : 0),
+                                .uid = row->uid,
+                                .id = row->id,
+                                .type = row->type,
+                                .type_uid = row->type_uid,
+                                .type_name = row->type_name,
+                                .name = row->name,
+                                .uri = row->uri,
+                                .external_id = row->external_id,
+                                .create_ms = row->create_ms,
+                                .update_ms = row->update_ms };
+    return view_keep(v, &out->type_name) && view_keep(v, &out->name) && view_keep(v, &out->uri) &&
+                   view_keep(v, &out->external_id)
+               ? OK
+               : err_nomem(err);
+}
+
+/* The two queries give the same row. */
+#define FROM_ROW(row_)                                                                             \
+    (struct nodelist_row)                                                                          \
+    {                                                                                              \
+        .uid = (row_).uid, .kind = (row_).kind, .id = (row_).id, .type_uid = (row_).type_id,       \
+        .type = (row_).shown, .type_name = (row_).type_name, .name = (row_).name,                  \
+        .uri = (row_).uri, .external_id = (row_).external_id, .flags = (row_).flags,               \
+        .create_ms = (row_).create_ms, .update_ms = (row_).update_ms                               \
+    }
+
+static enum status whole(struct view *v, const struct nodelist_row *row, struct typed_node *out,
+                         struct err *err)
+{
+    enum status st = typed_from_row(v, row, out, err);
+
+    return st ? st : typed_props(v, out->uid, &out->props, &out->props_n, err);
+}
+
+enum status typed_node_get(struct typed_space *s, enum node_kind kind, int64_t id,
+                           struct typed_node *out, struct err *err)
+{
+    struct q_typed_node_row row;
+    enum status st = q_typed_node(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
+
+    return st ? st : whole(s->v, &FROM_ROW(row), out, err);
+}
+
+static enum status of_uid(struct typed_space *s, int64_t uid, struct typed_node *out,
+                          struct err *err)
+{
+    struct q_typed_node_of_uid_row row;
+    enum status st = q_typed_node_of_uid(s->v->conn, s->v->arena, uid, &row, err);
+
+    return st ? st : whole(s->v, &FROM_ROW(row), out, err);
+}
+
+enum status typed_node_named(struct typed_space *s, const struct typed_type *type, struct str name,
+                             struct typed_node *out, struct err *err)
+{
+    struct str key = arena_printf(s->v->arena, "%" PRId64 "/%.*s", type->uid, STR_ARG(name));
+    struct q_ident_find_row row;
+    enum status st;
+
+    if (!key.p) {
+        return err_nomem(err);
+    }
+    st = q_ident_find(s->v->conn, s->v->arena, s->ns, IDENT_TYPED_NAME, key, &row, err);
+    return st ? st : of_uid(s, row.uid, out, err);
+}
+
+enum status typed_node_external(struct typed_space *s, enum node_kind kind, struct str id,
+                                struct typed_node *out, struct err *err)
+{
+    struct q_ident_find_row row;
+    enum status st = q_ident_find(s->v->conn, s->v->arena, s->ns, IDENT_TYPED_NAME + (int64_t)kind,
+                                  id, &row, err);
+
+    return st ? st : of_uid(s, row.uid, out, err);
+}
+
+enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_node **out,
+                       size_t *n, struct err *err)
+{
+    struct nodelist_cursor c;
+    struct nodelist_row row;
+    size_t cap = 0;
+    enum status st;
+
+    *out = NULL;
+    *n = 0;
+    in->ns = s->ns;
+    st = nodelist_open(&c, s->v->conn, s->v->arena, in, err);
+    while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
+        if (!arena_grow(s->v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+            break;
+        }
+        st = typed_from_row(s->v, &row, &(*out)[*n], err);
+        *n += st ? 0 : 1;
+    }
+    nodelist_close(&c);
+    st = st == ST_END ? OK : st;
+    for (size_t i = 0; !st && i < *n; i++) {
+        st = typed_props(s->v, (*out)[i].uid, &(*out)[i].props, &(*out)[i].props_n, err);
+    }
+    return st;
+}
+
+enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, int64_t *out,
+                      struct err *err)
+{
+    struct q_typed_uid_row row = { 0 };
+    enum status st = q_typed_uid(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
+
+    *out = row.uid;
+    return st;
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------------------- */
+
+/* Steps as they are stored: 'i' and digits or 'k' and a name, each ended by a NUL. */
+static enum status steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err)
+{
+    size_t cap = 0;
+
+    while (path.n) {
+        size_t end = str_find_byte(path, '\0', 0);
+        struct str one = str_sub(path, 0, end == SIZE_MAX ? path.n : end);
+        struct typed_step step = { .is_index = one.n && one.p[0] == 'i' };
+
+        path = str_sub(path, end == SIZE_MAX ? path.n : end + 1, path.n);
+        step.key = str_sub(one, one.n ? 1 : 0, one.n);
+        if (step.is_index && !num_parse_i64(step.key, &step.index)) {
+            return err_set(err, ST_CORRUPT, "the path of an event is damaged");
+        }
+        if (!view_keep(v, &step.key) ||
+            !arena_grow(v->arena, (void **)&e->steps, e->steps_n, &cap, sizeof(*e->steps))) {
+            return err_nomem(err);
+        }
+        e->steps[e->steps_n++] = step;
+    }
+    return OK;
+}
+
+struct events {
+    struct view *v;
+    struct typed_event *e;
+    size_t n, cap;
+};
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct typed_event *x = a, *y = b;
+
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static enum status add_event(struct events *to, const struct q_typed_events_from_row *row,
+                             struct err *err)
+{
+    bool in = typed_event_is_input(row->role);
+    struct typed_event *e;
+
+    if (!arena_grow(to->v->arena, (void **)&to->e, to->n, &to->cap, sizeof(*to->e))) {
+        return err_nomem(err);
+    }
+    e = &to->e[to->n++];
+    *e = (struct typed_event){ .has_artifact = true,
+                               .has_execution = true,
+                               .has_ms = true,
+                               .artifact = in ? row->src_id : row->dst_id,
+                               .execution = in ? row->dst_id : row->src_id,
+                               .ms = row->ms,
+                               .seq = row->seq,
+                               .type = (int32_t)row->role };
+    return steps_of(to->v, row->path, e, err);
+}
+
+static enum status events_of(struct typed_space *s, int64_t uid, bool from, struct events *to,
+                             struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_typed_events_from_row a;
+    struct q_typed_events_into_row b;
+    enum status st = from ? q_typed_events_from_open(s->v->conn, &stmt, uid, err)
+                          : q_typed_events_into_open(s->v->conn, &stmt, uid, err);
+
+    while (!st) {
+        st = from ? q_typed_events_from_next(stmt, &a, err)
+                  : q_typed_events_into_next(stmt, &b, err);
+        if (!st) {
+            if (!from) {
+                a = (struct q_typed_events_from_row){ b.src, b.dst,    b.role,   b.path,
+                                                      b.ms,  b.src_id, b.dst_id, b.seq };
+            }
+            st = add_event(to, &a, err);
+        }
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status typed_events(struct typed_space *s, enum node_kind kind, const int64_t *ids, size_t n,
+                         struct typed_event **out, size_t *out_n, struct err *err)
+{
+    struct events to = { .v = s->v };
+    enum status st = OK;
+    int64_t uid;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        st = typed_uid(s, kind, ids[i], &uid, err);
+        if (!st) {
+            size_t before = to.n;
+
+            st = events_of(s, uid, true, &to, err);
+            st = st ? st : events_of(s, uid, false, &to, err);
+            if (to.n > before) {
+                qsort(to.e + before, to.n - before, sizeof(*to.e), by_seq);
+            }
+        } else if (st == ST_NOT_FOUND) {
+            st = OK;
+        }
+    }
+    *out = to.e;
+    *out_n = to.n;
+    return st;
+}
+
+/* ---- contexts, parents, children ----------------------------------------------------------------------------------------- */
+
+static enum status related_uids(struct typed_space *s, enum typed_relation what, int64_t uid,
+                                int64_t **out, size_t *n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_typed_contexts_of_row a = { 0 };
+    struct q_typed_parents_of_row b = { 0 };
+    struct q_typed_children_of_row c = { 0 };
+    size_t cap = 0;
+    enum status st = what == TYPED_CONTEXTS ? q_typed_contexts_of_open(s->v->conn, &stmt, uid, err)
+                     : what == TYPED_PARENTS
+                         ? q_typed_parents_of_open(s->v->conn, &stmt, uid, err)
+                         : q_typed_children_of_open(s->v->conn, &stmt, uid, err);
+
+    *out = NULL;
+    *n = 0;
+    while (!st) {
+        st = what == TYPED_CONTEXTS  ? q_typed_contexts_of_next(stmt, &a, err)
+             : what == TYPED_PARENTS ? q_typed_parents_of_next(stmt, &b, err)
+                                     : q_typed_children_of_next(stmt, &c, err);
+        if (!st && !arena_grow(s->v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            st = err_nomem(err);
+        }
+        if (!st) {
+            (*out)[(*n)++] = what == TYPED_CONTEXTS ? a.uid : what == TYPED_PARENTS ? b.uid : c.uid;
+        }
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status typed_related(struct typed_space *s, enum typed_relation what, enum node_kind kind,
+                          int64_t id, struct typed_node **out, size_t *n, struct err *err)
+{
+    int64_t uid, *uids;
+    size_t uids_n;
+    enum status st = typed_uid(s, kind, id, &uid, err);
+
+    *out = NULL;
+    *n = 0;
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    st = related_uids(s, what, uid, &uids, &uids_n, err);
+    if (!st && uids_n) {
+        *out = ARENA_ARRAY(s->v->arena, struct typed_node, uids_n);
+        st = *out ? OK : err_nomem(err);
+    }
+    for (size_t i = 0; !st && i < uids_n; i++) {
+        st = of_uid(s, uids[i], &(*out)[*n], err);
+        *n += st ? 0 : 1;
+        st = st == ST_NOT_FOUND ? OK : st;
+    }
+    return st;
+}

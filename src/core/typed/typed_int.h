@@ -1,0 +1,45 @@
+/* core/typed/typed_int.h - shared by the files of this folder. */
+#ifndef CAIRN_CORE_TYPED_TYPED_INT_H
+#define CAIRN_CORE_TYPED_TYPED_INT_H
+
+#include "core/typed/typed.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+#include <inttypes.h>
+
+/* A put at work on the sequencer: s reads what the group has written. */
+struct putter {
+    struct group *g;
+    struct view v;
+    struct typed_space s;
+    struct typed_put *put;
+    struct typed_type type; /* the last one that was asked for, with its declared properties */
+    bool has_type;
+};
+
+/* NULL: the type does not declare it. */
+const struct typed_decl *typed_decl_of(const struct typed_type *t, struct str key);
+enum status typed_put_types(struct putter *p, struct err *err);
+/* One node, made or changed. `typed`: the type must be named even where a node is changed. force: the time of its last change moves. */
+enum status typed_put_node(struct putter *p, struct typed_node *n, bool force, struct err *err);
+/* Type and properties, before anything is written: what PutLineageSubgraph says first. */
+enum status typed_check_node(struct putter *p, const struct typed_node *n, struct err *err);
+enum status typed_put_context(struct putter *p, struct typed_node *n, struct err *err);
+/* The event between two nodes that are there. */
+enum status typed_put_event(struct putter *p, const struct typed_event *e, int64_t artifact,
+                            int64_t execution, struct err *err);
+enum status typed_put_member(struct putter *p, int64_t node, int64_t ctx, struct err *err);
+enum status typed_put_edges(struct putter *p, struct err *err);
+enum status typed_put_execution(struct putter *p, struct err *err);
+enum status typed_put_subgraph(struct putter *p, struct err *err);
+
+/* The next of a dense count. */
+enum status typed_count(struct putter *p, const char *what, int kind, int64_t *out,
+                        struct err *err);
+/* Properties of a node, of both scopes. */
+enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err);
+/* A row of nodelist as a node. */
+enum status typed_from_row(struct view *v, const struct nodelist_row *row, struct typed_node *out,
+                           struct err *err);
+
+#endif

@@ -1,0 +1,171 @@
+/* store/graph/nodelist.c - the text of a list's query, and its rows. */
+#include "store/graph/nodelist.h"
+#include "base/buf.h"
+#include "store/sql/sql.h"
+
+enum { TEXT_MAX = 64 * 1024, COLUMNS = 12 };
+
+struct builder {
+    struct buf b;
+    struct sql_value in[SQL_IN_MAX];
+    unsigned char types[SQL_IN_MAX];
+    unsigned char n;
+    bool postgres;
+};
+
+static void put(struct builder *q, const char *text)
+{
+    buf_put_str(&q->b, str_cstr(text));
+}
+
+static unsigned char add(struct builder *q, unsigned char type, struct sql_value v)
+{
+    q->in[q->n] = v;
+    q->types[q->n] = type;
+    return ++q->n;
+}
+
+static void put_number(struct builder *q, unsigned char number)
+{
+    buf_printf(&q->b, "%c%u", q->postgres ? '$' : '?', number);
+}
+
+static void put_int(struct builder *q, int64_t i)
+{
+    put_number(q, add(q, SQL_INT, (struct sql_value){ .i = i }));
+}
+
+static void where(struct builder *q, const struct nodelist *in)
+{
+    const char *value = in->order == NODELIST_BY_CREATE ? "n.create_ms" : "n.update_ms";
+    const char *beyond = in->descending ? " < " : " > ";
+
+    put(q, in->ctx ? " JOIN member m ON m.node = n.uid WHERE m.role = 6 AND m.ctx = " : " WHERE ");
+    if (in->ctx) {
+        put_int(q, in->ctx);
+        put(q, " AND ");
+    }
+    put(q, "n.ns = ");
+    put_int(q, in->ns);
+    put(q, " AND n.kind = ");
+    put_int(q, in->kind);
+    if (in->type) {
+        put(q, " AND n.type_id = ");
+        put_int(q, in->type);
+    } else {
+        put(q, " AND n.type_id > 100");
+    }
+    if (in->uris_n) {
+        put(q, " AND n.uri <> '' AND n.uri ");
+        put(q, q->postgres ? "= ANY (" : "IN (SELECT value FROM json_each(");
+        put_number(
+            q, add(q, SQL_TEXT_LIST, (struct sql_value){ .list = in->uris, .list_n = in->uris_n }));
+        put(q, q->postgres ? ")" : "))");
+    }
+    if (in->has_after && in->order != NODELIST_BY_ID) {
+        put(q, " AND (");
+        put(q, value);
+        put(q, ", n.id)");
+        put(q, beyond);
+        put(q, "(");
+        put_int(q, in->after_value);
+        put(q, ", ");
+        put_int(q, in->after_id);
+        put(q, ")");
+    } else if (in->has_after) {
+        put(q, " AND n.id");
+        put(q, beyond);
+        put_int(q, in->after_id);
+    }
+    put(q, " ORDER BY ");
+    if (in->order != NODELIST_BY_ID) {
+        put(q, value);
+        put(q, in->descending ? " DESC, " : ", ");
+    }
+    put(q, in->descending ? "n.id DESC" : "n.id");
+    if (in->limit) {
+        put(q, " LIMIT ");
+        put_int(q, in->limit);
+    }
+}
+
+enum status nodelist_open(struct nodelist_cursor *c, struct sql_conn *conn, struct arena *a,
+                          const struct nodelist *in, struct err *err)
+{
+    static const unsigned char out[COLUMNS] = { SQL_INT,
+                                                SQL_INT,
+                                                SQL_INT,
+                                                SQL_INT,
+                                                SQL_INT,
+                                                SQL_TEXT,
+                                                SQL_TEXT | SQL_MAYBE,
+                                                SQL_TEXT | SQL_MAYBE,
+                                                SQL_INT,
+                                                SQL_INT,
+                                                SQL_INT,
+                                                SQL_BLOB | SQL_MAYBE };
+    static const char *const names[COLUMNS] = { "uid",   "kind",      "id",        "type_id",
+                                                "shown", "type_name", "name",      "uri",
+                                                "flags", "create_ms", "update_ms", "external_id" };
+    /* The statement keeps them. */
+    struct sql_query *q = ARENA_NEW(a, struct sql_query);
+    struct builder *w = ARENA_NEW(a, struct builder);
+    struct str text;
+    enum status st;
+
+    c->stmt = NULL;
+    if (!q || !w) {
+        return err_nomem(err);
+    }
+    w->postgres = sql_conn_engine(conn) == SQL_POSTGRES;
+    buf_init(&w->b, TEXT_MAX);
+    put(w,
+        "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, "
+        "n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = n.uid AND i.scheme = 11 + n.kind) "
+        "FROM node n JOIN type t ON t.id = n.type_id");
+    where(w, in);
+    buf_put(&w->b, "", 1);
+    st = buf_status(&w->b, "query", err);
+    text = st ? (struct str){ NULL, 0 } : arena_str(a, buf_str(&w->b));
+    buf_release(&w->b);
+    if (st || !text.p) {
+        return st ? st : err_nomem(err);
+    }
+    *q = (struct sql_query){ .name = "nodelist",
+                             .text = { text.p, text.p },
+                             .in = w->types,
+                             .in_n = w->n,
+                             .out = out,
+                             .out_names = names,
+                             .out_n = COLUMNS,
+                             .kind = SQL_MANY };
+    return sql_rows(conn, q, w->in, &c->stmt, err);
+}
+
+enum status nodelist_next(struct nodelist_cursor *c, struct nodelist_row *out, struct err *err)
+{
+    struct sql_value v[COLUMNS];
+    enum status st = sql_next(c->stmt, v, err);
+
+    if (!st) {
+        *out = (struct nodelist_row){ .uid = v[0].i,
+                                      .kind = v[1].i,
+                                      .id = v[2].i,
+                                      .type_uid = v[3].i,
+                                      .type = v[4].i,
+                                      .type_name = v[5].s,
+                                      .name = v[6].s,
+                                      .uri = v[7].s,
+                                      .flags = v[8].i,
+                                      .create_ms = v[9].i,
+                                      .update_ms = v[10].i,
+                                      .external_id = v[11].s };
+    }
+    return st;
+}
+
+void nodelist_close(struct nodelist_cursor *c)
+{
+    sql_close(c->stmt);
+    c->stmt = NULL;
+}

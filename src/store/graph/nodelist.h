@@ -1,0 +1,44 @@
+/* store/graph/nodelist.h - lists of nodes of declared types (core/typed/typed.h) as rows: by kind, type, context or URI, in an order,
+ * from a place on, at most so many. The text of the query is made for the question; every value is a parameter.
+ * Ownership: what a row points to is valid until the next one. Thread rule: that of the connection. */
+#ifndef CAIRN_STORE_GRAPH_NODELIST_H
+#define CAIRN_STORE_GRAPH_NODELIST_H
+
+#include "base/arena.h"
+
+struct sql_conn;
+struct sql_stmt;
+
+enum nodelist_order { NODELIST_BY_ID, NODELIST_BY_CREATE, NODELIST_BY_UPDATE };
+
+struct nodelist {
+    int64_t ns;
+    int kind;               /* enum node_kind */
+    int64_t type;           /* type.id; 0 = any */
+    int64_t ctx;            /* members of that node; 0 = any */
+    const struct str *uris; /* artifacts at one of these; n 0 = any */
+    size_t uris_n;
+    enum nodelist_order order;
+    bool descending;
+    /* From behind this place on: the value of the order (not BY_ID), and the number. */
+    bool has_after;
+    int64_t after_value, after_id;
+    int64_t limit; /* 0 = all */
+};
+
+struct nodelist_row {
+    int64_t uid, kind, id, type_uid, type;
+    struct str type_name, name, uri, external_id; /* NULL p = none */
+    int64_t flags, create_ms, update_ms;
+};
+
+struct nodelist_cursor {
+    struct sql_stmt *stmt;
+};
+/* ST_END after the last row; close it always. */
+enum status nodelist_open(struct nodelist_cursor *c, struct sql_conn *conn, struct arena *a,
+                          const struct nodelist *in, struct err *err) ATTR_CHECK;
+enum status nodelist_next(struct nodelist_cursor *c, struct nodelist_row *out, struct err *err);
+void nodelist_close(struct nodelist_cursor *c);
+
+#endif

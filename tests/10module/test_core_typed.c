@@ -1,0 +1,200 @@
+/* Nodes of declared types through the store, on both engines: a put is all or nothing, pages end, a crash loses nothing, 32 operations of
+ * one group on one execution keep every event. */
+#include "corefix.h"
+#include "sqltest.h"
+#include "tap.h"
+
+#include "core/typed/typed.h"
+
+static struct typed_put *put_new(struct corefix *f, enum typed_put_kind kind, const char *ns)
+{
+    struct typed_put *p = ARENA_NEW(f->a, struct typed_put);
+
+    T_OK(p != NULL);
+    typed_put_init(p, f->core, f->a);
+    p->kind = kind;
+    p->ns = str_cstr(ns);
+    p->who = S("test");
+    return p;
+}
+
+static enum status put_type(struct corefix *f, const char *ns, enum node_kind kind,
+                            const char *name, int64_t *id)
+{
+    static struct typed_decl decls[] = { { S_INIT("n"), PROP_INT }, { S_INIT("s"), PROP_TEXT } };
+    struct typed_put *p = put_new(f, TYPED_PUT_TYPES, ns);
+    struct typed_type *t = ARENA_NEW(f->a, struct typed_type);
+    enum status st;
+
+    T_OK(t != NULL);
+    *t = (struct typed_type){ .kind = kind, .name = str_cstr(name), .props = decls, .props_n = 2 };
+    p->types = t;
+    p->types_n = 1;
+    st = corefix_run(f, &p->op);
+    *id = t->id;
+    return st;
+}
+
+static enum status put_nodes(struct corefix *f, const char *ns, struct typed_node *n, size_t count)
+{
+    struct typed_put *p = put_new(f, TYPED_PUT_NODES, ns);
+
+    p->artifacts = n;
+    p->artifacts_n = count;
+    return corefix_run(f, &p->op);
+}
+
+static struct typed_space space(struct corefix *f, const char *ns)
+{
+    struct typed_space s;
+
+    T_ST_ERR(typed_open(&f->v, str_cstr(ns), &s, &f->err), OK, &f->err);
+    return s;
+}
+
+static size_t list(struct corefix *f, const char *ns, struct nodelist *l, struct typed_node **out)
+{
+    struct typed_space s = space(f, ns);
+    size_t n;
+
+    T_ST_ERR(typed_list(&s, l, out, &n, &f->err), OK, &f->err);
+    return n;
+}
+
+SQL_TEST(all_or_nothing)
+{
+    struct prop props[] = { { .scope = PROP_TYPED, .type = PROP_INT, .key = S("n"), .i = 7 },
+                            { .scope = PROP_CUSTOM,
+                              .type = PROP_PROTO,
+                              .key = S("p"),
+                              .s = S("type.x/T"),
+                              .b = S("\x01\x02") } };
+    struct nodelist all = { .kind = NODE_ARTIFACT };
+    struct typed_node n[3], *got;
+    struct corefix f;
+    int64_t type, other;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "default", NODE_ARTIFACT, "Data", &type), OK, &f.err);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, "Data", &other), OK, &f.err);
+    T_INT(type, TYPED_SYSTEM + 1);
+    T_INT(other, TYPED_SYSTEM + 1);
+    for (int i = 0; i < 3; i++) {
+        n[i] = (struct typed_node){ .kind = NODE_ARTIFACT, .has_type = true, .type = type };
+    }
+    n[0].name = n[2].name = S("same");
+    T_ST(put_nodes(&f, "default", n, 3), ST_EXISTS);
+    T_INT(list(&f, "default", &all, &got), 0);
+    n[2].type = 4711;
+    T_ST(put_nodes(&f, "default", n, 3), ST_NOT_FOUND);
+    T_INT(list(&f, "default", &all, &got), 0);
+    n[0].props = props;
+    n[0].props_n = 2;
+    T_ST_ERR(put_nodes(&f, "default", n, 2), OK, &f.err);
+    T_INT(n[0].id, 1);
+    T_INT(n[1].id, 2);
+    T_INT(list(&f, "a", &all, &got), 0);
+    corefix_crash(&f);
+    T_INT(list(&f, "default", &all, &got), 2);
+    T_STR(got[0].name, "same");
+    T_INT(got[0].props_n, 2);
+    T_INT(got[0].props[0].i, 7);
+    T_STR(got[0].props[1].s, "type.x/T");
+    T_STR(got[0].props[1].b, "\x01\x02");
+    T_INT(got[1].props_n, 0);
+    corefix_close(&f);
+}
+
+SQL_TEST(pages)
+{
+    struct nodelist l = { .kind = NODE_ARTIFACT, .limit = 4 };
+    struct typed_node n[10], *got;
+    struct corefix f;
+    int64_t type, last = 0;
+    size_t count, seen = 0;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "b", NODE_ARTIFACT, "Data", &type), OK, &f.err);
+    for (int i = 0; i < 10; i++) {
+        n[i] = (struct typed_node){ .kind = NODE_ARTIFACT,
+                                    .has_type = true,
+                                    .type = type,
+                                    .uri = i % 2 ? S("s3://odd") : S("s3://even") };
+    }
+    T_ST_ERR(put_nodes(&f, "b", n, 10), OK, &f.err);
+    for (int order = NODELIST_BY_ID; order <= NODELIST_BY_UPDATE; order++) {
+        for (int down = 0; down < 2; down++) {
+            l = (struct nodelist){ .kind = NODE_ARTIFACT,
+                                   .limit = 4,
+                                   .descending = down == 1,
+                                   .order = (enum nodelist_order)order };
+            seen = 0;
+            while ((count = list(&f, "b", &l, &got)) > 0) {
+                for (size_t i = 0; i < count; i++) {
+                    T_OK(seen == 0 || (got[i].id > last) == (down == 0));
+                    last = got[i].id;
+                    seen++;
+                }
+                l.has_after = true;
+                l.after_id = last;
+                l.after_value = order == NODELIST_BY_CREATE   ? got[count - 1].create_ms
+                                : order == NODELIST_BY_UPDATE ? got[count - 1].update_ms
+                                                              : 0;
+            }
+            T_INT(seen, 10);
+        }
+    }
+    l = (struct nodelist){ .kind = NODE_ARTIFACT,
+                           .uris = &(struct str){ "s3://odd", 8 },
+                           .uris_n = 1 };
+    T_INT(list(&f, "b", &l, &got), 5);
+    corefix_close(&f);
+}
+
+SQL_TEST(events_of_many)
+{
+    enum { MANY = 32 };
+    struct typed_put *puts[MANY];
+    struct write_op *ops[MANY];
+    struct typed_node x = { .kind = NODE_EXECUTION, .has_type = true };
+    struct typed_event *events;
+    struct typed_space s;
+    struct corefix f;
+    int64_t type, data;
+    size_t n;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "c", NODE_EXECUTION, "Train", &type), OK, &f.err);
+    T_ST_ERR(put_type(&f, "c", NODE_ARTIFACT, "Data", &data), OK, &f.err);
+    x.type = type;
+    T_ST_ERR(put_nodes(&f, "c", &x, 1), OK, &f.err);
+    for (size_t i = 0; i < MANY; i++) {
+        struct typed_put *p = puts[i] = put_new(&f, TYPED_PUT_EXECUTION, "c");
+
+        p->executions = ARENA_NEW(f.a, struct typed_node);
+        p->artifacts = ARENA_NEW(f.a, struct typed_node);
+        p->edges = ARENA_NEW(f.a, struct typed_edge);
+        T_OK(p->executions && p->artifacts && p->edges);
+        p->executions_n = p->artifacts_n = p->edges_n = 1;
+        p->executions[0] =
+            (struct typed_node){ .kind = NODE_EXECUTION, .has_id = true, .id = x.id };
+        p->artifacts[0] =
+            (struct typed_node){ .kind = NODE_ARTIFACT, .has_type = true, .type = data };
+        p->edges[0] = (struct typed_edge){ .has_event = true,
+                                           .has_artifact = true,
+                                           .event = { .type = i % 2 ? 3 : 4 } };
+        ops[i] = &p->op;
+    }
+    corefix_together(&f, ops, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        T_ST_ERR(ops[i]->st, OK, &ops[i]->err);
+    }
+    s = space(&f, "c");
+    T_ST_ERR(typed_events(&s, NODE_EXECUTION, &x.id, 1, &events, &n, &f.err), OK, &f.err);
+    T_INT(n, MANY);
+    for (size_t i = 0; i < n; i++) {
+        T_INT(events[i].artifact, puts[i]->artifacts[0].id);
+        T_INT(events[i].type, i % 2 ? 3 : 4);
+    }
+    corefix_close(&f);
+}

@@ -1,0 +1,142 @@
+"""ML Metadata: the unmodified pip client against the server, and against the library's own store: the same answers."""
+
+import re
+import sqlite3
+import textwrap
+from pathlib import Path
+
+import pytest
+import requests
+
+import cairn
+from registry_worker import Worker
+
+pytestmark = pytest.mark.cairn_only
+
+SETUP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parent.parent / 'lib')!r})
+import mlmd_calls as calls
+from mlmd_calls import pb
+"""
+
+
+@pytest.fixture(scope="module")
+def worker():
+    python = cairn.find_python("mlmd")
+    if python is None:
+        pytest.skip("no environment mlmd: tools/pyenv mlmd")
+    one = Worker(python)
+    one.run(SETUP)
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def reference(worker):
+    return worker.run("result = calls.run('')")
+
+
+def address(server):
+    return server.url.split("://")[1]
+
+
+@pytest.fixture
+def ask(worker, start_server):
+    """Runs code with `st`, a store of a fresh server."""
+    server = start_server()
+
+    def run(code, **values):
+        return worker.run(textwrap.dedent(code), **values)
+
+    run.server = server
+    run("st = calls.Store(calls.config_of(address))", address=address(server))
+    return run
+
+
+def agree(want, got):
+    """Errors agree in their code and in the words that a client looks for; everything else is equal."""
+    if isinstance(want, dict) and "code" in want and isinstance(got, dict):
+        head = re.split(r"[:'\"`{0-9]", got.get("text", ""))[0].strip()
+        return want["code"] == got.get("code") and head in " ".join(want["text"].split())
+    return want == got
+
+
+def test_the_same_answers_as_the_library(worker, reference, own):
+    server = own
+    got = worker.run("result = calls.run(address)", address=address(server))
+    assert got.keys() == reference.keys() and len(got) == 9
+    for case in reference:
+        assert len(got[case]) == len(reference[case])
+        for i, (want, have) in enumerate(zip(reference[case], got[case])):
+            assert agree(want, have), f"{case} {i}\nthe library: {want}\ncairn: {have}"
+    assert worker.run("result = calls.run(address, 'only_')", address=address(server)) == {"only_many_contexts": [True, True, 3, 3, 12]}
+    server.stop()
+    server.start()
+    again = worker.run("""
+st = calls.Store(calls.config_of(address))
+result = [len(st.s.get_artifacts()), len(st.s.get_artifact_type("Data").properties)]
+""", address=address(server))
+    assert again[0] > 10 and again[1] == 7
+
+
+def test_namespaces(ask):
+    assert ask("""
+        import grpc
+        from ml_metadata.proto import metadata_store_service_pb2 as service
+        channel = grpc.insecure_channel(address)
+
+        def call(method, ns=None, **fields):
+            kinds = [getattr(service, method + end) for end in ("Request", "Response")]
+            fn = channel.unary_unary("/ml_metadata.MetadataStoreService/" + method, request_serializer=kinds[0].SerializeToString,
+                                     response_deserializer=kinds[1].FromString)
+            return fn(kinds[0](**fields), timeout=20, metadata=(("cairn-namespace", ns),) if ns else None)
+
+        put = lambda ns: call("PutArtifactType", ns, artifact_type={"name": "T", "external_id": "e"}).type_id
+        ids = [put(None), put("one"), put("two"), put("one")]
+        made = [list(call("PutArtifacts", ns, artifacts=[{"type_id": ids[0], "name": "n", "external_id": "e"}] * 1).artifact_ids)
+                for ns in (None, "one", "two")]
+        more = list(call("PutArtifacts", "one", artifacts=[{"type_id": ids[1]}, {"type_id": ids[1]}]).artifact_ids)
+        counts = [len(call("GetArtifacts", ns).artifacts) for ns in (None, "one", "two", "nobody")]
+        system = [call("GetExecutionType", ns, type_name="mlmd.Train").execution_type.id for ns in (None, "one", "nobody")]
+        result = [ids, made, more, counts, system]
+        """, address=address(ask.server)) == [[10, 10, 10, 10], [[1], [1], [1]], [2, 3], [1, 3, 1, 0], [5, 5, 5]]
+
+
+def test_what_is_not_served_says_so(ask):
+    assert ask("""
+        calls.types(st)
+        texts = [calls.outcome(st.raw, "GetArtifacts", options={"filter_query": "id = 1"}),
+                 calls.outcome(st.raw, "GetLineageSubgraph", lineage_subgraph_query_options={"starting_artifacts": {"filter_query": "id=1"}})]
+        result = [(t["code"], "cairn" in t["text"]) for t in texts]
+        """) == [[12, True], [12, True]]
+
+
+def test_pages_of_an_unlimited_list(ask):
+    """Without options an answer holds what a client takes; the token leads on, and the client of the library follows it."""
+    assert ask("""
+        calls.types(st)
+        big = "x" * 400000
+        ids = [st.s.put_artifacts([pb.Artifact(type_id=st.data, custom_properties={"v": pb.Value(string_value=big)})])[0] for _ in range(21)]
+        first = st.raw("GetArtifacts")
+        second = st.raw("GetArtifacts", options={"next_page_token": first.next_page_token})
+        third = st.raw("GetArtifacts", options={"next_page_token": second.next_page_token})
+        seen = [a.id for p in (first, second, third) for a in p.artifacts]
+        result = [seen == ids, len(first.artifacts) >= 9, len(second.artifacts) >= 9, third.next_page_token, first.ByteSize() < 4 << 20]
+        """) == [True, True, True, "", True]
+
+
+def test_lineage_walks_through(ask):
+    """What came in as events is a link of the one graph."""
+    ask("""
+        calls.types(st)
+        a, b = st.s.put_artifacts([pb.Artifact(type_id=st.data, name="raw"), pb.Artifact(type_id=st.data, name="model")])
+        st.s.put_execution(pb.Execution(type_id=st.train, name="fit"), [(None, pb.Event(type=pb.Event.INPUT, artifact_id=a)),
+                                                                        (None, pb.Event(type=pb.Event.OUTPUT, artifact_id=b))], [])
+        """)
+    server = ask.server
+    with sqlite3.connect(f"file:{server.data}/cairn.db?mode=ro", uri=True) as db:
+        uid = dict(db.execute("SELECT name, uid FROM node WHERE type_id > 100"))
+    answer = requests.get(f"{server.url}/api/cairn/v1/lineage", params={"node": f"node:{uid['model']}", "direction": "up"}, timeout=30).json()
+    names = {n["name"]: n["distance"] for n in answer["nodes"]}
+    assert names == {"model": 0, "fit": 1, "raw": 2}
