@@ -48,7 +48,7 @@ check:
 
 bench:
 	@tools/setup bench
-	@tools/build release cairn bench/bench_load bench/bench_receive bench/bench_floor bench/bench_run
+	@tools/build release cairn bench/bench_load bench/bench_receive bench/bench_floor bench/bench_run bench/bench_lineage
 	@tools/bench $(ARGS)
 
 fuzz:
