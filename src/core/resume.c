@@ -207,11 +207,6 @@ enum status resume_open(struct resume *r, struct artifact_upload *u, struct err 
     return st == ST_NOT_FOUND ? no_such(r->id, err) : st;
 }
 
-bool resume_is_on(const struct core *core)
-{
-    return blob_can_resume(core->blobs);
-}
-
 bool resume_is_busy(struct core *core, struct str id)
 {
     return blob_resume_is_busy(core->blobs, id);

@@ -75,8 +75,6 @@ void resume_take_init(struct resume *r, struct core *core, struct arena *a, stru
                       uint64_t at);
 /* A writer for the upload. ST_CONFLICT while another request writes; ST_NOT_FOUND when what was saved is missing. */
 enum status resume_open(struct resume *r, struct artifact_upload *u, struct err *err);
-/* Whether the store of this server takes such uploads. */
-bool resume_is_on(const struct core *core);
 /* Whether another request writes, here and now. */
 bool resume_is_busy(struct core *core, struct str id);
 /* Enough has come since the last save. */

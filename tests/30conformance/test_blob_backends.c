@@ -481,6 +481,116 @@ static enum status put_and_get(struct blob_store *s, const char *p, size_t n, st
     return st;
 }
 
+static const char upload_id[] = "0123456789abcdef0123456789abcdef";
+
+/* Adds [from, to) to an upload, as *saved says, and saves it. */
+static void add_saved(struct blob_store *s, const char *p, size_t from, size_t to,
+                      struct blob_saved *saved, struct buf *ledger)
+{
+    struct blob_writer *w;
+    struct err err = ERR_INIT;
+
+    T_ST_ERR(blob_resume(s, str_cstr(upload_id), saved, &w, &err), OK, &err);
+    for (size_t at = from; at < to; at += 65536) {
+        T_ST_ERR(blob_write(w, p + at, MIN_OF(to - at, (size_t)65536), &err), OK, &err);
+    }
+    T_ST_ERR(blob_resume_save(w, ledger, saved, &err), OK, &err);
+    T_UINT(saved->at, to);
+    blob_write_abort(w);
+}
+
+/* In four requests, with the store closed in between; what was written and not saved is as if it never came. */
+EACH(upload_goes_on_later)
+{
+    static const size_t steps[] = { 100000, PART + 77, 2 * PART + 1000, BIG };
+    struct buf ledger = BUF_INIT(BLOB_LEDGER_MAX), kept = BUF_INIT(BLOB_LEDGER_MAX);
+    struct blob_saved saved = { .at = 0, .ledger = S("") };
+    struct blob_store *s = open_store();
+    struct err err = ERR_INIT;
+    char *p = random_bytes(BIG);
+    struct blob_writer *w, *second;
+    struct digest d, want;
+    uint64_t size;
+
+    for (size_t i = 0; i + 1 < ARRAY_N(steps); i++) {
+        add_saved(s, p, i ? steps[i - 1] : 0, steps[i], &saved, &ledger);
+        buf_clear(&kept);
+        buf_put_str(&kept, saved.ledger);
+        saved.ledger = kept.n ? buf_str(&kept) : S("");
+        T_ST_ERR(blob_resume(s, str_cstr(upload_id), &saved, &w, &err), OK, &err);
+        T_ST(blob_resume(s, str_cstr(upload_id), &saved, &second, &err), ST_CONFLICT);
+        T_OK(blob_resume_is_busy(s, str_cstr(upload_id)));
+        T_ST_ERR(blob_write(w, p + steps[i], 5000, &err), OK, &err);
+        blob_write_abort(w);
+        T_OK(!blob_resume_is_busy(s, str_cstr(upload_id)));
+        blob_close(s);
+        s = open_store();
+    }
+    T_ST_ERR(blob_resume(s, str_cstr(upload_id), &saved, &w, &err), OK, &err);
+    T_ST_ERR(blob_write(w, p + saved.at, BIG - saved.at, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &err), OK, &err);
+    T_UINT(size, BIG);
+    T_OK(sha256_of(p, BIG, &want) && digest_eq(&d, &want));
+    check_range(s, &d, p, BIG, 0, BIG);
+    /* Naming it failed, say: it can be had once more. */
+    T_ST_ERR(blob_resume(s, str_cstr(upload_id), &saved, &w, &err), OK, &err);
+    T_ST_ERR(blob_write(w, p + saved.at, BIG - saved.at, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 1, &d, &size, &err), OK, &err);
+    T_OK(digest_eq(&d, &want));
+    T_ST_ERR(blob_check(s, &d, 1, BIG, &err), OK, &err);
+    T_ST_ERR(blob_resume_drop(s, str_cstr(upload_id), saved.ledger, &err), OK, &err);
+    T_ST_ERR(blob_resume_drop(s, str_cstr(upload_id), saved.ledger, &err), OK, &err);
+    check_range(s, &d, p, BIG, 0, BIG);
+    T_OK(blob_resume(s, str_cstr(upload_id), &saved, &w, &err) != OK);
+    buf_release(&ledger);
+    buf_release(&kept);
+    mem_free(p);
+    blob_close(s);
+}
+
+/* Killed while it saves: what was saved before is there to go on from. */
+EACH(killed_while_it_saves)
+{
+    bool is_s3 = strncmp(location, "s3:", 3) == 0;
+    struct buf ledger = BUF_INIT(BLOB_LEDGER_MAX);
+    struct blob_saved saved = { .at = 0, .ledger = S("") };
+    struct blob_store *s = open_store();
+    struct err err = ERR_INIT;
+    char *p = random_bytes(BIG);
+    struct blob_writer *w;
+    struct digest d;
+    uint64_t size;
+    int status;
+    pid_t pid;
+
+#ifndef CAIRN_FAILPOINTS
+    T_SKIP("a build without failpoints");
+#endif
+    add_saved(s, p, 0, PART + 77, &saved, &ledger);
+    blob_close(s);
+    pid = fork();
+    T_OK(pid >= 0);
+    if (pid == 0) {
+        struct buf other = BUF_INIT(BLOB_LEDGER_MAX);
+
+        s = open_store();
+        failpoint_arm(is_s3 ? "blob.s3.resume.saved=kill" : "blob.resume.before_sync=kill");
+        add_saved(s, p, PART + 77, 2 * PART + 99, &saved, &other); /* does not return */
+        _exit(1);
+    }
+    T_INT(waitpid(pid, &status, 0), pid);
+    T_OK(WIFSIGNALED(status));
+    s = open_store();
+    T_ST_ERR(blob_resume(s, str_cstr(upload_id), &saved, &w, &err), OK, &err);
+    T_ST_ERR(blob_write(w, p + saved.at, BIG - saved.at, &err), OK, &err);
+    T_ST_ERR(blob_write_end(w, 0, &d, &size, &err), OK, &err);
+    check_range(s, &d, p, BIG, 0, BIG);
+    T_ST_ERR(blob_resume_drop(s, str_cstr(upload_id), saved.ledger, &err), OK, &err);
+    buf_release(&ledger);
+    mem_free(p);
+    blob_close(s);
+}
+
 static void each_allocation_fails(void)
 {
     struct blob_store *s;

@@ -161,10 +161,6 @@ static void find_place(struct read_job *job, struct view *v)
                                    &b->op.place, &c->err);
     }
     st = st ? st : artifact_put_check(v, &b->op.place, &c->err);
-    if (!st && !resume_is_on(c->core)) {
-        st = err_set(&c->err, ST_NOT_IMPLEMENTED, "uploads to a bucket do not go on later");
-        err_hint(&c->err, "send the file in one PUT");
-    }
     if (!st && b->op.place.outside) {
         st = err_field(&c->err, ST_INVALID, "path",
                        "files outside of the server's own store are sent in one PUT");

@@ -269,11 +269,6 @@ static enum status enter_resumed(struct blob_writer *w, struct blob_store *s, st
     return busy ? err_set(err, ST_CONFLICT, "another request goes on with the upload") : OK;
 }
 
-bool blob_can_resume(const struct blob_store *s)
-{
-    return s->ops->resume_begin != NULL;
-}
-
 bool blob_resume_is_busy(struct blob_store *s, struct str id)
 {
     bool busy;
@@ -287,14 +282,10 @@ bool blob_resume_is_busy(struct blob_store *s, struct str id)
 enum status blob_resume(struct blob_store *s, struct str id, const struct blob_saved *from,
                         struct blob_writer **out, struct err *err)
 {
-    struct blob_writer *w;
+    struct blob_writer *w = mem_zalloc(1, sizeof(*w));
     enum status st;
 
     *out = NULL;
-    if (!s->ops->resume_begin) {
-        return err_set(err, ST_NOT_IMPLEMENTED, "uploads to this store do not go on later");
-    }
-    w = mem_zalloc(1, sizeof(*w));
     if (!w) {
         return err_nomem(err);
     }

@@ -103,7 +103,6 @@ struct blob_saved {
  * lies there as well, until blob_resume_drop(). */
 enum status blob_resume(struct blob_store *s, struct str id, const struct blob_saved *from,
                         struct blob_writer **out, struct err *err);
-bool blob_can_resume(const struct blob_store *s); /* else blob_resume() is ST_NOT_IMPLEMENTED */
 bool blob_resume_is_busy(struct blob_store *s, struct str id); /* it has a writer */
 /* All that was written is durable when it returns OK, and *out says how to go on; its text lies in `ledger`, which is emptied first. */
 enum status blob_resume_save(struct blob_writer *w, struct buf *ledger, struct blob_saved *out,

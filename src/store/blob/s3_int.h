@@ -5,6 +5,7 @@
  *     PREFIX/packs/ab/abcdef0123456789           packs
  *     PREFIX/staging/<instance>.<start>.<n>      an upload whose digest is not known yet
  *     PREFIX/staging/client.<random>             likewise, sent by a client itself (s3_direct.c)
+ *     PREFIX/staging/resume.<id>[.<n>]           one that goes on later; what is no part of it yet
  *     PREFIX/staging/get.<sha256>                a copy of what lies in a row, for a signed URL
  *
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
@@ -43,6 +44,7 @@ enum {
     S3_AHEAD_MAX_PARTS = 8,      /* and of all; so many threads send */
     S3_AHEAD_BUFFERED_MAX = 128 << 20, /* no part goes ahead where the buffers would be more */
     S3_LEFTOVER_MS = 24 * 3600 * 1000,
+    S3_RESUME_DAYS = 9, /* of what goes on later, which has an owner that removes it before */
 };
 
 /* An upload in parts that is to be aborted by whoever may wait. */
@@ -141,6 +143,10 @@ enum status s3_write_finish(void *w, const struct digest *sha256, int64_t gen, u
                             struct err *err);
 enum status s3_pack_finish(void *w, uint64_t id, uint64_t size, struct err *err);
 void s3_write_abort(void *w);
+enum status s3_resume_begin(void *b, struct str id, uint64_t at, struct str ledger, void **out,
+                            struct err *err);
+enum status s3_resume_save(void *w, struct buf *ledger, struct err *err);
+enum status s3_resume_drop(void *b, struct str id, struct str ledger, struct err *err);
 
 /* Begins an upload in parts to a key; id has S3_UPLOAD_ID_MAX bytes. */
 enum status s3_create(struct s3 *s, struct arena *a, const char *key, char *id, struct err *err);

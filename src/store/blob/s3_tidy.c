@@ -94,6 +94,11 @@ static bool is_leftover(struct s3 *s, struct str key, struct str id, int64_t sin
     char own[S3_KEY_MAX];
     struct str start = str_cstr(s->start);
 
+    snprintf(own, sizeof(own), "%sstaging/resume.", s->prefix);
+    if (str_starts(key, str_cstr(own))) {
+        return since_ms > 0 &&
+               clock_wall_ms() - since_ms > S3_RESUME_DAYS * (int64_t)S3_LEFTOVER_MS;
+    }
     snprintf(own, sizeof(own), "%sstaging/%s.", s->prefix, s->instance);
     if (!str_starts(key, str_cstr(own))) {
         return since_ms > 0 && clock_wall_ms() - since_ms > S3_LEFTOVER_MS;

@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "store/blob/s3_int.h"
 #include "store/blob/s3_xml.h"
 #include <inttypes.h>
@@ -46,6 +47,10 @@ struct s3_writer {
     unsigned flying;         /* of the senders that still look at this writer; the lock of s */
     bool is_left, is_doomed; /* whoever wrote has gone: the last sender frees it, and lets the
                                 upload be aborted if it is doomed; the lock of s */
+    bool
+        is_resumed; /* what was saved stays, whatever becomes of the writer; the next two are its */
+    int64_t tail,
+        before; /* numbers of the parts whose beginnings lie staged: of the last save, and of one before it; -1: none */
     _Atomic bool no_retries; /* relaxed: ends work that is of no use, a moment late if need be */
 };
 
@@ -115,7 +120,7 @@ static void leave(struct s3_writer *w, bool is_doomed)
     atomic_store_explicit(&w->no_retries, true, memory_order_relaxed);
     lock_take(&w->s->lock);
     w->is_left = true;
-    w->is_doomed = is_doomed && w->live.id[0];
+    w->is_doomed = is_doomed && w->live.id[0] && !w->is_resumed;
     end_if_last(w);
 }
 
@@ -188,9 +193,11 @@ static enum status begin_upload(struct s3_writer *w, struct err *err)
     if (!a) {
         return err_nomem(err);
     }
-    snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
-             w->s->instance, w->s->start, n);
-    enlist(w);
+    if (!w->is_resumed) {
+        snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
+                 w->s->instance, w->s->start, n);
+        enlist(w);
+    }
     st = s3_create(w->s, a, w->live.key, id, err);
     if (!st) {
         lock_take(&w->s->lock);
@@ -324,7 +331,7 @@ static enum status next_part(struct s3_writer *w, struct err *err)
     enum status st = OK;
     struct part *part, *next;
 
-    if (!w->live.key[0]) {
+    if (!w->live.id[0]) {
         st = begin_upload(w, err);
     }
     if (!st && w->filling + 1 == PARTS_MAX) {
@@ -555,8 +562,8 @@ void s3_forget_staging(struct s3 *s, struct arena *a, const char *staging)
     }
 }
 
-enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
-                     uint64_t size, struct err *err)
+static enum status put_in_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
+                                uint64_t size, struct err *err)
 {
     uint64_t there;
     enum status st;
@@ -566,8 +573,25 @@ enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const c
     if (!st && (s3_stat_key(s, key, &there, err) != OK || there != size)) {
         st = err_set(err, ST_UNAVAILABLE, "an object did not arrive in its place");
     }
+    return st;
+}
+
+enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
+                     uint64_t size, struct err *err)
+{
+    enum status st = put_in_place(s, a, staging, key, size, err);
+
     s3_forget_staging(s, a, staging);
     return st;
+}
+
+/* Whether a try before has made the parts one object already. */
+static bool was_completed(struct s3_writer *w, uint64_t size)
+{
+    struct err ignored = ERR_INIT;
+    uint64_t there;
+
+    return s3_stat_key(w->s, w->live.key, &there, &ignored) == OK && there == size;
 }
 
 static enum status finish_parts(struct s3_writer *w, struct arena *a, const char *key,
@@ -575,6 +599,9 @@ static enum status finish_parts(struct s3_writer *w, struct arena *a, const char
 {
     enum status st = send_part(part_of(w, w->filling), err); /* beside those on their way */
 
+    if (st == ST_NOT_FOUND && w->is_resumed && was_completed(w, size)) {
+        return put_in_place(w->s, a, w->live.key, key, size, err);
+    }
     while (!st && w->taken <= w->filling) {
         st = collect(w, err);
     }
@@ -588,6 +615,9 @@ static enum status finish_parts(struct s3_writer *w, struct arena *a, const char
         return st;
     }
     w->is_complete = true;
+    if (w->is_resumed) {
+        return put_in_place(w->s, a, w->live.key, key, size, err);
+    }
     return s3_place(w->s, a, w->live.key, key, size, err);
 }
 
@@ -631,4 +661,199 @@ enum status s3_pack_finish(void *writer, uint64_t id, uint64_t size, struct err 
 void s3_write_abort(void *writer)
 {
     leave(writer, true);
+}
+
+/* ---- uploads that go on later ------------------------------------------------------------------------------------------------
+ * The parts that were sent stay; what is not a part yet lies beside them, as "<key>.<number of the part>". The parts of a
+ * size begin where they always do, so a part that is sent twice has the same bytes. */
+
+static void tail_key(const struct s3_writer *w, int64_t number, char out[S3_KEY_MAX])
+{
+    snprintf(out, S3_KEY_MAX, "%s.%" PRId64, w->live.key, number);
+}
+
+/* "<upload id>\n<parts> <bytes of the tail> <tail> <before>\n<list of parts>". */
+static void put_ledger(const struct s3_writer *w, size_t tail_n, struct buf *out)
+{
+    buf_printf(out, "%s\n%u %zu %" PRId64 " %" PRId64 "\n", w->live.id, w->filling, tail_n, w->tail,
+               w->before);
+    buf_put_str(out, buf_str(&w->list));
+}
+
+static bool get_number(struct str *line, int64_t *out)
+{
+    struct str word;
+    uint64_t n;
+
+    if (!str_split(line, ' ', &word)) {
+        return false;
+    }
+    if (str_eq_lit(word, "-1")) {
+        *out = -1;
+        return true;
+    }
+    if (!num_parse_u64(word, &n) || n > INT32_MAX) {
+        return false;
+    }
+    *out = (int64_t)n;
+    return true;
+}
+
+static enum status get_ledger(struct s3_writer *w, struct str text, size_t *tail_n, struct err *err)
+{
+    struct str id, line;
+    int64_t parts, n;
+
+    if (!str_split(&text, '\n', &id) || id.n >= sizeof(w->live.id) ||
+        !str_split(&text, '\n', &line) || !get_number(&line, &parts) || !get_number(&line, &n) ||
+        !get_number(&line, &w->tail) || !get_number(&line, &w->before) || parts >= PARTS_MAX) {
+        return err_set(err, ST_CORRUPT, "the ledger of an upload cannot be read");
+    }
+    memcpy(w->live.id, id.p, id.n);
+    w->live.id[id.n] = 0;
+    w->filling = w->taken = (unsigned)parts;
+    part_of(w, w->filling)->number = w->filling;
+    *tail_n = (size_t)n;
+    buf_put_str(&w->list, text);
+    return buf_status(&w->list, "list of parts", err);
+}
+
+/* What was not a part yet fills one again. */
+static enum status read_tail(struct s3_writer *w, size_t tail_n, struct err *err)
+{
+    char key[S3_KEY_MAX], *room = mem_alloc(FIRST_BYTES);
+    uint64_t size = 0;
+    void *reader = NULL;
+    enum status st = room ? OK : err_nomem(err);
+
+    tail_key(w, w->tail, key);
+    st = st ? st : s3_stat_key(w->s, key, &size, err);
+    if (!st && size < tail_n) {
+        st = err_set(err, ST_NOT_FOUND, "what was saved of an upload is missing");
+    }
+    st = st ? st : s3_read_key(w->s, key, size, 0, tail_n, &reader, err);
+    for (size_t got = 0; !st && tail_n; tail_n -= got) {
+        st = s3_read(reader, room, MIN_OF(tail_n, (size_t)FIRST_BYTES), &got, err);
+        st = st ? st : s3_write(w, room, got, err);
+    }
+    if (reader) {
+        s3_read_end(reader);
+    }
+    mem_free(room);
+    return st;
+}
+
+enum status s3_resume_begin(void *b, struct str id, uint64_t at, struct str ledger, void **out,
+                            struct err *err)
+{
+    struct s3_writer *w = NULL;
+    void *made = NULL;
+    size_t tail_n = 0;
+    enum status st = s3_write_begin(b, &made, err);
+
+    *out = NULL;
+    if (st) {
+        return st;
+    }
+    w = made;
+    w->is_resumed = true;
+    w->tail = w->before = -1;
+    snprintf(w->live.key, sizeof(w->live.key), "%sstaging/resume.%.*s", w->s->prefix, STR_ARG(id));
+    if (at) {
+        st = get_ledger(w, ledger, &tail_n, err);
+        st = st || !tail_n ? st : read_tail(w, tail_n, err);
+    }
+    if (st) {
+        leave(w, false);
+        return st;
+    }
+    *out = w;
+    return OK;
+}
+
+static enum status put_tail(struct s3_writer *w, const struct part *part, struct err *err)
+{
+    char key[S3_KEY_MAX];
+    struct s3_op op = { .method = "PUT",
+                        .body = str_of(part->p, part->n),
+                        .what = "save an upload" };
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    struct s3_answer an;
+    enum status st;
+
+    if (!a) {
+        return err_nomem(err);
+    }
+    tail_key(w, w->filling, key);
+    op.key = str_cstr(key);
+    st = s3_call(w->s, &op, a, &an, err);
+    arena_free(a);
+    return st;
+}
+
+static void forget_tail(const struct s3_writer *w, int64_t number)
+{
+    struct arena *a = number >= 0 ? arena_new(S3_ARENA_MAX) : NULL;
+    char key[S3_KEY_MAX];
+
+    if (a) {
+        tail_key(w, number, key);
+        s3_forget_staging(w->s, a, key);
+        arena_free(a);
+    }
+}
+
+/* The tail of the last save is that of the row until the operation is through, so only the one before it can go. */
+enum status s3_resume_save(void *writer, struct buf *ledger, struct err *err)
+{
+    struct s3_writer *w = writer;
+    const struct part *part = part_of(w, w->filling);
+    enum status st = OK;
+
+    while (!st && w->taken < w->filling) {
+        st = collect(w, err);
+    }
+    st = st || !part->n ? st : put_tail(w, part, err);
+    FAILPOINT("blob.s3.resume.saved");
+    if (st) {
+        return st;
+    }
+    if (w->before != w->tail && w->before != (int64_t)w->filling) {
+        forget_tail(w, w->before);
+    }
+    if (w->tail != (int64_t)w->filling) {
+        w->before = w->tail;
+        w->tail = part->n ? (int64_t)w->filling : -1;
+    }
+    put_ledger(w, part->n, ledger);
+    return OK;
+}
+
+enum status s3_resume_drop(void *b, struct str id, struct str ledger, struct err *err)
+{
+    struct s3 *s = b;
+    struct s3_writer w = { .s = s, .tail = -1, .before = -1 };
+    struct arena *a = arena_new(S3_ARENA_MAX);
+    struct s3_op op = { .method = "DELETE", .what = "abort an upload" };
+    struct s3_answer an;
+    struct err ignored = ERR_INIT;
+    size_t tail_n;
+    enum status st = a ? OK : err_nomem(err);
+
+    buf_init(&w.list, XML_MAX);
+    snprintf(w.live.key, sizeof(w.live.key), "%sstaging/resume.%.*s", s->prefix, STR_ARG(id));
+    if (!st && ledger.n && get_ledger(&w, ledger, &tail_n, &ignored) == OK && w.live.id[0]) {
+        op.key = str_cstr(w.live.key);
+        s3_add_query(&op, S("uploadId"), str_cstr(w.live.id));
+        st = s3_call(s, &op, a, &an, err);
+        st = st == ST_NOT_FOUND ? OK : st;
+    }
+    if (!st) {
+        forget_tail(&w, w.tail);
+        forget_tail(&w, w.before);
+        s3_forget_staging(s, a, w.live.key);
+    }
+    buf_release(&w.list);
+    arena_free(a);
+    return st;
 }
