@@ -97,6 +97,7 @@ static void save_run(struct read_job *job, struct view *v)
 
     if (st) LOG_WARN("store", "search columns could not be stored: %s", err.message);
     if (!s->piece.e) {
+        sql_rest(s->conn); /* all is stored: its cache is of no use until more comes */
         rest(s);
     } else if (seq_submit(s->core->seq, &s->op)) {
         runcols_saved(s->core->columns, &s->piece, ST_UNAVAILABLE);
@@ -166,6 +167,7 @@ enum status columns_flush(struct core *core, struct err *err)
     }
     if (st) return st;
     st = save_until(s, INT64_MAX, err);
+    sql_rest(s->conn);
     rest(s);
     return st;
 }
