@@ -338,9 +338,16 @@ static enum status decode(struct call *c, struct err *err)
     const struct msg_desc *in = c->req->route->in;
     struct msg_ctx ctx = { .arena = c->arena, .flags = t->decode_flags };
     bool get = c->req->method == HTTP_GET || c->req->method == HTTP_HEAD;
-    bool query = (get && c->req->query.n > 0) ||
-                 (t->empty_query && (get || c->req->method == HTTP_DELETE) && c->req->body.n == 0);
+    bool remove = t->empty_query && c->req->method == HTTP_DELETE;
+    /* Clients that send a body with everything send {}: it says nothing, and must not hide what the query says. */
+    bool empty = c->req->body.n == 0 || (remove && str_eq_lit(str_trim(c->req->body), "{}"));
+    bool query = (get && c->req->query.n > 0) || (((t->empty_query && get) || remove) && empty);
     enum status st = query ? OK : check_type(t, c->req, err);
+
+    if (!st && remove && !empty && c->req->query.n > 0) {
+        st = err_set(err, ST_INVALID,
+                     "a DELETE says what it means in its query or in its body, not in both");
+    }
 
     if (st || !in) {
         return st;

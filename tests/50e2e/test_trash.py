@@ -213,3 +213,14 @@ def test_rules_of_retention(own, rm, tmp_path):
     rm.run("experiment", "retention", "sweeps", "--off")
     assert rm.json("experiment", "retention", "sweeps")["active"] == "off"
     check(own, tmp_path)
+
+
+def test_a_body_does_not_hide_the_query(own):
+    """Clients that send {} with everything: what the query says holds. Both at once is refused, and nothing is deleted."""
+    name = "both"
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name=name)["experiment_id"]
+    url = own.url + NATIVE + f"experiments/{experiment}?hard=true"
+    assert requests.delete(url, json={"hard": False}, timeout=60).status_code == 400
+    assert ok(own, "GET", MLFLOW + "experiments/get", experiment_id=experiment)["experiment"]["lifecycle_stage"] == "active"
+    assert requests.delete(url, json={}, timeout=60).status_code in (200, 202)
+    assert ok(own, "POST", MLFLOW + "experiments/create", name=name)["experiment_id"] != experiment     # its name is free
