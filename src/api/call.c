@@ -258,7 +258,11 @@ static enum status wrap_once(struct call *c)
 
 static void turn_ends(struct loop_turn *t)
 {
-    seq_wake(CONTAINER_OF(t, struct api_turn, turn)->seq);
+    struct api_turn *a = CONTAINER_OF(t, struct api_turn, turn);
+
+    int64_t ms = seq_here(a->seq);
+
+    if (ms >= 0) loop_turn_again(a->loop, t, ms);
 }
 
 /* Everything that the sockets of this turn have brought is one group. */
@@ -268,6 +272,7 @@ static enum status submit_in_turn(struct call *c, struct write_op *op)
     struct api_turn *t = &c->api->turns[loop_index(loop)];
     enum status st;
 
+    t->loop = loop;
     t->seq = c->core->seq;
     t->turn.fn = turn_ends;
     st = seq_submit_quiet(t->seq, op);

@@ -74,6 +74,7 @@ struct endpoint {
 /* Per loop: the sequencer is woken once a turn, however many requests of the turn write. */
 struct api_turn {
     struct loop_turn turn;
+    struct loop *loop;
     struct seq *seq;
     size_t used; /* memory of requests that ended, not told yet */
     /* By what the route is about and status / 100. Only the loop writes; readers add the loops up. */

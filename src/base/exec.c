@@ -384,8 +384,9 @@ bool mpsc_push(struct mpsc *q, struct mpsc_node *n)
 
 bool mpsc_is_empty(struct mpsc *q)
 {
-    /* acquire pairs with the release of mpsc_push(): a pusher sees its own node until the consumer took it */
-    return atomic_load_explicit(&q->head, memory_order_acquire) == NULL;
+    /* seq_cst, with mpsc_push(): a pusher sees its own node until the consumer took it, and who has just said in another variable
+     * that it does not look any more sees what was pushed before somebody read that. */
+    return atomic_load_explicit(&q->head, memory_order_seq_cst) == NULL;
 }
 
 struct mpsc_node *mpsc_take_all(struct mpsc *q)

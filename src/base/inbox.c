@@ -22,6 +22,8 @@ static _Thread_local struct {
     bool due[HELD_MAX];
 } held;
 
+static _Thread_local struct inbox *served;
+
 enum status inbox_new(struct inbox **out, struct err *err)
 {
     struct inbox *i = mem_zalloc(1, sizeof(*i));
@@ -85,7 +87,13 @@ static unsigned hold_one(struct inbox *i)
 
 void inbox_post(struct inbox *i, struct mpsc_node *n)
 {
-    unsigned at = held.on ? hold_one(i) : HELD_MAX;
+    unsigned at;
+
+    if (i == served) {
+        (void)mpsc_push(&i->q, n);
+        return;
+    }
+    at = held.on ? hold_one(i) : HELD_MAX;
 
     /* Once it is pushed, the owner may handle it, end, and free the inbox. */
     if (at < HELD_MAX) {
@@ -120,4 +128,15 @@ void inbox_release(void)
     }
     held.n = 0;
     held.on = false;
+}
+
+void inbox_serve(struct inbox *i)
+{
+    served = i;
+}
+
+struct mpsc_node *inbox_served(struct inbox *i)
+{
+    served = NULL;
+    return mpsc_is_empty(&i->q) ? NULL : mpsc_take_all(&i->q);
 }

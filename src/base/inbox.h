@@ -23,4 +23,9 @@ struct mpsc_node *inbox_take(struct inbox *i);
 void inbox_hold(void);
 void inbox_release(void);
 
+/* The owner, between the two calls: what it posts itself does not wake it, since inbox_served() returns it, with whatever others
+ * have posted; the descriptor may stay readable. Not nested. */
+void inbox_serve(struct inbox *i);
+struct mpsc_node *inbox_served(struct inbox *i);
+
 #endif

@@ -198,7 +198,8 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
 }
 
 static const struct write_kind run_create_kind = { .name = "run.create",
-                                                   .validate = create_validate };
+                                                   .validate = create_validate,
+                                                   .brief = true };
 
 void run_create_init(struct run_create *c, struct core *core, struct arena *a)
 {
@@ -350,7 +351,8 @@ static enum status update_validate(struct write_op *op, struct group *g, struct 
 }
 
 static const struct write_kind run_update_kind = { .name = "run.update",
-                                                   .validate = update_validate };
+                                                   .validate = update_validate,
+                                                   .brief = true };
 
 static const struct write_kind run_resume_kind = { .name = "run.resume",
                                                    .validate = update_validate,

@@ -420,7 +420,9 @@ static enum status log_validate(struct write_op *op, struct group *g, struct err
     return st;
 }
 
-static const struct write_kind run_log_kind = { .name = "run.log", .validate = log_validate };
+static const struct write_kind run_log_kind = { .name = "run.log",
+                                                .validate = log_validate,
+                                                .brief = true };
 const struct write_kind run_log_models_kind = { .name = "run.log",
                                                 .validate = log_validate,
                                                 .sql = true };
@@ -488,7 +490,8 @@ static enum status tag_delete_validate(struct write_op *op, struct group *g, str
 }
 
 static const struct write_kind run_tag_delete_kind = { .name = "run.tag_delete",
-                                                       .validate = tag_delete_validate };
+                                                       .validate = tag_delete_validate,
+                                                       .brief = true };
 
 void run_tag_delete_init(struct run_tag_delete *t, struct core *core, struct arena *a)
 {

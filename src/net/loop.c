@@ -14,6 +14,8 @@ struct loop {
     uv_poll_t wake;      /* on the inbox */
     uv_prepare_t before; /* a turn begins */
     uv_check_t after;    /* and ends */
+    uv_idle_t again;     /* active: the next turn does not wait */
+    uv_timer_t soon;     /* active: it does not wait for long */
     bool in_turn;
     struct loop_turn *turn;
     struct inbox *inbox;
@@ -78,10 +80,8 @@ void net_init(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static void inbox_run(struct loop *l)
+static void tasks_run(struct mpsc_node *n)
 {
-    struct mpsc_node *n = inbox_take(l->inbox);
-
     while (n) {
         struct loop_task *t = CONTAINER_OF(n, struct loop_task, node);
 
@@ -91,11 +91,26 @@ static void inbox_run(struct loop *l)
     }
 }
 
+static void inbox_run(struct loop *l)
+{
+    tasks_run(inbox_take(l->inbox));
+}
+
 static void on_wake(uv_poll_t *wake, int status, int events)
 {
     (void)status; /* of a descriptor that does not fail */
     (void)events;
     inbox_run(wake->data);
+}
+
+static void on_again(uv_idle_t *again)
+{
+    (void)again;
+}
+
+static void on_soon(uv_timer_t *soon)
+{
+    (void)soon; /* that the turn has begun is all */
 }
 
 static void turn_begins(uv_prepare_t *before)
@@ -105,28 +120,56 @@ static void turn_begins(uv_prepare_t *before)
     l->in_turn = true;
 }
 
+/* What the functions post to this loop is handled before it sleeps again, without a wake-up. What is asked for meanwhile is due at
+ * the end of the next turn, so that sockets have their turn in between. */
 static void turn_ends(uv_check_t *after)
 {
     struct loop *l = after->data;
+    struct loop_turn *t = l->turn, *next;
+    bool again;
 
-    while (l->turn) {
-        struct loop_turn *t = l->turn;
-
-        l->turn = t->next;
-        t->queued = false;
-        t->fn(t);
+    if (t) {
+        l->turn = NULL;
+        (void)uv_idle_stop(&l->again);
+        inbox_serve(l->inbox);
+        for (; t; t = next) {
+            next = t->next;
+            t->queued = false;
+            t->fn(t);
+        }
+        again = l->turn != NULL;
+        if (!again) (void)uv_timer_stop(&l->soon);
+        tasks_run(inbox_served(l->inbox));
+        if (!again && l->turn) CHECK(uv_idle_start(&l->again, on_again) == 0);
     }
     l->in_turn = false;
+}
+
+static void queue_turn(struct loop *l, struct loop_turn *t)
+{
+    if (!t->queued) {
+        t->queued = true;
+        t->next = l->turn;
+        l->turn = t;
+    }
 }
 
 void loop_turn_end(struct loop *l, struct loop_turn *t)
 {
     if (!l->in_turn) {
         t->fn(t);
-    } else if (!t->queued) {
-        t->queued = true;
-        t->next = l->turn;
-        l->turn = t;
+    } else {
+        queue_turn(l, t);
+    }
+}
+
+void loop_turn_again(struct loop *l, struct loop_turn *t, int64_t ms)
+{
+    queue_turn(l, t);
+    if (ms <= 0) {
+        CHECK(uv_idle_start(&l->again, on_again) == 0);
+    } else if (!uv_is_active((uv_handle_t *)&l->soon)) {
+        CHECK(uv_timer_start(&l->soon, on_soon, (uint64_t)ms, 0) == 0);
     }
 }
 
@@ -135,6 +178,8 @@ static void close_handles(struct loop *l)
     uv_close((uv_handle_t *)&l->wake, NULL);
     uv_close((uv_handle_t *)&l->before, NULL);
     uv_close((uv_handle_t *)&l->after, NULL);
+    uv_close((uv_handle_t *)&l->again, NULL);
+    uv_close((uv_handle_t *)&l->soon, NULL);
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 
@@ -145,7 +190,9 @@ static void loop_main(void *ctx)
     current = l;
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
     inbox_run(l);
-    turn_ends(&l->after);
+    do {
+        turn_ends(&l->after);
+    } while (l->turn);
     close_handles(l);
     current = NULL;
 }
@@ -179,6 +226,7 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     }
     CHECK(uv_poll_start(&l->wake, UV_READABLE, on_wake) == 0);
     CHECK(uv_prepare_init(&l->uv, &l->before) == 0 && uv_check_init(&l->uv, &l->after) == 0);
+    CHECK(uv_idle_init(&l->uv, &l->again) == 0 && uv_timer_init(&l->uv, &l->soon) == 0);
     l->before.data = l->after.data = l;
     CHECK(uv_prepare_start(&l->before, turn_begins) == 0);
     CHECK(uv_check_start(&l->after, turn_ends) == 0);

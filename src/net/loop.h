@@ -49,6 +49,9 @@ struct loop_turn {
 /* t->fn(t) runs at the end of this turn, at once when the loop is not handling sockets or tasks. Once, however often it was
  * asked for. t stays valid until then. */
 void loop_turn_end(struct loop *l, struct loop_turn *t);
+/* For t->fn: t->fn(t) runs again at the end of the next turn, which begins after ms milliseconds at the latest: 0 = without
+ * waiting for anything. */
+void loop_turn_again(struct loop *l, struct loop_turn *t, int64_t ms);
 
 /* A lazy deadline: moving it later costs nothing, so that one per connection is cheap. */
 struct loop_timer {

@@ -103,6 +103,8 @@ static void put_store(struct buf *b, struct core *core)
     one(b, "cairn_write_queue", "gauge", "Writes that wait for the next commit.", s.waiting);
     one(b, "cairn_write_queue_bytes", "gauge", "Bytes of the requests that wait.", s.waiting_bytes);
     one(b, "cairn_commits_total", "counter", "Groups of writes committed.", s.groups);
+    one(b, "cairn_commits_here_total", "counter",
+        "Groups of writes committed by the event loop that had read them.", s.here);
     one(b, "cairn_commit_failures_total", "counter", "Groups of writes that did not commit.",
         s.failed_groups);
     one(b, "cairn_writes_total", "counter", "Writes taken into groups.", s.ops);

@@ -12,7 +12,10 @@
  * Several servers on one PostgreSQL (sql_options.shared): each has a sequencer and all of the log in memory. They take turns: who
  * commits a group does so behind the last row of the log only, after playing the rows of the others, so numbers of rows are
  * the order of commits on all servers. A server that is alone skips looking. One of them drains. See seq_peers.c.
- * Thread rule: seq_submit any thread; validate, apply and done run on the sequencer's thread; done must only hand over. */
+ *
+ * The sequencer is a role. Mostly its thread holds it; a thread that submits may take it for one small group (seq_here()).
+ * Thread rule: seq_submit any thread; validate, apply and done run on the thread that holds the role, one at a time, "the
+ * sequencer's thread" elsewhere; done must only hand over. Who submits has returned from it before seq_close(). */
 #ifndef CAIRN_STORE_SEQ_H
 #define CAIRN_STORE_SEQ_H
 
@@ -33,6 +36,8 @@ struct write_kind {
     /* Called instead of apply() when the operation passed validate() but the group did not commit; may be NULL. */
     void (*undo)(struct write_op *op);
     bool sql; /* validate() runs SQL that can fail: give it a savepoint */
+    bool
+        brief; /* validate() works on memory and reads a few rows by their keys at most: see seq_here() */
 };
 
 struct write_op {
@@ -114,6 +119,7 @@ void seq_abandon(struct seq *s);
 struct seq_stats {
     size_t waiting, waiting_bytes;
     uint64_t groups, ops, points, drains, failed_groups;
+    uint64_t here; /* groups of those that seq_here() ran */
     int64_t last_seq, mark, drain;
     size_t log_bytes;
     size_t heads_bytes, tails_bytes; /* of memory: runs; points that are not in packs yet */
@@ -138,6 +144,11 @@ enum status seq_submit(struct seq *s, struct write_op *op) ATTR_CHECK;
  * the sequencer takes before that is as well. */
 enum status seq_submit_quiet(struct seq *s, struct write_op *op) ATTR_CHECK;
 void seq_wake(struct seq *s);
+/* As seq_wake(), for a thread that can spare the time of a short commit, an event loop at the end of its turn. When nobody is at
+ * a group, what waits is brief and small, and commits have been short, the group is committed by this thread now, and done()
+ * called here. The caller calls again after so many milliseconds at the latest, and whenever it has submitted more: 0 = what came
+ * meanwhile waits, 1 = the next group fills (decisions/106-gathering.md), -1 = nothing is left to this thread. */
+int64_t seq_here(struct seq *s) ATTR_CHECK;
 /* For commands and tests: submits and waits. Never on a loop thread. Returns op->st and copies op->err. */
 enum status seq_run(struct seq *s, struct write_op *op, struct err *err);
 /* Moves everything from the log to packs and rows now; waits. For commands and tests, never on a loop thread. */

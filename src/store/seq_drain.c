@@ -244,6 +244,14 @@ static int64_t idle_in(const struct seq *s, int64_t now)
     return MAX_OF(s->idle_since_ms + s->opt.idle_ms - now, (int64_t)1);
 }
 
+bool seq_checkpoint_due(const struct seq *s)
+{
+    int64_t bytes = sql_wal_bytes(s->writer);
+
+    return bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR ||
+           bytes >= s->wal_passive_at + s->opt.wal_bytes;
+}
+
 int64_t seq_checkpoint(struct seq *s, bool idle)
 {
     struct err err ATTR_UNINIT;

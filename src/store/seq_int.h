@@ -73,16 +73,30 @@ struct peers {
     _Atomic uint64_t foreign, rebuilt;
 };
 
+/* Who may touch what the sequencer owns. */
+enum role {
+    ROLE_FREE,
+    ROLE_THREAD, /* the actor, or it was handed over to it and it was woken */
+    ROLE_HERE,   /* a thread in seq_here() */
+    ROLE_CALLED  /* the same, and the actor has asked for it */
+};
+
 /* Who was just answered mostly writes again at once: waiting for them for a moment makes one commit of two. */
 struct gather {
     _Atomic size_t want; /* not woken from a turn before so many operations wait; 0 = at once */
-    int64_t took_ns;     /* what groups take, smoothed */
-    unsigned off, skip;  /* groups after which nobody waits, since waits were in vain */
+    /* Until then seq_here() does not begin before so many wait. */
+    _Atomic size_t here_want;
+    _Atomic int64_t here_until_ns;
+    size_t had;         /* waited when that began */
+    int64_t took_ns;    /* what groups take, smoothed */
+    unsigned off, skip; /* groups after which nobody waits, since waits were in vain */
 };
 
 struct seq {
     struct exec_actor *actor;
     struct gather gather;
+    _Atomic unsigned role; /* enum role */
+    unsigned slow;         /* how often groups are; the role's, like all that is not atomic */
     struct mpsc inbox;
     _Atomic uint64_t
         waiting; /* operations << WAIT_SHIFT | their bytes: one cache line moves once */
@@ -115,7 +129,7 @@ struct seq {
     bool checkpointed; /* the log file is truncated since the last write */
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;
-    _Atomic uint64_t groups, ops, points, drains, failed_groups;
+    _Atomic uint64_t groups, ops, points, drains, failed_groups, here;
     _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
     _Atomic size_t seen_log, seen_heads, seen_tails;
 };
@@ -127,6 +141,9 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded);
 bool seq_has_log(const struct seq *s);
 /* Checkpoints and truncates the engine's own log as its size and idleness ask; returns when to look again, -1 never. */
 int64_t seq_checkpoint(struct seq *s, bool idle);
+
+/* Whether seq_checkpoint() has something to do although the sequencer is busy. */
+bool seq_checkpoint_due(const struct seq *s);
 
 /* seq_replay.c: at start. */
 enum status seq_replay(struct seq *s, struct err *err);
