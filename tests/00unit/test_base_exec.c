@@ -354,6 +354,28 @@ TEST(inboxes_that_are_held_back_wake_at_the_end)
     inbox_free(box);
 }
 
+TEST(an_inbox_that_is_served_does_not_wake_its_owner)
+{
+    struct mpsc_node nodes[3], *n;
+    struct inbox *box;
+
+    T_ST(inbox_new(&box, NULL), OK);
+    inbox_serve(box);
+    T_OK(!inbox_served(box)); /* nothing was posted */
+    inbox_serve(box);
+    inbox_post(box, &nodes[0]);
+    inbox_hold();
+    inbox_post(box, &nodes[1]);
+    inbox_release();
+    T_OK(!readable(box));
+    n = inbox_served(box);
+    T_OK(n == &nodes[0] && atomic_load(&n->next) == &nodes[1]);
+    inbox_post(box, &nodes[2]);
+    T_OK(readable(box));
+    T_UINT(take_count(box), 1);
+    inbox_free(box);
+}
+
 static struct lock the_lock = LOCK_INIT(LOCK_RANK_CACHE);
 static struct rwlock the_rwlock;
 static int guarded, shared_guarded;

@@ -179,6 +179,57 @@ TEST(net_loop_posts)
     exec_event_free(p.done);
 }
 
+/* A turn that comes back: at once, and later; and what it posts to its own loop meanwhile. */
+struct turns {
+    struct loop_task begin, mail;
+    struct loop_turn turn;
+    struct loop *loop;
+    struct exec_event *done;
+    int n, mails;
+};
+
+static void turn_mail(struct loop_task *t)
+{
+    CONTAINER_OF(t, struct turns, mail)->mails++;
+}
+
+static void turn_run(struct loop_turn *t)
+{
+    struct turns *all = CONTAINER_OF(t, struct turns, turn);
+
+    if (all->mails != all->n) return; /* it was not handled in the turn that posted it */
+    loop_post(all->loop, &all->mail);
+    if (++all->n == 100) {
+        exec_event_set(all->done);
+    } else {
+        loop_turn_again(all->loop, t, all->n % 10 == 0);
+    }
+}
+
+static void turn_begin(struct loop_task *t)
+{
+    struct turns *all = CONTAINER_OF(t, struct turns, begin);
+
+    loop_turn_end(all->loop, &all->turn);
+    loop_turn_end(all->loop, &all->turn); /* once, however often */
+}
+
+TEST_LIMIT(net_loop_turns, 120)
+{
+    struct turns all = {
+        .begin.fn = turn_begin, .mail.fn = turn_mail, .turn.fn = turn_run, .done = exec_event_new()
+    };
+
+    net_init();
+    T_ST(loop_new(&all.loop, 0, NULL), OK);
+    loop_post(all.loop, &all.begin);
+    T_OK(exec_event_wait(all.done, 100000));
+    loop_free(all.loop);
+    T_INT(all.n, 100);
+    T_INT(all.mails, 100);
+    exec_event_free(all.done);
+}
+
 struct alarm {
     struct loop_task task;
     struct loop *loop;
