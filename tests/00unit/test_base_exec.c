@@ -221,7 +221,7 @@ TEST(a_busy_actor_stops)
 
 struct patient {
     struct exec_actor *actor;
-    struct exec_event *began, *over;
+    struct exec_event *began, *over, *quiet, *ended;
     bool woken, late;
 };
 
@@ -234,9 +234,11 @@ static int64_t be_patient(void *ctx)
     }
     exec_event_set(p->began);
     p->woken = exec_actor_linger(p->actor, 60000000);
-    p->late = !exec_actor_linger(p->actor, 1);
     exec_event_set(p->over);
     p->over = NULL;
+    (void)exec_event_wait(p->quiet, -1); /* nobody wakes any more */
+    p->late = !exec_actor_linger(p->actor, 1);
+    exec_event_set(p->ended);
     return -1;
 }
 
@@ -244,7 +246,10 @@ static int64_t be_patient(void *ctx)
 TEST(an_actor_lingers_until_it_is_woken)
 {
     struct exec_event *over = exec_event_new();
-    struct patient p = { .began = exec_event_new(), .over = over };
+    struct patient p = { .began = exec_event_new(),
+                         .over = over,
+                         .quiet = exec_event_new(),
+                         .ended = exec_event_new() };
 
     T_ST(exec_actor_new(&p.actor, "patient", be_patient, &p, NULL), OK);
     exec_actor_wake(p.actor);
@@ -254,9 +259,13 @@ TEST(an_actor_lingers_until_it_is_woken)
     do {
         exec_actor_wake(p.actor);
     } while (!exec_event_wait(over, 5));
+    exec_event_set(p.quiet);
+    T_OK(exec_event_wait(p.ended, 30000));
     exec_actor_free(p.actor);
     T_OK(p.woken && p.late);
     exec_event_free(p.began);
+    exec_event_free(p.quiet);
+    exec_event_free(p.ended);
     exec_event_free(over);
 }
 
