@@ -110,7 +110,10 @@ static void on_again(uv_idle_t *again)
 
 static void on_soon(uv_timer_t *soon)
 {
-    (void)soon; /* that the turn has begun is all */
+    struct loop *l = soon->data;
+
+    /* Timers run before the loop polls: without this it would poll until something comes. */
+    CHECK(uv_idle_start(&l->again, on_again) == 0);
 }
 
 static void turn_begins(uv_prepare_t *before)
@@ -128,9 +131,9 @@ static void turn_ends(uv_check_t *after)
     struct loop_turn *t = l->turn, *next;
     bool again;
 
+    (void)uv_idle_stop(&l->again);
     if (t) {
         l->turn = NULL;
-        (void)uv_idle_stop(&l->again);
         inbox_serve(l->inbox);
         for (; t; t = next) {
             next = t->next;
@@ -227,6 +230,7 @@ enum status loop_new(struct loop **out, unsigned index, struct err *err)
     CHECK(uv_poll_start(&l->wake, UV_READABLE, on_wake) == 0);
     CHECK(uv_prepare_init(&l->uv, &l->before) == 0 && uv_check_init(&l->uv, &l->after) == 0);
     CHECK(uv_idle_init(&l->uv, &l->again) == 0 && uv_timer_init(&l->uv, &l->soon) == 0);
+    l->soon.data = l;
     l->before.data = l->after.data = l;
     CHECK(uv_prepare_start(&l->before, turn_begins) == 0);
     CHECK(uv_check_start(&l->after, turn_ends) == 0);

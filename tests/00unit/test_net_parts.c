@@ -197,7 +197,12 @@ static void turn_run(struct loop_turn *t)
 {
     struct turns *all = CONTAINER_OF(t, struct turns, turn);
 
+    int64_t until = clock_mono_ns() + 2000000;
+
     if (all->mails != all->n) return; /* it was not handled in the turn that posted it */
+    while (all->n % 10 == 9 && clock_mono_ns() < until) {
+        /* so long that the millisecond is over before the loop polls */
+    }
     loop_post(all->loop, &all->mail);
     if (++all->n == 100) {
         exec_event_set(all->done);
