@@ -14,6 +14,7 @@ import time
 import cairn
 import pytest
 from command import Cli
+from cutter import Cutter
 
 pytestmark = pytest.mark.cairn_only
 
@@ -262,51 +263,6 @@ def test_killed_while_it_ends(point, tmp_path):
     assert up.offset() is None
     assert not list((server.data / "blobs/partial").iterdir())
     assert server.stop() == 0
-
-
-class Cutter(threading.Thread):
-    """A proxy that cuts the first connection that has sent `after` bytes, and counts what all of them send."""
-
-    def __init__(self, port, after):
-        super().__init__(daemon=True)
-        self.to, self.after, self.sent, self.cuts = port, after, 0, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.to))
-            back = threading.Thread(target=self.back, args=(server, client), daemon=True)
-            back.start()
-            own = 0
-            with client, server:
-                while data := client.recv(65536):
-                    server.sendall(data)
-                    own += len(data)
-                    self.sent += len(data)
-                    if not self.cuts and own >= self.after:
-                        self.cuts += 1
-                        break
-                server.shutdown(socket.SHUT_WR)
-                if self.cuts == 1 and own >= self.after:
-                    client.shutdown(socket.SHUT_RDWR)
-                back.join(60)
-
-    @staticmethod
-    def back(server, client, seen=None):
-        try:
-            while data := server.recv(65536):
-                if seen is not None:
-                    seen += data
-                client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
 
 def test_the_command_goes_on_by_itself(own, tmp_path):
