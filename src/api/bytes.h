@@ -50,6 +50,10 @@ struct bytes_put {
     bool working, reading, has_next, is_lost;
     struct resume *resume; /* of an upload that goes on later; the next one: its last bytes came */
     bool is_whole;
+    struct checksum
+        *sum; /* that the client says of the body, given to bytes_put_resume(); or NULL */
+    struct str sum_said;
+    bool is_damaged; /* st is for a body that has another one */
     struct exec_job leave;
     struct artifact_upload upload;
     struct artifact_put put;
@@ -63,7 +67,8 @@ struct bytes_put {
 void bytes_put_begin(struct call *c, struct bytes_put *p);
 
 /* The same for an upload that goes on later, once it is taken (core/resume.h): `where` is not asked. What comes is kept also when the
- * body breaks off; with its last bytes the file is named. */
+ * body breaks off; with its last bytes the file is named. With a checksum of the body (p->sum, freed with the call) all of the body is
+ * kept or none. */
 void bytes_put_resume(struct call *c, struct bytes_put *p, struct resume *r);
 
 /* The SHA-256 that a request says its body has. *has is false without one; ST_INVALID when a field cannot be understood. */

@@ -247,6 +247,23 @@ static enum status save(struct bytes_put *p)
                : err_set(&p->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
 }
 
+/* All of a body is here; one that is not what was sent keeps nothing. */
+static void check_sum(struct bytes_put *p)
+{
+    unsigned char got[CHECKSUM_MAX];
+
+    if (p->sum && !p->st) {
+        size_t n = checksum_end(p->sum, got);
+
+        p->is_damaged = n != p->sum_said.n || memcmp(got, p->sum_said.p, n) != 0;
+    }
+    if (p->is_damaged) {
+        p->st = err_field(&p->err, ST_INVALID, "upload-checksum",
+                          "the body is not what was sent: its checksum is another one");
+        err_hint(&p->err, "nothing of it is kept; send it again");
+    }
+}
+
 /* On a thread that hashes. True: saved() goes on, maybe already: nothing of the call may be touched. */
 static bool is_saving(struct bytes_put *p)
 {
@@ -257,12 +274,12 @@ static bool is_saving(struct bytes_put *p)
     }
     switch (p->now.what) {
     case HTTP_PIECE_DATA:
-        if (!resume_is_due(p->resume, &p->upload)) {
+        if (p->sum || !resume_is_due(p->resume, &p->upload)) {
             return false;
         }
         break;
     case HTTP_PIECE_FAIL:
-        if (!p->upload.writer || check_size(p, p->upload.size + p->now.bytes.n) ||
+        if (p->sum || !p->upload.writer || check_size(p, p->upload.size + p->now.bytes.n) ||
             artifact_upload_piece(&p->upload, p->now.bytes, &p->err) ||
             p->upload.size == p->resume->have || p->upload.size == p->resume->size) {
             return false;
@@ -302,11 +319,15 @@ static void work(struct exec_job *job, unsigned worker)
     case HTTP_PIECE_DATA:
         p->st = check_size(p, p->upload.size + p->now.bytes.n);
         p->st = p->st ? p->st : artifact_upload_piece(&p->upload, p->now.bytes, &p->err);
+        if (p->sum && !p->st) {
+            checksum_update(p->sum, p->now.bytes.p, p->now.bytes.n);
+        }
         if (is_saving(p)) {
             return;
         }
         break;
     case HTTP_PIECE_END:
+        check_sum(p);
         if (is_saving(p)) {
             return;
         }

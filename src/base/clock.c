@@ -84,3 +84,22 @@ void clock_rfc3339(int64_t wall_ms, char out[32])
     snprintf(out, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year, month, day,
              left / 3600000, left / 60000 % 60, left / 1000 % 60, left % 1000);
 }
+
+void clock_http_date(int64_t wall_ms, char out[32])
+{
+    static const char days[] = "ThuFriSatSunMonTueWed";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char iso[32];
+    unsigned month;
+    size_t day = (size_t)(((wall_ms / 86400000) % 7 + 7) % 7) * 3;
+
+    clock_rfc3339(wall_ms, iso); /* 2026-11-21T11:47:20 */
+    if (wall_ms < 0 || iso[0] == 'i') {
+        memcpy(out, "invalid", 8);
+        return;
+    }
+    month = (unsigned)(iso[5] - '0') * 10 + (unsigned)(iso[6] - '0');
+    month = month >= 1 && month <= 12 ? month - 1 : 0;
+    (void)snprintf(out, 32, "%.3s, %.2s %.3s %.4s %.8s GMT", days + day, iso + 8,
+                   months + (size_t)month * 3, iso, iso + 11);
+}

@@ -25,5 +25,7 @@ void clock_replace(const struct clock_ops *ops);
 
 /* "2026-11-21T11:32:57.123Z" and a NUL; years 0000..9999, else the text "invalid". */
 void clock_rfc3339(int64_t wall_ms, char out[32]);
+/* "Sat, 21 Nov 2026 11:47:20 GMT", as HTTP writes times; "invalid" before 1970 or after 9999. */
+void clock_http_date(int64_t wall_ms, char out[32]);
 
 #endif

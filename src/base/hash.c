@@ -267,6 +267,47 @@ bool sha256_of(const void *p, size_t n, struct digest *out)
            SHA256_Final(out->b, &c) == 1;
 }
 
+struct checksum {
+    EVP_MD_CTX *ctx;
+};
+
+struct checksum *checksum_new(enum checksum_kind kind)
+{
+    struct checksum *c = mem_zalloc(1, sizeof(*c));
+    const EVP_MD *md = kind == CHECKSUM_SHA1 ? EVP_sha1() : EVP_sha256();
+
+    if (!c) {
+        return NULL;
+    }
+    c->ctx = EVP_MD_CTX_new();
+    if (!c->ctx || EVP_DigestInit_ex(c->ctx, md, NULL) != 1) {
+        checksum_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void checksum_update(struct checksum *c, const void *p, size_t n)
+{
+    CHECK(n == 0 || EVP_DigestUpdate(c->ctx, p, n) == 1); /* as in sha256_update() */
+}
+
+size_t checksum_end(struct checksum *c, unsigned char out[CHECKSUM_MAX])
+{
+    unsigned n = 0;
+
+    CHECK(EVP_DigestFinal_ex(c->ctx, out, &n) == 1 && n <= CHECKSUM_MAX);
+    return n;
+}
+
+void checksum_free(struct checksum *c)
+{
+    if (c) {
+        EVP_MD_CTX_free(c->ctx);
+        mem_free(c);
+    }
+}
+
 bool hmac_sha256(const void *key, size_t key_n, const void *p, size_t n, struct digest *out)
 {
     unsigned char block[64] = { 0 }, pad[64];

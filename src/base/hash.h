@@ -39,6 +39,16 @@ size_t sha256_save(const struct sha256 *s, unsigned char out[SHA256_SAVED_MAX]);
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);
 
+/* What a sender says of the bytes it sends, in an algorithm of its choice: against damage on the way, never for identity. */
+enum checksum_kind { CHECKSUM_SHA1, CHECKSUM_SHA256 };
+enum { CHECKSUM_MAX = 32 };
+struct checksum;
+struct checksum *checksum_new(enum checksum_kind kind); /* NULL when memory is out */
+void checksum_update(struct checksum *c, const void *p, size_t n);
+/* The length of the sum. It can only be freed then. */
+size_t checksum_end(struct checksum *c, unsigned char out[CHECKSUM_MAX]);
+void checksum_free(struct checksum *c); /* NULL-safe */
+
 /* HMAC-SHA256 (RFC 2104). False when memory is out. */
 bool hmac_sha256(const void *key, size_t key_n, const void *p, size_t n,
                  struct digest *out) ATTR_CHECK;

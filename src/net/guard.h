@@ -34,7 +34,8 @@ enum guard_result http_guard_check(const struct http_guard *g, enum http_method 
 /* True if answers may be shown to pages of that origin; *credentials: also with cookies or Authorization. */
 bool http_guard_origin_allowed(const struct http_guard *g, struct str origin, struct str host,
                                bool *credentials);
-/* True below /api/ and /ajax-api/ (with the prefix) and for methods of gRPC: OPTIONS is answered there. */
+/* True below /api/ and /ajax-api/ (with the prefix) and for methods of gRPC: OPTIONS is answered there, by a route of that method or by the
+ * server. */
 bool http_guard_is_api(const struct http_guard *g, struct str path);
 /* '*' matches any run of bytes. */
 bool http_glob(struct str pattern, struct str text);

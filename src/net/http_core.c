@@ -527,6 +527,17 @@ static void stage_body(struct http_priv *p)
     call_handler(p);
 }
 
+/* Whether a route answers a plain OPTIONS itself. */
+static bool has_own_options(struct http_priv *p)
+{
+    struct http_req *req = &p->req;
+    struct router_match m;
+
+    return !http_header(req, S("access-control-request-method")).p &&
+           router_find(p->worker->server->router, HTTP_OPTIONS, req->raw_path, req->arena, &m) ==
+               ROUTER_FOUND;
+}
+
 /* Answers a preflight or a plain OPTIONS on an API path. */
 static void send_options(struct http_priv *p)
 {
@@ -625,7 +636,7 @@ static bool check_head(struct http_priv *p)
         http_send(req, gr == GUARD_HOST ? S(HTTP_GUARD_HOST_TEXT) : S(HTTP_GUARD_ORIGIN_TEXT));
         return false;
     }
-    if (req->method == HTTP_OPTIONS && http_guard_is_api(g, req->path)) {
+    if (req->method == HTTP_OPTIONS && http_guard_is_api(g, req->path) && !has_own_options(p)) {
         send_options(p);
         return false;
     }

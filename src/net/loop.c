@@ -23,7 +23,7 @@ struct loop {
     struct loop_task stop;
     unsigned index;
     int64_t date_s;
-    char date[40];
+    char date[32];
     struct net_metrics metrics;
 };
 
@@ -304,20 +304,10 @@ int64_t loop_now_ms(struct loop *l)
 
 struct str loop_http_date(struct loop *l)
 {
-    static const char days[] = "ThuFriSatSunMonTueWed";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     int64_t ms = clock_wall_ms(), s = ms / 1000;
-    char iso[32];
 
     if (s != l->date_s) {
-        unsigned month;
-        size_t day = (size_t)((s / 86400) % 7) * 3;
-
-        clock_rfc3339(ms, iso); /* 2026-11-21T11:47:20 */
-        month = (unsigned)(iso[5] - '0') * 10 + (unsigned)(iso[6] - '0');
-        month = month >= 1 && month <= 12 ? month - 1 : 0;
-        (void)snprintf(l->date, sizeof(l->date), "%.3s, %.2s %.3s %.4s %.8s GMT", days + day,
-                       iso + 8, months + (size_t)month * 3, iso, iso + 11);
+        clock_http_date(ms, l->date);
         l->date_s = s;
     }
     return str_cstr(l->date);

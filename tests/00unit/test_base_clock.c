@@ -52,6 +52,25 @@ TEST(rfc3339_known)
     check_text(INT64_MIN, "invalid");
 }
 
+TEST(http_date_known)
+{
+    static const struct {
+        int64_t ms;
+        const char *want;
+    } rows[] = { { 0, "Thu, 01 Jan 1970 00:00:00 GMT" },
+                 { 784111777999, "Sun, 06 Nov 1994 08:49:37 GMT" },
+                 { 1795260777123, "Sat, 21 Nov 2026 11:32:57 GMT" },
+                 { -1, "invalid" },
+                 { INT64_MAX, "invalid" } };
+
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        char text[32];
+
+        clock_http_date(rows[i].ms, text);
+        T_CSTR(text, rows[i].want);
+    }
+}
+
 TEST(rfc3339_against_the_system)
 {
     for (int i = 0; i < 200000; i++) {

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "tap.h"
+#include <stdio.h>
 
 TEST(crc32c_known_values)
 {
@@ -74,6 +75,32 @@ TEST(sha256_in_parts_and_restarted)
     }
     sha256_free(s);
     sha256_free(NULL);
+}
+
+/* FIPS 180-4 examples; in two pieces. */
+TEST(checksums)
+{
+    static const char sha1[] = "a9993e364706816aba3e25717850c26c9cd0d89d";
+    static const char sha256[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    for (int kind = CHECKSUM_SHA1; kind <= CHECKSUM_SHA256; kind++) {
+        struct checksum *c = checksum_new((enum checksum_kind)kind);
+        unsigned char sum[CHECKSUM_MAX];
+        char hex[2 * CHECKSUM_MAX + 1] = "";
+        size_t n;
+
+        T_OK(c != NULL);
+        checksum_update(c, "a", 1);
+        checksum_update(c, "", 0);
+        checksum_update(c, "bc", 2);
+        n = checksum_end(c, sum);
+        checksum_free(c);
+        for (size_t i = 0; i < n; i++) {
+            (void)snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+        }
+        T_CSTR(hex, kind == CHECKSUM_SHA1 ? sha1 : sha256);
+    }
+    checksum_free(NULL);
 }
 
 #define HEX "00ff10ABcdefBA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410"

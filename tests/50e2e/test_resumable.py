@@ -2,6 +2,7 @@
 tus protocol are in test_tus.py."""
 
 import base64
+import email.utils
 import hashlib
 import http.client
 import os
@@ -26,6 +27,10 @@ LOCKED = 423
 
 def data_of(n, seed=1):
     return b"".join(hashlib.sha256(b"%d %d" % (seed, i)).digest() for i in range(n // 32 + 1))[:n]
+
+
+def sum_of(name, data):
+    return f"{name} {base64.b64encode(hashlib.new(name, data).digest()).decode()}"
 
 
 class Upload:
@@ -70,11 +75,11 @@ class Upload:
     def add(self, at, data, **fields):
         return self.ask("PATCH", self.location, body=data, Upload_Offset=at, **BODY, **fields)
 
-    def cut(self, at, data, said):
+    def cut(self, at, data, said, fields=""):
         """Says that `said` bytes come, sends these, and is gone."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as s:
             s.sendall((f"PATCH {self.location} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {at}\r\n"
-                       f"Content-Type: application/offset+octet-stream\r\nContent-Length: {said}\r\n\r\n").encode() + data)
+                       f"{fields}Content-Type: application/offset+octet-stream\r\nContent-Length: {said}\r\n\r\n").encode() + data)
 
 
 def got(port, path):
@@ -156,6 +161,53 @@ def test_what_is_refused(own):
     assert up.ask("DELETE", up.location).status == 204
     assert up.offset() is None
     assert up.add(0, b"gone").status == 404
+
+
+def test_what_is_spoken(own):
+    answer = Upload(own.port).ask("OPTIONS", API)
+    assert (answer.status, answer.headers["Tus-Version"]) == (204, "1.0.0")
+    assert answer.headers["Tus-Extension"] == "creation,termination,expiration,checksum"
+    assert answer.headers["Tus-Checksum-Algorithm"] == "sha1,sha256"
+    # A browser asks first, and then reads these fields.
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "tus-resumable"}
+    first = Upload(own.port).ask("OPTIONS", API, **asked)
+    assert "PATCH" in first.headers["Access-Control-Allow-Methods"] and "Tus-Extension" not in first.headers
+    answer = Upload(own.port).ask("POST", API + "?path=of-a-page", Upload_Length=10, Origin="http://localhost:3000")
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert {"Location", "Upload-Offset", "Upload-Expires"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+
+
+def test_it_says_when_it_ends(own):
+    up = Upload(own.port)
+    before = time.time()
+    for answer in (up.begin("ends", 10), up.add(0, b"01234"), up.ask("HEAD", up.location)):
+        ends = email.utils.parsedate_to_datetime(answer.headers["Upload-Expires"]).timestamp()
+        assert before + 24 * 3600 - 2 < ends < time.time() + 24 * 3600 + 2
+    assert "Upload-Expires" not in up.add(5, b"56789").headers
+    assert "Upload-Expires" not in up.ask("HEAD", up.location).headers
+
+
+@pytest.mark.parametrize("name", ["sha1", "sha256"])
+def test_checksums(own, name):
+    data = data_of(700_000, 7)
+    up = Upload(own.port)
+    assert up.begin(f"sum {name}", len(data)).status == 201
+    assert up.add(0, data[:300_000], Upload_Checksum=sum_of(name, data[:300_000])).status == 204
+    # Damaged on its way: nothing of it is kept, with the last bytes too, and the upload goes on.
+    for end in (500_000, len(data)):
+        damaged = bytearray(data[300_000:end])
+        damaged[-1] ^= 1
+        answer = up.add(300_000, bytes(damaged), Upload_Checksum=sum_of(name, data[300_000:end]))
+        assert answer.status == 460 and b"checksum" in answer.data
+        assert up.offset() == 300_000
+    # And of one that was cut nothing is kept: who knows what came.
+    up.cut(300_000, data[300_000:500_000], 400_000, f"Upload-Checksum: {sum_of(name, data[300_000:])}\r\n")
+    assert up.offset() == 300_000
+    for wrong in ("md5 1B2M2Y8AsgTpgAmY7PhCfg==", "sha1", f"{name} AAAA", f"{name} ?"):
+        assert up.add(300_000, b"x", Upload_Checksum=wrong).status == 400
+    assert got(own.port, f"sum%20{name}").status == 404
+    assert up.add(300_000, data[300_000:], Upload_Checksum=sum_of(name, data[300_000:])).status == 204
+    assert got(own.port, f"sum%20{name}").data == data
 
 
 def test_two_at_once(own):

@@ -1,6 +1,8 @@
 /* api/native/uploads.c - uploads that go on where they stopped, as clients of the tus protocol (1.0.0) make them. */
 #include "api/bytes.h"
 #include "api/native/native.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/num.h"
 #include "base/utf8.h"
 #include "codec/base64.h"
@@ -11,7 +13,9 @@
 
 #define STREAM(fn) ENDPOINT(.tongue = &native_tongue, .kind = CALL_STREAM, .stream = (fn))
 
-enum { LOCKED_RETRY_S = 1 };
+enum { LOCKED_RETRY_S = 1, DAMAGED = 460 /* as tus calls it */ };
+
+#define VERSION "1.0.0"
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------------- */
 
@@ -29,12 +33,18 @@ static bool speaks_tus(struct call *c)
 {
     struct str version = http_header(c->req, S("tus-resumable"));
 
-    http_add_header(c->req, S("Tus-Resumable"), S("1.0.0"));
+    http_add_header(c->req, S("Tus-Resumable"), S(VERSION));
     http_add_header(c->req, S("Cache-Control"), S("no-store"));
-    if (str_eq_lit(version, "1.0.0")) {
+    if (http_header(c->req, S("origin"))
+            .p) { /* where it is allowed one: what its scripts may read */
+        http_add_header(c->req, S("Access-Control-Expose-Headers"),
+                        S("Location, Repr-Digest, Retry-After, Tus-Resumable, Tus-Version, "
+                          "Upload-Expires, Upload-Length, Upload-Offset"));
+    }
+    if (str_eq_lit(version, VERSION)) {
         return true;
     }
-    http_add_header(c->req, S("Tus-Version"), S("1.0.0"));
+    http_add_header(c->req, S("Tus-Version"), S(VERSION));
     err_set(&c->err, ST_INVALID, "an upload that goes on later is made with Tus-Resumable: 1.0.0");
     err_hint(&c->err, "send the field with every request; a PUT of the file needs none of this");
     say(c, 412, ST_INVALID, &c->err);
@@ -44,6 +54,15 @@ static bool speaks_tus(struct call *c)
 static void add_offset(struct call *c, uint64_t have)
 {
     http_add_headerf(c->req, S("Upload-Offset"), "%" PRIu64, have);
+}
+
+/* When an open one ends if nobody goes on with it. */
+static void add_expires(struct call *c, int64_t until_ms)
+{
+    char date[32];
+
+    clock_http_date(until_ms, date);
+    http_add_headerf(c->req, S("Upload-Expires"), "%s", date);
 }
 
 static void is_locked(struct call *c)
@@ -138,6 +157,7 @@ static void finish_begin(struct http_req *req, void *ctx)
     http_status(req, 201);
     http_add_headerf(req, S("Location"), "uploads/%s", b->op.id);
     add_offset(b->call, b->op.have);
+    add_expires(b->call, b->op.until_ms);
     http_send_empty(req);
 }
 
@@ -236,6 +256,9 @@ static void look_up(struct read_job *job, struct view *v)
     }
     add_offset(c, info.have);
     http_add_headerf(c->req, S("Upload-Length"), "%" PRIu64, info.size);
+    if (info.have < info.size) {
+        add_expires(c, info.until_ms);
+    }
     http_send_empty(c->req);
 }
 
@@ -280,9 +303,16 @@ static void answer_added(struct add *a)
         is_locked(c);
         return;
     }
+    if (p->is_damaged) {
+        say(c, DAMAGED, p->st, &p->err);
+        return;
+    }
     if (p->st) {
         fail(c, p->st, &p->err, a->resume.have);
         return;
+    }
+    if (!p->is_whole) {
+        add_expires(c, a->resume.until_ms);
     }
     add_offset(c, p->is_whole ? a->resume.size : a->resume.have);
     if (p->is_whole) {
@@ -352,6 +382,45 @@ static void taken(struct write_op *op)
     http_req_post(a->put.call->req, go_on, a);
 }
 
+static void free_sum(void *ctx)
+{
+    checksum_free(ctx);
+}
+
+/* "sha1 BASE64": of the body of this request. */
+static enum status take_checksum(struct add *a, struct call *c)
+{
+    struct str said = http_header(c->req, S("upload-checksum")), name;
+    bool is_sha1, nomem = false;
+
+    if (!said.p) {
+        return OK;
+    }
+    if (!str_split(&said, ' ', &name)) {
+        name = S("");
+    }
+    is_sha1 = str_eq_lit(name, "sha1");
+    if (!is_sha1 && !str_eq_lit(name, "sha256")) {
+        return err_field(&c->err, ST_INVALID, "upload-checksum",
+                         "a checksum is 'sha1 BASE64' or 'sha256 BASE64'");
+    }
+    if (!base64_decode(str_trim(said), c->arena, &a->put.sum_said, &nomem) ||
+        a->put.sum_said.n != (is_sha1 ? 20 : 32)) {
+        return nomem ? err_nomem(&c->err)
+                     : err_field(&c->err, ST_INVALID, "upload-checksum",
+                                 "the checksum is no %.*s in base64", STR_ARG(name));
+    }
+    a->put.sum = checksum_new(is_sha1 ? CHECKSUM_SHA1 : CHECKSUM_SHA256);
+    if (!a->put.sum) {
+        return err_nomem(&c->err);
+    }
+    if (!arena_cleanup(c->arena, free_sum, a->put.sum)) {
+        checksum_free(a->put.sum);
+        return err_nomem(&c->err);
+    }
+    return OK;
+}
+
 static void add(struct call *c)
 {
     struct add *a = ARENA_NEW(c->arena, struct add);
@@ -377,6 +446,7 @@ static void add(struct call *c)
         st = err_field(&c->err, ST_INVALID, "content-encoding",
                        "bytes that go on at an offset are sent as they are, not compressed");
     }
+    st = st ? st : take_checksum(a, c);
     if (!st) {
         a->put.call = c;
         a->put.answer = put_answer;
@@ -443,11 +513,24 @@ static void give_up(struct call *c)
     }
 }
 
+/* ---- what is spoken ------------------------------------------------------------------------------------------------------------- */
+
+static void tell(struct call *c)
+{
+    http_add_header(c->req, S("Tus-Resumable"), S(VERSION));
+    http_add_header(c->req, S("Tus-Version"), S(VERSION));
+    http_add_header(c->req, S("Tus-Extension"), S("creation,termination,expiration,checksum"));
+    http_add_header(c->req, S("Tus-Checksum-Algorithm"), S("sha1,sha256"));
+    http_status(c->req, 204);
+    http_send_empty(c->req);
+}
+
 #define PATH "/api/cairn/v1/uploads"
 
 const struct route native_upload_routes[] = {
     ROUTE(HTTP_POST, PATH, &cairn_v1_artifact_upload_desc, NULL, RESOURCE_ARTIFACT,
           ACTION_ARTIFACT_WRITE, STREAM(begin)),
+    ROUTE(HTTP_OPTIONS, PATH, NULL, NULL, RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE, STREAM(tell)),
     ROUTE(HTTP_HEAD, PATH "/{id}", NULL, NULL, RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE,
           STREAM(look)),
     ROUTE_BODY(HTTP_PATCH, PATH "/{id}", NULL, NULL, RESOURCE_ARTIFACT, ACTION_ARTIFACT_WRITE,

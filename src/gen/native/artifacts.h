@@ -96,9 +96,9 @@ struct cairn_v1_artifact_archive {
 #define CAIRN_V1_ARTIFACT_ARCHIVE_HAS_FORMAT (1ull << 3)
 extern const struct msg_desc cairn_v1_artifact_archive_desc;
 
-/* POST /api/cairn/v1/uploads: begins an upload that goes on where it stopped, as the tus protocol (version 1.0.0, extensions creation and
- * termination) says: Upload-Length is the size of the file. What is asked here may also stand in Upload-Metadata, which
- * wins, and beside it `sha256`, the digest that the file must have, as hex digits, and `fingerprint`, up to 256 bytes: when an upload of
+/* POST /api/cairn/v1/uploads: begins an upload that goes on where it stopped, as the tus protocol (version 1.0.0, extensions creation,
+ * termination, expiration and checksum) says: Upload-Length is the size of the file. What is asked here may also stand in
+ * Upload-Metadata, which wins, and beside it `sha256`, the digest that the file must have, as hex digits, and `fingerprint`, up to 256 bytes: when an upload of
  * the same place, length and fingerprint is open, that one is answered, with its Upload-Offset. HEAD on the Location tells
  * how much is kept, PATCH adds to it, DELETE gives it up; the PATCH with the last bytes names the file and answers with its SHA-256 in
  * Repr-Digest. Who goes on elsewhere gets 409 with the right Upload-Offset; while another request writes, 423. */
