@@ -3,10 +3,12 @@
  * moves (also backwards), writes fail, and the power goes at a drawn operation of the disk, also while the store is being opened. A
  * plain reference must agree with every answer, with every read, and with the store after each loss: it holds everything
  * acknowledged, and of what was in flight a run of whole operations in their order. Some lives end with the process alone:
- * what it wrote is there, and may still be lost later. Every fourth seed uploads, deletes and reads artifacts too.
+ * what it wrote is there, and may still be lost later. Every fourth seed uploads, deletes and reads artifacts too; every fifth records
+ * links, stores them beside the store, and asks what lies behind what.
  * CAIRN_SIM_SEEDS = how many seeds (1000), CAIRN_SIM_FIRST = the first (1), CAIRN_SIM_BLOBS = every which seed has
- * artifacts (4). */
+ * artifacts (4), CAIRN_SIM_LINKS = every which has links (5). */
 #include "artmodel.h"
+#include "linmodel.h"
 #include "runmodel.h"
 #include "simdisk.h"
 #include "simfs.h"
@@ -27,11 +29,13 @@
 
 enum { FLIGHT_MAX = 256, UPLOADS_MAX = 6, STEPS_MAX = 100000 };
 
-#define BLOB_DIR SIMFS_ROOT "/data/blobs"
+#define BLOB_DIR   SIMFS_ROOT "/data/blobs"
+#define LINKS_FILE SIMFS_ROOT "/lineage.links"
 
 struct flight {
     struct model_op *op; /* or */
-    struct art_op *art;
+    struct art_op *art;  /* or */
+    struct lin_op *link;
     struct write_op *w;
     bool ghost; /* answered "unavailable": it may still turn up after a power loss */
 };
@@ -41,7 +45,9 @@ struct sim {
     int64_t wall_ms, mono_ns;
     struct model *m;
     struct arts arts;
-    bool blobs; /* whether this history has artifacts */
+    struct lins lins;
+    bool blobs; /* whether this history has artifacts, */
+    bool links; /* or links */
     struct core *core;
     struct arena *arena; /* of the operations of this life */
     struct flight flight[FLIGHT_MAX];
@@ -51,7 +57,7 @@ struct sim {
 };
 
 static struct sim sim;
-static uint64_t sim_blobs;
+static uint64_t sim_blobs, sim_links;
 
 static uint64_t draw(void *ctx)
 {
@@ -101,8 +107,10 @@ static void ghosts_gone(size_t before)
     }
 }
 
-static enum status apply(struct model *m, struct arts *arts, const struct flight *f)
+static enum status apply(struct model *m, struct arts *arts, struct lins *lins,
+                         const struct flight *f)
 {
+    if (f->link) return lin_apply(lins, f->link);
     return f->op ? model_apply(m, f->op) : art_apply(arts, f->art);
 }
 
@@ -126,7 +134,7 @@ static void answered(struct write_op *w)
         sim.flight[i].ghost = true;
         return;
     }
-    want = apply(sim.m, &sim.arts, &sim.flight[i]);
+    want = apply(sim.m, &sim.arts, &sim.lins, &sim.flight[i]);
     if (w->st != want) {
         T_FAIL("seed %llu: %s answered %d, not %d: %s", (unsigned long long)sim.seed,
                name_of(&sim.flight[i]), (int)w->st, (int)want, w->err.message);
@@ -135,22 +143,35 @@ static void answered(struct write_op *w)
     if (w->st == OK) ghosts_gone(i);
 }
 
-static void submit_one(struct model_op *op, struct art_op *art)
+static void submit_write(struct flight f, struct write_op *w)
 {
-    struct flight *f = &sim.flight[sim.flight_n];
-
-    *f = (struct flight){ .op = op, .art = art };
-    f->w = op ? model_op_write(op, sim.core, sim.arena) : art_op_write(art);
-    f->w->done = answered;
-    T_ST(seq_submit(sim.core->seq, f->w), OK);
+    f.w = w;
+    w->done = answered;
+    sim.flight[sim.flight_n] = f;
+    T_ST(seq_submit(sim.core->seq, w), OK);
     sim.flight_n++;
     sim.in_flight++;
+}
+
+static void submit_one(struct model_op *op, struct art_op *art)
+{
+    submit_write((struct flight){ .op = op, .art = art },
+                 op ? model_op_write(op, sim.core, sim.arena) : art_op_write(art));
 }
 
 static void submit(size_t n)
 {
     for (size_t i = 0; i < n && sim.flight_n < FLIGHT_MAX / 2; i++) {
         submit_one(model_draw(sim.m), NULL);
+    }
+}
+
+static void submit_links(size_t n)
+{
+    for (size_t i = 0; sim.links && i < n && sim.flight_n < FLIGHT_MAX / 2; i++) {
+        struct lin_op *op = lin_draw(draw, sim.core, sim.arena);
+
+        submit_write((struct flight){ .link = op }, lin_op_write(op));
     }
 }
 
@@ -221,6 +242,8 @@ static enum status try_open(struct err *err)
                                 .compact = { .chunk_points = 1 + below(30),
                                              .packs = 1 + below(4) } };
 
+    if (sim.links)
+        opt.graph = (struct graph_options){ .file = LINKS_FILE, .save_links = 1 + below(30) };
     opt.sql.writer_cache_bytes = 1 << 20;
     opt.sql.reader_cache_bytes = 1 << 20;
     return core_open(&sim.core, &opt, err);
@@ -315,23 +338,33 @@ static bool agrees_with(size_t from, size_t to)
 {
     struct model *guess = model_new(draw, NULL);
     struct arts arts = sim.arts;
+    struct lins lins = sim.lins;
     bool same;
 
     model_copy(guess, sim.m);
     for (size_t i = from; i < to; i++) {
-        (void)apply(guess, &arts, &sim.flight[i]);
+        (void)apply(guess, &arts, &lins, &sim.flight[i]);
     }
-    same = model_agrees(guess, sim.core) && (!sim.blobs || arts_agree(&arts, sim.core));
+    same = model_agrees(guess, sim.core) && (!sim.blobs || arts_agree(&arts, sim.core)) &&
+           (!sim.links || lins_agree(&lins, sim.core));
     if (same) model_copy(sim.m, guess);
     if (same) sim.arts = arts;
+    if (same) sim.lins = lins;
     model_free(guess);
     return same;
+}
+
+static void ask(size_t n)
+{
+    if (sim.links) lins_ask(draw, sim.core, n, sim.seed);
 }
 
 static void check(void)
 {
     model_check(sim.m, sim.core);
     if (sim.blobs) arts_check(&sim.arts, sim.core);
+    if (sim.links) T_OK(lins_agree(&sim.lins, sim.core));
+    ask(6);
 }
 
 static void recover(void)
@@ -352,6 +385,7 @@ static void recover(void)
     if (sim.blobs) arts_check_objects(&sim.arts, sim.core);
     if (sim.blobs) arts_check_collected(&sim.arts, sim.core);
     if (sim.blobs && below(2)) arts_check_packed(&sim.arts, sim.core);
+    ask(12);
     sim.flight_n = sim.in_flight = 0;
 }
 
@@ -366,7 +400,10 @@ static void live(void)
     for (size_t i = 0; i < steps && !simdisk_is_off(); i++) {
         switch (below(8)) {
         case 0:
-        case 1: submit(1 + below(5)); break;
+        case 1:
+            submit(1 + below(5));
+            submit_links(4);
+            break;
         case 2:
             upload_begin();
             pass_time();
@@ -374,6 +411,7 @@ static void live(void)
         case 3:
             if (sim.in_flight == 0 && below(4) == 0) check();
             if (below(3) == 0) compact_all(sim.core->compact);
+            if (sim.links) ask(2);
             if (sim.blobs && below(2) == 0) (void)collect_ask(sim.core->collector);
             if (sim.blobs && below(4) == 0)
                 (void)repack_ask(sim.core->repacker, (unsigned)below(8));
@@ -423,6 +461,22 @@ static void pin(void)
     } while (st != OK);
 }
 
+/* After the process alone has ended: links are read, and perhaps stored, that the disk may not have. The power goes before it has. */
+static bool lose_more(bool power_lost)
+{
+    size_t steps;
+
+    if (power_lost || !sim.links || below(2)) return power_lost;
+    ask(4);
+    steps = below(30);
+    for (size_t i = 0; i < steps; i++) {
+        (void)exec_sim_step();
+    }
+    crash(true);
+    open_store();
+    return true;
+}
+
 /* Returns a number that depends on all that happened. */
 static uint64_t history(uint64_t seed)
 {
@@ -436,6 +490,7 @@ static uint64_t history(uint64_t seed)
     memset(&sim, 0, sizeof(sim));
     sim.seed = sim.state = sim.arts.seed = seed;
     sim.blobs = seed % sim_blobs == 0;
+    sim.links = seed % sim_links == 0;
     sim.wall_ms = 1700000000000;
     sim.mono_ns = 1000000000;
     hash_seed_set(seed);
@@ -456,6 +511,7 @@ static uint64_t history(uint64_t seed)
         live();
         power_lost = end_life();
         open_store();
+        power_lost = lose_more(power_lost);
         recover();
         if (!power_lost) pin();
         model_ops_clear(sim.m);
@@ -490,6 +546,7 @@ TEST(one_seed_repeats)
 {
     log_setup(LOG_LEVEL_ERROR, false);
     sim_blobs = 4;
+    sim_links = 5;
     for (uint64_t seed = 7; seed < 12; seed++) {
         uint64_t first = history(seed);
 
@@ -503,6 +560,7 @@ TEST_LIMIT(histories, 900)
 
     log_setup(LOG_LEVEL_ERROR, false);
     sim_blobs = MAX_OF(from_env("CAIRN_SIM_BLOBS", 4), 1u);
+    sim_links = MAX_OF(from_env("CAIRN_SIM_LINKS", 5), 1u);
     for (uint64_t seed = first; seed < first + n; seed++) {
         (void)history(seed);
     }
