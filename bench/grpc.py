@@ -9,7 +9,6 @@ than twice the time.
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import shutil
 import socket
@@ -23,8 +22,8 @@ LIMIT = 2.0
 
 
 def processor_s(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """All that its threads have used, as clock_getcpuclockid(3) has it: to the nanosecond, not to a tick of 10 ms."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def free_port():
