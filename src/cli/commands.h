@@ -16,8 +16,10 @@ int run_ls(struct cli *cli);
 int run_show(struct cli *cli);
 int run_events_ls(struct cli *cli);
 struct rm_flags {
-    bool hard, dry_run;
+    bool hard, dry_run, force;
 };
+/* What the flags say, as the query of a DELETE. */
+const char *rm_query(const struct rm_flags *f);
 int run_rm(struct cli *cli);
 int run_restore(struct cli *cli);
 /* Shows what deleting one of KIND (runs, experiments, logged-models) for good would take away; the exit code. */

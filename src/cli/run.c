@@ -718,9 +718,8 @@ int run_rm(struct cli *cli)
     enum status st = cli_run_find(cli, cli->args[0], &run, &err);
     struct str id = st ? S("") : jv_text(jv_get(run, "info"), "run_id");
     struct str escaped = api_escape(cli->arena, id);
-    const char *path = arena_printf(cli->arena, "/api/cairn/v1/runs/%.*s%s", STR_ARG(escaped),
-                                    f->hard ? "?hard=true" : "")
-                           .p;
+    const char *path =
+        arena_printf(cli->arena, "/api/cairn/v1/runs/%.*s%s", STR_ARG(escaped), rm_query(f)).p;
 
     if (!st && (!path || !escaped.p)) st = err_nomem(&err);
     if (!st && f->dry_run) {

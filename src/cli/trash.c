@@ -117,6 +117,11 @@ static enum status call_native(struct cli *cli, const char *method, const char *
     return api_call(cli, method, path.p, body, answer, err);
 }
 
+const char *rm_query(const struct rm_flags *f)
+{
+    return !f->hard ? "" : f->force ? "?hard=true&force=true" : "?hard=true";
+}
+
 static const struct column contents_columns[] = {
     { "id", "ID", COLUMN_NAME },
     { "runs", "RUNS", COLUMN_RIGHT },
@@ -223,7 +228,7 @@ int experiment_rm(struct cli *cli)
         return trash_contents(cli, "experiments", id);
     }
     st = st ? st : confirm(cli, "experiments", "experiment", id, &err);
-    st = st ? st : call_native(cli, "DELETE", "experiments", id, "?hard=true", &answer, &err);
+    st = st ? st : call_native(cli, "DELETE", "experiments", id, rm_query(f), &answer, &err);
     st = st ? st : wait_until_gone(cli, id, &err);
     if (st) {
         return cli_fail(cli, st, &err);
@@ -423,6 +428,10 @@ static const struct opt_row model_rm_rows[] = {
       .type = OPT_BOOL,
       .off = offsetof(struct rm_flags, hard),
       .doc = "for good, with its files; it cannot be restored" },
+    { .name = "force",
+      .type = OPT_BOOL,
+      .off = offsetof(struct rm_flags, force),
+      .doc = "with --hard: also when registered versions stand on it" },
     { .name = "dry-run",
       .type = OPT_BOOL,
       .off = offsetof(struct rm_flags, dry_run),
@@ -485,9 +494,7 @@ static int model_rm(struct cli *cli)
         return trash_contents(cli, "logged-models", id);
     }
     if (f->hard) st = confirm(cli, "logged-models", "logged model", id, &err);
-    st = st ? st
-            : call_native(cli, "DELETE", "logged-models", id, f->hard ? "?hard=true" : "", &answer,
-                          &err);
+    st = st ? st : call_native(cli, "DELETE", "logged-models", id, rm_query(f), &answer, &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }

@@ -8,6 +8,7 @@
 #include "core/logged_model.h"
 #include "core/node.h"
 #include "core/purge_int.h"
+#include "core/retention.h"
 #include "core/run_int.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -125,7 +126,12 @@ static enum status model_validate(struct write_op *op, struct group *g, struct e
         return err_set(err, ST_INVALID_STATE, "logged model %.*s is not deleted long enough",
                        STR_ARG(p->model_id));
     }
-    st = purge_logged_model(g, op->arena, row.uid, row.artifact_uri, p->who, no_text, err);
+    if (!p->force) st = standing_check_logged_model(g, p->model_id, err);
+    if (st == ST_CONFLICT && p->deleted_before_ms > 0) {
+        return err_set(err, ST_INVALID_STATE, "registered versions stand on logged model %.*s",
+                       STR_ARG(p->model_id));
+    }
+    if (!st) st = purge_logged_model(g, op->arena, row.uid, row.artifact_uri, p->who, no_text, err);
     return st ? st : purge_wake_after(g, p->core, err);
 }
 
@@ -158,6 +164,8 @@ static enum status experiment_validate(struct write_op *op, struct group *g, str
         return err_field(err, ST_INVALID, "experiment_id",
                          "experiment 0 is the one that every store has: delete its runs instead");
     }
+    if (!p->force) st = standing_check_experiment(g, p->id, err);
+    if (st) return st;
     experiment_forget(p->core, p->id);
     if (row.lifecycle == LIFECYCLE_ACTIVE) {
         st = group_experiment_runs_lifecycle(g, p->id, LIFECYCLE_DELETED, err);

@@ -15,8 +15,9 @@ struct logged_model_purge {
     struct write_op op;
     struct core *core;
     struct str model_id, who;
-    int64_t
-        deleted_before_ms; /* > 0: only one that was deleted before; else ST_INVALID_STATE: retention */
+    bool force; /* also when registered versions stand on it; else ST_CONFLICT */
+    /* > 0: only one that was deleted before and that no version stands on; else ST_INVALID_STATE: retention */
+    int64_t deleted_before_ms;
 };
 void logged_model_purge_init(struct logged_model_purge *p, struct core *core, struct arena *a);
 
@@ -27,6 +28,7 @@ struct experiment_purge {
     struct core *core;
     int64_t id;
     struct str who;
+    bool force; /* also when registered versions stand on what is in it; else ST_CONFLICT */
 };
 void experiment_purge_init(struct experiment_purge *p, struct core *core, struct arena *a);
 

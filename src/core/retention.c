@@ -8,6 +8,9 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /* ---- the rule ----------------------------------------------------------------------------------------------------------------- */
 
 static void set_apply(void *ctx)
@@ -82,6 +85,71 @@ enum status retention_check_run(struct group *g, struct str run_id, struct err *
                      STR_ARG(run_id));
     }
     return st;
+}
+
+/* ---- what stands on it ---------------------------------------------------------------------------------------------------------- */
+
+enum { STANDING_NAMED = 5 };
+
+/* "reg/3 (has an alias), other/1". */
+struct standing {
+    char text[1024];
+    size_t used, n;
+};
+
+static void stands(struct standing *s, struct str name, int64_t version, bool aliased)
+{
+    struct str shown = str_sub(name, 0, MIN_OF(name.n, (size_t)128));
+    int n;
+
+    if (s->n++ >= STANDING_NAMED) return;
+    n = snprintf(s->text + s->used, sizeof(s->text) - s->used, "%s%.*s/%" PRId64 "%s",
+                 s->used ? ", " : "", STR_ARG(shown), version, aliased ? " (has an alias)" : "");
+    if (n > 0) s->used = MIN_OF(s->used + (size_t)n, sizeof(s->text) - 1);
+}
+
+static enum status refuse(const struct standing *s, const char *what, struct str id,
+                          struct err *err)
+{
+    if (s->n == 0) return OK;
+    (void)err_set(err, ST_CONFLICT,
+                  "registered versions stand on %s %.*s: %.*s%s; it was not deleted", what,
+                  STR_ARG(id), (int)s->used, s->text, s->n > STANDING_NAMED ? " and others" : "");
+    err_hint(err, "delete these versions first, or ask with force=true (--force): they keep their "
+                  "origin, not their files");
+    return ST_CONFLICT;
+}
+
+/* The queries give the same rows. */
+#define ADD_STANDING(query, key, what, id)                                                         \
+    do {                                                                                           \
+        struct query##_row row;                                                                    \
+        struct standing s = { .n = 0 };                                                            \
+        struct sql_stmt *list = NULL;                                                              \
+        enum status st = query##_open(group_conn(g), &list, (key), STANDING_NAMED + 1, err);       \
+        while (!st && (st = query##_next(list, &row, err)) == OK) {                                \
+            stands(&s, row.name, row.version, row.aliased != 0);                                   \
+        }                                                                                          \
+        sql_close(list);                                                                           \
+        return st == ST_END ? refuse(&s, (what), (id), err) : st;                                  \
+    } while (0)
+
+enum status standing_check_run(struct group *g, struct str run_id, struct err *err)
+{
+    ADD_STANDING(q_stands_on_run, run_id, "run", run_id);
+}
+
+enum status standing_check_logged_model(struct group *g, struct str model_id, struct err *err)
+{
+    ADD_STANDING(q_stands_on_model, model_id, "logged model", model_id);
+}
+
+enum status standing_check_experiment(struct group *g, int64_t experiment, struct err *err)
+{
+    char id[24];
+    int n = snprintf(id, sizeof(id), "%" PRId64, experiment);
+
+    ADD_STANDING(q_stands_on_experiment, experiment, "experiment", str_of(id, (size_t)n));
 }
 
 /* ---- what it finds -------------------------------------------------------------------------------------------------------------- */

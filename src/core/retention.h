@@ -57,7 +57,13 @@ enum status retention_plan(struct view *v, int64_t experiment, const struct rete
                            size_t max, struct retention_item **out, size_t *n, bool *more,
                            struct err *err);
 
-/* Inside validate(): ST_INVALID_STATE when a version stands on the run. */
+/* Inside validate(), for what deletes by itself: ST_INVALID_STATE when a version stands on the run. */
 enum status retention_check_run(struct group *g, struct str run_id, struct err *err);
+
+/* Inside validate(), for who deletes for good: ST_CONFLICT when registered versions stand on it, with their names, those with an alias
+ * first. On a run: as above. On an experiment: versions that name a run or a logged model of it. */
+enum status standing_check_run(struct group *g, struct str run_id, struct err *err);
+enum status standing_check_logged_model(struct group *g, struct str model_id, struct err *err);
+enum status standing_check_experiment(struct group *g, int64_t experiment, struct err *err);
 
 #endif

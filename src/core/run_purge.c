@@ -199,9 +199,11 @@ static enum status purge_validate(struct write_op *op, struct group *g, struct e
     if (p->deleted_before_ms) {
         if (!h->has_deleted || h->deleted_ms >= p->deleted_before_ms)
             return err_set(err, ST_INVALID_STATE, "run %.*s stays", STR_ARG(p->run_id));
-        st = retention_check_run(g, p->run_id, err);
-        if (st) return st;
     }
+    st = p->only_deleted ? retention_check_run(g, p->run_id, err)
+         : p->force      ? OK
+                         : standing_check_run(g, p->run_id, err);
+    if (st) return st;
     uid = h->uid;
     st = own_root(g, op->arena, h, &root, err);
     if (!st) st = purge_runs(g, &uid, 1, p->who, none, h->name, err);

@@ -17,7 +17,9 @@ struct run_purge {
     struct write_op op;
     struct core *core;
     struct str run_id, who;
-    bool only_deleted; /* ST_INVALID_STATE for an active run: retention */
+    bool
+        only_deleted; /* ST_INVALID_STATE for an active run, or one that a version stands on: retention */
+    bool force;       /* also when registered versions stand on it; else ST_CONFLICT */
     int64_t
         deleted_before_ms; /* not 0: only what core/retention.h may take; else ST_INVALID_STATE */
 };

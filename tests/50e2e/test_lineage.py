@@ -146,7 +146,7 @@ def test_what_is_deleted(rest, story, client):
     client.delete_run(story.runs[0])
     answer = ask(rest, "lineage", node=f"{story.registered}/1")
     assert [n["deleted"] for n in answer["nodes"] if n["type"] == "run"] == [True]
-    gone = rest.call("DELETE", f"/api/cairn/v1/runs/{story.runs[0]}?hard=true")
+    gone = rest.call("DELETE", f"/api/cairn/v1/runs/{story.runs[0]}?hard=true&force=true")
     assert gone.status_code in (200, 202), gone.text
     for _ in range(600):
         answer = ask(rest, "lineage", node=f"{story.registered}/1")

@@ -90,7 +90,10 @@ def test_an_experiment_goes_for_good(own, rm, tmp_path):
     rm.run("experiment", "rm", name, "--hard", rc=2)
     assert f"{RUNS} runs" in rm.err and "reg/1" in rm.err and "--yes" in rm.err
     assert "experiment" in ok(own, "GET", MLFLOW + "experiments/get", experiment_id=experiment)
-    rm.run("experiment", "rm", name, "--hard", "--yes")
+    rm.run("experiment", "rm", name, "--hard", "--yes", rc=5)
+    assert "reg/1" in rm.err and "--force" in rm.err
+    assert "experiment" in ok(own, "GET", MLFLOW + "experiments/get", experiment_id=experiment)
+    rm.run("experiment", "rm", name, "--hard", "--force", "--yes")
 
     gone(own, "experiment", "experiments/get", experiment_id=experiment)
     gone(own, "name", "experiments/get-by-name", experiment_name=name)
@@ -150,6 +153,39 @@ def test_logged_models_in_the_trash(own, rm, tmp_path):
     gone(own, "model", f"logged-models/{one['model_id']}")
     assert call(own, "POST", f"{NATIVE}logged-models/{one['model_id']}/restore")[0] == 404
     assert requests.get(own.url + PROXY + in_proxy(one["artifact_uri"]) + "/weights", timeout=60).status_code == 404
+    check(own, tmp_path)
+
+
+def test_what_a_version_stands_on_stays(own, rm, tmp_path):
+    """Deleting it for good is refused, with the versions named, until somebody forces it or the versions are gone."""
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name="used")["experiment_id"]
+    named, logger = new_run(own, experiment, "named"), new_run(own, experiment, "logger")
+    model = new_model(own, experiment, logger["run_id"])
+    put(own, in_proxy(named["artifact_uri"]) + "/model/MLmodel", b"x")
+    ok(own, "POST", MLFLOW + "registered-models/create", name="reg")
+    for _ in range(7):
+        ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=named["artifact_uri"] + "/model", run_id=named["run_id"])
+    ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=f"models:/{model['model_id']}", model_id=model["model_id"])
+    ok(own, "POST", MLFLOW + "registered-models/alias", name="reg", alias="champion", version="6")
+
+    things = {"runs/" + named["run_id"]: "reg/6 (has an alias), reg/1, reg/2, reg/3, reg/4 and others", "runs/" + logger["run_id"]: "reg/8",
+              "logged-models/" + model["model_id"]: "reg/8", f"experiments/{experiment}": "reg/6 (has an alias)"}
+    for path, names in things.items():
+        status, answer = call(own, "DELETE", NATIVE + path, hard="true")
+        assert status == 409 and names in answer["error"]["message"] and "force" in answer["error"]["hint"], (path, answer)
+        assert call(own, "GET", NATIVE + path + "/contents")[0] == 200
+    assert call(own, "DELETE", NATIVE + "runs/" + named["run_id"])[0] in (200, 202)     # the trash is another thing
+    ok(own, "POST", MLFLOW + "runs/restore", run_id=named["run_id"])
+    rm.run("run", "rm", named["run_id"], "--hard", rc=5)
+    assert "reg/6" in rm.err and "--force" in rm.err
+    rm.run("logged-model", "rm", model["model_id"], "--hard", "--yes", rc=5)
+    assert "reg/8" in rm.err
+    rm.run("model", "rm", "reg/8", "--yes")
+    rm.run("run", "rm", logger["run_id"], "--hard")
+    rm.run("logged-model", "rm", model["model_id"], "--hard", "--yes")
+    rm.run("run", "rm", named["run_id"], "--hard", "--force")
+    assert ok(own, "GET", NATIVE + "lineage", node="version:reg/6")["nodes"]
+    ok(own, "DELETE", NATIVE + f"experiments/{experiment}", hard="true")
     check(own, tmp_path)
 
 

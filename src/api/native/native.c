@@ -363,6 +363,7 @@ static enum status delete_run(struct call *c, struct write_op **op, struct err *
     if (p) {
         run_purge_init(p, c->core, c->arena);
         p->run_id = call_capture(c, "run_id");
+        p->force = in->force;
         p->who = c->principal->name;
         *op = &p->op;
     } else if (l) {

@@ -36,6 +36,7 @@ static enum status delete_experiment(struct call *c, struct write_op **op, struc
     if (p) {
         experiment_purge_init(p, c->core, c->arena);
         p->id = id;
+        p->force = in->force;
         p->who = c->principal->name;
         *op = &p->op;
     } else if (l) {
@@ -57,6 +58,7 @@ static enum status delete_model(struct call *c, struct write_op **op, struct err
     if (p) {
         logged_model_purge_init(p, c->core, c->arena);
         p->model_id = call_capture(c, "model_id");
+        p->force = in->force;
         p->who = c->principal->name;
         *op = &p->op;
     } else if (l) {

@@ -578,8 +578,10 @@ const struct msg_desc cairn_v1_run_values_answer_desc = {
 static const struct msg_field cairn_v1_run_delete_fields[] = {
     { .name = S_INIT("hard"), .json = S_INIT("hard"), .label = "hard", .number = 1, .bit = 0, .type = MSG_T_BOOL,
       .off = offsetof(struct cairn_v1_run_delete, hard), .size = sizeof(bool) },
+    { .name = S_INIT("force"), .json = S_INIT("force"), .label = "force", .number = 2, .bit = 1,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_run_delete, force), .size = sizeof(bool) },
 };
 const struct msg_desc cairn_v1_run_delete_desc = {
     .name = "cairn.v1.RunDelete", .fields = cairn_v1_run_delete_fields,
-    .size = sizeof(struct cairn_v1_run_delete), .field_n = 1,
+    .size = sizeof(struct cairn_v1_run_delete), .field_n = 2,
 };

@@ -610,8 +610,11 @@ struct cairn_v1_run_delete {
     /* For good: points, params, tags and the list of artifacts go, the id is free again. Without it the run is deleted as MLflow does it,
      * and can be restored. */
     bool hard;
+    /* With hard: also when registered versions stand on it, which answers 409 otherwise and names them. */
+    bool force;
 };
 #define CAIRN_V1_RUN_DELETE_HAS_HARD (1ull << 0)
+#define CAIRN_V1_RUN_DELETE_HAS_FORCE (1ull << 1)
 extern const struct msg_desc cairn_v1_run_delete_desc;
 
 #endif

@@ -6,19 +6,23 @@
 static const struct msg_field cairn_v1_experiment_delete_fields[] = {
     { .name = S_INIT("hard"), .json = S_INIT("hard"), .label = "hard", .number = 1, .bit = 0, .type = MSG_T_BOOL,
       .off = offsetof(struct cairn_v1_experiment_delete, hard), .size = sizeof(bool) },
+    { .name = S_INIT("force"), .json = S_INIT("force"), .label = "force", .number = 2, .bit = 1,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_experiment_delete, force), .size = sizeof(bool) },
 };
 const struct msg_desc cairn_v1_experiment_delete_desc = {
     .name = "cairn.v1.ExperimentDelete", .fields = cairn_v1_experiment_delete_fields,
-    .size = sizeof(struct cairn_v1_experiment_delete), .field_n = 1,
+    .size = sizeof(struct cairn_v1_experiment_delete), .field_n = 2,
 };
 
 static const struct msg_field cairn_v1_logged_model_delete_fields[] = {
     { .name = S_INIT("hard"), .json = S_INIT("hard"), .label = "hard", .number = 1, .bit = 0, .type = MSG_T_BOOL,
       .off = offsetof(struct cairn_v1_logged_model_delete, hard), .size = sizeof(bool) },
+    { .name = S_INIT("force"), .json = S_INIT("force"), .label = "force", .number = 2, .bit = 1,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_logged_model_delete, force), .size = sizeof(bool) },
 };
 const struct msg_desc cairn_v1_logged_model_delete_desc = {
     .name = "cairn.v1.LoggedModelDelete", .fields = cairn_v1_logged_model_delete_fields,
-    .size = sizeof(struct cairn_v1_logged_model_delete), .field_n = 1,
+    .size = sizeof(struct cairn_v1_logged_model_delete), .field_n = 2,
 };
 
 static const struct msg_field cairn_v1_contents_fields[] = {

@@ -12,8 +12,11 @@ struct cairn_v1_experiment_delete {
     /* For good: the experiment is gone at once and its name free; its runs, logged models, data sets and their artifacts follow in the
      * background, and GET .../contents says how far that is. Without it the experiment is deleted as MLflow does it, and can be restored. */
     bool hard;
+    /* With hard: also when registered versions stand on it, which answers 409 otherwise and names them. */
+    bool force;
 };
 #define CAIRN_V1_EXPERIMENT_DELETE_HAS_HARD (1ull << 0)
+#define CAIRN_V1_EXPERIMENT_DELETE_HAS_FORCE (1ull << 1)
 extern const struct msg_desc cairn_v1_experiment_delete_desc;
 
 /* DELETE /api/cairn/v1/logged-models/{model_id} */
@@ -21,8 +24,11 @@ struct cairn_v1_logged_model_delete {
     uint64_t has;
     /* For good, with its artifacts, params, tags and metrics. Without it as MLflow does it; it can be restored. */
     bool hard;
+    /* With hard: also when registered versions stand on it, which answers 409 otherwise and names them. */
+    bool force;
 };
 #define CAIRN_V1_LOGGED_MODEL_DELETE_HAS_HARD (1ull << 0)
+#define CAIRN_V1_LOGGED_MODEL_DELETE_HAS_FORCE (1ull << 1)
 extern const struct msg_desc cairn_v1_logged_model_delete_desc;
 
 /* GET .../contents of an experiment, a run or a logged model: what deleting it for good takes away. */

@@ -1113,10 +1113,16 @@ static const struct sql_query query_purge_deleted_runs = {
     .in_n = 2, .out_n = 1,
     .in = purge_deleted_runs_in,
     .out = purge_deleted_runs_out, .out_names = purge_deleted_runs_names,
-    .text = { "SELECT rid FROM runhead WHERE lifecycle = 1 AND deleted_ms IS NOT NULL AND "
-              "deleted_ms < ?1 ORDER BY deleted_ms LIMIT ?2",
-              "SELECT rid FROM runhead WHERE lifecycle = 1 AND deleted_ms IS NOT NULL AND "
-              "deleted_ms < $1 ORDER BY deleted_ms LIMIT $2" },
+    .text = { "SELECT r.rid FROM runhead r WHERE r.lifecycle = 1 AND r.deleted_ms IS NOT "
+              "NULL AND r.deleted_ms < ?1 AND NOT EXISTS (SELECT 1 FROM model_version v "
+              "WHERE v.run_id = r.rid AND v.stage < 4) AND NOT EXISTS (SELECT 1 FROM "
+              "logged_model m JOIN model_version v ON v.model_id = m.mid WHERE m.source_run "
+              "= r.rid AND v.stage < 4) ORDER BY r.deleted_ms LIMIT ?2",
+              "SELECT r.rid FROM runhead r WHERE r.lifecycle = 1 AND r.deleted_ms IS NOT "
+              "NULL AND r.deleted_ms < $1 AND NOT EXISTS (SELECT 1 FROM model_version v "
+              "WHERE v.run_id = r.rid AND v.stage < 4) AND NOT EXISTS (SELECT 1 FROM "
+              "logged_model m JOIN model_version v ON v.model_id = m.mid WHERE m.source_run "
+              "= r.rid AND v.stage < 4) ORDER BY r.deleted_ms LIMIT $2" },
 };
 
 enum status q_purge_deleted_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

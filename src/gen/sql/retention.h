@@ -97,4 +97,35 @@ struct q_retention_stands_row {
 enum status q_retention_stands(struct sql_conn *q_conn, struct arena *q_arena, struct str rid,
                                struct q_retention_stands_row *q_row, struct err *q_err) ATTR_CHECK;
 
+struct q_stands_on_run_row {
+    struct str name;
+    int64_t version;
+    int64_t aliased;
+};
+enum status q_stands_on_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str rid,
+                                 int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_stands_on_run_next(struct sql_stmt *q_stmt, struct q_stands_on_run_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
+
+struct q_stands_on_model_row {
+    struct str name;
+    int64_t version;
+    int64_t aliased;
+};
+enum status q_stands_on_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   struct str mid, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_stands_on_model_next(struct sql_stmt *q_stmt, struct q_stands_on_model_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_stands_on_experiment_row {
+    struct str name;
+    int64_t version;
+    int64_t aliased;
+};
+enum status q_stands_on_experiment_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                        int64_t exp, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_stands_on_experiment_next(struct sql_stmt *q_stmt,
+                                        struct q_stands_on_experiment_row *q_row,
+                                        struct err *q_err) ATTR_CHECK;
+
 #endif

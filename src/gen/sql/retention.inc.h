@@ -360,6 +360,152 @@ enum status q_retention_stands(struct sql_conn *q_conn, struct arena *q_arena, s
     return OK;
 }
 
+static const unsigned char stands_on_run_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char stands_on_run_out[] = { SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const stands_on_run_names[] = { "name", "version", "aliased" };
+static const struct sql_query query_stands_on_run = {
+    .name = "stands_on_run", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = stands_on_run_in,
+    .out = stands_on_run_out, .out_names = stands_on_run_names,
+    .text = { "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM model_version v CROSS JOIN registered_model g WHERE v.run_id = "
+              "?1 AND v.stage < 4 AND g.uid = v.model UNION SELECT g.name, v.version, "
+              "CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model "
+              "AND a.version = v.version) THEN 1 ELSE 0 END AS bigint) FROM logged_model m "
+              "CROSS JOIN model_version v CROSS JOIN registered_model g WHERE m.source_run = "
+              "?1 AND v.model_id = m.mid AND v.stage < 4 AND g.uid = v.model ORDER BY 3 "
+              "DESC, 1, 2 LIMIT ?2",
+              "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM model_version v CROSS JOIN registered_model g WHERE v.run_id = "
+              "$1 AND v.stage < 4 AND g.uid = v.model UNION SELECT g.name, v.version, "
+              "CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model "
+              "AND a.version = v.version) THEN 1 ELSE 0 END AS bigint) FROM logged_model m "
+              "CROSS JOIN model_version v CROSS JOIN registered_model g WHERE m.source_run = "
+              "$1 AND v.model_id = m.mid AND v.stage < 4 AND g.uid = v.model ORDER BY 3 "
+              "DESC, 1, 2 LIMIT $2" },
+};
+
+enum status q_stands_on_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, struct str rid,
+                                 int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = rid },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_stands_on_run, q_in, q_stmt, q_err);
+}
+
+enum status q_stands_on_run_next(struct sql_stmt *q_stmt, struct q_stands_on_run_row *q_row,
+                                 struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    q_row->aliased = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char stands_on_model_in[] = { SQL_TEXT, SQL_INT };
+static const unsigned char stands_on_model_out[] = { SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const stands_on_model_names[] = { "name", "version", "aliased" };
+static const struct sql_query query_stands_on_model = {
+    .name = "stands_on_model", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = stands_on_model_in,
+    .out = stands_on_model_out, .out_names = stands_on_model_names,
+    .text = { "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM model_version v CROSS JOIN registered_model g WHERE v.model_id = "
+              "?1 AND v.stage < 4 AND g.uid = v.model ORDER BY 3 DESC, 1, 2 LIMIT ?2",
+              "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM model_version v CROSS JOIN registered_model g WHERE v.model_id = "
+              "$1 AND v.stage < 4 AND g.uid = v.model ORDER BY 3 DESC, 1, 2 LIMIT $2" },
+};
+
+enum status q_stands_on_model_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   struct str mid, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .s = mid },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_stands_on_model, q_in, q_stmt, q_err);
+}
+
+enum status q_stands_on_model_next(struct sql_stmt *q_stmt, struct q_stands_on_model_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    q_row->aliased = q_out[2].i;
+    return OK;
+}
+
+static const unsigned char stands_on_experiment_in[] = { SQL_INT, SQL_INT };
+static const unsigned char stands_on_experiment_out[] = { SQL_TEXT, SQL_INT, SQL_INT };
+static const char *const stands_on_experiment_names[] = { "name", "version", "aliased" };
+static const struct sql_query query_stands_on_experiment = {
+    .name = "stands_on_experiment", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 3,
+    .in = stands_on_experiment_in,
+    .out = stands_on_experiment_out, .out_names = stands_on_experiment_names,
+    .text = { "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM runhead r CROSS JOIN model_version v CROSS JOIN registered_model "
+              "g WHERE r.exp = ?1 AND v.run_id = r.rid AND v.stage < 4 AND g.uid = v.model "
+              "UNION SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM "
+              "model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE "
+              "0 END AS bigint) FROM logged_model m CROSS JOIN model_version v CROSS JOIN "
+              "registered_model g WHERE m.exp = ?1 AND v.model_id = m.mid AND v.stage < 4 "
+              "AND g.uid = v.model ORDER BY 3 DESC, 1, 2 LIMIT ?2",
+              "SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a "
+              "WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS "
+              "bigint) FROM runhead r CROSS JOIN model_version v CROSS JOIN registered_model "
+              "g WHERE r.exp = $1 AND v.run_id = r.rid AND v.stage < 4 AND g.uid = v.model "
+              "UNION SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM "
+              "model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE "
+              "0 END AS bigint) FROM logged_model m CROSS JOIN model_version v CROSS JOIN "
+              "registered_model g WHERE m.exp = $1 AND v.model_id = m.mid AND v.stage < 4 "
+              "AND g.uid = v.model ORDER BY 3 DESC, 1, 2 LIMIT $2" },
+};
+
+enum status q_stands_on_experiment_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                        int64_t exp, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = exp },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_stands_on_experiment, q_in, q_stmt, q_err);
+}
+
+enum status q_stands_on_experiment_next(struct sql_stmt *q_stmt,
+                                        struct q_stands_on_experiment_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->name = q_out[0].s;
+    q_row->version = q_out[1].i;
+    q_row->aliased = q_out[2].i;
+    return OK;
+}
+
 static const struct sql_query *const area_retention[] = {
     &query_retention_put,
     &query_retention_drop,
@@ -372,5 +518,8 @@ static const struct sql_query *const area_retention[] = {
     &query_retention_trashed,
     &query_retention_models,
     &query_retention_stands,
+    &query_stands_on_run,
+    &query_stands_on_model,
+    &query_stands_on_experiment,
 };
 /* clang-format on */

@@ -223,11 +223,15 @@ SELECT uid FROM tombstone WHERE ref = $1 AND type_id = $2 ORDER BY uid DESC LIMI
 -- out: gone_ms int
 SELECT gone_ms FROM tombstone WHERE uid = $1;
 
--- Runs that were deleted before a time, the longest ago first.
+-- Runs that were deleted before a time and that no registered version stands on, the longest ago first.
 -- name: purge_deleted_runs :many
 -- in: before_ms int, max int
 -- out: rid text
-SELECT rid FROM runhead WHERE lifecycle = 1 AND deleted_ms IS NOT NULL AND deleted_ms < $1 ORDER BY deleted_ms LIMIT $2;
+SELECT r.rid FROM runhead r WHERE r.lifecycle = 1 AND r.deleted_ms IS NOT NULL AND r.deleted_ms < $1
+  AND NOT EXISTS (SELECT 1 FROM model_version v WHERE v.run_id = r.rid AND v.stage < 4)
+  AND NOT EXISTS (SELECT 1 FROM logged_model m JOIN model_version v ON v.model_id = m.mid
+                  WHERE m.source_run = r.rid AND v.stage < 4)
+ORDER BY r.deleted_ms LIMIT $2;
 
 -- Runs that are gone.
 -- name: run_gone :many

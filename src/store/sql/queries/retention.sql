@@ -76,3 +76,35 @@ ORDER BY m.create_ms, m.uid LIMIT 1;
 SELECT (SELECT COUNT(*) FROM model_version v WHERE v.run_id = $1 AND v.stage < 4)
      + (SELECT COUNT(*) FROM logged_model m JOIN model_version v ON v.model_id = m.mid
         WHERE m.source_run = $1 AND v.stage < 4);
+
+-- Versions that stand on a run, by its id or that of a model it logged; those with an alias first.
+-- name: stands_on_run :many
+-- in: rid text, max int
+-- out: name text, version int, aliased int
+SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS bigint)
+FROM model_version v CROSS JOIN registered_model g WHERE v.run_id = $1 AND v.stage < 4 AND g.uid = v.model
+UNION
+SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS bigint)
+FROM logged_model m CROSS JOIN model_version v CROSS JOIN registered_model g
+WHERE m.source_run = $1 AND v.model_id = m.mid AND v.stage < 4 AND g.uid = v.model
+ORDER BY 3 DESC, 1, 2 LIMIT $2;
+
+-- name: stands_on_model :many
+-- in: mid text, max int
+-- out: name text, version int, aliased int
+SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS bigint)
+FROM model_version v CROSS JOIN registered_model g WHERE v.model_id = $1 AND v.stage < 4 AND g.uid = v.model
+ORDER BY 3 DESC, 1, 2 LIMIT $2;
+
+-- On any run or logged model of an experiment.
+-- name: stands_on_experiment :many
+-- in: exp int, max int
+-- out: name text, version int, aliased int
+SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS bigint)
+FROM runhead r CROSS JOIN model_version v CROSS JOIN registered_model g
+WHERE r.exp = $1 AND v.run_id = r.rid AND v.stage < 4 AND g.uid = v.model
+UNION
+SELECT g.name, v.version, CAST(CASE WHEN EXISTS (SELECT 1 FROM model_alias a WHERE a.model = v.model AND a.version = v.version) THEN 1 ELSE 0 END AS bigint)
+FROM logged_model m CROSS JOIN model_version v CROSS JOIN registered_model g
+WHERE m.exp = $1 AND v.model_id = m.mid AND v.stage < 4 AND g.uid = v.model
+ORDER BY 3 DESC, 1, 2 LIMIT $2;
