@@ -30,22 +30,8 @@ enum {
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
     STALE_POLL_MS = 15,
-    LEASE_MS = 10000,
-    STOP_LINGER_US = 100,
-    WAIT_SHIFT = 44,
-    GATHER_MAX = 32, /* operations: a group of these costs little more each than a larger one */
-    GATHER_MAX_US = 1000, /* no wait is longer */
-    GATHER_SKIP_MAX = 63,
-    HERE_COST_NS = 500000, /* a group that takes longer is slow */
-    HERE_SLOW_ONE =
-        4, /* what one adds, each other one takes one away: a fifth of all may be slow */
-    HERE_SLOW = 32,
-    HERE_SLOW_MAX = 64,
-    HERE_OPS_MAX = 128,
-    HERE_OP_BYTES = 32 << 10
+    LEASE_MS = 10000
 };
-
-#define WAIT_ONE ((uint64_t)1 << WAIT_SHIFT)
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
 
@@ -460,7 +446,7 @@ static int64_t next_tag(struct seq *s)
     return (int64_t)((x ^ (x >> 31)) >> 1);
 }
 
-static void group_run(struct seq *s)
+void seq_group_run(struct seq *s)
 {
     struct group *g = &s->g;
     struct err err ATTR_UNINIT;
@@ -561,12 +547,9 @@ static bool doubt_resolve(struct seq *s)
     return true;
 }
 
-/* ---- gathering ------------------------------------------------------------------------------------------------------------
- * A commit costs the same for one operation and for twenty. Clients that wait for their answers fall into two halves: one writes
- * while the other's group is committed. So a group that follows another one waits for those who were just answered, but not
- * longer than twice what a commit takes, and not when such a wait was in vain. Alone, nobody waits. */
+/* ---- the actor ---------------------------------------------------------------------------------------------------------------- */
 
-static void take_inbox(struct seq *s)
+void seq_take_inbox(struct seq *s)
 {
     struct mpsc_node *n = mpsc_take_all(&s->inbox), *next;
 
@@ -580,96 +563,8 @@ static void take_inbox(struct seq *s)
     }
 }
 
-static size_t waiting(struct seq *s)
-{
-    return atomic_load_explicit(&s->waiting, memory_order_seq_cst) >> WAIT_SHIFT;
-}
-
-/* What nobody but the thread does: everything that is long, and what comes first after a rest, so that it knows when to look. */
-static bool may_be_here(const struct seq *s)
-{
-    return sql_conn_engine(s->writer) == SQL_SQLITE && !s->peers.on && s->slow < HERE_SLOW &&
-           s->doubt == DOUBT_NONE && !s->checkpointed && s->log_since_ms >= 0;
-}
-
-/* How many are to wait before the next group: 0 = it need not wait. */
-static size_t gather_want(struct seq *s, size_t had)
-{
-    struct gather *g = &s->gather;
-    size_t crowd = s->g.ops_n + had, want = MIN_OF(crowd - crowd / 8, (size_t)GATHER_MAX);
-
-    if (crowd < 2 || had >= want || (s->peers.on && !seq_alone(s))) {
-        return 0;
-    }
-    if (g->skip > 0) {
-        g->skip--;
-        return 0;
-    }
-    return want;
-}
-
-/* How long they may take. */
-static int64_t gather_ns(const struct gather *g)
-{
-    return MIN_OF(2 * g->took_ns, (int64_t)GATHER_MAX_US * 1000);
-}
-
-/* Was it worth the wait? */
-static void gather_judge(struct gather *g, size_t want, size_t had, size_t has)
-{
-    if (has >= want || has - MIN_OF(had, has) >= (want - had) / 2) {
-        g->off = 0;
-    } else if (has > 0) { /* for these it was in vain */
-        g->off = MIN_OF(2 * g->off + 1, (unsigned)GATHER_SKIP_MAX);
-        g->skip = g->off;
-    }
-}
-
-/* After a group, where the next one is seq_here()'s: loops come back until enough wait. */
-static void gather_here(struct seq *s, int64_t now_ns)
-{
-    struct gather *g = &s->gather;
-
-    g->had = waiting(s);
-    atomic_store_explicit(&g->here_until_ns, now_ns + gather_ns(g), memory_order_relaxed);
-    atomic_store_explicit(&g->here_want, gather_want(s, g->had), memory_order_relaxed);
-}
-
-/* After a group: waits for the next one to fill. */
-static void gather(struct seq *s)
-{
-    struct gather *g = &s->gather;
-    size_t had = waiting(s), want;
-
-    if (may_be_here(s)) {
-        gather_here(s, clock_mono_ns());
-        return;
-    }
-    want = gather_want(s, had);
-    if (want == 0) {
-        return;
-    }
-    /* seq_cst, with seq_wake(): either it sees that nobody is to be woken before `want`, or this sees what it has submitted. */
-    atomic_store_explicit(&g->want, want, memory_order_seq_cst);
-    if (waiting(s) < want) {
-        (void)exec_actor_linger(s->actor, gather_ns(g) / 1000);
-    }
-    atomic_store_explicit(&g->want, 0, memory_order_seq_cst);
-    gather_judge(g, want, had, waiting(s));
-}
-
-static bool gather_is_on(struct seq *s)
-{
-    size_t want = atomic_load_explicit(&s->gather.here_want, memory_order_relaxed);
-
-    return want > 0 && waiting(s) < want &&
-           clock_mono_ns() < atomic_load_explicit(&s->gather.here_until_ns, memory_order_relaxed);
-}
-
-/* ---- the actor ---------------------------------------------------------------------------------------------------------------- */
-
 /* Memory or log are full enough, old enough, or somebody asked. */
-static bool drain_is_due(const struct seq *s, int64_t now, bool wanted)
+bool seq_drain_is_due(const struct seq *s, int64_t now, bool wanted)
 {
     size_t tails_max = MIN_OF(s->opt.drain_bytes, series_max_bytes(s->series) / 2);
     bool full = series_bytes(s->series) >= tails_max || s->log_bytes >= s->opt.drain_bytes;
@@ -688,7 +583,7 @@ static void drain_if_due(struct seq *s, int64_t now)
     struct err err ATTR_UNINIT;
     bool wanted = atomic_load_explicit(&s->drain_wanted, memory_order_acquire);
 
-    if (!drain_is_due(s, now, wanted)) {
+    if (!seq_drain_is_due(s, now, wanted)) {
         return;
     }
     err_clear(&err);
@@ -700,7 +595,7 @@ static void drain_if_due(struct seq *s, int64_t now)
     }
 }
 
-static void show(struct seq *s)
+void seq_show(struct seq *s)
 {
     atomic_store_explicit(&s->seen_seq, s->last_seq, memory_order_relaxed);
     atomic_store_explicit(&s->seen_mark, s->mark, memory_order_relaxed);
@@ -752,29 +647,8 @@ static void refuse_all(struct seq *s)
     s->last = NULL;
 }
 
-/* Runs a group, and learns from the time that it takes whether loops may run the next ones. */
-static void group_timed(struct seq *s, int64_t now)
-{
-    int64_t began_ns = clock_mono_ns(), took_ns;
-    struct gather *g = &s->gather;
-
-    group_run(s);
-    took_ns = clock_mono_ns() - began_ns;
-    g->took_ns += (MIN_OF(took_ns, (int64_t)GATHER_MAX_US * 1000) - g->took_ns) / 8;
-    if (took_ns > HERE_COST_NS) {
-        int64_t times = MIN_OF(took_ns / HERE_COST_NS, (int64_t)HERE_SLOW / HERE_SLOW_ONE);
-
-        s->slow = MIN_OF(s->slow + (unsigned)times * HERE_SLOW_ONE, (unsigned)HERE_SLOW_MAX);
-    } else if (s->slow > 0) {
-        s->slow--;
-    }
-    s->idle_since_ms = now;
-    s->checkpointed = false;
-    heads_evict(s->heads);
-}
-
 /* The actor's step, once it has the role. */
-static int64_t thread_step(struct seq *s)
+int64_t seq_thread_step(struct seq *s)
 {
     int64_t now, checkpoint_in, peers_in, began_ns;
     bool stopping;
@@ -788,7 +662,7 @@ static int64_t thread_step(struct seq *s)
             readers_refuse(s);
             return DOUBT_RETRY_MS;
         }
-        take_inbox(s);
+        seq_take_inbox(s);
         peers_in = seq_peers_step(s);
         now = clock_mono_ms();
         began_ns = 0;
@@ -796,123 +670,16 @@ static int64_t thread_step(struct seq *s)
         if (stopping && !seq_may_write(s)) refuse_all(s);
         if (s->doubt == DOUBT_NONE && s->first && seq_may_write(s)) {
             began_ns = clock_mono_ns();
-            group_timed(s, now);
+            seq_group_timed(s, now);
         }
         checkpoint_in =
             s->doubt == DOUBT_NONE ? seq_checkpoint(s, s->first == NULL) : DOUBT_RETRY_MS;
-        if (began_ns && !stopping && s->doubt == DOUBT_NONE) gather(s);
-        take_inbox(s);
+        if (began_ns && !stopping && s->doubt == DOUBT_NONE) seq_gather(s);
+        seq_take_inbox(s);
     } while (stopping && s->first);
-    show(s);
+    seq_show(s);
     if (!seq_may_write(s)) return peers_in;
     return s->first ? 0 : next_wake(s, clock_mono_ms(), checkpoint_in, peers_in);
-}
-
-/* ---- the role ------------------------------------------------------------------------------------------------------------------
- * The orders are seq_cst: who finds the role taken has pushed its operations before, and who gives it back looks at the inbox
- * afterwards, so one of the two sees to them. */
-
-/* False: a thread in seq_here() has it, and hands it over. */
-static bool role_for_thread(struct seq *s)
-{
-    unsigned role = atomic_load_explicit(&s->role, memory_order_seq_cst), to;
-
-    do {
-        if (role == ROLE_THREAD) return true;
-        to = role == ROLE_FREE ? ROLE_THREAD : ROLE_CALLED;
-    } while (!atomic_compare_exchange_weak_explicit(&s->role, &role, to, memory_order_seq_cst,
-                                                    memory_order_seq_cst));
-    return to == ROLE_THREAD;
-}
-
-static void role_hand_over(struct seq *s)
-{
-    atomic_store_explicit(&s->role, ROLE_THREAD, memory_order_seq_cst);
-    exec_actor_wake(s->actor);
-}
-
-static int64_t seq_step(void *ctx)
-{
-    struct seq *s = (struct seq *)ctx;
-    int64_t again;
-
-    while (!role_for_thread(s)) {
-        if (!atomic_load_explicit(&s->stopping, memory_order_acquire)) {
-            return -1; /* whoever has it wakes */
-        }
-        (void)exec_actor_linger(s->actor, STOP_LINGER_US);
-    }
-    again = thread_step(s);
-    atomic_store_explicit(&s->role, ROLE_FREE, memory_order_seq_cst);
-    return again;
-}
-
-/* What waits is little, and none of it is long. */
-static bool is_brief(const struct seq *s)
-{
-    size_t n = 0;
-
-    for (const struct write_op *op = s->first; op; op = op->next) {
-        if (!op->kind->brief || op->bytes > HERE_OP_BYTES || ++n > HERE_OPS_MAX) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* False: the thread has to go on. */
-static bool group_here(struct seq *s)
-{
-    int64_t now = clock_mono_ms();
-    size_t want;
-
-    if (atomic_load_explicit(&s->stopping, memory_order_acquire) || !may_be_here(s) ||
-        atomic_load_explicit(&s->drain_wanted, memory_order_acquire) ||
-        drain_is_due(s, now, false)) {
-        return false;
-    }
-    take_inbox(s);
-    if (!is_brief(s)) return false;
-    if (!s->first) return true;
-    want = atomic_load_explicit(&s->gather.here_want, memory_order_relaxed);
-    if (want > 0) gather_judge(&s->gather, want, s->gather.had, waiting(s));
-    group_timed(s, now);
-    gather_here(s, clock_mono_ns());
-    atomic_fetch_add_explicit(&s->here, 1, memory_order_relaxed);
-    show(s);
-    return s->doubt == DOUBT_NONE && !s->first && !seq_checkpoint_due(s);
-}
-
-/* When to come back for what waits. */
-static int64_t here_again(struct seq *s)
-{
-    return mpsc_is_empty(&s->inbox) ? -1 : gather_is_on(s) ? 1 : 0;
-}
-
-int64_t seq_here(struct seq *s)
-{
-    unsigned role = ROLE_FREE;
-    int64_t again = here_again(s);
-
-    if (again != 0) {
-        return again;
-    }
-    if (!atomic_compare_exchange_strong_explicit(&s->role, &role, ROLE_HERE, memory_order_seq_cst,
-                                                 memory_order_seq_cst)) {
-        if (role == ROLE_THREAD) seq_wake(s);
-        return -1;
-    }
-    if (!group_here(s)) {
-        role_hand_over(s);
-        return -1;
-    }
-    role = ROLE_HERE;
-    if (!atomic_compare_exchange_strong_explicit(&s->role, &role, ROLE_FREE, memory_order_seq_cst,
-                                                 memory_order_seq_cst)) {
-        role_hand_over(s); /* the thread has asked */
-        return -1;
-    }
-    return here_again(s);
 }
 
 /* ---- submitting -------------------------------------------------------------------------------------------------------------- */
@@ -961,8 +728,8 @@ void seq_wake(struct seq *s)
 {
     size_t want = atomic_load_explicit(&s->gather.want, memory_order_seq_cst);
 
-    if (want > 0 && waiting(s) < want) {
-        return; /* it is waiting for more, or will see these: see gather() */
+    if (want > 0 && seq_waiting_ops(s) < want) {
+        return; /* it is waiting for more, or will see these: see seq_gather() */
     }
     if (!mpsc_is_empty(&s->inbox)) exec_actor_wake(s->actor);
 }

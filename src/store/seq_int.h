@@ -1,4 +1,4 @@
-/* store/seq_int.h - inside of the sequencer, shared by seq.c (groups), seq_drain.c and seq_replay.c. */
+/* store/seq_int.h - inside of the sequencer, shared by seq.c (groups), seq_here.c, seq_drain.c and seq_replay.c. */
 #ifndef CAIRN_STORE_SEQ_INT_H
 #define CAIRN_STORE_SEQ_INT_H
 
@@ -11,7 +11,9 @@
 
 #include <stdatomic.h>
 
-enum { COUNTERS_MAX = 16, COUNTER_NAME_MAX = 48 };
+enum { COUNTERS_MAX = 16, COUNTER_NAME_MAX = 48, WAIT_SHIFT = 44 };
+
+#define WAIT_ONE ((uint64_t)1 << WAIT_SHIFT)
 
 struct counter {
     char name[COUNTER_NAME_MAX];
@@ -133,6 +135,25 @@ struct seq {
     _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
     _Atomic size_t seen_log, seen_heads, seen_tails;
 };
+
+/* seq.c */
+/* Takes the operations that were submitted; commits one group of them; copies figures for seq_stats(). */
+void seq_take_inbox(struct seq *s);
+void seq_group_run(struct seq *s);
+void seq_show(struct seq *s);
+/* Memory or log are full enough, old enough, or somebody asked. */
+bool seq_drain_is_due(const struct seq *s, int64_t now, bool wanted);
+/* The actor's step, once it has the role. */
+int64_t seq_thread_step(struct seq *s);
+
+/* seq_here.c */
+/* The actor's step: takes the role, or learns that it will be handed over. */
+int64_t seq_step(void *ctx);
+/* Runs a group, and learns from the time that it takes whether loops may run the next ones. */
+void seq_group_timed(struct seq *s, int64_t now);
+/* After a group: waits for the next one to fill. */
+void seq_gather(struct seq *s);
+size_t seq_waiting_ops(struct seq *s);
 
 /* seq_drain.c: moves everything up to last_seq from the log to packs and rows; force: also heads that are not due. */
 enum status seq_drain_now(struct seq *s, bool force, struct err *err);
