@@ -24,6 +24,12 @@ static void one(struct buf *b, const char *name, const char *type, const char *h
     buf_printf(b, "%s %" PRIu64 "\n", name, v);
 }
 
+static void seconds(struct buf *b, const char *name, const char *type, const char *help, int64_t ns)
+{
+    head(b, name, type, help);
+    buf_printf(b, "%s %" PRId64 ".%06" PRId64 "\n", name, ns / 1000000000, ns / 1000 % 1000000);
+}
+
 static void put_answers(struct buf *b, const struct api *api)
 {
     static const char *const areas[RESOURCE_N] = {
@@ -111,6 +117,14 @@ static void put_store(struct buf *b, struct core *core)
     one(b, "cairn_points_total", "counter", "Metric points stored.", s.points);
     one(b, "cairn_drains_total", "counter", "Moves from the log to packs and rows.", s.drains);
     one(b, "cairn_log_bytes", "gauge", "Bytes in the log that a start has to replay.", s.log_bytes);
+    one(b, "cairn_replay_bytes", "gauge",
+        "What a start would read after a kill now: the log, SQLite's log, packs that runs lack.",
+        s.replay_bytes);
+    one(b, "cairn_replay_max_bytes", "gauge", "The most of it after any commit since the start.",
+        s.replay_max);
+    one(b, "cairn_replayed_bytes", "gauge", "What of it this start has read.", s.replayed_bytes);
+    seconds(b, "cairn_replay_seconds", "gauge", "How long that took, within the start.",
+            s.replay_ns);
 }
 
 static void put_memory(struct buf *b, struct core *core)
@@ -223,6 +237,8 @@ void figures_put(void *ctx, struct buf *out)
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",
         (uint64_t)f->start_ms / 1000);
     one(out, "process_resident_memory_bytes", "gauge", "Memory of the process.", resident_bytes());
+    seconds(out, "cairn_start_seconds", "gauge",
+            "From the first listening socket to the first answer, replay included.", f->start_ns);
     one(out, "cairn_uptime_seconds", "gauge", "Time since the start.",
         (uint64_t)MAX_OF(clock_wall_ms() - f->start_ms, (int64_t)0) / 1000);
 }

@@ -368,7 +368,9 @@ static enum status bind_all(struct serving *s, struct err *err)
     options.limits = o->limits;
     options.tls.cert_file = o->tls_cert;
     options.tls.key_file = o->tls_key;
-    s->figures = (struct figures){ .api = &s->api, .start_ms = clock_wall_ms() };
+    s->figures = (struct figures){ .api = &s->api,
+                                   .start_ms = clock_wall_ms(),
+                                   .start_ns = clock_mono_ns() };
     s->api.serve_artifacts = o->serve_artifacts;
     s->api.figures = o->expose_metrics ? figures_put : NULL;
     s->api.figures_ctx = &s->figures;
@@ -399,6 +401,7 @@ static enum status start(struct serving *s, struct err *err)
 {
     enum status st = listen_local(s, err);
 
+    s->figures.start_ns = clock_mono_ns() - s->figures.start_ns;
     s->api.core = s->core;
     s->api.access = s->access;
     return st ? st : http_server_start(s->http, err);

@@ -149,6 +149,7 @@ static void list_add(struct head_list *l, struct head *h)
     *(l->last ? &l->last->next : &l->first) = h;
     l->last = h;
     l->bytes += h->bytes;
+    l->n++;
 }
 
 static void list_remove(struct head_list *l, struct head *h)
@@ -157,6 +158,7 @@ static void list_remove(struct head_list *l, struct head *h)
     *(h->next ? &h->next->prev : &l->last) = h->prev;
     h->prev = h->next = NULL;
     l->bytes -= h->bytes;
+    l->n--;
 }
 
 void head_account(struct heads *hs, struct head *h, size_t more, size_t less)
@@ -666,6 +668,11 @@ size_t heads_bytes(const struct heads *hs)
 size_t heads_dirty_bytes(const struct heads *hs)
 {
     return hs->dirty.bytes;
+}
+
+size_t heads_dirty_n(const struct heads *hs)
+{
+    return hs->dirty.n;
 }
 
 size_t heads_n(const struct heads *hs)

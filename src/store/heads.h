@@ -154,6 +154,7 @@ enum status head_write(struct heads *hs, struct sql_conn *writer, struct head *h
 void head_written(struct heads *hs, struct head *h, int64_t ver, int64_t now_ms);
 size_t heads_bytes(const struct heads *hs);
 size_t heads_dirty_bytes(const struct heads *hs);
+size_t heads_dirty_n(const struct heads *hs);
 size_t heads_n(const struct heads *hs);
 /* Drops clean heads above the cap; between groups only. */
 void heads_evict(struct heads *hs);

@@ -11,7 +11,7 @@ enum { HEAD_STATUS_RUNNING = 1, CHANGES_N = 1 << 14 };
 
 struct head_list {
     struct head *first, *last;
-    size_t bytes;
+    size_t bytes, n;
 };
 
 struct heads {

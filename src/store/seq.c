@@ -15,6 +15,7 @@ enum {
     GROUP_OPS_MAX = 4096,
     GROUP_POINTS_MAX = 100000,
     GROUP_BYTES_MAX = 4 << 20,
+    GROUP_REQUESTS_MAX = 8 << 20, /* bytes of its requests, some of which go into rows */
     GROUP_ARENA_MAX = 256 << 20,
     EFFECTS_MAX = 1 << 20,
     ASIDE_MAX = 1 << 16,
@@ -23,7 +24,7 @@ enum {
     DRAIN_AGE_MS = 10000,
     DRAIN_BYTES = 8 << 20,
     HEAD_AGE_MS = 60000,
-    WAL_BYTES = 16 << 20,
+    WAL_BYTES = 8 << 20,
     IDLE_MS = 1000,
     WAIT_OPS = 8192,
     WAIT_BYTES = 256 << 20,
@@ -399,7 +400,7 @@ static void take_op(struct seq *s, struct group *g)
 static bool group_full(const struct group *g)
 {
     return g->ops_n >= GROUP_OPS_MAX || g->batch.points_n >= GROUP_POINTS_MAX ||
-           g->batch.records.n >= GROUP_BYTES_MAX;
+           g->batch.records.n >= GROUP_BYTES_MAX || g->ops_bytes >= GROUP_REQUESTS_MAX;
 }
 
 size_t group_ahead(struct group *g, struct write_op **out, size_t max)
@@ -489,6 +490,7 @@ void seq_group_run(struct seq *s)
         seq_suspect(s);
     } else {
         group_committed(g);
+        seq_note_replay(s);
     }
     FAILPOINT("seq.group.before_answer");
     answer_all(g);
@@ -571,8 +573,9 @@ bool seq_drain_is_due(const struct seq *s, int64_t now, bool wanted)
     bool old = s->log_since_ms >= 0 && now - s->log_since_ms >= s->opt.drain_age_ms;
 
     if (s->peers.on && !s->peers.owner) {
-        /* Another server does it; if it does not, memory must not run full. */
-        full = series_bytes(s->series) >= tails_max + tails_max / 2;
+        /* Another server does it; if it does not, memory must not run full, nor the log grow. */
+        full = series_bytes(s->series) >= tails_max + tails_max / 2 ||
+               s->log_bytes >= s->opt.drain_bytes + s->opt.drain_bytes / 2;
         old = false;
     }
     return (full || old || wanted) && now >= s->drain_retry_ms;
@@ -815,6 +818,10 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .mark = atomic_load_explicit(&s->seen_mark, memory_order_relaxed),
         .drain = atomic_load_explicit(&s->seen_drain, memory_order_relaxed),
         .log_bytes = atomic_load_explicit(&s->seen_log, memory_order_relaxed),
+        .replay_bytes = atomic_load_explicit(&s->seen_replay, memory_order_relaxed),
+        .replay_max = atomic_load_explicit(&s->seen_replay_max, memory_order_relaxed),
+        .replayed_bytes = s->replayed_bytes,
+        .replay_ns = s->replay_ns,
         .heads_bytes = atomic_load_explicit(&s->seen_heads, memory_order_relaxed),
         .tails_bytes = atomic_load_explicit(&s->seen_tails, memory_order_relaxed),
         .others = atomic_load_explicit(&s->peers.others, memory_order_relaxed),

@@ -84,12 +84,13 @@ struct seq_options {
     struct compact *compact; /* told what drains wrote; may be NULL */
     int64_t
         drain_age_ms; /* 0 = 10,000: changes older than this are moved from the log to packs and rows */
-    size_t drain_bytes; /* 0 = 8 MiB of points in memory or of log: drained at once */
+    size_t
+        drain_bytes; /* 0 = 8 MiB of points in memory or of log: drained at once; half of it of packs that heads lack: heads are written */
     int64_t
         head_age_ms; /* 0 = 60,000: a head that only got points is written this long after the last time */
     size_t wait_ops, wait_bytes; /* 0 = 8,192 operations, 256 MiB */
     int64_t
-        wal_bytes; /* 0 = 16 MiB of the engine's log are copied to the database, at 4 times that it is cut */
+        wal_bytes; /* 0 = 8 MiB of the engine's log are copied to the database; it is cut when a start would read 2.5 times that */
     int64_t
         idle_ms; /* 0 = 1,000: the engine's log is cut, and memory given back, after this time without writes */
     /* Beside other servers. */
@@ -122,6 +123,10 @@ struct seq_stats {
     uint64_t here; /* groups of those that seq_here() ran */
     int64_t last_seq, mark, drain;
     size_t log_bytes;
+    size_t replay_bytes,
+        replay_max; /* what a start would read after a kill now, and after any commit since the start */
+    size_t replayed_bytes; /* what this start has read: the engine's log, the log, packs */
+    int64_t replay_ns;     /* and how long that took */
     size_t heads_bytes, tails_bytes; /* of memory: runs; points that are not in packs yet */
     unsigned others;                 /* other servers on the same store */
     bool owner;                      /* this one drains */

@@ -13,7 +13,7 @@
 #include "store/series/chunk.h"
 #include "store/sql/sql.h"
 
-enum { PART = 0, WAL_CUT_FACTOR = 4, DIRTY_HEADS_BYTES = 32 << 20, POINTS_PER_METRIC = 8 };
+enum { PART = 0, DIRTY_HEADS_BYTES = 16 << 20, POINTS_PER_METRIC = 8, ROW_PAGE = 4096 };
 
 bool seq_has_log(const struct seq *s)
 {
@@ -31,16 +31,19 @@ static bool is_due(const struct seq *s, const struct head *h, bool force, int64_
            (points >= CHUNK_POINTS && points / POINTS_PER_METRIC >= h->metrics.n);
 }
 
-static enum status write_packs(struct seq *s, int64_t drain, struct err *err)
+/* *bytes: of the packs. */
+static enum status write_packs(struct seq *s, int64_t drain, size_t *bytes, struct err *err)
 {
     size_t at = 0;
     int64_t owner, n, kn;
     struct str body;
     enum status st = OK;
 
+    *bytes = 0;
     while (!st && series_next(s->series, &at, &owner)) {
         st = series_pack(s->series, owner, drain, &body, &n, &kn, err);
         if (!st) st = q_pack_insert(s->writer, owner, drain, n, kn, body, err);
+        if (!st) *bytes += body.n;
         FAILPOINT("seq.drain.pack");
         if (!st && s->opt.compact) compact_packed(s->opt.compact, owner, kn);
     }
@@ -99,6 +102,7 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
     s->folded = folded;
     s->mark = s->last_seq;
     s->aside.n = 0;
+    s->fold_bytes = folded == drain ? 0 : s->fold_bytes + s->drain_packs;
     s->log_bytes = 0;
     s->log_since_ms = -1;
     atomic_fetch_add_explicit(&s->drains, 1, memory_order_relaxed);
@@ -189,6 +193,72 @@ static enum status delete_covered(struct seq *s, struct err *err)
     return trim_commit(s, st, err);
 }
 
+/* ---- the engine's log -------------------------------------------------------------------------------------------------------
+ * A start after a kill reads three things: the engine's log, the rows of the log above the mark, the packs that the rows of heads
+ * lack. A drain empties the second and ends the third; here the first is cut, so that the sum stays below 32 MB
+ * (decisions/181-what-a-start-replays.md). */
+
+/* All of it, as of the last commit. */
+static size_t replay_bytes(const struct seq *s)
+{
+    return s->log_bytes + s->fold_bytes + (size_t)sql_wal_kept(s->writer);
+}
+
+void seq_note_replay(struct seq *s)
+{
+    size_t bytes = replay_bytes(s);
+
+    atomic_store_explicit(&s->seen_replay, bytes, memory_order_relaxed);
+    if (bytes > atomic_load_explicit(&s->seen_replay_max, memory_order_relaxed)) {
+        atomic_store_explicit(&s->seen_replay_max, bytes, memory_order_relaxed);
+    }
+}
+
+/* `more` bytes are about to be written. When a reader has a snapshot for long (a backup) the log cannot be cut: it is tried again
+ * when it has grown. */
+static bool cut_is_due(const struct seq *s, size_t more)
+{
+    int64_t wal = sql_wal_kept(s->writer);
+
+    int64_t tried = wal < s->wal_cut_at ? 0 : s->wal_cut_at; /* it may have begun again */
+
+    return wal >= s->opt.wal_bytes / 2 && wal >= tried + s->opt.wal_bytes / 2 &&
+           replay_bytes(s) + more >= (size_t)s->opt.wal_bytes / 2 * 5;
+}
+
+static void cut(struct seq *s)
+{
+    struct err err ATTR_UNINIT;
+
+    err_clear(&err);
+    IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_CUT, &err));
+    FAILPOINT("seq.checkpoint.truncated");
+    s->wal_passive_at = 0;
+    s->wal_cut_at = sql_wal_kept(s->writer);
+}
+
+static void cut_if_due(struct seq *s)
+{
+    if (cut_is_due(s, 0)) cut(s);
+}
+
+/* Before a drain: about what it will write, a page for each row and what is in them. */
+static void make_room(struct seq *s)
+{
+    size_t rows = 2 * heads_dirty_n(s->heads);
+
+    if (cut_is_due(s, rows * ROW_PAGE + series_bytes(s->series) / 2 +
+                          heads_dirty_bytes(s->heads) / 2)) {
+        cut(s);
+    }
+}
+
+/* Copied so far: the log may have begun again since. */
+static int64_t passive_at(const struct seq *s, int64_t bytes)
+{
+    return bytes < s->wal_passive_at ? 0 : s->wal_passive_at;
+}
+
 enum status seq_drain_now(struct seq *s, bool force, struct err *err)
 {
     int64_t drain = s->drain + 1, folded = drain, changed = 0;
@@ -199,11 +269,13 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
     }
     s->drain_now = clock_mono_ms();
     FAILPOINT("seq.drain.begin");
+    make_room(s);
     st = seq_turn(s, err); /* after it other servers may have drained */
     if (!st) st = seq_own(s, err);
     folded = drain = s->drain + 1;
-    s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES;
-    if (!st) st = write_packs(s, drain, err);
+    s->drain_force = force || heads_dirty_bytes(s->heads) > DIRTY_HEADS_BYTES ||
+                     s->fold_bytes >= s->opt.drain_bytes / 2;
+    if (!st) st = write_packs(s, drain, &s->drain_packs, err);
     if (!st) st = write_heads(s, drain, s->drain_force, s->drain_now, &folded, err);
     if (!st && s->aside.n > 0) st = set_aside(s, err);
     if (!st) {
@@ -235,7 +307,11 @@ enum status seq_drain_now(struct seq *s, bool force, struct err *err)
     seq_drain_committed(s, drain, folded);
     if (s->opt.compact) compact_drained(s->opt.compact);
     s->checkpointed = false;
-    return delete_covered(s, err);
+    seq_note_replay(s);
+    cut_if_due(s);
+    st = delete_covered(s, err);
+    seq_note_replay(s);
+    return st;
 }
 
 /* Until nobody has written for as long as the options say. */
@@ -248,8 +324,7 @@ bool seq_checkpoint_due(const struct seq *s)
 {
     int64_t bytes = sql_wal_bytes(s->writer);
 
-    return bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR ||
-           bytes >= s->wal_passive_at + s->opt.wal_bytes;
+    return cut_is_due(s, 0) || bytes >= passive_at(s, bytes) + s->opt.wal_bytes;
 }
 
 int64_t seq_checkpoint(struct seq *s, bool idle)
@@ -263,12 +338,17 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
     }
     err_clear(&err);
     rest = idle && now - s->idle_since_ms >= s->opt.idle_ms;
-    if (bytes >= s->opt.wal_bytes * WAL_CUT_FACTOR || (rest && bytes > 0)) {
+    if (!rest && cut_is_due(s, 0)) {
+        cut(s);
+        return idle ? idle_in(s, now) : -1;
+    }
+    if (rest && bytes > 0) {
         /* A reader in the way leaves the rest for the next time; nothing is lost. */
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
         FAILPOINT("seq.checkpoint.truncated");
         s->wal_passive_at = 0;
-        if (!rest) return idle ? idle_in(s, now) : -1;
+        s->wal_cut_at = 0;
+        seq_note_replay(s);
     }
     if (rest) {
         s->checkpointed = true;
@@ -277,10 +357,10 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
         if (s->opt.idle) s->opt.idle(s->opt.idle_ctx);
         return -1;
     }
-    if (bytes >= s->wal_passive_at + s->opt.wal_bytes) {
+    if (bytes >= passive_at(s, bytes) + s->opt.wal_bytes) {
         IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_PASSIVE, &err));
         FAILPOINT("seq.checkpoint.passive");
-        s->wal_passive_at = sql_wal_bytes(s->writer);
+        s->wal_passive_at = sql_wal_kept(s->writer);
     }
     return idle ? idle_in(s, now) : -1;
 }

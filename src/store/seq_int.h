@@ -119,11 +119,16 @@ struct seq {
     int64_t replay_tip; /* the last row of the log, which a replay has not reached; else 0 */
     int64_t fence;      /* under which this process commits */
     int64_t mark, drain, folded;
-    size_t log_bytes;       /* of bodies above the mark */
+    size_t log_bytes;  /* of bodies above the mark */
+    size_t fold_bytes; /* of packs that a start would read, as rows of heads lack them */
+    _Atomic size_t replayed_bytes; /* by a start: of the engine's log, bodies of ours, such packs */
+    _Atomic int64_t replay_ns;     /* what it took */
+    int64_t wal_cut_at;     /* bytes of the engine's log after it could not be cut; 0 = it could */
     int64_t log_since_ms;   /* monotonic time of the first of them; -1 = none */
     int64_t drain_retry_ms; /* not before, after a drain that failed */
     int64_t drain_now;      /* monotonic time and force of the last drain begun */
     bool drain_force;
+    size_t drain_packs;     /* bytes of its packs */
     int64_t wal_passive_at; /* bytes of the engine's log after the last passive checkpoint */
     int64_t idle_since_ms;
     VEC(int64_t)
@@ -133,7 +138,7 @@ struct seq {
     size_t counters_n;
     _Atomic uint64_t groups, ops, points, drains, failed_groups, here;
     _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
-    _Atomic size_t seen_log, seen_heads, seen_tails;
+    _Atomic size_t seen_log, seen_heads, seen_tails, seen_replay, seen_replay_max;
 };
 
 /* seq.c */
@@ -163,6 +168,8 @@ bool seq_has_log(const struct seq *s);
 /* Checkpoints and truncates the engine's own log as its size and idleness ask; returns when to look again, -1 never. */
 int64_t seq_checkpoint(struct seq *s, bool idle);
 
+/* After a commit: how much a start would have to read by now, for seq_stats(). */
+void seq_note_replay(struct seq *s);
 /* Whether seq_checkpoint() has something to do although the sequencer is busy. */
 bool seq_checkpoint_due(const struct seq *s);
 

@@ -423,7 +423,7 @@ static enum status rebuild(struct seq *s, struct err *err)
     heads_clear(s->heads);
     series_drained(s->series);
     mkeys_clear(s->mkeys);
-    s->log_bytes = 0;
+    s->log_bytes = s->fold_bytes = 0;
     s->log_since_ms = -1;
     if (s->opt.changed) s->opt.changed(s->opt.changed_ctx, true);
     /* From here on the others keep every row: emptying a table of the log is seen by older snapshots too. */

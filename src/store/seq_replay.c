@@ -88,6 +88,8 @@ static enum status fold_packs(struct seq *s, struct err *err)
         if (!st) st = q_pack_after_open(s->writer, &q, row.w0, row.owner, PAGE, err);
         while (!st && (st = q_pack_after_next(q, &row, err)) == OK) {
             rows++;
+            s->fold_bytes += row.body.n;
+            s->replayed_bytes += row.body.n;
             arena_reset(a);
             st = spare(fold_pack(s, a, &row, err), err, "a pack of owner", row.owner);
         }
@@ -402,6 +404,7 @@ static enum status play_log(struct seq *s, struct err *err)
         if (!st) st = q_batch_after_open(s->writer, &q, s->last_seq, PAGE, err);
         while (!st && (st = q_batch_after_next(q, &row, err)) == OK) {
             rows++;
+            s->replayed_bytes += row.body.n;
             st = play_batch(&r, &row, err);
         }
         sql_close(q);
@@ -423,6 +426,7 @@ enum status seq_replay(struct seq *s, struct err *err)
 {
     struct q_part_get_row part;
     struct q_uid_last_row uid;
+    int64_t began_ns = clock_mono_ns(), engine_ns, engine = sql_wal_found(s->db, &engine_ns);
     enum status st = q_part_get(s->writer, NULL, PART, &part, err);
 
     if (st == ST_NOT_FOUND) {
@@ -436,6 +440,8 @@ enum status seq_replay(struct seq *s, struct err *err)
     runcols_drained(heads_columns(s->heads), part.drain);
     s->folded = part.folded;
     s->last_uid = uid.uid;
+    s->fold_bytes = 0;
+    s->replayed_bytes = (size_t)engine;
     s->last_seq = part.mark;
     s->tag = 0;
     s->replay_tip = part.tip;
@@ -444,6 +450,8 @@ enum status seq_replay(struct seq *s, struct err *err)
         st = fold_packs(s, err);
     }
     if (!st) st = play_log(s, err);
+    s->replay_ns = engine_ns;
+    if (s->replayed_bytes > (size_t)engine) s->replay_ns += clock_mono_ns() - began_ns;
     s->replay_tip = 0;
     if (!st && s->last_seq == part.mark)
         s->tag = part.tag; /* of the last row, which is deleted or covered */
@@ -465,6 +473,7 @@ static void drained_elsewhere(struct seq *s, const struct q_batch_catch_up_row *
     s->drain = row->drain;
     s->folded = row->folded;
     s->mark = row->mark;
+    if (row->folded == row->drain) s->fold_bytes = 0;
     s->log_bytes = 0;
     s->log_since_ms = -1;
 }

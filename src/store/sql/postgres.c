@@ -672,6 +672,7 @@ const struct sql_ops sql_postgres_ops = {
     .table_exists = pg_table_exists,
     .checkpoint = pg_checkpoint,
     .wal_bytes = pg_wal_bytes,
+    .wal_kept = pg_wal_bytes,
     .backup = pg_backup,
     .verify = pg_verify,
     .version_text = pg_version_text,

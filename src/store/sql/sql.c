@@ -1,5 +1,6 @@
 /* store/sql/sql.c - see sql.h: the rules that both engines share, and the way to the engine in use. */
 #include "store/sql/sql.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/sql/sql_int.h"
 #include <stdio.h>
@@ -83,6 +84,7 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt, struct 
 {
     struct sql_conn *c = NULL;
     struct sql_db *db = NULL;
+    int64_t began_ns;
     size_t i = 0;
     enum status st;
 
@@ -104,10 +106,12 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt, struct 
     db->connect_ms = opt->connect_ms ? opt->connect_ms : 10000;
     db->statement_ms = opt->statement_ms ? opt->statement_ms : 60000;
     snprintf(db->owner, sizeof(db->owner), "%s", opt->owner ? opt->owner : "");
+    began_ns = clock_mono_ns();
     st = sql_connect(&c, db, SQL_WRITER, err);
     if (!st && opt->schema != SQL_SCHEMA_IGNORE) st = sql_migrate(c, opt->schema, err);
     if (!st && db->shared) st = db->ops->share(c, err);
-    sql_disconnect(c);
+    sql_disconnect(c); /* moves what it found in the log */
+    if (db->wal_found > 0) db->wal_found_ns = clock_mono_ns() - began_ns;
     if (st) {
         sql_close_db(db);
         return st;
@@ -414,6 +418,17 @@ enum status sql_checkpoint(struct sql_conn *writer, enum sql_checkpoint_mode mod
 int64_t sql_wal_bytes(const struct sql_conn *writer)
 {
     return writer->ops->wal_bytes(writer);
+}
+
+int64_t sql_wal_kept(const struct sql_conn *writer)
+{
+    return writer->ops->wal_kept(writer);
+}
+
+int64_t sql_wal_found(const struct sql_db *db, int64_t *took_ns)
+{
+    *took_ns = db->wal_found_ns;
+    return db->wal_found;
 }
 
 enum status sql_backup(struct sql_db *db, const char *path, struct err *err)

@@ -111,13 +111,19 @@ void sql_read_end(struct sql_conn *c);
 
 /* ---- upkeep (the sequencer's and commands') ---------------------------------------------------------------------------- */
 
-enum sql_checkpoint_mode { SQL_CHECKPOINT_PASSIVE, SQL_CHECKPOINT_TRUNCATE };
+enum sql_checkpoint_mode { SQL_CHECKPOINT_PASSIVE, SQL_CHECKPOINT_TRUNCATE, SQL_CHECKPOINT_CUT };
 /* Moves the write-ahead log into the database; outside a transaction, on the writer only. Readers in the way are no
- * error (less is moved). Nothing to do on PostgreSQL. */
+ * error (less is moved). TRUNCATE does not wait for them, CUT does so for a quarter of a second, as long as many pages of answers
+ * take. Nothing to do on PostgreSQL. */
 enum status sql_checkpoint(struct sql_conn *writer, enum sql_checkpoint_mode mode,
                            struct err *err) ATTR_CHECK;
 /* Bytes in the write-ahead log as of the last commit of this connection; 0 on PostgreSQL. */
 int64_t sql_wal_bytes(const struct sql_conn *writer);
+/* What a start would read of it after a kill now: also what a checkpoint has moved, until it begins again; 0 on PostgreSQL. */
+int64_t sql_wal_kept(const struct sql_conn *writer);
+/* What of it was there when the writer was connected, and how long the engine took to open the database with it; 0 and 0 when there
+ * was nothing to recover. */
+int64_t sql_wal_found(const struct sql_db *db, int64_t *took_ns);
 /* A consistent, synced copy of a SQLite store in the new file `path`, while others read and write.
  * ST_NOT_IMPLEMENTED on PostgreSQL (pg_dump does it). */
 enum status sql_backup(struct sql_db *db, const char *path, struct err *err) ATTR_CHECK;

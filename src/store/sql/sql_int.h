@@ -48,6 +48,7 @@ struct sql_ops {
 
     enum status (*checkpoint)(struct sql_conn *c, enum sql_checkpoint_mode mode, struct err *err);
     int64_t (*wal_bytes)(const struct sql_conn *c);
+    int64_t (*wal_kept)(const struct sql_conn *c);
     enum status (*backup)(struct sql_db *db, const char *path, struct err *err);
     enum status (*verify)(struct sql_conn *c, struct err *err);
     enum status (*version_text)(struct sql_conn *c, struct arena *a, struct str *out,
@@ -60,6 +61,7 @@ struct sql_db {
     const struct sql_ops *ops;
     enum sql_engine engine;
     int64_t busy_ms, connect_ms, statement_ms;
+    int64_t wal_found, wal_found_ns; /* see sql_wal_found() */
     bool shared;
     char owner[64];
     atomic_bool has_writer; /* relaxed: only keeps a second sql_connect() out */

@@ -22,7 +22,8 @@
 
 enum {
     APPLICATION_ID = 0x6361726e, /* "carn": tells file(1) and people what the database is */
-    WAL_LIMIT_BYTES = 64 * 1024 * 1024,
+    WAL_LIMIT_BYTES = 32 * 1024 * 1024,
+    CUT_WAIT_MS = 250,
     VALUE_MAX_BYTES = 512 * 1024 * 1024,
     LIST_MAX_BYTES = 64 * 1024 * 1024,
     WAL_HEADER = 32,
@@ -73,6 +74,7 @@ struct sqlite_conn {
     int page_bytes;
     int wal_frames;    /* after the last commit, less what a checkpoint moved */
     int wal_end;       /* frames of the log, as the last commit left it */
+    int wal_kept;      /* the same, 0 once the log was cut */
     int64_t wal_size;  /* of its file, when it was last looked at; 0 = unknown */
     bool wal_no_ahead; /* writing ahead failed: not again before the log restarts */
 };
@@ -675,7 +677,7 @@ static int on_wal(void *ctx, sqlite3 *h, const char *name, int frames)
         c->wal_size = 0;
         c->wal_no_ahead = false;
     }
-    c->wal_frames = c->wal_end = frames;
+    c->wal_frames = c->wal_end = c->wal_kept = frames;
     return SQLITE_OK;
 }
 
@@ -684,17 +686,18 @@ static enum status sqlite_checkpoint(struct sql_conn *base, enum sql_checkpoint_
 {
     struct sqlite_conn *c = conn_of(base);
     int how =
-        mode == SQL_CHECKPOINT_TRUNCATE ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
+        mode == SQL_CHECKPOINT_PASSIVE ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE;
     int in_log = 0, moved = 0, rc;
 
-    /* A reader may hold its snapshot for long: truncating is tried, never waited for. */
-    sqlite3_busy_timeout(c->h, 0);
+    /* A reader may hold its snapshot for long: it is not waited for, or not for long. */
+    sqlite3_busy_timeout(c->h, mode == SQL_CHECKPOINT_CUT ? (int)CUT_WAIT_MS : 0);
     FAILPOINT("store.sqlite.checkpoint.before");
     rc = sqlite3_wal_checkpoint_v2(c->h, NULL, how, &in_log, &moved);
     FAILPOINT("store.sqlite.checkpoint.after");
     sqlite3_busy_timeout(c->h, (int)base->db->busy_ms);
     if (rc && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) return failed(c, "checkpoint", rc, err);
     if (in_log >= moved && moved >= 0) c->wal_frames = in_log - moved;
+    if (!rc && how == SQLITE_CHECKPOINT_TRUNCATE) c->wal_kept = 0;
     return OK;
 }
 
@@ -703,6 +706,13 @@ static int64_t sqlite_wal_bytes(const struct sql_conn *base)
     const struct sqlite_conn *c = (const struct sqlite_conn *)base; /* its first member */
 
     return (int64_t)c->wal_frames * (c->page_bytes + WAL_FRAME_HEADER);
+}
+
+static int64_t sqlite_wal_kept(const struct sql_conn *base)
+{
+    const struct sqlite_conn *c = (const struct sqlite_conn *)base; /* its first member */
+
+    return (int64_t)c->wal_kept * (c->page_bytes + WAL_FRAME_HEADER);
 }
 
 static enum status sqlite_verify(struct sql_conn *base, struct err *err)
@@ -898,6 +908,7 @@ static enum status sqlite_connect(struct sql_conn **out, struct sql_db *base, en
         *out = &c->base;
         return OK;
     }
+    if (!db->vfs && base->wal_found == 0) base->wal_found = walfile_live_bytes(db->path);
     st = open_handle(c, db, SQLITE_OPEN_CREATE, err);
     if (st) goto fail;
     sqlite3_extended_result_codes(c->h, 1);
@@ -1084,6 +1095,7 @@ const struct sql_ops sql_sqlite_ops = {
     .table_exists = sqlite_table_exists,
     .checkpoint = sqlite_checkpoint,
     .wal_bytes = sqlite_wal_bytes,
+    .wal_kept = sqlite_wal_kept,
     .backup = sqlite_backup,
     .verify = sqlite_verify,
     .version_text = sqlite_version_text,

@@ -2,10 +2,14 @@
 #include "store/sql/walfile.h"
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "base/sys.h"
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Below 128 KiB: SQLite's unix layer takes the length of a write modulo that. */
 enum { KEPT_MAX = 120 * 1024, LAYERS_MAX = 4, NAME_MAX_N = 40 };
@@ -184,4 +188,68 @@ const char *walfile_layer(const char *below)
     if (sqlite3_vfs_register(&l->base, 0)) return NULL;
     l->below = real;
     return l->name;
+}
+
+/* ---- what a start finds ---------------------------------------------------------------------------------------------- */
+
+/* As SQLite's format of the file says: two salts in the header of the file are in the header of every frame since then. */
+enum {
+    LOG_HEADER = 32,
+    LOG_PAGE_AT = 8,
+    LOG_SALT_AT = 16,
+    FRAME_HEADER = 24,
+    FRAME_SALT_AT = 8,
+    SALTS = 8
+};
+
+static bool frame_is_live(int fd, int64_t at, const unsigned char *salts)
+{
+    unsigned char frame[FRAME_HEADER];
+
+    return sys.pread(fd, frame, sizeof(frame), (off_t)at) == (ssize_t)sizeof(frame) &&
+           memcmp(frame + FRAME_SALT_AT, salts, SALTS) == 0;
+}
+
+/* Frames of the present log come first, older ones or zeros behind them: halves are enough to find where. */
+static int64_t live_bytes(int fd)
+{
+    unsigned char log[LOG_HEADER];
+    int64_t low = 0, high, step;
+    struct stat info;
+
+    if (sys.fstat(fd, &info) || sys.pread(fd, log, sizeof(log), 0) != (ssize_t)sizeof(log)) {
+        return 0;
+    }
+    step = (int64_t)log[LOG_PAGE_AT] << 24 | log[LOG_PAGE_AT + 1] << 16 |
+           log[LOG_PAGE_AT + 2] << 8 | log[LOG_PAGE_AT + 3];
+    step += FRAME_HEADER;
+    high = ((int64_t)info.st_size - LOG_HEADER) / step;
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2;
+
+        if (frame_is_live(fd, LOG_HEADER + mid * step, log + LOG_SALT_AT)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low * step;
+}
+
+int64_t walfile_live_bytes(const char *path)
+{
+    size_t n = strlen(path) + sizeof("-wal");
+    char *name = (char *)mem_alloc(n);
+    int64_t bytes = 0;
+    int fd;
+
+    if (!name) return 0;
+    snprintf(name, n, "%s-wal", path);
+    fd = sys.open(name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd >= 0) {
+        bytes = live_bytes(fd);
+        (void)sys.close(fd);
+    }
+    mem_free(name);
+    return bytes;
 }
