@@ -517,8 +517,11 @@ def record_loaded(bench, engine, everybody):
     bench.rounds(row, everybody[:1], wide.starts, sizes, rounds=sizes["starts"])
     if engine in sizes["peers_restart"]:
         bench.rounds(row, everybody[1:], wide.starts, sizes, rounds=1)
-    row = bench.row("W11", "start after kill -9 under load", engine, (("start_ms", " ms", "less"), ("log_mb", " MB of log replayed", "less")),
-                    "<= 50 ms with at most 32 MB replayed", lambda r: r.value("cairn") <= 50)
+    row = bench.row("W11", "start after kill -9 under load", engine,
+                    (("rest_ms", " ms and the replay", "less"), ("replay_ms", " ms of replay", "less"), ("replay_mb", " MB replayed", "less"),
+                     ("worst_mb", " MB at the worst moment", "less")),
+                    "<= 50 ms and the replay of at most 32 MB",
+                    lambda r: r.value("cairn") <= 50 and max(r.value("cairn", "replay_mb"), r.value("cairn", "worst_mb")) <= 32)
     bench.rounds(row, everybody[:1], wide.start_after_kill, sizes, rounds=1)
 
 

@@ -190,14 +190,13 @@ class Cairn(Server):
         kept = {f"{what}_mb": int(n) / 1e6 for what, n in memory.items()}
         return {"index_mb": kept["columns_mb"] + kept["runs_mb"] + kept["keys_mb"]} | kept
 
-    def log_mb(self):
-        """Megabytes that a start would replay now: our log, and SQLite's below it, whose frames it reads to find the last."""
-        wal = Path(str(self.sqlite_file()) + "-wal")
+    def figure(self, name):
+        """What /metrics says."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=30) as answer:
             for line in answer.read().decode().splitlines():
-                if line.startswith("cairn_log_bytes "):
-                    return (float(line.split()[1]) + (wal.stat().st_size if wal.exists() else 0)) / 1e6
-        raise Failed("cairn: /metrics does not say how long the log is")
+                if line.startswith(name + " "):
+                    return float(line.split()[1])
+        raise Failed(f"cairn: /metrics has no {name}")
 
     def sqlite_file(self):
         return self.folder / "store" / "cairn.db"

@@ -89,17 +89,19 @@ def starts(server, _):
 
 
 def start_after_kill(server, sizes):
-    """W11. The same after kill -9 in the middle of a load; everything acknowledged must be there. What the start replays is the log
-    as it was at that moment."""
+    """W11. The same after kill -9 in the middle of a load; everything acknowledged must be there. How much the start has replayed, how
+    long that took, and how much it could have been at the worst moment of the load, the servers say."""
     ids = loader.new_runs(server, server.experiment(Names.new()), 4)
     result = loader.measure(server, "batch", ids=ids, clients=4, seconds=sizes["seconds"])
-    log_mb = server.log_mb()
+    worst_mb = server.figure("cairn_replay_max_bytes") / 1e6
     server.kill()
     server.start()
+    replay_ms, replay_mb = server.figure("cairn_replay_seconds") * 1000, server.figure("cairn_replayed_bytes") / 1e6
     names = ids.read_text().split()
     for client in (0, 3):
         same_series(server, names[client], loader.expect("series", "loss", client, 3, result["each"][client] * 20))
-    return {"start_ms": server.start_ms, "log_mb": log_mb, "batches": result["requests"]}
+    return {"start_ms": server.start_ms, "rest_ms": server.start_ms - replay_ms, "replay_ms": replay_ms, "replay_mb": replay_mb,
+            "worst_mb": worst_mb, "batches": result["requests"]}
 
 
 def footprint(server):
