@@ -226,20 +226,22 @@ static bool cut_is_due(const struct seq *s, size_t more)
            replay_bytes(s) + more >= (size_t)s->opt.wal_bytes / 2 * 5;
 }
 
-static void cut(struct seq *s)
+/* A reader in the way leaves the rest for the next time; nothing is lost. */
+static void cut(struct seq *s, enum sql_checkpoint_mode mode)
 {
     struct err err ATTR_UNINIT;
 
     err_clear(&err);
-    IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_CUT, &err));
+    IGNORE_STATUS(sql_checkpoint(s->writer, mode, &err));
     FAILPOINT("seq.checkpoint.truncated");
     s->wal_passive_at = 0;
     s->wal_cut_at = sql_wal_kept(s->writer);
+    seq_note_replay(s);
 }
 
 static void cut_if_due(struct seq *s)
 {
-    if (cut_is_due(s, 0)) cut(s);
+    if (cut_is_due(s, 0)) cut(s, SQL_CHECKPOINT_CUT);
 }
 
 /* Before a drain: about what it will write, a page for each row and what is in them. */
@@ -249,7 +251,7 @@ static void make_room(struct seq *s)
 
     if (cut_is_due(s, rows * ROW_PAGE + series_bytes(s->series) / 2 +
                           heads_dirty_bytes(s->heads) / 2)) {
-        cut(s);
+        cut(s, SQL_CHECKPOINT_CUT);
     }
 }
 
@@ -339,16 +341,11 @@ int64_t seq_checkpoint(struct seq *s, bool idle)
     err_clear(&err);
     rest = idle && now - s->idle_since_ms >= s->opt.idle_ms;
     if (!rest && cut_is_due(s, 0)) {
-        cut(s);
+        cut(s, SQL_CHECKPOINT_CUT);
         return idle ? idle_in(s, now) : -1;
     }
-    if (rest && bytes > 0) {
-        /* A reader in the way leaves the rest for the next time; nothing is lost. */
-        IGNORE_STATUS(sql_checkpoint(s->writer, SQL_CHECKPOINT_TRUNCATE, &err));
-        FAILPOINT("seq.checkpoint.truncated");
-        s->wal_passive_at = 0;
-        s->wal_cut_at = 0;
-        seq_note_replay(s);
+    if (rest && sql_wal_kept(s->writer) > 0) {
+        cut(s, SQL_CHECKPOINT_TRUNCATE);
     }
     if (rest) {
         s->checkpointed = true;
