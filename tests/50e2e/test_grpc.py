@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 import requests
+from mlflow.entities import Dataset, DatasetInput
 
 import cairn
 from registry_worker import Worker
@@ -379,3 +380,51 @@ def test_killed_in_mid_stream(worker, start_server):
         stub = health_pb2_grpc.HealthStub(grpc.insecure_channel(address))
         result = stub.Check(health_pb2.HealthCheckRequest(), timeout=120, wait_for_ready=True).status
         """, address=server.url.split("://")[1]) == 1
+
+
+def test_over_tls(worker, start_server, certificate, monkeypatch):
+    """grpcio, blocking, with the certificate as its root: a call, a stream that is answered, errors; without it nothing."""
+    cert, key = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    server = start_server(args=["--tls-cert", str(cert), "--tls-key", str(key)])
+    made = requests.post(f"{server.url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, verify=str(cert), timeout=60)
+    run = f"run:{made.json()['run']['info']['run_id']}"
+    address = f"localhost:{server.url.rsplit(':', 1)[1]}"
+    ask = connect(worker, server)
+    got = ask("""
+        trusted = grpc.secure_channel(address, grpc.ssl_channel_credentials(open(cert, "rb").read()))
+        stub = health_pb2_grpc.HealthStub(trusted)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=120)
+        answers = [stub.Check(health_pb2.HealthCheckRequest(), timeout=120).status, next(watch).status]
+        watch.cancel()
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(trusted))
+        answers += [call("Why", timeout=120, on=trusted, node=run)["nodes"][0]["node"] == run,
+                    error("Why", timeout=120, on=trusted, node="run:nobody")["code"]]
+        doubting = health_pb2_grpc.HealthStub(grpc.secure_channel(address, grpc.ssl_channel_credentials()))
+        try:
+            doubting.Check(health_pb2.HealthCheckRequest(), timeout=120)
+        except grpc.RpcError as e:
+            answers.append(e.code().name)
+        result = answers
+        """, address=address, cert=str(cert), run=run)
+    assert got == [1, 1, True, "NOT_FOUND", "UNAVAILABLE"]
+
+
+def test_columns(ask, client, rest, uniq):
+    """What is behind and what was made of a column, as over REST."""
+    schema = json.dumps({"mlflow_colspec": [{"type": "double", "name": "spend"}, {"type": "string", "name": "zip"}]})
+    raw, features = f"raw-{uniq}", f"features-{uniq}"
+    run = client.create_run(client.create_experiment(f"grpc-columns-{uniq}")).info.run_id
+    client.log_inputs(run, datasets=[DatasetInput(Dataset(name, "d1", "http", "http://example.com/x", schema))
+                                     for name in (raw, features)])
+    said = rest.post("/api/cairn/v1/lineage/columns", json={
+        "run_id": run, "uses": [{"dataset": f"dataset:{raw}", "columns": ["spend"]}],
+        "derived": [{"from": f"dataset:{raw}", "from_column": "spend", "to": f"dataset:{features}", "to_column": "zip",
+                     "kind": "aggregation"}]})
+    assert said.status_code == 200, said.text
+    for name, path, node in (("Impact", "lineage/impact", f"column:{raw}.spend"), ("Why", "lineage", f"column:{features}.zip")):
+        over_rest = rest.get(f"/api/cairn/v1/{path}", params={"node": node}).json()
+        assert ask("result = call(name, node=node)", name=name, node=node) == over_rest
+        assert {n["type"] for n in over_rest["nodes"]} >= {"column", "run"}
+        assert "aggregation" in {link["role"] for link in over_rest.get("links", [])} or name == "Impact"
+    assert ask("result = error('Impact', node=node)", node=f"column:{raw}.nothing")["code"] == "NOT_FOUND"
