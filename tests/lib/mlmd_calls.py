@@ -2,6 +2,7 @@
 two stores can be compared. Runs in the environment `mlmd`. A case is a function of a Store; it gives what is to be compared."""
 
 import os
+import re
 
 os.environ.setdefault("GLOG_minloglevel", "3")
 
@@ -322,6 +323,89 @@ def only_many_contexts(st):
     return [many("Parent", [c, d]) == {d: ["many1"]}, many("Children", [d, c]) == {c: ["many2"]},
             outcome(many, "Parent", [])["code"], outcome(many, "Children", [])["code"],
             outcome(st.raw, "GetLineageGraph")["code"] if hasattr(service, "GetLineageGraphResponse") else 12]
+
+
+# ---- filters ----
+
+def filtered(st):
+    """Nodes to filter, of types of their own; gives ask(kind, query): the names that match, or the code and the reason."""
+    A, X, C = pb.Artifact, pb.Execution, pb.Context
+    data = st.s.put_artifact_type(pb.ArtifactType(name="FData", properties={"i": pb.INT, "s": pb.STRING}))
+    train = st.s.put_execution_type(pb.ExecutionType(name="FTrain", properties={"n": pb.INT}))
+    exp = st.s.put_context_type(pb.ContextType(name="FExp"))
+    a, b, c = st.s.put_artifacts([
+        node(A, data, {"i": 3, "s": "abc"}, {"k-1": "v", "d": 1.5, "b": True, "st": {"x": 1}}, name="A", uri="u/A", state=A.LIVE, external_id="f-ext"),
+        node(A, data, {"i": 5}, {"d": 2, "b": False}, name="B", uri="u/B"), node(A, data, {}, {"1a": 7}, name="it's", state=A.PENDING)])
+    x, y = st.s.put_executions([node(X, train, {"n": 4}, {"parent_dag_id": 7}, name="X", last_known_state=X.COMPLETE), node(X, train, name="Y")])
+    one, two, three = st.s.put_contexts([node(C, exp, name="C1"), node(C, exp, name="C2"), node(C, exp, name="C3")])
+    st.s.put_attributions_and_associations([pb.Attribution(artifact_id=a, context_id=one), pb.Attribution(artifact_id=a, context_id=two),
+                                            pb.Attribution(artifact_id=b, context_id=one)], [pb.Association(execution_id=x, context_id=one)])
+    st.s.put_events([pb.Event(type=t, artifact_id=i, execution_id=j, milliseconds_since_epoch=ms)
+                     for t, i, j, ms in ((pb.Event.INPUT, a, x, 5), (pb.Event.OUTPUT, b, x, 6), (pb.Event.DECLARED_INPUT, b, y, 7))])
+    st.s.put_parent_contexts([pb.ParentContext(child_id=two, parent_id=one), pb.ParentContext(child_id=three, parent_id=one)])
+    numbers = {"a": a, "b": b, "x": x, "one": one, "two": two, "type": data}
+    kinds = {"A": ("Artifacts", "FData"), "E": ("Executions", "FTrain"), "C": ("Contexts", "FExp")}
+
+    def ask(kind, query):
+        method, of = kinds[kind]
+        r = outcome(st.raw, f"Get{method}ByType", type_name=of, options={"filter_query": re.sub(r"@(\w+)", lambda m: str(numbers[m[1]]), query)})
+        if isinstance(r, dict):
+            return f"{r['code']} {re.split(REASON_END, r['text'])[0]}"
+        return [n.name for n in getattr(r, method.lower())]
+
+    return ask
+
+
+REASON_END = re.compile(r" \[at |\. Supported| in STRUCT| in [a-z]+_\w+$| in [a-z]+_\w+ | and \{|: Expected end|: Unexpected| identifier")
+FILTERS = {
+    "A": """id = @a|ID IN (@a, @b)|id == 1|type = "FData"|TYPE != 'FData'|name = 'A' OR name LIKE 'b%'|name LIKE '_'|name LIKE '%S'|name NOT LIKE 'a%'|
+        name = 1|id = "1"|id = 1.5|id = @a.0|id|1|TRUE|FALSE|NULL|name|id = NULL|name IS NULL|NOT name IS NULL|external_id IS NULL|external_id = 'f-ext'|
+        external_id LIKE 'f%'|external_id IN ("f-ext")|external_id > 'e'|type_id + 1 > 1|type_id = @type|type_id * 2 - 1 > 1|id / 2 = @a / 2|-id = -@a|id - -1 = @a + 1|
+        id = 0x0|id = +@a|state = LIVE|state = 2|state = "LIVE"|state = FOO|state != LIVE|NOT state = LIVE|state IN (LIVE, PENDING)|state NOT IN (LIVE)|
+        state IS NULL|state IS NOT NULL|LIVE = state|state < LIVE|state < 2|state = UNKNOWN|state = live|state = LIVE AND state = PENDING|id IN ()|
+        id IN (@a, 'a')|id IN (@a, 1.5)|id NOT IN (@a)|id BETWEEN @a AND @b|id NOT BETWEEN @a AND @a|name BETWEEN 'A' AND 'B'|id LIKE '1'|id = 1 = TRUE|(id = @a) = TRUE|
+        id = 1 AND|AND|id = 1 id = 2|id = 1)|foo = 1|foo.bar = 1|properties.i.int_value = 3|properties.i.int_value > 3.5|properties.i.double_value > 1|
+        properties.zz.int_value = 3|properties.i = 3|properties.i.foo = 3|properties.`i`.int_value = 3|custom_properties.`k-1`.string_value = 'v'|
+        custom_properties.d.double_value < 2|custom_properties.d.int_value = 2|custom_properties.b.bool_value = true|custom_properties.b.bool_value|
+        NOT custom_properties.b.bool_value|custom_properties.b.bool_value IS TRUE|custom_properties.b.bool_value IS NOT TRUE|custom_properties.1a.int_value = 7|
+        custom_properties.b.bool_value IS FALSE|properties.i.int_value > 0 OR custom_properties.d.int_value = 2|properties.s.string_value >= 'abc'|
+        properties.s.string_value IS NULL|properties.i.int_value IS NOT NULL AND properties.s.string_value = 'abc'|contexts_0.name = 'C1'|contexts.name = 'C1'|
+        contexts_.name = 'C1'|contexts_abc.id = @one|contexts_a.name = 'C1' OR id = 0|contexts_a.name = 'nope' OR TRUE|contexts_a.type = 'FExp'|contexts_a.foo = 'x'|
+        contexts_a.state = LIVE|contexts_a.name = 'C1' AND contexts_b.name = 'C2'|contexts_a.name = 'C1' AND contexts_a.name = 'C2'|contexts_a.create_time_since_epoch > 0|
+        contexts_a.last_update_time_since_epoch < 0|events_0.type = INPUT|events_0.type = OUTPUT|events_0.type != INPUT|events_0.type IN (INPUT, OUTPUT)|
+        events_0.type NOT IN (INPUT)|events_0.execution_id = @x|events_0.artifact_id = 1|events_0.milliseconds_since_epoch > 5|events_0.type = 3|events_0.type IS NULL|
+        events_0.type = OUTPUT AND events_1.type = DECLARED_INPUT|parent_contexts_0.id = 1|executions_0.id = 1|id = @a -- x|id = @a # x|id /* x */ = @a|uri LIKE 'u/%'|
+        uri = 'u/A'|uri = ""|uri IS NULL|uri = 'u/A' AND state = LIVE|uri IN ('u/A', 'u/B')|create_time_since_epoch > 0|last_update_time_since_epoch > '0'|name = 'it\\'s'|
+        name = r'A'|name = \'\'\'A\'\'\'|name = "\\x41"|name = "\\u0041"|name = 'A|1 = 1|'a' = 'a'|name > 'A'|id = @a AND NOT id = @b OR id = @b|id = 9223372036854775807|
+        id = 9223372036854775808|id > -9223372036854775808|id = 99999999999999999999999|! id = 1|`id` = @a|id in(@a)|(((id)))=@a|name IN (NULL)|name IN ('A', NULL)|
+        name NOT IN ('A', NULL)|TRUE AND NULL|NOT (id = @a OR id = @b)|id = @a and name = "A" or FALSE|(id = @a) IS TRUE|NULL IS NULL|id IN (@a + 1, @a)|id = @a AND 'x'|NOT id""",
+    "E": """last_known_state = COMPLETE|last_known_state = CANCELED|last_known_state IS NULL|state = LIVE|uri = 'a'|events_0.artifact_id = @a|events_0.execution_id = 1|
+        events_0.type = OUTPUT AND events_0.artifact_id = @b|contexts_0.name = 'C1'|properties.n.int_value = 4|custom_properties.parent_dag_id.int_value = 7|
+        contexts_a.id = @one AND custom_properties.parent_dag_id.int_value = 7|last_known_state != COMPLETE""",
+    "C": """name = 'C1'|parent_contexts_0.name = 'C1'|parent_contexts_0.id = @one AND name = 'C3'|child_contexts_0.id = @two|child_contexts_0.type = 'FExp'|
+        child_contexts_a.name = 'C2' AND child_contexts_b.name = 'C3'|artifacts_0.name = 'A'|artifacts_0.state = LIVE|artifacts_0.uri LIKE 'u/%'|
+        artifacts_0.create_time_since_epoch > 1|artifacts_a.id = @a AND executions_b.id = @x|artifacts_a.type_id = 1|artifacts_a.type = 'FData'|
+        executions_0.last_known_state = COMPLETE|executions_0.name = 'X'|contexts_0.id = 1|state = LIVE|events_0.type = INPUT"""}
+
+
+def case_filters(st):
+    ask = filtered(st)
+    return [f"{kind} {query.strip()}: {ask(kind, query.strip())}" for kind, queries in FILTERS.items() for query in queries.split("|")]
+
+
+def only_filters(st):
+    """What the library's own store refuses or gets wrong, and limits."""
+    ask = filtered(st)
+    out = [ask(*q) for q in (
+        ("A", "state <> LIVE"), ("A", "state = ABANDONED"), ("A", "(state) IN(LIVE)"), ("A", "events_0.type = PENDING_OUTPUT"),
+        ("C", "parent_contexts_0.create_time_since_epoch > 0"), ("C", "artifacts_0.external_id = 'f-ext'"), ("C", "executions_0.last_known_state != COMPLETE"),
+        ("A", "name LIKE 'it\\\\_s'"), ("A", "custom_properties.st.string_value IS NOT NULL"), ("A", "id / 0 = 1"),
+        ("A", "9223372036854775807 * 9223372036854775807 * type_id > 1"), ("A", "LOWER(name) = 'a'"))]
+    many = ask("A", "id IN (" + ", ".join(map(str, range(3000))) + ") AND name IN (" + ", ".join(f"'n{i}'" for i in range(900)) + ", 'A')")
+    wide = ask("A", " OR ".join(f"uri = 'u/{i}'" for i in range(100)) + " OR uri = 'u/A'")
+    refused = ["(" * 100 + "id = 1" + ")" * 100, " OR ".join(f"name = '{i}'" for i in range(200)), " OR ".join(["state IS NULL"] * 400),
+               " AND ".join(f"contexts_{i}.id = 1" for i in range(9)), " + ".join(["id"] * 10) + " = 1", "id = 1" + " " * 70000, "name = '\\0'"]
+    return out + [many, wide, [ask("A", q)[:26] for q in refused]]
 
 
 # ---- lists ----

@@ -59,6 +59,12 @@ enum status mlmd_event_in(struct arena *a, const struct ml_metadata_event *in,
 enum status mlmd_events_out(struct arena *a, const struct typed_event *in, size_t n,
                             struct ml_metadata_event **out, struct err *err);
 
+/* ---- filter.c --------------------------------------------------------------------------------------------------------------- */
+
+/* A filter_query about nodes of a kind. ST_INVALID with the text that clients know for what is none. */
+enum status mlmd_filter_parse(struct arena *a, enum node_kind kind, struct str text,
+                              struct nodefilter **out, struct err *err);
+
 /* ---- nodes.c ---------------------------------------------------------------------------------------------------------------- */
 
 /* Answers with the nodes of a list: all of it without options (as many as clients take, then a token), else a page. */

@@ -90,8 +90,14 @@ static enum status options_in(struct call *c, const struct ml_metadata_list_oper
                        "Unsupported field: FIELD_UNSPECIFIED specified in ListOperationOptions");
     }
     if (o->filter_query.n) {
-        return err_set(err, ST_NOT_IMPLEMENTED,
-                       "filter_query is not served by this version of cairn; list without it");
+        struct nodefilter *filter;
+        enum status st =
+            mlmd_filter_parse(c->arena, (enum node_kind)l->kind, o->filter_query, &filter, err);
+
+        if (st) {
+            return st;
+        }
+        l->filter = filter;
     }
     l->order = field == ML_METADATA_ORDER_FIELD_CREATE_TIME        ? NODELIST_BY_CREATE
                : field == ML_METADATA_ORDER_FIELD_LAST_UPDATE_TIME ? NODELIST_BY_UPDATE

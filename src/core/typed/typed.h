@@ -12,6 +12,7 @@
 #define CAIRN_CORE_TYPED_TYPED_H
 
 #include "core/props.h"
+#include "store/graph/nodefilter.h"
 #include "store/graph/nodelist.h"
 
 enum {

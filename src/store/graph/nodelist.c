@@ -1,91 +1,90 @@
 /* store/graph/nodelist.c - the text of a list's query, and its rows. */
 #include "store/graph/nodelist.h"
-#include "base/buf.h"
-#include "store/sql/sql.h"
+#include "store/graph/nodefilter.h"
+#include "store/graph/nodelist_int.h"
 
-enum { TEXT_MAX = 64 * 1024, COLUMNS = 12 };
+enum { TEXT_MAX = 512 * 1024, COLUMNS = 12 };
+_Static_assert(SQL_IN_MAX <= 255, "the number of a parameter is a byte");
 
-struct builder {
-    struct buf b;
-    struct sql_value in[SQL_IN_MAX];
-    unsigned char types[SQL_IN_MAX];
-    unsigned char n;
-    bool postgres;
-};
-
-static void put(struct builder *q, const char *text)
+void nodelist_put(struct nodelist_builder *q, const char *text)
 {
     buf_put_str(&q->b, str_cstr(text));
 }
 
-static unsigned char add(struct builder *q, unsigned char type, struct sql_value v)
+void nodelist_put_value(struct nodelist_builder *q, unsigned char type, struct sql_value v)
 {
+    if (q->n == SQL_IN_MAX) {
+        q->full = true;
+        return;
+    }
     q->in[q->n] = v;
-    q->types[q->n] = type;
-    return ++q->n;
+    q->types[q->n++] = type;
+    buf_printf(&q->b, "%c%u", q->postgres ? '$' : '?', q->n);
 }
 
-static void put_number(struct builder *q, unsigned char number)
+void nodelist_put_int(struct nodelist_builder *q, int64_t i)
 {
-    buf_printf(&q->b, "%c%u", q->postgres ? '$' : '?', number);
+    nodelist_put_value(q, SQL_INT, (struct sql_value){ .i = i });
 }
 
-static void put_int(struct builder *q, int64_t i)
-{
-    put_number(q, add(q, SQL_INT, (struct sql_value){ .i = i }));
-}
-
-static void where(struct builder *q, const struct nodelist *in)
+static void where(struct nodelist_builder *q, const struct nodelist *in)
 {
     const char *value = in->order == NODELIST_BY_CREATE ? "n.create_ms" : "n.update_ms";
     const char *beyond = in->descending ? " < " : " > ";
 
-    put(q, in->ctx ? " JOIN member m ON m.node = n.uid WHERE m.role = 6 AND m.ctx = " : " WHERE ");
-    if (in->ctx) {
-        put_int(q, in->ctx);
-        put(q, " AND ");
+    if (in->filter) {
+        nodefilter_put_joins(q, in->filter);
     }
-    put(q, "n.ns = ");
-    put_int(q, in->ns);
-    put(q, " AND n.kind = ");
-    put_int(q, in->kind);
+    nodelist_put(q, in->ctx ? " JOIN member m ON m.node = n.uid WHERE m.role = 6 AND m.ctx = "
+                            : " WHERE ");
+    if (in->ctx) {
+        nodelist_put_int(q, in->ctx);
+        nodelist_put(q, " AND ");
+    }
+    nodelist_put(q, "n.ns = ");
+    nodelist_put_int(q, in->ns);
+    nodelist_put(q, " AND n.kind = ");
+    nodelist_put_int(q, in->kind);
     if (in->type) {
-        put(q, " AND n.type_id = ");
-        put_int(q, in->type);
+        nodelist_put(q, " AND n.type_id = ");
+        nodelist_put_int(q, in->type);
     } else {
-        put(q, " AND n.type_id > 100");
+        nodelist_put(q, " AND n.type_id > 100");
     }
     if (in->uris_n) {
-        put(q, " AND n.uri <> '' AND n.uri ");
-        put(q, q->postgres ? "= ANY (" : "IN (SELECT value FROM json_each(");
-        put_number(
-            q, add(q, SQL_TEXT_LIST, (struct sql_value){ .list = in->uris, .list_n = in->uris_n }));
-        put(q, q->postgres ? ")" : "))");
+        nodelist_put(q, " AND n.uri <> '' AND n.uri ");
+        nodelist_put(q, q->postgres ? "= ANY (" : "IN (SELECT value FROM json_each(");
+        nodelist_put_value(q, SQL_TEXT_LIST,
+                           (struct sql_value){ .list = in->uris, .list_n = in->uris_n });
+        nodelist_put(q, q->postgres ? ")" : "))");
+    }
+    if (in->filter) {
+        nodefilter_put_where(q, in->filter);
     }
     if (in->has_after && in->order != NODELIST_BY_ID) {
-        put(q, " AND (");
-        put(q, value);
-        put(q, ", n.id)");
-        put(q, beyond);
-        put(q, "(");
-        put_int(q, in->after_value);
-        put(q, ", ");
-        put_int(q, in->after_id);
-        put(q, ")");
+        nodelist_put(q, " AND (");
+        nodelist_put(q, value);
+        nodelist_put(q, ", n.id)");
+        nodelist_put(q, beyond);
+        nodelist_put(q, "(");
+        nodelist_put_int(q, in->after_value);
+        nodelist_put(q, ", ");
+        nodelist_put_int(q, in->after_id);
+        nodelist_put(q, ")");
     } else if (in->has_after) {
-        put(q, " AND n.id");
-        put(q, beyond);
-        put_int(q, in->after_id);
+        nodelist_put(q, " AND n.id");
+        nodelist_put(q, beyond);
+        nodelist_put_int(q, in->after_id);
     }
-    put(q, " ORDER BY ");
+    nodelist_put(q, " ORDER BY ");
     if (in->order != NODELIST_BY_ID) {
-        put(q, value);
-        put(q, in->descending ? " DESC, " : ", ");
+        nodelist_put(q, value);
+        nodelist_put(q, in->descending ? " DESC, " : ", ");
     }
-    put(q, in->descending ? "n.id DESC" : "n.id");
+    nodelist_put(q, in->descending ? "n.id DESC" : "n.id");
     if (in->limit) {
-        put(q, " LIMIT ");
-        put_int(q, in->limit);
+        nodelist_put(q, " LIMIT ");
+        nodelist_put_int(q, in->limit);
     }
 }
 
@@ -109,7 +108,7 @@ enum status nodelist_open(struct nodelist_cursor *c, struct sql_conn *conn, stru
                                                 "flags", "create_ms", "update_ms", "external_id" };
     /* The statement keeps them. */
     struct sql_query *q = ARENA_NEW(a, struct sql_query);
-    struct builder *w = ARENA_NEW(a, struct builder);
+    struct nodelist_builder *w = ARENA_NEW(a, struct nodelist_builder);
     struct str text;
     enum status st;
 
@@ -117,15 +116,24 @@ enum status nodelist_open(struct nodelist_cursor *c, struct sql_conn *conn, stru
     if (!q || !w) {
         return err_nomem(err);
     }
+    w->a = a;
     w->postgres = sql_conn_engine(conn) == SQL_POSTGRES;
     buf_init(&w->b, TEXT_MAX);
-    put(w,
+    nodelist_put(
+        w,
         "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, "
         "n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = n.uid AND i.scheme = 11 + n.kind) "
         "FROM node n JOIN type t ON t.id = n.type_id");
     where(w, in);
     buf_put(&w->b, "", 1);
     st = buf_status(&w->b, "query", err);
+    if (!st && (w->full || w->nomem)) {
+        st = w->nomem
+                 ? err_nomem(err)
+                 : err_set(err, ST_INVALID,
+                           "Invalid `filter_query`: it has more values than a query takes; write "
+                           "those of one field as one list: IN (...)");
+    }
     text = st ? (struct str){ NULL, 0 } : arena_str(a, buf_str(&w->b));
     buf_release(&w->b);
     if (st || !text.p) {

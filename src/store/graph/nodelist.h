@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 
+struct nodefilter;
 struct sql_conn;
 struct sql_stmt;
 
@@ -18,6 +19,7 @@ struct nodelist {
     int64_t ctx;            /* members of that node; 0 = any */
     const struct str *uris; /* artifacts at one of these; n 0 = any */
     size_t uris_n;
+    const struct nodefilter *filter; /* NULL = none */
     enum nodelist_order order;
     bool descending;
     /* From behind this place on: the value of the order (not BY_ID), and the number. */

@@ -151,7 +151,7 @@ enum status sql_refuse_foreign_file(const char *path, struct err *err) ATTR_CHEC
 enum sql_type { SQL_INT = 1, SQL_REAL, SQL_TEXT, SQL_BLOB, SQL_INT_LIST, SQL_TEXT_LIST };
 enum { SQL_TYPE_MASK = 15, SQL_MAYBE = 16 }; /* SQL_MAYBE: NULL is allowed */
 enum sql_query_kind { SQL_ONE, SQL_MANY, SQL_EXEC, SQL_EXECROWS };
-enum { SQL_IN_MAX = 32, SQL_OUT_MAX = 32 };
+enum { SQL_IN_MAX = 128, SQL_OUT_MAX = 32 };
 
 struct sql_query {
     const char *name;
