@@ -9,8 +9,10 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import cairn
 import pytest
@@ -31,6 +33,10 @@ def data_of(n, seed=1):
 
 def sum_of(name, data):
     return f"{name} {base64.b64encode(hashlib.new(name, data).digest()).decode()}"
+
+
+def gc(tmp_path, server, how):
+    return Cli(tmp_path).json("server", "gc", "--data", str(server.data), how, *(["--store", server.store] if server.store else []))
 
 
 class Upload:
@@ -279,15 +285,44 @@ def test_what_is_left_is_collected(own, tmp_path):
         if name == "three":
             assert up.ask("DELETE", up.location).status == 204
 
-    def gc(how):
-        return Cli(tmp_path).json("server", "gc", "--data", str(server.data), how, *(["--store", server.store] if server.store else []))
-
-    assert gc("--dry-run")["uploads"] <= 5      # with those of the tests before; the collector may have been there already
-    gc("--now")
-    assert gc("--dry-run")["uploads"] == 0
+    assert gc(tmp_path, server, "--dry-run")["uploads"] <= 5      # with those of the tests before; the collector may have been there already
+    gc(tmp_path, server, "--now")
+    assert gc(tmp_path, server, "--dry-run")["uploads"] == 0
     left = {f.name for f in (server.data / "blobs/partial").iterdir()}
     assert kept in left and up.location.rsplit("/", 1)[1] not in left       # "one" may go on
     assert got(server.port, "two").data == b"12345"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk(tmp_path):
+    """503 with what to do; what was saved stays, what is given up makes room at once, and the upload goes on."""
+    folder = Path(tempfile.mkdtemp(prefix="cairn-disk-", dir="/tmp"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=755", "tmpfs", str(folder)], check=True)
+    server = cairn.CairnServer(folder / "data").start()
+    try:
+        data = data_of(4 << 20, 8)
+        up, other = Upload(server.port), Upload(server.port)
+        assert up.begin("stays", len(data)).status == 201
+        assert up.add(0, data[:1 << 20]).status == 204
+        assert other.begin("goes", 20 << 20).status == 201
+        assert other.add(0, bytes(15 << 20)).status == 204
+        with open(folder / "ballast", "wb", buffering=0) as f, pytest.raises(OSError):   # to the last byte
+            while True:
+                f.write(b"\0" * 4096)
+        answer = up.add(1 << 20, data[1 << 20:])
+        assert answer.status == 503 and answer.headers["Retry-After"] and b"gc --now" in answer.data, answer.data
+        assert up.offset() == 1 << 20
+        assert other.ask("DELETE", other.location).status == 204
+        gc(tmp_path, server, "--now")
+        answer = up.add(1 << 20, data[1 << 20:])
+        assert answer.status == 204, answer.data
+        assert got(server.port, "stays").data == data
+        assert server.stop() == 0
+    finally:
+        if server.process.is_running():
+            server.kill()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
 
 
 @pytest.mark.parametrize("point", ["core.resume.cancel", "core.resume.drop", "core.resume.left"])

@@ -2,9 +2,11 @@
 
 import hashlib
 import http.client
+import socket
 
 import pytest
 
+import cairn
 import s3servers
 from command import Cli
 
@@ -54,3 +56,38 @@ def test_over_a_kill(radosgw, on_s3, prefix, tmp_path):
     assert ask(server, "DELETE", url).status == 204
     Cli(tmp_path).run("server", "gc", "--now", "--data", server.data)
     assert staged(radosgw, prefix) == 0
+
+
+def test_on_two_servers(radosgw, postgres, prefix, tmp_path):
+    """Either goes on with it. Of two that write at once only the one that took it last can say how far it is, and the file is right."""
+    store = postgres.new_database()
+    servers = [cairn.CairnServer(tmp_path / f"data{i}", store=store, blobs=f"s3://{s3servers.BUCKET}/{prefix}",
+                                 args=("--s3-endpoint", radosgw.endpoint), env=radosgw.env()) for i in range(2)]
+    body = {"Content_Type": "application/offset+octet-stream"}
+    try:
+        one, two = (server.start() for server in servers)
+        data = hashlib.sha256(b"shared").digest() * 12_500
+        url = API + ask(one, "POST", API + "uploads?path=shared.bin", Upload_Length=len(data)).headers["Location"]
+        assert ask(one, "PATCH", url, data[:100_000], Upload_Offset=0, **body).status == 204
+        assert ask(two, "HEAD", url).headers["Upload-Offset"] == "100000"
+        assert ask(two, "PATCH", url, data[100_000:200_000], Upload_Offset=100_000, **body).status == 204
+        assert ask(one, "PATCH", url, data[100_000:200_000], Upload_Offset=100_000, **body).status == 409
+        # The first has taken it, and its bytes come only after the second has taken it and saved.
+        with socket.create_connection(("127.0.0.1", one.port), timeout=120) as s:
+            s.sendall((f"PATCH {url} HTTP/1.1\r\nHost: 127.0.0.1\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 200000\r\n"
+                       "Expect: 100-continue\r\nContent-Type: application/offset+octet-stream\r\n"
+                       "Content-Length: 100000\r\n\r\n").encode())
+            assert b"100 Continue" in s.recv(1000)
+            second = ask(two, "PATCH", url, data[200_000:350_000], Upload_Offset=200_000, **body)
+            s.sendall(data[200_000:300_000])
+            first = s.recv(1000)
+        assert (second.status, first.split()[1]) == (204, b"409"), (second.data, first)
+        assert [ask(server, "HEAD", url).headers["Upload-Offset"] for server in servers] == ["350000", "350000"]
+        one.kill()
+        assert ask(two, "PATCH", url, data[350_000:], Upload_Offset=350_000, **body).status == 204
+        assert ask(two, "GET", API + "artifacts/file?path=shared.bin").data == data
+        assert two.stop() == 0
+    finally:
+        for server in servers:
+            if server.process and server.process.is_running():
+                server.kill()

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/rand.h"
 #include "store/blob/s3_int.h"
 #include "store/blob/s3_xml.h"
 #include <inttypes.h>
@@ -50,7 +51,8 @@ struct s3_writer {
     bool
         is_resumed; /* what was saved stays, whatever becomes of the writer; the next two are its */
     int64_t tail,
-        before; /* numbers of the parts whose beginnings lie staged: of the last save, and of one before it; -1: none */
+        before; /* numbers of the beginnings of parts that lie staged: of the last save, and of one before it; -1: none */
+    int64_t salt;            /* of the names of those that this writer stages */
     _Atomic bool no_retries; /* relaxed: ends work that is of no use, a moment late if need be */
 };
 
@@ -664,8 +666,14 @@ void s3_write_abort(void *writer)
 }
 
 /* ---- uploads that go on later ------------------------------------------------------------------------------------------------
- * The parts that were sent stay; what is not a part yet lies beside them, as "<key>.<number of the part>". The parts of a
- * size begin where they always do, so a part that is sent twice has the same bytes. */
+ * The parts that were sent stay; what is not a part yet lies beside them, as "<key>.<number>", a number that no other writer has:
+ * one that has lost the upload to another server, and does not know it yet, must not write over what that one has saved. The parts
+ * of a size begin where they always do, so a part that is sent twice has the same bytes. */
+
+static int64_t tail_number(const struct s3_writer *w)
+{
+    return w->salt * PARTS_MAX + (int64_t)w->filling;
+}
 
 static void tail_key(const struct s3_writer *w, int64_t number, char out[S3_KEY_MAX])
 {
@@ -692,7 +700,7 @@ static bool get_number(struct str *line, int64_t *out)
         *out = -1;
         return true;
     }
-    if (!num_parse_u64(word, &n) || n > INT32_MAX) {
+    if (!num_parse_u64(word, &n) || n > INT64_MAX) {
         return false;
     }
     *out = (int64_t)n;
@@ -706,7 +714,8 @@ static enum status get_ledger(struct s3_writer *w, struct str text, size_t *tail
 
     if (!str_split(&text, '\n', &id) || id.n >= sizeof(w->live.id) ||
         !str_split(&text, '\n', &line) || !get_number(&line, &parts) || !get_number(&line, &n) ||
-        !get_number(&line, &w->tail) || !get_number(&line, &w->before) || parts >= PARTS_MAX) {
+        !get_number(&line, &w->tail) || !get_number(&line, &w->before) || parts < 0 ||
+        parts >= PARTS_MAX || n < 0) {
         return err_set(err, ST_CORRUPT, "the ledger of an upload cannot be read");
     }
     memcpy(w->live.id, id.p, id.n);
@@ -758,6 +767,7 @@ enum status s3_resume_begin(void *b, struct str id, uint64_t at, struct str ledg
     w = made;
     w->is_resumed = true;
     w->tail = w->before = -1;
+    w->salt = (int64_t)rand_below(UINT64_C(1) << 40);
     snprintf(w->live.key, sizeof(w->live.key), "%sstaging/resume.%.*s", w->s->prefix, STR_ARG(id));
     if (at) {
         st = get_ledger(w, ledger, &tail_n, err);
@@ -784,7 +794,7 @@ static enum status put_tail(struct s3_writer *w, const struct part *part, struct
     if (!a) {
         return err_nomem(err);
     }
-    tail_key(w, w->filling, key);
+    tail_key(w, tail_number(w), key);
     op.key = str_cstr(key);
     st = s3_call(w->s, &op, a, &an, err);
     arena_free(a);
@@ -808,6 +818,7 @@ enum status s3_resume_save(void *writer, struct buf *ledger, struct err *err)
 {
     struct s3_writer *w = writer;
     const struct part *part = part_of(w, w->filling);
+    int64_t tail = tail_number(w);
     enum status st = OK;
 
     while (!st && w->taken < w->filling) {
@@ -818,12 +829,12 @@ enum status s3_resume_save(void *writer, struct buf *ledger, struct err *err)
     if (st) {
         return st;
     }
-    if (w->before != w->tail && w->before != (int64_t)w->filling) {
+    if (w->before != w->tail && w->before != tail) {
         forget_tail(w, w->before);
     }
-    if (w->tail != (int64_t)w->filling) {
+    if (w->tail != tail) {
         w->before = w->tail;
-        w->tail = part->n ? (int64_t)w->filling : -1;
+        w->tail = part->n ? tail : -1;
     }
     put_ledger(w, part->n, ledger);
     return OK;
