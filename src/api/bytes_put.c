@@ -404,6 +404,7 @@ static void find_place(struct read_job *job, struct view *v)
     p->st = p->st ? p->st : artifact_put_check(v, &p->put.place, &p->err);
     p->st =
         p->st ? p->st : artifact_upload_begin(&p->upload, p->call->core, p->call->arena, &p->err);
+    p->upload.into = p->put.place.outside;
     p->st = p->st ? p->st : make_rooms(p);
     if (p->st) {
         call_error(p->call, p->st, &p->err);

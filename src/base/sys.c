@@ -156,6 +156,26 @@ static int do_mkdir(const char *path, mode_t mode)
     REPEATED(int, mkdir(path, mode));
 }
 
+static int do_mkdirat(int dir, const char *path, mode_t mode)
+{
+    REPEATED(int, mkdirat(dir, path, mode));
+}
+
+static int do_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    REPEATED(int, renameat(from_dir, from, to_dir, to));
+}
+
+static int do_unlinkat(int dir, const char *path, int flags)
+{
+    REPEATED(int, unlinkat(dir, path, flags));
+}
+
+static int do_fchmod(int fd, mode_t mode)
+{
+    REPEATED(int, fchmod(fd, mode));
+}
+
 static int do_fstat(int fd, struct stat *st)
 {
     REPEATED(int, fstat(fd, st));
@@ -199,8 +219,10 @@ static void do_walk_end(void *walk)
         .read = do_read, .pread = do_pread, .write = do_write, .pwrite = do_pwrite,                \
         .fsync = do_fsync, .fdatasync = do_fdatasync, .ftruncate = do_ftruncate,                   \
         .flock = do_flock, .rename = do_rename, .unlink = do_unlink, .link = do_link,              \
-        .mkdir = do_mkdir, .fstat = do_fstat, .stat = do_stat, .sendfile = do_sendfile,            \
-        .walk_begin = do_walk_begin, .walk_next = do_walk_next, .walk_end = do_walk_end,           \
+        .mkdir = do_mkdir, .mkdirat = do_mkdirat, .renameat = do_renameat,                         \
+        .unlinkat = do_unlinkat, .fchmod = do_fchmod, .fstat = do_fstat, .stat = do_stat,          \
+        .sendfile = do_sendfile, .walk_begin = do_walk_begin, .walk_next = do_walk_next,           \
+        .walk_end = do_walk_end,                                                                   \
     }
 
 struct sys_table sys = SYS_CALLS;

@@ -28,6 +28,10 @@ struct sys_table {
     int (*unlink)(const char *path);
     int (*link)(const char *from, const char *to); /* a second name of the file */
     int (*mkdir)(const char *path, mode_t mode);
+    int (*mkdirat)(int dir, const char *path, mode_t mode);
+    int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
+    int (*unlinkat)(int dir, const char *path, int flags);
+    int (*fchmod)(int fd, mode_t mode);
     int (*fstat)(int fd, struct stat *st);
     int (*stat)(const char *path, struct stat *st);
     ssize_t (*sendfile)(int out, int in, off_t *at, size_t n);

@@ -1,10 +1,12 @@
 /* core/artifact.c - places, listings, uploads and the operations that name them. */
 #include "base/sys.h"
 #include "core/artifact_int.h"
+#include "core/logged_model.h"
 #include "core/names.h"
 #include "core/node.h"
 #include "core/outside.h"
 #include "core/resume.h"
+#include "core/run.h"
 #include "gen/sql/queries.h"
 #include "store/blob/blob.h"
 #include "store/sql/sql.h"
@@ -44,7 +46,8 @@ static struct str proxy_path_of(struct str uri)
 }
 
 /* The owner whose identity is the path component `id`; 0 if none. */
-static enum status owner_of(struct view *v, struct str id, int64_t *uid, struct err *err)
+static enum status owner_of(struct view *v, struct str id, int64_t *uid, enum ident_scheme *scheme,
+                            struct err *err)
 {
     static const enum ident_scheme schemes[] = { IDENT_MLFLOW_RUN, IDENT_MLFLOW_LOGGED_MODEL };
     struct q_ident_find_row row;
@@ -55,50 +58,12 @@ static enum status owner_of(struct view *v, struct str id, int64_t *uid, struct 
 
         if (st == OK) {
             *uid = row.uid;
+            *scheme = schemes[i];
             return OK;
         }
         if (st != ST_NOT_FOUND) {
             return st;
         }
-    }
-    return OK;
-}
-
-enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct artifact_place *out,
-                                 struct err *err)
-{
-    struct str whole, rest, part, before = { NULL, 0 };
-    enum status st;
-
-    *out = (struct artifact_place){ .root_uri = S(PROXY_ROOT), .path = S("") };
-    if (proxy_path.n > ARTIFACT_PATH_MAX) {
-        return err_field(err, ST_INVALID, "path", "Invalid path");
-    }
-    st = name_check_artifact_path(proxy_path, err);
-    if (st) {
-        return st;
-    }
-    whole = rest = trim_slashes(proxy_path);
-    out->path = whole;
-    /* ".../<id of a run or model>/artifacts" is a root of its own. */
-    while (str_split(&rest, '/', &part)) {
-        if (str_eq_lit(part, "artifacts") && before.n) {
-            int64_t owner;
-
-            st = owner_of(v, before, &owner, err);
-            if (st) {
-                return st;
-            }
-            if (owner) {
-                size_t end = (size_t)(part.p + part.n - whole.p);
-
-                out->owner = owner;
-                out->root_uri = arena_printf(v->arena, "%s%.*s", PROXY_ROOT, (int)end, whole.p);
-                out->path = trim_slashes(str_sub(whole, end, whole.n));
-                return out->root_uri.p ? OK : err_nomem(err);
-            }
-        }
-        before = part;
     }
     return OK;
 }
@@ -122,7 +87,8 @@ static enum status outside_uri_place(struct view *v, struct str uri, int64_t own
             STR_ARG(uri));
         err_hint(
             err,
-            "--artifact-places lists folders of its machine (file:) and buckets (s3:) that the server may read; or give the "
+            "--artifact-places lists folders of its machine (file:) and buckets (s3:) that the server may read, and with =rw "
+            "behind a folder write; or give the "
             "experiment an artifact location below mlflow-artifacts:/ to have the server keep its files");
         return ST_INVALID;
     }
@@ -134,6 +100,85 @@ static enum status outside_uri_place(struct view *v, struct str uri, int64_t own
                 : rest.n         ? rest
                                  : path;
     return out->path.p ? OK : err_nomem(err);
+}
+
+/* The files of a run or model whose artifacts lie in a folder that this server writes are those, also for who goes through the proxy.
+ * *found is false for all others. */
+static enum status owner_outside(struct view *v, struct str id, enum ident_scheme scheme,
+                                 int64_t owner, struct str path, struct artifact_place *out,
+                                 bool *found, struct err *err)
+{
+    struct artifact_place place;
+    struct logged_model m;
+    struct err ignored = ERR_INIT;
+    struct run_view r;
+    struct str uri;
+    enum status st;
+
+    *found = false;
+    if (!outside_writes_any(v->core->outside)) {
+        return OK;
+    }
+    if (scheme == IDENT_MLFLOW_RUN) {
+        st = run_get(v, id, &r, err);
+        uri = st ? S("") : r.artifact_uri;
+    } else {
+        st = logged_model_get(v, id, true, &m, err);
+        uri = st ? S("") : m.artifact_uri;
+    }
+    if (st || proxy_path_of(uri).p) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    st = outside_uri_place(v, uri, owner, path, &place, &ignored);
+    if (st == OK && outside_writes(place.outside)) {
+        *out = place;
+        *found = true;
+    }
+    return st == ST_NOMEM ? err_nomem(err) : OK;
+}
+
+enum status artifact_proxy_place(struct view *v, struct str proxy_path, struct artifact_place *out,
+                                 struct err *err)
+{
+    struct str whole, rest, part, before = { NULL, 0 };
+    enum status st;
+
+    *out = (struct artifact_place){ .root_uri = S(PROXY_ROOT), .path = S("") };
+    if (proxy_path.n > ARTIFACT_PATH_MAX) {
+        return err_field(err, ST_INVALID, "path", "Invalid path");
+    }
+    st = name_check_artifact_path(proxy_path, err);
+    if (st) {
+        return st;
+    }
+    whole = rest = trim_slashes(proxy_path);
+    out->path = whole;
+    /* ".../<id of a run or model>/artifacts" is a root of its own. */
+    while (str_split(&rest, '/', &part)) {
+        if (str_eq_lit(part, "artifacts") && before.n) {
+            size_t end = (size_t)(part.p + part.n - whole.p);
+            enum ident_scheme scheme;
+            int64_t owner;
+            bool found = false;
+
+            st = owner_of(v, before, &owner, &scheme, err);
+            if (!st && owner) {
+                st = owner_outside(v, before, scheme, owner,
+                                   trim_slashes(str_sub(whole, end, whole.n)), out, &found, err);
+            }
+            if (st || found) {
+                return st;
+            }
+            if (owner) {
+                out->owner = owner;
+                out->root_uri = arena_printf(v->arena, "%s%.*s", PROXY_ROOT, (int)end, whole.p);
+                out->path = trim_slashes(str_sub(whole, end, whole.n));
+                return out->root_uri.p ? OK : err_nomem(err);
+            }
+        }
+        before = part;
+    }
+    return OK;
 }
 
 enum status artifact_uri_place(struct view *v, struct str uri, int64_t owner, struct str path,
@@ -326,11 +371,24 @@ void artifact_upload_all(struct artifact_upload *u, struct core *core, struct ar
     u->small_n = bytes.n;
 }
 
+/* The first bytes and the next ones, into a listed folder. */
+static enum status begin_outside(struct artifact_upload *u, struct str bytes, struct err *err)
+{
+    enum status st = outside_write_begin(u->into, u->arena, &u->outside, err);
+
+    u->in_blob = true;
+    st = st ? st : outside_write(u->outside, str_of(u->small, u->small_n), err);
+    return st ? st : outside_write(u->outside, bytes, err);
+}
+
 enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, struct err *err)
 {
     enum status st = OK;
 
     u->size += bytes.n;
+    if (u->outside) {
+        return outside_write(u->outside, bytes, err);
+    }
     if (!u->writer) {
         if (bytes.n <= ARTIFACT_INLINE_MAX - u->small_n) {
             if (bytes.n) {
@@ -338,6 +396,9 @@ enum status artifact_upload_piece(struct artifact_upload *u, struct str bytes, s
             }
             u->small_n += bytes.n;
             return OK;
+        }
+        if (u->into) {
+            return begin_outside(u, bytes, err);
         }
         st = blob_write_begin(u->core->blobs, &u->writer, err);
         st = st ? st : blob_write(u->writer, u->small, u->small_n, err);
@@ -351,7 +412,9 @@ enum status artifact_upload_end(struct artifact_upload *u, struct err *err)
     enum status st = OK;
     uint64_t size;
 
-    if (u->writer) {
+    if (u->outside) {
+        outside_write_hash(u->outside, &u->sha256);
+    } else if (u->writer) {
         blob_write_hash(u->writer, &u->sha256, &size);
     } else {
         st = sha256_of(u->small, u->small_n, &u->sha256) ? OK : err_nomem(err);
@@ -370,6 +433,8 @@ void artifact_upload_abort(struct artifact_upload *u)
 
     blob_write_abort(u->writer);
     u->writer = NULL;
+    outside_write_abort(u->outside);
+    u->outside = NULL;
     if (u->direct.p) {
         IGNORE_STATUS(blob_direct_drop(u->core->blobs, u->direct, &ignored)); /* or after a day */
         u->direct.p = NULL;
@@ -493,7 +558,10 @@ static enum status is_read_only(const struct artifact_place *at, struct err *err
         err_field(err, ST_INVALID, "path", "artifacts at '%.*s' are only read by this server",
                   STR_ARG(at->root_uri));
 
-    err_hint(err, "write them where they lie: MLflow's clients do that by themselves");
+    err_hint(
+        err,
+        "write them where they lie, as MLflow's clients do by themselves; or have the server's operator list the "
+        "folder as PLACE=rw in --artifact-places");
     return st;
 }
 
@@ -620,7 +688,8 @@ enum status artifact_put_check(struct view *v, const struct artifact_place *at, 
     enum status st = path.n ? OK : err_field(err, ST_INVALID, "path", "Invalid path");
 
     if (at->outside) {
-        return is_read_only(at, err);
+        return outside_writes(at->outside) ? outside_put_check(v->arena, at, err)
+                                           : is_read_only(at, err);
     }
     st = st ? st : q_root_get(v->conn, v->arena, at->root_uri, &root, err);
     for (bool is_self = true; !st && path.n; is_self = false) {
@@ -808,10 +877,52 @@ static void claimed(struct write_op *op)
     abort_work(&p->work, 0); /* as many as may wait do: this is short */
 }
 
+/* Files of others have no rows: their place is the folder itself. */
+static enum status place_outside(struct artifact_put *p, struct err *err)
+{
+    struct artifact_upload *u = p->upload;
+    struct outside_writer *w;
+    enum status st = OK;
+
+    if (!outside_writes(p->place.outside) || (u->in_blob && !u->outside)) {
+        return is_read_only(&p->place, err);
+    }
+    if (!u->outside) {
+        st = outside_put_check(p->op.arena, &p->place, err);
+        st = st ? st : outside_write_begin(p->place.outside, p->op.arena, &u->outside, err);
+        st = st ? st : outside_write(u->outside, str_of(u->small, u->small_n), err);
+    }
+    if (st) {
+        return st;
+    }
+    w = u->outside;
+    u->outside = NULL;
+    return outside_write_place(w, p->op.arena, &p->place, err);
+}
+
+static void outside_work(struct exec_job *job, unsigned worker)
+{
+    struct artifact_put *p = CONTAINER_OF(job, struct artifact_put, work);
+
+    (void)worker;
+    p->op.st = place_outside(p, &p->op.err);
+    artifact_upload_abort(p->upload);
+    p->op.done(&p->op);
+}
+
 enum status artifact_put_submit(struct artifact_put *p)
 {
     enum status st;
 
+    if (p->place.outside) {
+        p->work.run = outside_work;
+        if (artifact_work_submit(p->core, &p->work)) {
+            p->op.st =
+                err_set(&p->op.err, ST_UNAVAILABLE, "too many transfers are waiting; try again");
+            return p->op.st;
+        }
+        return OK;
+    }
     if (!p->upload->in_blob) {
         /* Of SQLite, which lies in this process, a question costs less than gathering it. */
         p->op.kind = sql_db_engine(p->core->db) == SQL_POSTGRES ? &put_small_kind : &put_kind;
@@ -877,6 +988,9 @@ enum status group_artifact_delete(struct group *g, struct arena *a,
     int64_t n;
     enum status st = OK;
 
+    if (place->outside) {
+        return is_read_only(place, err);
+    }
     if (path.n && str_eq_lit(place->root_uri, PROXY_ROOT)) {
         st = delete_roots_below(g, path, a, err);
     }
@@ -902,9 +1016,6 @@ static enum status delete_validate(struct write_op *op, struct group *g, struct 
 {
     struct artifact_delete *d = WRITE_OP_OF(op, struct artifact_delete);
 
-    if (d->place.outside) {
-        return is_read_only(&d->place, err);
-    }
     return group_artifact_delete(g, op->arena, &d->place, err);
 }
 
@@ -915,4 +1026,23 @@ static const struct write_kind delete_kind = { .name = "artifact.delete",
 void artifact_delete_init(struct artifact_delete *d, struct core *core, struct arena *a)
 {
     *d = (struct artifact_delete){ .op = { .kind = &delete_kind, .arena = a }, .core = core };
+}
+
+static void delete_work(struct exec_job *job, unsigned worker)
+{
+    struct artifact_delete *d = CONTAINER_OF(job, struct artifact_delete, work);
+
+    (void)worker;
+    d->op.st = outside_writes(d->place.outside) ? outside_delete(d->op.arena, &d->place, &d->op.err)
+                                                : is_read_only(&d->place, &d->op.err);
+    d->op.done(&d->op);
+}
+
+enum status artifact_delete_submit(struct artifact_delete *d)
+{
+    if (!d->place.outside) {
+        return seq_submit(d->core->seq, &d->op);
+    }
+    d->work.run = delete_work;
+    return artifact_work_submit(d->core, &d->work);
 }

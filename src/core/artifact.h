@@ -19,6 +19,7 @@ enum { ARTIFACT_INLINE_MAX = 32 * 1024, ARTIFACT_PATH_MAX = 2048, ARTIFACT_NAME_
 #define ARTIFACT_PROXY_SCHEME "mlflow-artifacts:"
 
 struct outside_place;
+struct outside_writer;
 struct resume;
 
 /* A place in the tree: a root by URI, and a path below it ("" = the root itself). */
@@ -26,7 +27,7 @@ struct artifact_place {
     struct str root_uri;
     int64_t owner;   /* uid of the run or model; 0 = none */
     struct str path; /* no slash at either end */
-    /* Not in the tree but in a folder or bucket that the operator listed (outside.h): to be read only. NULL: in the tree. */
+    /* Not in the tree but in a folder or bucket that the operator listed (outside.h). NULL: in the tree. */
     const struct outside_place *outside;
 };
 
@@ -124,6 +125,9 @@ struct artifact_upload {
         direct; /* sent by the client itself: the id of artifact_direct_begin(), NULL p else */
     struct object_lease lease;
     bool is_placed;
+    const struct outside_place *
+        into; /* may be set before the first piece: the listed folder that the file goes to; NULL = the store */
+    struct outside_writer *outside;
     struct resume *resume; /* of resume_open(): the upload that the file completes; NULL = none */
 };
 enum status artifact_upload_begin(struct artifact_upload *u, struct core *core, struct arena *a,
@@ -194,8 +198,12 @@ struct artifact_delete {
     struct write_op op;
     struct core *core;
     struct artifact_place place;
+    struct exec_job work;
 };
 void artifact_delete_init(struct artifact_delete *d, struct core *core, struct arena *a);
+/* Goes where the place is; calls op.done, whose op.st tells. When it answers anything but OK, done() is not called. Any thread; does not
+ * wait. */
+enum status artifact_delete_submit(struct artifact_delete *d) ATTR_CHECK;
 /* The same inside validate() of another operation. */
 enum status group_artifact_delete(struct group *g, struct arena *a,
                                   const struct artifact_place *place, struct err *err);

@@ -4,6 +4,7 @@
 #include "base/sys.h"
 #include "core/artifact_int.h"
 #include "core/names.h"
+#include "core/outside_int.h"
 #include "store/blob/bucket.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,20 +14,7 @@
 
 #define S3_SCHEME "s3://"
 
-enum { PLACES_MAX = 64, NAMES_MAX = 1000000 };
-
-struct outside_place {
-    int fd;                /* of a folder; -1: a bucket */
-    struct bucket *bucket; /* NULL: a folder */
-    struct str
-        path; /* of a folder: absolute, without a slash at its end: "" is the root; of a bucket: "s3://bucket/prefix", likewise */
-};
-
-struct outside {
-    struct arena *arena;
-    struct outside_place *places;
-    size_t n;
-};
+enum { NAMES_MAX = 1000000 };
 
 /* ---- URIs ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -97,36 +85,76 @@ static enum status place_path_of(struct arena *a, struct str uri, struct str *ou
                                          : path_of(a, uri, out, err);
 }
 
+const struct outside_place *outside_place_of(const struct outside *o, struct str path)
+{
+    const struct outside_place *found = NULL;
+
+    for (size_t i = 0; o && i < o->n; i++) {
+        const struct outside_place *p = &o->places[i];
+
+        if (str_starts(path, p->path) && (path.n == p->path.n || path.p[p->path.n] == '/') &&
+            (!found || p->path.n > found->path.n)) {
+            found = p;
+        }
+    }
+    return found;
+}
+
 enum status outside_find(const struct outside *o, struct arena *a, struct str uri,
                          const struct outside_place **place, struct str *rest, struct err *err)
 {
     struct str path;
     enum status st = place_path_of(a, uri, &path, err);
 
-    *place = NULL;
-    for (size_t i = 0; !st && o && i < o->n; i++) {
-        const struct outside_place *p = &o->places[i];
+    *place = st ? NULL : outside_place_of(o, path);
+    if (*place) {
+        size_t n = (*place)->path.n;
 
-        if (str_starts(path, p->path) && (path.n == p->path.n || path.p[p->path.n] == '/')) {
-            *place = p;
-            *rest = path.n == p->path.n ? S("") : str_sub(path, p->path.n + 1, path.n);
-            return OK;
-        }
+        *rest = path.n == n ? S("") : str_sub(path, n + 1, path.n);
+        return OK;
     }
     return st ? st : err_set(err, ST_NOT_FOUND, "'%.*s' is not listed", STR_ARG(uri));
 }
 
 /* ---- the places ------------------------------------------------------------------------------------------------------------------- */
 
+/* "PLACE=rw": written too. "PLACE=ro" is what a place is without it. */
+static struct str take_mode(struct str text, bool *writes)
+{
+    *writes = str_ends(text, S("=rw"));
+    return *writes || str_ends(text, S("=ro")) ? str_sub(text, 0, text.n - 3) : text;
+}
+
+static enum status open_bucket(struct outside *o, struct outside_place *p, const char *text,
+                               const struct blob_s3_options *s3, struct err *err)
+{
+    enum status st;
+
+    if (p->writes) {
+        st = err_set(err, ST_INVALID, "'%s=rw': buckets of others are only read", text);
+        err_hint(err, "list it without =rw; folders of this machine may have it");
+        return st;
+    }
+    st = bucket_open(&p->bucket, text, s3, err);
+    o->n += st == OK;
+    if (st) {
+        err_ctx(err, "'%s'", text);
+    }
+    return st;
+}
+
 static enum status add_place(struct outside *o, const char *text, const struct blob_s3_options *s3,
                              struct err *err)
 {
     struct outside_place *p = &o->places[o->n];
-    struct str uri = arena_str(o->arena, str_cstr(text));
-    enum status st = uri.p ? place_path_of(o->arena, uri, &p->path, err) : err_nomem(err);
-    const char *path;
+    bool writes;
+    const char *path = arena_cstr(o->arena, take_mode(str_cstr(text), &writes));
+    struct str uri = path ? str_cstr(path) : S("");
+    enum status st = path ? place_path_of(o->arena, uri, &p->path, err) : err_nomem(err);
 
     p->fd = -1;
+    p->writes = writes;
+    p->all = o;
     if (st == ST_NOT_FOUND || st == ST_INVALID) {
         st = err_set(err, ST_INVALID, "'%s' is no place that artifacts can be served from", text);
         err_hint(err,
@@ -137,12 +165,7 @@ static enum status add_place(struct outside *o, const char *text, const struct b
         return st;
     }
     if (str_starts(uri, S(S3_SCHEME))) {
-        st = bucket_open(&p->bucket, text, s3, err);
-        o->n += st == OK;
-        if (st) {
-            err_ctx(err, "'%s'", text);
-        }
-        return st;
+        return open_bucket(o, p, path, s3, err);
     }
     path = arena_cstr(o->arena, p->path.n ? p->path : S("/"));
     if (!path) {
@@ -156,7 +179,11 @@ static enum status add_place(struct outside *o, const char *text, const struct b
         return st;
     }
     o->n++;
-    return OK;
+    st = writes ? outside_prepare(p, err) : OK;
+    if (st) {
+        err_ctx(err, "'%s'", text);
+    }
+    return st;
 }
 
 enum status outside_new(struct outside **out, const char *const *places,
@@ -212,6 +239,9 @@ static enum status open_below(struct view *v, const struct artifact_place *at, s
     *fd = -1;
     if (!name) {
         return err_nomem(err);
+    }
+    if (outside_is_reserved(path)) {
+        return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(at->path));
     }
     *fd = sys.open_beneath(at->outside->fd, name, O_RDONLY | O_NONBLOCK);
     if (*fd >= 0 && sys.fstat(*fd, info) == 0) {
@@ -385,7 +415,7 @@ static enum status read_names(struct view *v, int fd, struct str after, struct n
         struct err ignored = ERR_INIT;
 
         if (str_eq_lit(s, ".") || str_eq_lit(s, "..") || str_cmp(s, after) <= 0 ||
-            name_check_artifact_path(s, &ignored)) {
+            outside_is_reserved(s) || name_check_artifact_path(s, &ignored)) {
             continue;
         }
         if (out->n == NAMES_MAX) {

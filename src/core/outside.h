@@ -1,7 +1,8 @@
 /* core/outside.h - artifacts that others put into folders of this machine, or into buckets, below the places that the operator listed.
  * A run may have any artifact URI; clients read and write it themselves. What lies below a listed place is also listed and read by this
- * server, never written. Every file of a folder is opened beneath the place (openat2), so neither a name nor a symbolic link leads out
- * of it; in a bucket (store/blob/bucket.h) a name is a key below the prefix and nothing else.
+ * server, and written below folders that are listed for that ("PLACE=rw"). Every file of a folder is opened beneath the place (openat2),
+ * so neither a name nor a symbolic link leads out of it; in a bucket (store/blob/bucket.h) a name is a key below the prefix and nothing
+ * else.
  * Ownership: the opener's until outside_free(). Thread rule: immutable after outside_new(); the rest on any thread that may wait for
  * a disk, or, for a bucket, a few seconds for its service. */
 #ifndef CAIRN_CORE_OUTSIDE_H
@@ -13,8 +14,9 @@
 struct outside;
 struct outside_place;
 
-/* places: absolute folders, file: URIs or "s3://BUCKET[/PREFIX]", which s3 says how to reach; NULL-terminated, NULL = none. ST_INVALID
- * for what is no folder and no bucket; no service is asked. */
+/* places: absolute folders, file: URIs or "s3://BUCKET[/PREFIX]", which s3 says how to reach; NULL-terminated, NULL = none. "=rw" behind
+ * a folder: files are written there too; "=ro", or nothing: they are not. ST_INVALID for what is no folder and no bucket, or cannot be
+ * written and should; no service is asked. */
 enum status outside_new(struct outside **out, const char *const *places,
                         const struct blob_s3_options *s3, struct err *err);
 void outside_free(struct outside *o); /* NULL-safe */
@@ -29,6 +31,26 @@ enum status outside_list(struct view *v, const struct artifact_place *at, struct
                          struct err *err);
 enum status outside_open(struct view *v, const struct artifact_place *at,
                          struct artifact_bytes *out, struct err *err);
+/* ---- writing: only into folders listed for it; symbolic links are not followed ------------------------------------------------ */
+
+bool outside_writes(const struct outside_place *p); /* false for NULL */
+bool outside_writes_any(const struct outside *o);   /* NULL-safe */
+/* Whether a file could be put there as things are: as artifact_put_check(). */
+enum status outside_put_check(struct arena *a, const struct artifact_place *at, struct err *err);
+/* A file that comes. Its bytes go under a name that nobody is shown, in a folder of the place's own (".cairn-uploads"). */
+struct outside_writer;
+enum status outside_write_begin(const struct outside_place *p, struct arena *a,
+                                struct outside_writer **out, struct err *err);
+enum status outside_write(struct outside_writer *w, struct str bytes, struct err *err);
+void outside_write_hash(struct outside_writer *w, struct digest *sha256);
+/* Makes the file and the folders above it durable, under their names; what had the name before is replaced. When it fails nothing is
+ * kept. The writer is gone in any case. */
+enum status outside_write_place(struct outside_writer *w, struct arena *a,
+                                const struct artifact_place *at, struct err *err);
+void outside_write_abort(struct outside_writer *w); /* NULL-safe */
+/* Removes a file, or a folder with everything in it, for good when it answers. Missing is fine. */
+enum status outside_delete(struct arena *a, const struct artifact_place *at, struct err *err);
+
 /* As artifact_read_begin(), of what outside_open() found in a bucket. */
 enum status outside_read_begin(const struct artifact_bytes *b, uint64_t from, uint64_t n,
                                struct blob_reader **out, struct err *err);

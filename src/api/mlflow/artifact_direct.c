@@ -61,6 +61,7 @@ static enum status place_of(struct call *c, struct view *v, struct str local,
 {
     struct str dir = call_capture(c, "path"), path;
     size_t at = local.n;
+    enum status st;
 
     while (at && local.p[at - 1] != '/' && local.p[at - 1] != '\\') {
         at--;
@@ -70,7 +71,11 @@ static enum status place_of(struct call *c, struct view *v, struct str local,
         return err_field(err, ST_INVALID, "path", "Invalid path");
     }
     path = arena_printf(c->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(local));
-    return path.p ? artifact_proxy_place(v, path, out, err) : err_nomem(err);
+    if (!path.p) {
+        return err_nomem(err);
+    }
+    st = artifact_proxy_place(v, path, out, err);
+    return !st && out->outside ? no_multipart(err) : st;
 }
 
 /* ---- creating -------------------------------------------------------------------------------------------------------------------- */
@@ -264,17 +269,19 @@ static enum status presigned(struct call *c, struct view *v, struct err *err)
     if (st) {
         return st;
     }
-    if (!artifact_direct_is_on(c->core)) {
+    if (!d) {
+        return err_nomem(err);
+    }
+    d->seconds = PRESIGNED_S;
+    if (artifact_direct_is_on(c->core)) {
+        st = artifact_proxy_place(v, call_capture(c, "path"), &place, err);
+    }
+    if (!artifact_direct_is_on(c->core) || (!st && place.outside)) {
         return err_set(
             err, ST_NOT_IMPLEMENTED,
             "Presigned URLs are not supported for the current artifact repository: get the file through the artifact "
             "proxy");
     }
-    if (!d) {
-        return err_nomem(err);
-    }
-    d->seconds = PRESIGNED_S;
-    st = artifact_proxy_place(v, call_capture(c, "path"), &place, err);
     st = st ? st : artifact_open(v, &place, &d->bytes, err);
     return st ? st : go_on(c, d, get_work, err);
 }

@@ -332,7 +332,7 @@ static void find_deleted(struct read_job *job, struct view *v)
     if (!d->st) {
         d->op.op.done = delete_done;
         d->op.op.user = d;
-        if (seq_submit(d->call->core->seq, &d->op.op) == OK) {
+        if (artifact_delete_submit(&d->op) == OK) {
             return;
         }
         d->st = err_set(&d->err, ST_UNAVAILABLE, "too many writes are waiting; try again");

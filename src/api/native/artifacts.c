@@ -269,10 +269,11 @@ static enum status remove_file(struct call *c, struct view *v, struct err *err)
     artifact_delete_init(&r->op, c->core, c->arena);
     st = native_artifact_place(c->api, v, in->run_id, in->model_id, in->path, &r->op.place, err);
     st = st ? st : artifact_list(v, &r->op.place, S(""), 1, &infos, &n, &more, err);
-    if (!st && !n) {
+    /* A folder of others may be empty. */
+    if (!st && !n && !(r->op.place.outside && in->recursive)) {
         st = err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(in->path));
     }
-    if (!st && !infos[0].is_self && !in->recursive) {
+    if (!st && n && !infos[0].is_self && !in->recursive) {
         st = err_field(err, ST_INVALID, "path", "'%.*s' is a folder", STR_ARG(in->path));
         err_hint(err,
                  "say recursive=true (cairn artifact rm --recursive) to remove all that is in it");
@@ -282,7 +283,7 @@ static enum status remove_file(struct call *c, struct view *v, struct err *err)
     }
     r->op.op.done = removal_done;
     r->op.op.user = r;
-    return seq_submit(c->core->seq, &r->op.op) == OK
+    return artifact_delete_submit(&r->op) == OK
                ? ST_END
                : err_set(err, ST_UNAVAILABLE, "too many writes are waiting; try again");
 }

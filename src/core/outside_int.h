@@ -1,0 +1,33 @@
+/* core/outside_int.h - shared by the files of listed folders and buckets. */
+#ifndef CAIRN_CORE_OUTSIDE_INT_H
+#define CAIRN_CORE_OUTSIDE_INT_H
+
+#include "core/outside.h"
+
+struct bucket;
+
+enum { PLACES_MAX = 64 };
+
+struct outside_place {
+    int fd;                /* of a folder; -1: a bucket */
+    struct bucket *bucket; /* NULL: a folder */
+    struct str
+        path; /* of a folder: absolute, without a slash at its end: "" is the root; of a bucket: "s3://bucket/prefix", likewise */
+    bool writes; /* listed as one that this server writes */
+    const struct outside *all;
+};
+
+struct outside {
+    struct arena *arena;
+    struct outside_place *places;
+    size_t n;
+};
+
+/* The innermost place that an absolute path, decoded, lies in; NULL = none. */
+const struct outside_place *outside_place_of(const struct outside *o, struct str path);
+/* Whether a part of the path is the name of the folder where files wait that still come: nobody is shown it. */
+bool outside_is_reserved(struct str path);
+/* At the start: makes that folder, so that a place that cannot be written is told at once, and removes what was left in it for a day. */
+enum status outside_prepare(const struct outside_place *p, struct err *err);
+
+#endif
