@@ -240,9 +240,9 @@ int experiment_rm(struct cli *cli)
 /* ---- retention -------------------------------------------------------------------------------------------------------------- */
 
 struct retention_flags {
-    const char *trash_after, *delete_after;
-    int64_t keep_last;
-    bool off, dry_run;
+    const char *trash_after, *delete_after, *metric, *mode;
+    int64_t keep_last, keep_best;
+    bool off, dry_run, all;
 };
 
 #define AT(field) .off = offsetof(struct retention_flags, field)
@@ -265,11 +265,33 @@ static const struct opt_row retention_rows[] = {
       .max = "1000000000",
       AT(keep_last),
       .doc = "so many newest runs stay" },
+    { .name = "keep-best",
+      .type = OPT_COUNT,
+      .arg = "N",
+      .def = "0",
+      .min = "0",
+      .max = "1000",
+      AT(keep_best),
+      .doc = "so many best runs by --metric stay, of those that ended" },
+    { .name = "metric",
+      .type = OPT_TEXT,
+      .arg = "NAME",
+      AT(metric),
+      .doc = "metric for --keep-best: its newest value" },
+    { .name = "mode",
+      .type = OPT_CHOICE,
+      .choices = "min|max",
+      AT(mode),
+      .doc = "whether the lowest or the highest value is best" },
     { .name = "off", .type = OPT_BOOL, AT(off), .doc = "take the rule away" },
     { .name = "dry-run",
       .type = OPT_BOOL,
       AT(dry_run),
       .doc = "only list what the rule would take now: this one, or the one that is set" },
+    { .name = "all",
+      .type = OPT_BOOL,
+      AT(all),
+      .doc = "with --dry-run: also the runs that stay, and why" },
 };
 #undef AT
 static const struct column rule_columns[] = {
@@ -277,12 +299,15 @@ static const struct column rule_columns[] = {
     { "trash_after_ms", "TRASH AFTER", 0 },
     { "purge_after_ms", "DELETE AFTER", 0 },
     { "keep_last", "KEEP LAST", COLUMN_RIGHT },
+    { "keep_best", "KEEP BEST", COLUMN_RIGHT },
+    { "metric", "METRIC", 0 },
+    { "mode", "MODE", 0 },
     { "who", "SET BY", 0 },
     { "changed_ms", "SET", 0 },
 };
 static const struct column item_columns[] = {
     { "action", "ACTION", 0 }, { "type", "TYPE", 0 },      { "id", "ID", COLUMN_NAME },
-    { "name", "NAME", 0 },     { "since_ms", "SINCE", 0 },
+    { "name", "NAME", 0 },     { "since_ms", "SINCE", 0 }, { "reason", "WHY", 0 },
 };
 
 static enum status put_time(struct json_writer *w, const char *key, const char *text,
@@ -315,6 +340,22 @@ static enum status call_retention(struct cli *cli, const char *method, struct st
     if (f->keep_last) {
         json_w_key(&w, S("keep_last"));
         json_w_i64(&w, f->keep_last);
+    }
+    if (f->keep_best) {
+        json_w_key(&w, S("keep_best"));
+        json_w_i64(&w, f->keep_best);
+    }
+    if (f->metric) {
+        json_w_key(&w, S("metric"));
+        json_w_str(&w, str_cstr(f->metric));
+    }
+    if (f->mode) {
+        json_w_key(&w, S("mode"));
+        json_w_str(&w, str_cstr(f->mode));
+    }
+    if (f->all && strcmp(rest, "/plan") == 0) {
+        json_w_key(&w, S("stays"));
+        json_w_bool(&w, true);
     }
     json_w_object_end(&w);
     if (!st) st = buf_status(&body, "request", err);
@@ -350,6 +391,9 @@ static enum status show_rule(struct cli *cli, struct str id, struct err *err)
             time_cell(cli->arena, answer, "trash_after_ms"),
             time_cell(cli->arena, answer, "purge_after_ms"),
             cell_number(jv_text(answer, "keep_last")),
+            cell_number(jv_text(answer, "keep_best")),
+            cell_text(jv_text(answer, "metric")),
+            cell_text(jv_text(answer, "mode")),
             cell_text(jv_text(answer, "who")),
             cell_time(jv_i64(answer, "changed_ms", 0)),
         };
@@ -371,7 +415,7 @@ static enum status show_plan(struct cli *cli, struct str id, struct err *err)
         struct cell cells[ARRAY_N(item_columns)] = {
             cell_text(jv_text(v, "action")),     cell_text(jv_text(v, "type")),
             cell_text(jv_text(v, "id")),         cell_text(jv_text(v, "name")),
-            cell_time(jv_i64(v, "since_ms", 0)),
+            cell_time(jv_i64(v, "since_ms", 0)), cell_text(jv_text(v, "reason")),
         };
 
         st = render_row(&r, cells, err);
@@ -393,9 +437,9 @@ static int experiment_retention(struct cli *cli)
 
     if (!st && f->off && (sets || f->dry_run)) {
         st = err_set(&err, ST_INVALID, "--off stands alone");
-    } else if (!st && f->keep_last && !sets) {
+    } else if (!st && (f->keep_last || f->keep_best || f->metric || f->mode) && !sets) {
         st = err_set(&err, ST_INVALID,
-                     "--keep-last says what stays: it needs --trash-after or "
+                     "--keep-last and --keep-best say what stays: they need --trash-after or "
                      "--delete-after");
     } else if (!st && f->dry_run) {
         st = show_plan(cli, id, &err);
@@ -531,6 +575,7 @@ static const struct cli_command rows[] = {
       CLI_EXAMPLES(
           "cairn experiment retention sweeps --trash-after 30d --keep-last 100 --dry-run",
           "cairn experiment retention sweeps --trash-after 30d --delete-after 7d --keep-last 100",
+          "cairn experiment retention sweeps --trash-after 30d --keep-best 5 --metric acc --mode max --dry-run --all",
           "cairn experiment retention sweeps --off"),
       .run = experiment_retention },
     { .noun = "logged-model",

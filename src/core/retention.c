@@ -26,15 +26,17 @@ static enum status set_validate(struct write_op *op, struct group *g, struct err
     const struct retention *r = &s->rule;
     const int64_t *trash = r->has_trash && !s->off ? &r->trash_after_ms : NULL;
     const int64_t *purge = r->has_purge && !s->off ? &r->purge_after_ms : NULL;
-    int64_t n, keep = s->off ? 0 : r->keep_last;
+    int64_t n, keep = s->off ? 0 : r->keep_last, best = s->off ? 0 : r->keep_best;
+    struct str metric = best > 0 ? r->metric : S("");
+    bool maximum = best > 0 && r->maximum;
     struct sql_conn *w = group_conn(g);
     enum status st = experiment_require(s->core, g, s->experiment, err);
 
     if (st) return st;
     st = s->off ? q_retention_drop(w, s->experiment, &n, err)
-                : q_retention_put(w, s->experiment, trash, purge, keep, err);
+                : q_retention_put(w, s->experiment, trash, purge, keep, best, metric, maximum, err);
     if (!st) {
-        st = q_retention_note(w, s->experiment, s->off, trash, purge, keep,
+        st = q_retention_note(w, s->experiment, s->off, trash, purge, keep, best, metric, maximum,
                               s->who.p ? s->who : S(""), group_now_ms(g), err);
     }
     return st ? st : group_effect(g, set_apply, NULL, s->core, err);
@@ -71,7 +73,10 @@ enum status retention_get(struct view *v, int64_t experiment, struct retention *
                                .has_purge = !row.purge_after_ms_null,
                                .trash_after_ms = row.trash_after_ms,
                                .purge_after_ms = row.purge_after_ms,
-                               .keep_last = row.keep_last };
+                               .keep_last = row.keep_last,
+                               .keep_best = row.keep_best,
+                               .metric = row.metric,
+                               .maximum = row.maximum != 0 };
     return OK;
 }
 
@@ -152,32 +157,104 @@ enum status standing_check_experiment(struct group *g, int64_t experiment, struc
     ADD_STANDING(q_stands_on_experiment, experiment, "experiment", str_of(id, (size_t)n));
 }
 
+/* ---- the best ------------------------------------------------------------------------------------------------------------------- */
+
+struct ranking {
+    const struct retention *rule;
+    struct retention_best *out;
+};
+
+static bool is_better(const struct ranked_run *x, const struct ranked_run *y, bool maximum)
+{
+    if (x->value < y->value || x->value > y->value) return (x->value > y->value) == maximum;
+    if (x->start_ms != y->start_ms) return x->start_ms > y->start_ms;
+    return x->uid > y->uid;
+}
+
+static enum status rank_run(void *ctx, const struct run_view *run, struct err *err)
+{
+    struct ranking *r = (struct ranking *)ctx;
+    struct retention_best *b = r->out;
+    const struct run_metric *m = run_view_metric(run, r->rule->metric);
+    struct ranked_run one = { m ? m->value : 0, run->start_ms, run->uid };
+    size_t at = b->n;
+
+    (void)err;
+    if (!m || m->value != m->value || run->status <= RUN_SCHEDULED || !run->has_end) return OK;
+    while (at > 0 && is_better(&one, &b->runs[at - 1], r->rule->maximum)) {
+        at--;
+    }
+    if ((int64_t)at >= b->max) return OK;
+    if ((int64_t)b->n < b->max) b->n++;
+    for (size_t i = b->n - 1; i > at; i--) {
+        b->runs[i] = b->runs[i - 1];
+    }
+    b->runs[at] = one;
+    return OK;
+}
+
+enum status retention_best_find(struct view *v, struct arena *a, int64_t experiment,
+                                const struct retention *rule, struct retention_best *out,
+                                struct err *err)
+{
+    struct ranking r = { rule, out };
+
+    *out = (struct retention_best){ .max = MIN_OF(rule->keep_best, (int64_t)RETENTION_BEST_MAX) };
+    if (rule->keep_best <= 0 || !rule->has_trash) return OK;
+    out->runs = ARENA_ARRAY(a, struct ranked_run, (size_t)out->max + 1);
+    if (!out->runs) return err_nomem(err);
+    return run_each(v, &experiment, 1, VIEW_ACTIVE_ONLY, rank_run, &r, err);
+}
+
+static bool is_best(const struct retention_best *b, int64_t uid)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->runs[i].uid == uid) return true;
+    }
+    return false;
+}
+
+void retention_bar_of(const struct retention *rule, const struct retention_best *best,
+                      struct retention_bar *out)
+{
+    *out = (struct retention_bar){ .set = rule->keep_best > 0,
+                                   .open = (int64_t)best->n < best->max,
+                                   .maximum = rule->maximum,
+                                   .metric = rule->metric,
+                                   .worst = best->n ? best->runs[best->n - 1].value : 0 };
+}
+
 /* ---- what it finds -------------------------------------------------------------------------------------------------------------- */
 
 static enum status give(struct arena *a, struct retention_walk *w, struct str id, struct str name,
                         int64_t since_ms, struct retention_item *out, struct err *err)
 {
-    *out = (struct retention_item){ w->what, arena_str(a, id), arena_str(a, name), since_ms };
+    *out = (struct retention_item){
+        .what = w->what, .id = arena_str(a, id), .name = arena_str(a, name), .since_ms = since_ms
+    };
     return out->id.p && out->name.p ? OK : err_nomem(err);
 }
 
 static enum status next_ended(struct sql_conn *conn, struct arena *a, int64_t exp,
-                              const struct retention *r, int64_t now_ms, struct retention_walk *w,
-                              struct retention_item *out, struct err *err)
+                              const struct retention *r, const struct retention_best *best,
+                              int64_t now_ms, struct retention_walk *w, struct retention_item *out,
+                              struct err *err)
 {
     struct q_retention_newest_row newest = { INT64_MAX, INT64_MAX };
     struct q_retention_ended_row row;
     enum status st = OK;
 
-    if (!r->has_trash) return ST_NOT_FOUND;
+    if (!r->has_trash || (r->keep_best > 0 && best->n == 0)) return ST_NOT_FOUND;
     if (r->keep_last > 0) st = q_retention_newest(conn, NULL, exp, r->keep_last - 1, &newest, err);
-    if (!st) {
-        st = q_retention_ended(conn, a, exp, now_ms - r->trash_after_ms, w->at_ms, w->at,
-                               newest.start_ms, newest.run, &row, err);
-    }
-    if (st) return st; /* fewer runs than stay, or none */
-    w->at_ms = row.start_ms;
-    w->at = row.run;
+    do {
+        if (!st) {
+            st = q_retention_ended(conn, a, exp, now_ms - r->trash_after_ms, w->at_ms, w->at,
+                                   newest.start_ms, newest.run, &row, err);
+        }
+        if (st) return st; /* fewer runs than stay, or none */
+        w->at_ms = row.start_ms;
+        w->at = row.run;
+    } while (is_best(best, row.run));
     return give(a, w, row.rid, row.name, row.end_ms, out, err);
 }
 
@@ -212,12 +289,13 @@ static enum status next_model(struct sql_conn *conn, struct arena *a, int64_t ex
 }
 
 enum status retention_find(struct sql_conn *conn, struct arena *a, int64_t experiment,
-                           const struct retention *rule, int64_t now_ms, struct retention_walk *w,
-                           struct retention_item *out, struct err *err)
+                           const struct retention *rule, const struct retention_best *best,
+                           int64_t now_ms, struct retention_walk *w, struct retention_item *out,
+                           struct err *err)
 {
     for (;;) {
         enum status st = w->what == RETENTION_TRASH_RUN
-                             ? next_ended(conn, a, experiment, rule, now_ms, w, out, err)
+                             ? next_ended(conn, a, experiment, rule, best, now_ms, w, out, err)
                          : w->what == RETENTION_PURGE_RUN
                              ? next_trashed(conn, a, experiment, rule, now_ms, w, out, err)
                              : next_model(conn, a, experiment, rule, now_ms, w, out, err);
@@ -230,41 +308,142 @@ enum status retention_find(struct sql_conn *conn, struct arena *a, int64_t exper
     }
 }
 
+/* ---- a plan, with reasons --------------------------------------------------------------------------------------------------------- */
+
+static bool is_tagged(const struct run_view *run)
+{
+    const struct str *tag = run_view_tag(run, S(RETENTION_KEEP_TAG));
+
+    return tag && str_eq_lit(*tag, "true");
+}
+
 static enum status has_keep_tag(struct view *v, struct str run_id, bool *kept, struct err *err)
 {
     struct run_view run;
     enum status st = run_get(v, run_id, &run, err);
 
-    *kept = st == ST_NOT_FOUND; /* gone meanwhile */
-    for (size_t i = 0; !st && i < run.tags_n; i++) {
-        if (str_eq_lit(run.tags[i].key, RETENTION_KEEP_TAG))
-            *kept = str_eq_lit(run.tags[i].value, "true");
-    }
+    *kept = st == ST_NOT_FOUND || is_tagged(&run); /* gone meanwhile */
     return st == ST_NOT_FOUND ? OK : st;
 }
 
-enum status retention_plan(struct view *v, int64_t experiment, const struct retention *rule,
-                           size_t max, struct retention_item **out, size_t *n, bool *more,
-                           struct err *err)
+struct plan {
+    struct view *v;
+    const struct retention *rule;
+    struct retention_best best;
+    struct q_retention_newest_row newest; /* the oldest of the newest that stay */
+    bool all_newest;                      /* there are no more runs than that */
+    int64_t now_ms;
+    struct retention_item *items;
+    size_t n, max;
+    bool more;
+};
+
+static struct str why_goes(const struct retention_item *item)
+{
+    return item->what == RETENTION_TRASH_RUN
+               ? S("it ended long enough ago, and nothing keeps it")
+               : S("it is in the trash long enough, and no registered version stands on it");
+}
+
+static struct str why_active_stays(const struct plan *p, const struct run_view *run)
+{
+    const struct retention *r = p->rule;
+
+    if (run->status <= RUN_SCHEDULED || !run->has_end) return S("it has not ended");
+    if (!r->has_trash) return S("the rule sends nothing to the trash");
+    if (run->end_ms >= p->now_ms - r->trash_after_ms) return S("it ended too recently");
+    if (is_tagged(run)) return S("it has the tag " RETENTION_KEEP_TAG);
+    if (r->keep_best > 0 && p->best.n == 0) {
+        return arena_printf(p->v->arena, "no run has a number as its %.*s: nothing goes",
+                            STR_ARG(r->metric));
+    }
+    for (size_t i = 0; i < p->best.n; i++) {
+        if (p->best.runs[i].uid == run->uid) {
+            return arena_printf(p->v->arena, "number %zu of the best %lld by %.*s: %.17g", i + 1,
+                                (long long)r->keep_best, STR_ARG(r->metric), p->best.runs[i].value);
+        }
+    }
+    if (r->keep_last > 0 && (p->all_newest || run->start_ms > p->newest.start_ms ||
+                             (run->start_ms == p->newest.start_ms && run->uid >= p->newest.run))) {
+        return arena_printf(p->v->arena, "one of the newest %lld", (long long)r->keep_last);
+    }
+    return S("its row is not written yet");
+}
+
+static enum status add_staying(void *ctx, const struct run_view *run, struct err *err)
+{
+    struct plan *p = (struct plan *)ctx;
+    struct q_retention_stands_row stands;
+    bool active = run->lifecycle == LIFECYCLE_ACTIVE;
+    struct retention_item *item = &p->items[p->n];
+    enum status st;
+
+    for (size_t i = 0; i < p->n; i++) {
+        if (!p->items[i].stays && str_eq(p->items[i].id, run->run_id)) return OK;
+    }
+    if (p->n == p->max) {
+        p->more = true;
+        return ST_END;
+    }
+    st = q_retention_stands(p->v->conn, NULL, run->run_id, &stands, err);
+    if (st) return st;
+    *item = (struct retention_item){
+        .what = active ? RETENTION_TRASH_RUN : RETENTION_PURGE_RUN,
+        .id = arena_str(p->v->arena, run->run_id),
+        .name = arena_str(p->v->arena, run->name),
+        .since_ms = run->has_end ? run->end_ms : 0,
+        .stays = true,
+        .reason = stands.n > 0 ? S("registered versions stand on it: it never goes by itself")
+                  : active     ? why_active_stays(p, run)
+                               : S("it is not in the trash long enough for the rule"),
+    };
+    if (!item->id.p || !item->name.p || !item->reason.p) return err_nomem(err);
+    p->n++;
+    return OK;
+}
+
+static enum status add_going(struct plan *p, int64_t experiment, struct err *err)
 {
     struct retention_walk w = RETENTION_WALK_BEGIN;
     struct retention_item item;
-    int64_t now_ms = clock_wall_ms();
+    enum status st = OK;
+
+    while (!st && !p->more) {
+        bool kept = false;
+
+        st = retention_find(p->v->conn, p->v->arena, experiment, p->rule, &p->best, p->now_ms, &w,
+                            &item, err);
+        if (!st && item.what == RETENTION_TRASH_RUN) st = has_keep_tag(p->v, item.id, &kept, err);
+        if (st || kept) continue;
+        item.reason = why_goes(&item);
+        p->more = p->n == p->max;
+        if (!p->more) p->items[p->n++] = item;
+    }
+    return st == ST_END ? OK : st;
+}
+
+enum status retention_plan(struct view *v, int64_t experiment, const struct retention *rule,
+                           bool stays, size_t max, struct retention_item **out, size_t *n,
+                           bool *more, struct err *err)
+{
+    struct plan p = { .v = v, .rule = rule, .now_ms = clock_wall_ms(), .max = max };
     struct experiment x;
     enum status st = experiment_get(v, experiment, &x, err);
 
-    *n = 0;
-    *more = false;
-    *out = ARENA_ARRAY(v->arena, struct retention_item, max + 1);
-    if (!st && !*out) st = err_nomem(err);
-    while (!st && !*more) {
-        bool kept = false;
-
-        st = retention_find(v->conn, v->arena, experiment, rule, now_ms, &w, &item, err);
-        if (!st && item.what == RETENTION_TRASH_RUN) st = has_keep_tag(v, item.id, &kept, err);
-        if (st || kept) continue;
-        *more = *n == max;
-        if (!*more) (*out)[(*n)++] = item;
+    p.items = ARENA_ARRAY(v->arena, struct retention_item, max + 1);
+    if (!st && !p.items) st = err_nomem(err);
+    if (!st) st = retention_best_find(v, v->arena, experiment, rule, &p.best, err);
+    if (!st && rule->keep_last > 0) {
+        st = q_retention_newest(v->conn, NULL, experiment, rule->keep_last - 1, &p.newest, err);
+        p.all_newest = st == ST_NOT_FOUND;
+        if (st == ST_NOT_FOUND) st = OK;
     }
-    return st == ST_END ? OK : st;
+    if (!st) st = add_going(&p, experiment, err);
+    if (!st && stays && !p.more) {
+        st = run_each(v, &experiment, 1, VIEW_ALL, add_staying, &p, err);
+    }
+    *out = p.items;
+    *n = p.n;
+    *more = p.more;
+    return st;
 }

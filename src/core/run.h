@@ -131,12 +131,15 @@ enum status run_events(struct view *v, struct str run_id, struct run_event **out
                        struct err *err);
 
 /* Deletes (or restores) one run; repeating it is harmless. */
+struct retention_bar;
 struct run_lifecycle {
     struct write_op op;
     struct core *core;
     struct str run_id;
     enum lifecycle to;
     int64_t ended_before_ms; /* not 0: only what core/retention.h may take; else ST_INVALID_STATE */
+    const struct retention_bar
+        *bar; /* then also: none that has become better than this; NULL = none */
 };
 void run_lifecycle_init(struct run_lifecycle *l, struct core *core, struct arena *a);
 

@@ -240,6 +240,20 @@ static void one_apply(void *ctx)
     heads_dirty(o->heads, o->h, true, o->drain);
 }
 
+/* It has a value that belongs among the best by now. */
+static bool is_above(const struct head *h, const struct retention_bar *bar)
+{
+    const struct head_metric *m = (const struct head_metric *)h->metrics.p;
+
+    for (size_t i = 0; i < h->metrics.n; i++) {
+        double value = m[i].m.last.value;
+
+        if (!str_eq(m[i].key->name, bar->metric) || value != value) continue;
+        return bar->open || (bar->maximum ? value > bar->worst : value < bar->worst);
+    }
+    return false;
+}
+
 /* Looked at again: the rows that retention read may be behind. */
 static enum status may_retire(struct group *g, const struct head *h, const struct run_lifecycle *l,
                               struct err *err)
@@ -251,6 +265,7 @@ static enum status may_retire(struct group *g, const struct head *h, const struc
         kept = !t[i].gone && str_eq_lit(t[i].key->name, RETENTION_KEEP_TAG) &&
                str_eq_lit(t[i].value, "true");
     }
+    kept = kept || (l->bar && l->bar->set && is_above(h, l->bar));
     return kept ? err_set(err, ST_INVALID_STATE, "run %.*s stays", STR_ARG(l->run_id))
                 : retention_check_run(g, l->run_id, err);
 }

@@ -244,6 +244,10 @@ struct purger {
     int64_t rules_every_ms, rules_ms, rule_now_ms;
     struct q_retention_next_row rule;
     struct retention_walk walk;
+    struct arena *rule_arena; /* of the rule that is walked: its metric, and the best */
+    struct retention held;
+    struct retention_best best;
+    struct retention_bar bar;
     bool in_rule;
     unsigned taken;
     _Atomic bool rules_asked;
@@ -340,6 +344,7 @@ static enum status take(struct purger *p, const struct retention_item *item)
         p->retire.run_id = item->id;
         p->retire.to = LIFECYCLE_DELETED;
         p->retire.ended_before_ms = p->rule_now_ms - p->rule.trash_after_ms;
+        p->retire.bar = &p->bar;
         return submit(p, &p->retire.op);
     }
     if (item->what == RETENTION_PURGE_RUN) {
@@ -357,27 +362,44 @@ static enum status take(struct purger *p, const struct retention_item *item)
     return submit(p, &p->retain_model.op);
 }
 
+/* The rule of the next experiment, and what it keeps. ST_NOT_FOUND: the walk is over. */
+static enum status begin_rule(struct purger *p, struct err *err)
+{
+    struct view v = { .core = p->core, .conn = p->conn, .arena = p->rule_arena };
+    enum status st = q_retention_next(p->conn, p->arena, p->rule.exp, &p->rule, err);
+
+    if (st) return st;
+    arena_reset(p->rule_arena);
+    p->held = (struct retention){ .has_trash = !p->rule.trash_after_ms_null,
+                                  .has_purge = !p->rule.purge_after_ms_null,
+                                  .trash_after_ms = p->rule.trash_after_ms,
+                                  .purge_after_ms = p->rule.purge_after_ms,
+                                  .keep_last = p->rule.keep_last,
+                                  .keep_best = p->rule.keep_best,
+                                  .metric = arena_str(p->rule_arena, p->rule.metric),
+                                  .maximum = p->rule.maximum != 0 };
+    if (!p->held.metric.p) return err_nomem(err);
+    st = retention_best_find(&v, p->rule_arena, p->rule.exp, &p->held, &p->best, err);
+    if (st) return st;
+    retention_bar_of(&p->held, &p->best, &p->bar);
+    p->in_rule = true;
+    p->rule_now_ms = clock_wall_ms();
+    p->walk = (struct retention_walk)RETENTION_WALK_BEGIN;
+    return OK;
+}
+
 /* The next thing that the rules take in this walk over them. ST_NOT_FOUND: the walk is over. */
 static enum status next_of_walk(struct purger *p, struct err *err)
 {
     struct retention_item item;
 
     for (;;) {
-        struct retention rule;
-        enum status st;
+        enum status st = p->in_rule ? OK : begin_rule(p, err);
 
-        if (!p->in_rule) {
-            st = q_retention_next(p->conn, p->arena, p->rule.exp, &p->rule, err);
-            if (st) return st;
-            p->in_rule = true;
-            p->rule_now_ms = clock_wall_ms();
-            p->walk = (struct retention_walk)RETENTION_WALK_BEGIN;
+        if (!st) {
+            st = retention_find(p->conn, p->arena, p->rule.exp, &p->held, &p->best, p->rule_now_ms,
+                                &p->walk, &item, err);
         }
-        rule =
-            (struct retention){ !p->rule.trash_after_ms_null, !p->rule.purge_after_ms_null,
-                                p->rule.trash_after_ms, p->rule.purge_after_ms, p->rule.keep_last };
-        st = retention_find(p->conn, p->arena, p->rule.exp, &rule, p->rule_now_ms, &p->walk, &item,
-                            err);
         if (st != ST_END) return st ? st : take(p, &item);
         p->in_rule = false;
     }
@@ -509,7 +531,9 @@ enum status purger_new(struct purger **out, struct core *core, struct sql_conn *
     p->rule.exp = INT64_MIN;
     lock_init(&p->lock, LOCK_RANK_CACHE);
     p->arena = arena_new(ARENA_MAX);
-    st = p->arena ? exec_actor_new(&actor, "purger", purger_step, p, err) : err_nomem(err);
+    p->rule_arena = arena_new(ARENA_MAX);
+    st = p->arena && p->rule_arena ? exec_actor_new(&actor, "purger", purger_step, p, err)
+                                   : err_nomem(err);
     if (st) {
         purger_free(p);
         return st;
@@ -543,6 +567,7 @@ void purger_free(struct purger *p)
     }
     sql_disconnect(p->conn);
     arena_free(p->arena);
+    arena_free(p->rule_arena);
     lock_release(&p->lock);
     mem_free(p);
 }

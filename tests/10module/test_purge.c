@@ -279,7 +279,7 @@ SQL_TEST(rules_are_obeyed)
     newest = corefix_new_run(&f, x);
     end_run(&f, newest);
     rows_are(&f, "SELECT count(*) FROM runhead WHERE status = 3", 4);
-    T_ST_ERR(retention_plan(&f.v, x, &rule, 2, &items, &n, &more, &f.err), OK, &f.err);
+    T_ST_ERR(retention_plan(&f.v, x, &rule, false, 2, &items, &n, &more, &f.err), OK, &f.err);
     T_INT(n, 2);
     T_OK(more);
     set_rule(&f, x, &rule);

@@ -251,6 +251,51 @@ def test_rules_of_retention(own, rm, tmp_path):
     check(own, tmp_path)
 
 
+def test_the_best_runs_stay(own, rm, tmp_path):
+    """Of equal ones the newest; runs without a number are not among them; what a version stands on never goes by itself."""
+    experiment = ok(own, "POST", MLFLOW + "experiments/create", name="best")["experiment_id"]
+    ended, runs = int(time.time() * 1000) - 2 * 86400000, {}
+    values = {"low": 0.1, "tie old": 0.7, "tie new": 0.7, "top": 0.9, "nan": "NaN", "none": None, "held": 0.2, "running": 0.99, "new": 0.3}
+    for i, (name, value) in enumerate(values.items()):
+        run = runs[name] = ok(own, "POST", MLFLOW + "runs/create", experiment_id=experiment, run_name=name, start_time=ended - 60000 + i)["run"]["info"]
+        if value is not None:
+            ok(own, "POST", MLFLOW + "runs/log-metric", run_id=run["run_id"], key="acc", value=value, timestamp=1, step=1)
+        if name != "running":
+            ok(own, "POST", MLFLOW + "runs/update", run_id=run["run_id"], status="FINISHED", end_time=ended)
+    ok(own, "POST", MLFLOW + "registered-models/create", name="reg")
+    ok(own, "POST", MLFLOW + "model-versions/create", name="reg", source=runs["held"]["artifact_uri"] + "/model", run_id=runs["held"]["run_id"])
+
+    rule = ["experiment", "retention", "best", "--trash-after", "1d", "--keep-last", "1", "--mode", "max", "--keep-best", "2", "--metric"]
+    goes = {"low", "tie old", "nan", "none"}
+
+    def plan(*rest):
+        return {i["name"]: (i["action"], i["reason"]) for i in rm.json(*rule, *rest, "--dry-run")}
+
+    wait_for(lambda: set(plan("acc")) == goes)      # rows follow the runs in memory
+    full = plan("acc", "--all")
+    assert set(full) == set(values) and {n for n, (action, _) in full.items() if action == "trash"} == goes
+    assert full["top"] == ("stay", "number 1 of the best 2 by acc: 0.90000000000000002")
+    assert full["tie new"][1].startswith("number 2 of the best 2 by acc")
+    assert "not ended" in full["running"][1] and "newest 1" in full["new"][1] and "versions stand" in full["held"][1]
+    assert all(action == "stay" for action, _ in plan("auc", "--all").values()) and "no run has" in plan("auc", "--all")["low"][1]
+    low = [i["name"] for i in rm.json("experiment", "retention", "best", "--trash-after", "1d", "--keep-best", "1", "--metric", "acc", "--mode",
+                                      "min", "--dry-run")]
+    assert "low" not in low and "top" in low
+
+    path = f"{NATIVE}experiments/{experiment}/retention"
+    for wrong in ({"keep_best": 1}, {"keep_best": 1, "metric": "acc"}, {"metric": "acc"}, {"keep_best": 1, "metric": "acc", "mode": "up"}):
+        assert call(own, "POST", path, trash_after_ms=1, **wrong)[0] == 400
+    rm.run(*rule, "acc")
+    shown = rm.json("experiment", "retention", "best")
+    assert (shown["keep_best"], shown["metric"], shown["mode"]) == (2, "acc", "max")
+    wait_for(lambda: {n for n, s in stages(own, experiment).items() if s == "deleted"} == goes)
+    check(own, tmp_path)
+    assert own.stop() == 0, own.log()
+    own.start()
+    assert Cli(tmp_path, own.url).json("experiment", "retention", "best")["keep_best"] == 2
+    assert {n for n, s in stages(own, experiment).items() if s == "deleted"} == goes
+
+
 def test_a_body_does_not_hide_the_query(own):
     """Clients that send {} with everything: what the query says holds. Both at once is refused, and nothing is deleted."""
     name = "both"

@@ -220,6 +220,23 @@ static enum status retention_op(struct call *c, struct retention_set **out, stru
     return OK;
 }
 
+/* keep_best, metric and mode belong together. */
+static enum status read_best(int64_t keep, struct str metric, struct str mode, struct retention *r,
+                             struct err *err)
+{
+    bool is_mode = str_eq_lit(mode, "min") || str_eq_lit(mode, "max");
+    enum status st;
+
+    r->keep_best = keep;
+    r->metric = metric;
+    r->maximum = str_eq_lit(mode, "max");
+    if (keep > 0 ? metric.n > 0 && is_mode : !metric.n && !mode.n) return OK;
+    st = err_field(err, ST_INVALID, "keep_best",
+                   "keep_best, metric and mode (min or max) are given together");
+    err_hint(err, "mode min for a loss, mode max for an accuracy");
+    return st;
+}
+
 static enum status set_retention(struct call *c, struct write_op **op, struct err *err)
 {
     const struct cairn_v1_retention_rule *in = c->in;
@@ -238,7 +255,7 @@ static enum status set_retention(struct call *c, struct write_op **op, struct er
         return st;
     }
     *op = &s->op;
-    return OK;
+    return read_best(in->keep_best, in->metric, in->mode, &s->rule, err);
 }
 
 static enum status drop_retention(struct call *c, struct write_op **op, struct err *err)
@@ -271,6 +288,11 @@ static enum status look_at_retention(struct call *c, struct view *v, struct err 
         MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_PURGE_AFTER_MS, purge_after_ms,
                 rule.purge_after_ms);
     if (found) MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_LAST, keep_last, rule.keep_last);
+    if (rule.keep_best > 0) {
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_BEST, keep_best, rule.keep_best);
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_METRIC, metric, rule.metric);
+        MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_MODE, mode, rule.maximum ? S("max") : S("min"));
+    }
     if (who.p) {
         MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_WHO, who, who);
         MSG_SET(out, CAIRN_V1_RETENTION_ANSWER_HAS_CHANGED_MS, changed_ms, changed);
@@ -296,10 +318,13 @@ static enum status plan_retention(struct call *c, struct view *v, struct err *er
     bool more = false, found;
     enum status st = out ? captured_experiment(c, &id, err) : err_nomem(err);
 
+    if (!st) st = read_best(in->keep_best, in->metric, in->mode, &rule, err);
     if (!st && !rule.has_trash && !rule.has_purge) {
         st = retention_get(v, id, &rule, &found, &who, &changed, err);
     }
-    if (!st) st = retention_plan(v, id, &rule, (size_t)in->max_results, &items, &n, &more, err);
+    if (!st)
+        st = retention_plan(v, id, &rule, in->stays, (size_t)in->max_results, &items, &n, &more,
+                            err);
     if (st) return st;
     out->items = ARENA_ARRAY(c->arena, struct cairn_v1_retention_item, n + 1);
     if (!out->items) return err_nomem(err);
@@ -307,7 +332,10 @@ static enum status plan_retention(struct call *c, struct view *v, struct err *er
         struct cairn_v1_retention_item *to = &out->items[i];
 
         MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_ACTION, action,
-                items[i].what == RETENTION_TRASH_RUN ? S("trash") : S("delete"));
+                items[i].stays                         ? S("stay")
+                : items[i].what == RETENTION_TRASH_RUN ? S("trash")
+                                                       : S("delete"));
+        MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_REASON, reason, items[i].reason);
         MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_TYPE, type,
                 items[i].what == RETENTION_PURGE_MODEL ? S("model") : S("run"));
         MSG_SET(to, CAIRN_V1_RETENTION_ITEM_HAS_ID, id, items[i].id);

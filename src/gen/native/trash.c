@@ -117,10 +117,18 @@ static const struct msg_field cairn_v1_retention_rule_fields[] = {
       .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
       .off = offsetof(struct cairn_v1_retention_rule, keep_last), .size = sizeof(int64_t), .min = 0,
       .max = 1000000000 },
+    { .name = S_INIT("keep_best"), .json = S_INIT("keepBest"), .label = "keep_best", .number = 4, .bit = 3,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_rule, keep_best), .size = sizeof(int64_t), .min = 0, .max = 1000 },
+    { .name = S_INIT("metric"), .json = S_INIT("metric"), .label = "metric", .number = 5, .bit = 4,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_retention_rule, metric), .size = sizeof(struct str),
+      .max_len = 250 },
+    { .name = S_INIT("mode"), .json = S_INIT("mode"), .label = "mode", .number = 6, .bit = 5, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_rule, mode), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_retention_rule_desc = {
     .name = "cairn.v1.RetentionRule", .fields = cairn_v1_retention_rule_fields,
-    .size = sizeof(struct cairn_v1_retention_rule), .field_n = 3,
+    .size = sizeof(struct cairn_v1_retention_rule), .field_n = 6,
 };
 
 static const struct msg_field cairn_v1_retention_answer_fields[] = {
@@ -138,10 +146,16 @@ static const struct msg_field cairn_v1_retention_answer_fields[] = {
       .off = offsetof(struct cairn_v1_retention_answer, who), .size = sizeof(struct str) },
     { .name = S_INIT("changed_ms"), .json = S_INIT("changedMs"), .label = "changed_ms", .number = 6, .bit = 5,
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, changed_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("keep_best"), .json = S_INIT("keepBest"), .label = "keep_best", .number = 7, .bit = 6,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_answer, keep_best), .size = sizeof(int64_t) },
+    { .name = S_INIT("metric"), .json = S_INIT("metric"), .label = "metric", .number = 8, .bit = 7,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_retention_answer, metric), .size = sizeof(struct str) },
+    { .name = S_INIT("mode"), .json = S_INIT("mode"), .label = "mode", .number = 9, .bit = 8, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_answer, mode), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_retention_answer_desc = {
     .name = "cairn.v1.RetentionAnswer", .fields = cairn_v1_retention_answer_fields,
-    .size = sizeof(struct cairn_v1_retention_answer), .field_n = 6,
+    .size = sizeof(struct cairn_v1_retention_answer), .field_n = 9,
 };
 
 static const struct msg_field cairn_v1_retention_item_fields[] = {
@@ -155,10 +169,12 @@ static const struct msg_field cairn_v1_retention_item_fields[] = {
       .off = offsetof(struct cairn_v1_retention_item, name), .size = sizeof(struct str) },
     { .name = S_INIT("since_ms"), .json = S_INIT("sinceMs"), .label = "since_ms", .number = 5, .bit = 4,
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_retention_item, since_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 6, .bit = 5,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_retention_item, reason), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_retention_item_desc = {
     .name = "cairn.v1.RetentionItem", .fields = cairn_v1_retention_item_fields,
-    .size = sizeof(struct cairn_v1_retention_item), .field_n = 5,
+    .size = sizeof(struct cairn_v1_retention_item), .field_n = 6,
 };
 
 static const struct msg_field cairn_v1_retention_plan_fields[] = {
@@ -178,10 +194,20 @@ static const struct msg_field cairn_v1_retention_plan_fields[] = {
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct cairn_v1_retention_plan, max_results), .size = sizeof(int32_t), .min = 1, .max = 1000,
       .def = 1000 },
+    { .name = S_INIT("keep_best"), .json = S_INIT("keepBest"), .label = "keep_best", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .flags = MSG_F_MIN | MSG_F_MAX,
+      .off = offsetof(struct cairn_v1_retention_plan, keep_best), .size = sizeof(int64_t), .min = 0, .max = 1000 },
+    { .name = S_INIT("metric"), .json = S_INIT("metric"), .label = "metric", .number = 6, .bit = 5,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_retention_plan, metric), .size = sizeof(struct str),
+      .max_len = 250 },
+    { .name = S_INIT("mode"), .json = S_INIT("mode"), .label = "mode", .number = 7, .bit = 6, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_retention_plan, mode), .size = sizeof(struct str) },
+    { .name = S_INIT("stays"), .json = S_INIT("stays"), .label = "stays", .number = 8, .bit = 7,
+      .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_retention_plan, stays), .size = sizeof(bool) },
 };
 const struct msg_desc cairn_v1_retention_plan_desc = {
     .name = "cairn.v1.RetentionPlan", .fields = cairn_v1_retention_plan_fields,
-    .size = sizeof(struct cairn_v1_retention_plan), .field_n = 4, .has_def = true,
+    .size = sizeof(struct cairn_v1_retention_plan), .field_n = 8, .has_def = true,
 };
 
 static const struct msg_field cairn_v1_retention_plan_answer_fields[] = {

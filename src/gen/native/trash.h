@@ -108,10 +108,19 @@ struct cairn_v1_retention_rule {
     int64_t purge_after_ms;
     /* So many newest runs stay, whatever their age. */
     int64_t keep_last;
+    /* So many runs with the best newest value of the metric stay, of those that ended; while no run has a number, nothing goes to the
+     * trash. With metric and mode. */
+    int64_t keep_best;
+    struct str metric;
+    /* min or max */
+    struct str mode;
 };
 #define CAIRN_V1_RETENTION_RULE_HAS_TRASH_AFTER_MS (1ull << 0)
 #define CAIRN_V1_RETENTION_RULE_HAS_PURGE_AFTER_MS (1ull << 1)
 #define CAIRN_V1_RETENTION_RULE_HAS_KEEP_LAST (1ull << 2)
+#define CAIRN_V1_RETENTION_RULE_HAS_KEEP_BEST (1ull << 3)
+#define CAIRN_V1_RETENTION_RULE_HAS_METRIC (1ull << 4)
+#define CAIRN_V1_RETENTION_RULE_HAS_MODE (1ull << 5)
 extern const struct msg_desc cairn_v1_retention_rule_desc;
 
 struct cairn_v1_retention_answer {
@@ -124,6 +133,9 @@ struct cairn_v1_retention_answer {
     /* Of the last change. */
     struct str who;
     int64_t changed_ms;
+    int64_t keep_best;
+    struct str metric;
+    struct str mode;
 };
 #define CAIRN_V1_RETENTION_ANSWER_HAS_ACTIVE (1ull << 0)
 #define CAIRN_V1_RETENTION_ANSWER_HAS_TRASH_AFTER_MS (1ull << 1)
@@ -131,11 +143,14 @@ struct cairn_v1_retention_answer {
 #define CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_LAST (1ull << 3)
 #define CAIRN_V1_RETENTION_ANSWER_HAS_WHO (1ull << 4)
 #define CAIRN_V1_RETENTION_ANSWER_HAS_CHANGED_MS (1ull << 5)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_KEEP_BEST (1ull << 6)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_METRIC (1ull << 7)
+#define CAIRN_V1_RETENTION_ANSWER_HAS_MODE (1ull << 8)
 extern const struct msg_desc cairn_v1_retention_answer_desc;
 
 struct cairn_v1_retention_item {
     uint64_t has;
-    /* trash or delete */
+    /* trash, delete or stay */
     struct str action;
     /* run or model */
     struct str type;
@@ -143,12 +158,15 @@ struct cairn_v1_retention_item {
     struct str name;
     /* When the run ended, or since when it is in the trash. */
     int64_t since_ms;
+    /* Why it goes or stays. */
+    struct str reason;
 };
 #define CAIRN_V1_RETENTION_ITEM_HAS_ACTION (1ull << 0)
 #define CAIRN_V1_RETENTION_ITEM_HAS_TYPE (1ull << 1)
 #define CAIRN_V1_RETENTION_ITEM_HAS_ID (1ull << 2)
 #define CAIRN_V1_RETENTION_ITEM_HAS_NAME (1ull << 3)
 #define CAIRN_V1_RETENTION_ITEM_HAS_SINCE_MS (1ull << 4)
+#define CAIRN_V1_RETENTION_ITEM_HAS_REASON (1ull << 5)
 extern const struct msg_desc cairn_v1_retention_item_desc;
 
 /* POST /api/cairn/v1/experiments/{experiment_id}/retention/plan: what a rule would take now; nothing is changed. */
@@ -159,11 +177,23 @@ struct cairn_v1_retention_plan {
     int64_t purge_after_ms;
     int64_t keep_last;
     int32_t max_results;
+    /* So many runs with the best newest value of the metric stay, of those that ended; while no run has a number, nothing goes to the
+     * trash. With metric and mode. */
+    int64_t keep_best;
+    struct str metric;
+    /* min or max */
+    struct str mode;
+    /* Behind what goes also the runs that stay. */
+    bool stays;
 };
 #define CAIRN_V1_RETENTION_PLAN_HAS_TRASH_AFTER_MS (1ull << 0)
 #define CAIRN_V1_RETENTION_PLAN_HAS_PURGE_AFTER_MS (1ull << 1)
 #define CAIRN_V1_RETENTION_PLAN_HAS_KEEP_LAST (1ull << 2)
 #define CAIRN_V1_RETENTION_PLAN_HAS_MAX_RESULTS (1ull << 3)
+#define CAIRN_V1_RETENTION_PLAN_HAS_KEEP_BEST (1ull << 4)
+#define CAIRN_V1_RETENTION_PLAN_HAS_METRIC (1ull << 5)
+#define CAIRN_V1_RETENTION_PLAN_HAS_MODE (1ull << 6)
+#define CAIRN_V1_RETENTION_PLAN_HAS_STAYS (1ull << 7)
 extern const struct msg_desc cairn_v1_retention_plan_desc;
 
 struct cairn_v1_retention_plan_answer {

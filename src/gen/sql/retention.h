@@ -8,15 +8,16 @@ struct sql_conn;
 struct sql_stmt;
 
 enum status q_retention_put(struct sql_conn *q_conn, int64_t exp, const int64_t *trash_after_ms,
-                            const int64_t *purge_after_ms, int64_t keep_last,
-                            struct err *q_err) ATTR_CHECK;
+                            const int64_t *purge_after_ms, int64_t keep_last, int64_t keep_best,
+                            struct str metric, int64_t maximum, struct err *q_err) ATTR_CHECK;
 
 enum status q_retention_drop(struct sql_conn *q_conn, int64_t exp, int64_t *q_n,
                              struct err *q_err) ATTR_CHECK;
 
 enum status q_retention_note(struct sql_conn *q_conn, int64_t exp, int64_t gone,
                              const int64_t *trash_after_ms, const int64_t *purge_after_ms,
-                             int64_t keep_last, struct str who, int64_t now_ms,
+                             int64_t keep_last, int64_t keep_best, struct str metric,
+                             int64_t maximum, struct str who, int64_t now_ms,
                              struct err *q_err) ATTR_CHECK;
 
 struct q_retention_get_row {
@@ -25,6 +26,9 @@ struct q_retention_get_row {
     int64_t purge_after_ms;
     bool purge_after_ms_null;
     int64_t keep_last;
+    int64_t keep_best;
+    struct str metric;
+    int64_t maximum;
 };
 enum status q_retention_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t exp,
                             struct q_retention_get_row *q_row, struct err *q_err) ATTR_CHECK;
@@ -36,6 +40,9 @@ struct q_retention_next_row {
     int64_t purge_after_ms;
     bool purge_after_ms_null;
     int64_t keep_last;
+    int64_t keep_best;
+    struct str metric;
+    int64_t maximum;
 };
 enum status q_retention_next(struct sql_conn *q_conn, struct arena *q_arena, int64_t after,
                              struct q_retention_next_row *q_row, struct err *q_err) ATTR_CHECK;

@@ -1514,6 +1514,20 @@ const struct sql_migration sql_migrations[] = {
         "ALTER TABLE prop_log ADD COLUMN b bytea;\n"
         "CREATE INDEX node_typed_uri ON node (uri) WHERE type_id > 100 AND uri <> '';\n",
     } },
+    { .version = 29, .name = "keep_best", .text = {
+        "ALTER TABLE retention ADD COLUMN keep_best INTEGER NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention ADD COLUMN metric TEXT NOT NULL DEFAULT '';\n"
+        "ALTER TABLE retention ADD COLUMN maximum INTEGER NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention_log ADD COLUMN keep_best INTEGER NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention_log ADD COLUMN metric TEXT NOT NULL DEFAULT '';\n"
+        "ALTER TABLE retention_log ADD COLUMN maximum INTEGER NOT NULL DEFAULT 0;\n",
+        "ALTER TABLE retention ADD COLUMN keep_best bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention ADD COLUMN metric text COLLATE \"C\" NOT NULL DEFAULT '';\n"
+        "ALTER TABLE retention ADD COLUMN maximum bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention_log ADD COLUMN keep_best bigint NOT NULL DEFAULT 0;\n"
+        "ALTER TABLE retention_log ADD COLUMN metric text COLLATE \"C\" NOT NULL DEFAULT '';\n"
+        "ALTER TABLE retention_log ADD COLUMN maximum bigint NOT NULL DEFAULT 0;\n",
+    } },
 };
-const unsigned sql_migrations_n = 28;
+const unsigned sql_migrations_n = 29;
 /* clang-format on */

@@ -1,29 +1,30 @@
 -- retention.sql - rules about what may be deleted by itself, and what they find.
 
 -- name: retention_put :exec
--- in: exp int, trash_after_ms int?, purge_after_ms int?, keep_last int
-INSERT INTO retention (exp, trash_after_ms, purge_after_ms, keep_last) VALUES ($1, $2, $3, $4)
+-- in: exp int, trash_after_ms int?, purge_after_ms int?, keep_last int, keep_best int, metric text, maximum int
+INSERT INTO retention (exp, trash_after_ms, purge_after_ms, keep_last, keep_best, metric, maximum)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (exp) DO UPDATE SET trash_after_ms = excluded.trash_after_ms, purge_after_ms = excluded.purge_after_ms,
-    keep_last = excluded.keep_last;
+    keep_last = excluded.keep_last, keep_best = excluded.keep_best, metric = excluded.metric, maximum = excluded.maximum;
 
 -- name: retention_drop :execrows
 -- in: exp int
 DELETE FROM retention WHERE exp = $1;
 
 -- name: retention_note :exec
--- in: exp int, gone int, trash_after_ms int?, purge_after_ms int?, keep_last int, who text, now_ms int
-INSERT INTO retention_log (exp, gone, trash_after_ms, purge_after_ms, keep_last, who, seen_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7);
+-- in: exp int, gone int, trash_after_ms int?, purge_after_ms int?, keep_last int, keep_best int, metric text, maximum int, who text, now_ms int
+INSERT INTO retention_log (exp, gone, trash_after_ms, purge_after_ms, keep_last, keep_best, metric, maximum, who, seen_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: retention_get :one
 -- in: exp int
--- out: trash_after_ms int?, purge_after_ms int?, keep_last int
-SELECT trash_after_ms, purge_after_ms, keep_last FROM retention WHERE exp = $1;
+-- out: trash_after_ms int?, purge_after_ms int?, keep_last int, keep_best int, metric text, maximum int
+SELECT trash_after_ms, purge_after_ms, keep_last, keep_best, metric, maximum FROM retention WHERE exp = $1;
 
 -- name: retention_next :one
 -- in: after int
--- out: exp int, trash_after_ms int?, purge_after_ms int?, keep_last int
-SELECT exp, trash_after_ms, purge_after_ms, keep_last FROM retention WHERE exp > $1 ORDER BY exp LIMIT 1;
+-- out: exp int, trash_after_ms int?, purge_after_ms int?, keep_last int, keep_best int, metric text, maximum int
+SELECT exp, trash_after_ms, purge_after_ms, keep_last, keep_best, metric, maximum FROM retention WHERE exp > $1 ORDER BY exp LIMIT 1;
 
 -- name: retention_last_change :one
 -- in: exp int
