@@ -3,6 +3,7 @@
  * (a handler that answers at once, a task of another thread) only puts a stream on the list: run is never entered twice. */
 #include "net/http2.h"
 #include "base/mem.h"
+#include "net/h2_mem.h"
 #include "net/http1.h"
 #include "net/http2_int.h"
 
@@ -480,33 +481,9 @@ static const struct proto_ops http2_ops = { "http2", h2_conn_ready, h2_timeout, 
 
 /* ---- start --------------------------------------------------------------------------------------------------------- */
 
-static void *h2_malloc(size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_alloc(n);
-}
-
-static void h2_release(void *p, void *ctx)
-{
-    (void)ctx;
-    mem_free(p);
-}
-
-static void *h2_calloc(size_t n, size_t size, void *ctx)
-{
-    (void)ctx;
-    return mem_zalloc(n, size);
-}
-
-static void *h2_realloc(void *p, size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_realloc(p, n);
-}
-
 static bool new_session(struct h2 *h)
 {
-    nghttp2_mem mem = { NULL, h2_malloc, h2_release, h2_calloc, h2_realloc };
+    nghttp2_mem mem = h2_mem();
     nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits(h)->head_max },

@@ -21,25 +21,6 @@
 
 enum { WAIT_MS = 120000, FLOATS = 60000, BYTES = 4 * FLOATS, PACK = 600000 };
 
-static void start(struct corefix *f)
-{
-    static const struct repack_options opt = { .every_ms = -1, .pack_bytes = PACK };
-
-    T_ST_ERR(collect_start(f->core, &(struct collect_options){ .every_ms = -1 }, &f->err), OK,
-             &f->err);
-    T_ST_ERR(repack_start(f->core, &opt, &f->err), OK, &f->err);
-}
-
-static struct repack_stats repack(struct corefix *f, unsigned how)
-{
-    struct repack_stats s;
-
-    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, how), WAIT_MS));
-    repack_stats(f->core->repacker, &s);
-    T_OK(str_eq(str_cstr(s.problem), S("")));
-    return s;
-}
-
 static void put(struct corefix *f, const char *path, const char *p, size_t n)
 {
     T_ST_ERR(corefix_put(f, str_cstr(path), p, n), OK, &f->err);
@@ -115,7 +96,7 @@ static void forget(struct corefix *f, unsigned epoch)
     epoch_path(epoch, path);
     T_ST_ERR(corefix_delete(f, str_cstr(path)), OK, &f->err);
     corefix_script(f, "UPDATE object SET since_ms = 0");
-    T_OK(collect_wait(f->core->collector, collect_ask(f->core->collector), WAIT_MS));
+    corefix_collect(f);
 }
 
 /* But for short pieces at ends, each less than 4 KiB a step. */
@@ -134,7 +115,7 @@ SQL_TEST_LIMIT(a_series_is_kept_as_differences, 120)
     uint64_t alone;
 
     corefix_open(&f, location, NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     for (unsigned i = 0; i < EPOCHS; i++) {
         state[i] = i ? mem_alloc(BYTES) : weights();
         T_OK(state[i] != NULL);
@@ -145,7 +126,7 @@ SQL_TEST_LIMIT(a_series_is_kept_as_differences, 120)
         epoch_path(i, path);
         put(&f, path, state[i], BYTES);
         before = s;
-        s = repack(&f, REPACK_NOW);
+        s = corefix_repack(&f, REPACK_NOW);
         T_UINT(s.objects, i + 1);
         if (i == 0) alone = s.pack_bytes;
         if (i == 0 || i == 5) { /* begins anew behind four steps */
@@ -164,15 +145,15 @@ SQL_TEST_LIMIT(a_series_is_kept_as_differences, 120)
     forget(&f, 0);
     forget(&f, 1);
     forget(&f, 2);
-    (void)repack(&f, REPACK_NO_GRACE);
+    (void)corefix_repack(&f, REPACK_NO_GRACE);
     T_UINT(deepest(&f), RECIPE_STEPS_MAX);
     for (unsigned i = 3; i < EPOCHS; i++) {
         epoch_path(i, path);
         corefix_same(&f, path, state[i], BYTES);
     }
     forget(&f, 3);
-    (void)repack(&f, REPACK_NO_GRACE);
-    (void)repack(&f, REPACK_NO_GRACE);
+    (void)corefix_repack(&f, REPACK_NO_GRACE);
+    (void)corefix_repack(&f, REPACK_NO_GRACE);
     T_OK(deepest(&f) < RECIPE_STEPS_MAX);
     T_OK(rows(&f, "SELECT CAST(sum(bytes) AS BIGINT) FROM packfile") < (int64_t)(3 * alone));
     for (unsigned i = 4; i < EPOCHS; i++) {
@@ -194,7 +175,7 @@ TEST(several_in_one_round)
     struct repack_stats s, again;
 
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     for (unsigned i = 0; i < EPOCHS; i++) {
         state[i] = i ? mem_alloc(BYTES) : weights();
         T_OK(state[i] != NULL);
@@ -205,16 +186,16 @@ TEST(several_in_one_round)
         epoch_path(i, path);
         put(&f, path, state[i], BYTES);
     }
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.objects, EPOCHS);
     is_nearly(s.delta_bytes, (EPOCHS - 1) * BYTES);
     train(state[0]);
     put(&f, "model/state.bin", state[0], BYTES);
-    again = repack(&f, REPACK_NOW);
+    again = corefix_repack(&f, REPACK_NOW);
     is_nearly(again.delta_bytes - s.delta_bytes, BYTES);
     put(&f, "noise/1/state.bin", noise, BYTES);
     put(&f, "noise/2/state.bin", noise + BYTES, BYTES);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.delta_bytes, again.delta_bytes);
     corefix_same(&f, "model/state.bin", state[0], BYTES);
     for (unsigned i = 1; i < EPOCHS; i++) {
@@ -247,11 +228,11 @@ TEST(tensors_between_other_bytes)
     memcpy(b + HEAD + BYTES / 2, w + BYTES / 2, BYTES / 2);
     b[ALL - 1] = 'y';
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "one/a.safetensors", a, ALL);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     put(&f, "two/b.safetensors", b, ALL);
-    again = repack(&f, REPACK_NOW);
+    again = corefix_repack(&f, REPACK_NOW);
     T_OK(again.delta_bytes > BYTES / 4);
     T_OK(again.new_bytes - s.new_bytes < BYTES / 2 + 3 * 131072);
     corefix_same(&f, "one/a.safetensors", a, ALL);
@@ -318,13 +299,13 @@ TEST(damage_below_is_found_and_cured)
     memcpy(two, one, BYTES);
     train(two);
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     T_ST_ERR(scrub_start(f.core, &f.err), OK, &f.err);
     put(&f, "ckpt-1/state.bin", one, BYTES);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     harm = pack_of_one(&f);
     put(&f, "ckpt-2/state.bin", two, BYTES);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     T_UINT(deepest(&f), 1);
     flip_at(harm.path);
     T_OK(scrub_wait(f.core->scrubber,
@@ -338,7 +319,7 @@ TEST(damage_below_is_found_and_cured)
     corefix_fresh(&f);
     put(&f, "again/1", one, BYTES);
     put(&f, "again/2", two, BYTES);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     corefix_same(&f, "ckpt-1/state.bin", one, BYTES);
     corefix_same(&f, "ckpt-2/state.bin", two, BYTES);
     corefix_close(&f);
@@ -354,14 +335,14 @@ TEST(damage_below_is_seen)
     struct str got;
 
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "ckpt-1/state.bin", p, BYTES);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     flip_at(pack_of_one(&f).path);
     train(p);
     put(&f, "ckpt-2/state.bin", p, BYTES);
     /* What it resembles cannot be read: it is kept by itself. */
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     corefix_same(&f, "ckpt-2/state.bin", p, BYTES);
     T_ST(corefix_get(&f, S("ckpt-1/state.bin"), &got), ST_CORRUPT);
     corefix_fresh(&f);
@@ -388,12 +369,12 @@ static void killed(const char *point, unsigned passing)
 
         corefix_open(&f, location, blobs);
         put(&f, "step_1/state.bin", one, BYTES);
-        start(&f);
-        (void)repack(&f, REPACK_NOW);
+        corefix_keepers(&f, PACK);
+        (void)corefix_repack(&f, REPACK_NOW);
         put(&f, "step_2/state.bin", two, BYTES);
         snprintf(spec, sizeof(spec), "%s=kill:%u", point, passing);
         failpoint_arm(spec);
-        (void)repack(&f, REPACK_NOW);
+        (void)corefix_repack(&f, REPACK_NOW);
         _exit(0);
     }
     T_INT(waitpid(pid, &status, 0), pid);
@@ -401,9 +382,9 @@ static void killed(const char *point, unsigned passing)
     corefix_open(&f, location, blobs);
     corefix_same(&f, "step_1/state.bin", one, BYTES);
     corefix_same(&f, "step_2/state.bin", two, BYTES);
-    start(&f);
-    (void)repack(&f, REPACK_NOW);
-    (void)repack(&f, REPACK_NO_GRACE);
+    corefix_keepers(&f, PACK);
+    (void)corefix_repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NO_GRACE);
     corefix_same(&f, "step_1/state.bin", one, BYTES);
     corefix_same(&f, "step_2/state.bin", two, BYTES);
     T_UINT(deepest(&f), 1);

@@ -17,31 +17,6 @@
 
 enum { WAIT_MS = 120000, BIG = 1500000, PACK = 600000 };
 
-/* Only when asked, with small packs. */
-static void start(struct corefix *f)
-{
-    static const struct repack_options opt = { .every_ms = -1, .pack_bytes = PACK };
-
-    T_ST_ERR(collect_start(f->core, &(struct collect_options){ .every_ms = -1 }, &f->err), OK,
-             &f->err);
-    T_ST_ERR(repack_start(f->core, &opt, &f->err), OK, &f->err);
-}
-
-static struct repack_stats repack(struct corefix *f, unsigned how)
-{
-    struct repack_stats s;
-
-    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, how), WAIT_MS));
-    repack_stats(f->core->repacker, &s);
-    T_OK(str_eq(str_cstr(s.problem), S("")));
-    return s;
-}
-
-static void collect(struct corefix *f)
-{
-    T_OK(collect_wait(f->core->collector, collect_ask(f->core->collector), WAIT_MS));
-}
-
 static int64_t rows(struct corefix *f, const char *sql)
 {
     return sqltest_int(f->v.conn, sql);
@@ -117,13 +92,13 @@ SQL_TEST(objects_move_and_read_the_same)
         text[i] = "step,loss,accuracy\n0.25,17\n"[i % 27];
     }
     corefix_open(&f, location, NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "empty", "", 0);
     put(&f, "small", "hello", 5);
     put(&f, "inline", big + 100, 30000);
     put(&f, "big", big, BIG);
     put(&f, "text", text, BIG);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.objects, 5);
     T_UINT(s.damaged, 0);
     T_OK(s.packs >= 3);
@@ -132,12 +107,12 @@ SQL_TEST(objects_move_and_read_the_same)
     T_INT(rows(&f, "SELECT count(*) FROM object WHERE stage = 0"), 0);
     T_INT(rows(&f, "SELECT count(*) FROM retired"), 2);
     put(&f, "edited", edited, BIG);
-    again = repack(&f, REPACK_NOW);
+    again = corefix_repack(&f, REPACK_NOW);
     T_UINT(again.objects, 6);
     T_OK(again.new_bytes - s.new_bytes <= 2 * 131072);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.packs, again.packs);
-    collect(&f);
+    corefix_collect(&f);
     T_INT(files(&f, "objects"), 0);
     in_order(&f);
     for (int i = 0; i < 2; i++) {
@@ -166,7 +141,7 @@ TEST(random_edits)
     struct repack_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     for (size_t i = 0; i < VERSIONS; i++) {
         char path[32];
 
@@ -190,9 +165,9 @@ TEST(random_edits)
         snprintf(path, sizeof(path), "v/%zu", i);
         put(&f, path, version[i], n[i]);
         sum += n[i];
-        if (i % 3 == 2) (void)repack(&f, REPACK_NOW);
+        if (i % 3 == 2) (void)corefix_repack(&f, REPACK_NOW);
     }
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.bytes, sum);
     T_OK(s.new_bytes < BIG + VERSIONS * 3 * 131072);
     in_order(&f);
@@ -214,15 +189,15 @@ SQL_TEST(the_index_is_made_anew)
     int64_t n;
 
     corefix_open(&f, location, NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "a", p, BIG);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     n = rows(&f, "SELECT count(*) FROM chunk_at");
     T_OK(n > 10);
     corefix_script(&f, "DELETE FROM chunk_at");
     p[0] ^= 1;
     put(&f, "b", p, BIG);
-    again = repack(&f, REPACK_REINDEX);
+    again = corefix_repack(&f, REPACK_REINDEX);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), n + 1);
     T_OK(again.new_bytes - s.new_bytes <= 131072);
     corefix_same(&f, "b", p, BIG);
@@ -239,9 +214,9 @@ SQL_TEST(stale_rows_of_the_index)
     int64_t n;
 
     corefix_open(&f, location, NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "a", p, BIG);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     n = rows(&f, "SELECT count(*) FROM chunk_at");
     /* Before the true ones, as many as are looked at and more. */
     for (int i = 1; i <= 5; i++) {
@@ -254,9 +229,9 @@ SQL_TEST(stale_rows_of_the_index)
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), 6 * n);
     p[0] ^= 1;
     put(&f, "b", p, BIG);
-    again = repack(&f, REPACK_NOW);
+    again = corefix_repack(&f, REPACK_NOW);
     T_OK(again.new_bytes - s.new_bytes <= 131072);
-    (void)repack(&f, REPACK_REINDEX);
+    (void)corefix_repack(&f, REPACK_REINDEX);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at WHERE pack <= 5"), 0);
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at"), n + 1);
     corefix_same(&f, "b", p, BIG);
@@ -273,20 +248,20 @@ SQL_TEST(packs_go)
     int64_t before;
 
     corefix_open(&f, location, NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "gone", p, BIG);
     put(&f, "part", p + BIG - 400000, 300000);
     put(&f, "small", "hello", 5);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     before = files(&f, "packs");
     T_OK(before >= 3);
     take_away(&f);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_OK(s.packs_left >= 2);
     T_INT(files(&f, "packs"),
           rows(&f, "SELECT count(*) FROM packfile")); /* they have their grace */
     T_OK(rows(&f, "SELECT count(*) FROM packfile WHERE state = 3") > 0);
-    (void)repack(&f, REPACK_NO_GRACE);
+    (void)corefix_repack(&f, REPACK_NO_GRACE);
     in_order(&f);
     T_OK(files(&f, "packs") < before);
     T_OK(rows(&f, "SELECT CAST(sum(bytes) AS BIGINT) FROM packfile") < 700000);
@@ -295,7 +270,7 @@ SQL_TEST(packs_go)
     /* The index names nothing that is gone. */
     T_INT(rows(&f, "SELECT count(*) FROM chunk_at WHERE pack NOT IN (SELECT id FROM packfile)"), 0);
     put(&f, "again", p, BIG);
-    (void)repack(&f, REPACK_NOW);
+    (void)corefix_repack(&f, REPACK_NOW);
     corefix_same(&f, "again", p, BIG);
     corefix_close(&f);
     mem_free(p);
@@ -320,7 +295,7 @@ TEST(damaged_bytes_stay_as_they_are)
     struct repack_stats s;
 
     corefix_open(&f, t_tmpdir(), NULL);
-    start(&f);
+    corefix_keepers(&f, PACK);
     put(&f, "bad", p, BIG);
     put(&f, "missing", p, BIG - 1);
     put(&f, "good", p + 1, 100000);
@@ -330,12 +305,12 @@ TEST(damaged_bytes_stay_as_they_are)
     p[BIG / 3] ^= 1;
     place_of(&f, p, BIG - 1, path);
     T_INT(unlink(path), 0);
-    s = repack(&f, REPACK_NOW);
+    s = corefix_repack(&f, REPACK_NOW);
     T_UINT(s.objects, 1);
     T_UINT(s.damaged, 2);
     T_INT(rows(&f, "SELECT count(*) FROM object WHERE stage = 3"), 2);
     corefix_same(&f, "good", p + 1, 100000);
-    s = repack(&f, REPACK_NO_GRACE);
+    s = corefix_repack(&f, REPACK_NO_GRACE);
     T_UINT(s.damaged, 2);
     in_order(&f);
     corefix_close(&f);
@@ -365,12 +340,12 @@ TEST(it_begins_by_itself)
 /* Packs, takes away, packs again: passes every point. */
 static void whole_life(struct corefix *f)
 {
-    start(f);
-    (void)repack(f, REPACK_NOW);
+    corefix_keepers(f, PACK);
+    (void)corefix_repack(f, REPACK_NOW);
     take_away(f);
     corefix_script(f, "INSERT INTO chunk_at (id, pack, n) VALUES (1, 2, 3) ON CONFLICT DO NOTHING");
-    (void)repack(f, REPACK_REINDEX);
-    (void)repack(f, REPACK_NO_GRACE);
+    (void)corefix_repack(f, REPACK_REINDEX);
+    (void)corefix_repack(f, REPACK_NO_GRACE);
 }
 
 static void killed(const char *location, const char *point, unsigned passing)
@@ -400,7 +375,7 @@ static void killed(const char *location, const char *point, unsigned passing)
     corefix_same(&f, "part", p + BIG - 400000, 300000);
     corefix_same(&f, "text", p, 20000);
     whole_life(&f);
-    collect(&f);
+    corefix_collect(&f);
     in_order(&f);
     corefix_same(&f, "part", p + BIG - 400000, 300000);
     corefix_same(&f, "text", p, 20000);

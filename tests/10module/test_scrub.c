@@ -26,12 +26,13 @@ enum { WAIT_MS = 120000, BIG = 300000, PACK = 600000 };
 
 static void start(struct corefix *f)
 {
-    static const struct repack_options opt = { .every_ms = -1, .pack_bytes = PACK };
-
-    T_ST_ERR(collect_start(f->core, &(struct collect_options){ .every_ms = -1 }, &f->err), OK,
-             &f->err);
-    T_ST_ERR(repack_start(f->core, &opt, &f->err), OK, &f->err);
+    corefix_keepers(f, PACK);
     T_ST_ERR(scrub_start(f->core, &f->err), OK, &f->err);
+}
+
+static void repack(struct corefix *f)
+{
+    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, REPACK_NO_GRACE), WAIT_MS));
 }
 
 static struct scrub_stats scrub(struct corefix *f, const struct scrub_options *opt)
@@ -47,16 +48,6 @@ static struct scrub_stats scrub(struct corefix *f, const struct scrub_options *o
 static struct scrub_stats look(struct corefix *f)
 {
     return scrub(f, &(struct scrub_options){ .bytes_per_s = 1u << 30 });
-}
-
-static void repack(struct corefix *f)
-{
-    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, REPACK_NO_GRACE), WAIT_MS));
-}
-
-static void collect(struct corefix *f)
-{
-    T_OK(collect_wait(f->core->collector, collect_ask(f->core->collector), WAIT_MS));
 }
 
 static void put(struct corefix *f, const char *path, const char *p, size_t n)
@@ -157,7 +148,7 @@ TEST(sound)
     T_UINT(s.files, 1);
     T_UINT(s.damaged + s.unknown + s.packs, 0);
     repack(&f);
-    collect(&f);
+    corefix_collect(&f);
     s = scrub(&f, &(struct scrub_options){ .deep = true, .bytes_per_s = 1u << 30 });
     T_UINT(s.objects, 3);
     T_UINT(s.packs, 1);
@@ -193,7 +184,7 @@ static void whole_file(enum harm harm, off_t at)
     T_INT(only_file(&f, "objects", path), 1);
     harm_file(path, harm, at);
     cure(&f, "a/big", big, BIG);
-    collect(&f);
+    corefix_collect(&f);
     T_INT(only_file(&f, "objects", path), 1); /* the old place is gone */
     corefix_close(&f);
     mem_free(big);
@@ -248,7 +239,7 @@ static void pack_file(enum harm harm, off_t at, size_t packs_damaged)
     start(&f);
     put(&f, "a/big", big, BIG);
     repack(&f);
-    collect(&f);
+    corefix_collect(&f);
     T_INT(only_file(&f, "packs", path), 1);
     harm_file(path, harm, at);
     s = look(&f);
@@ -258,7 +249,7 @@ static void pack_file(enum harm harm, off_t at, size_t packs_damaged)
     put(&f, "cure/again", big, BIG);
     corefix_same(&f, "a/big", big, BIG);
     repack(&f); /* does not rely on what is damaged */
-    collect(&f);
+    corefix_collect(&f);
     corefix_same(&f, "a/big", big, BIG);
     s = look(&f);
     T_UINT(s.damaged + s.damaged_packs, 0);
@@ -431,7 +422,7 @@ TEST(files_that_nothing_knows)
     s = scrub(&f, &sweep_all);
     T_UINT(s.swept, 2);
     T_UINT(s.swept_bytes, BIG + 100000);
-    collect(&f);
+    corefix_collect(&f);
     T_INT(only_file(&f, "objects", path), 1);
     corefix_same(&f, "kept", big, BIG);
     T_UINT(look(&f).unknown, 0);
@@ -482,7 +473,7 @@ TEST(packs_that_nothing_knows)
     start(&f);
     put(&f, "kept", big, BIG);
     repack(&f);
-    collect(&f);
+    corefix_collect(&f);
     corefix_script(&f, "DELETE FROM packfile");
     s = scrub(&f, &sweep_all); /* not as long as an object names it */
     T_UINT(s.unknown, 1);
@@ -492,7 +483,7 @@ TEST(packs_that_nothing_knows)
         "DELETE FROM artifact; DELETE FROM object; DELETE FROM object_pack; DELETE FROM chunk_at");
     s = scrub(&f, &sweep_all);
     T_UINT(s.swept, 1);
-    collect(&f);
+    corefix_collect(&f);
     T_INT(only_file(&f, "packs", path), 0);
     T_UINT(look(&f).unknown, 0);
     corefix_close(&f);
@@ -507,7 +498,7 @@ static void whole_life(struct corefix *f)
     start(f);
     (void)look(f);
     (void)scrub(f, &sweep_all);
-    collect(f);
+    corefix_collect(f);
 }
 
 static void killed(const char *point)
@@ -527,7 +518,7 @@ static void killed(const char *point)
         start(&f);
         put(&f, "packed", big, BIG);
         repack(&f);
-        collect(&f);
+        corefix_collect(&f);
         T_INT(only_file(&f, "packs", path), 1);
         harm_file(path, FLIP, 5000);
         put(&f, "row", big, 1000);

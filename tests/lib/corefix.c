@@ -5,9 +5,10 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "core/collect.h"
 #include "store/blob/blob.h"
 
-enum { ARENA_MAX = 512 << 20, TOGETHER_MAX = 64, WAIT_MS = 60000 };
+enum { ARENA_MAX = 512 << 20, TOGETHER_MAX = 64, WAIT_MS = 60000, KEEPER_WAIT_MS = 120000 };
 
 static void open_core(struct corefix *f)
 {
@@ -243,6 +244,30 @@ enum status corefix_delete(struct corefix *f, struct str path)
     artifact_delete_init(&d, f->core, f->a);
     st = artifact_proxy_place(&f->v, path, &d.place, &f->err);
     return st ? st : seq_run(f->core->seq, &d.op, &f->err);
+}
+
+void corefix_keepers(struct corefix *f, size_t pack_bytes)
+{
+    struct repack_options opt = { .every_ms = -1, .pack_bytes = pack_bytes };
+
+    T_ST_ERR(collect_start(f->core, &(struct collect_options){ .every_ms = -1 }, &f->err), OK,
+             &f->err);
+    T_ST_ERR(repack_start(f->core, &opt, &f->err), OK, &f->err);
+}
+
+void corefix_collect(struct corefix *f)
+{
+    T_OK(collect_wait(f->core->collector, collect_ask(f->core->collector), KEEPER_WAIT_MS));
+}
+
+struct repack_stats corefix_repack(struct corefix *f, unsigned how)
+{
+    struct repack_stats s;
+
+    T_OK(repack_wait(f->core->repacker, repack_ask(f->core->repacker, how), KEEPER_WAIT_MS));
+    repack_stats(f->core->repacker, &s);
+    T_OK(str_eq(str_cstr(s.problem), S("")));
+    return s;
 }
 
 struct str corefix_ls(struct corefix *f, struct str path)

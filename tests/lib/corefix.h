@@ -9,6 +9,7 @@
 #include "core/core_open.h"
 #include "core/experiment.h"
 #include "core/logged_model.h"
+#include "core/repack.h"
 #include "core/run.h"
 
 struct corefix {
@@ -59,6 +60,11 @@ enum status corefix_delete(struct corefix *f, struct str path);
 void corefix_same(struct corefix *f, const char *path, const char *p, size_t n);
 /* n bytes that nothing compresses; the caller frees them. */
 char *corefix_noise(size_t n);
+/* A collector and a repacker with packs of pack_bytes, which work only when asked. */
+void corefix_keepers(struct corefix *f, size_t pack_bytes);
+void corefix_collect(struct corefix *f);
+/* how: of repack_ask(). No object was found damaged. */
+struct repack_stats corefix_repack(struct corefix *f, unsigned how);
 /* "a/ b c" : the names of the entries in their order, directories with a slash. */
 struct str corefix_ls(struct corefix *f, struct str path);
 

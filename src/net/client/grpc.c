@@ -7,6 +7,7 @@
 #include "codec/base64.h"
 #include "net/coding.h"
 #include "net/grpc.h"
+#include "net/h2_mem.h"
 #include "net/tls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -340,33 +341,9 @@ static enum status handshake(struct grpc_client *g, const char *ca_file, int64_t
     return OK;
 }
 
-static void *h2_malloc(size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_alloc(n);
-}
-
-static void h2_release(void *p, void *ctx)
-{
-    (void)ctx;
-    mem_free(p);
-}
-
-static void *h2_calloc(size_t n, size_t size, void *ctx)
-{
-    (void)ctx;
-    return mem_zalloc(n, size);
-}
-
-static void *h2_realloc(void *p, size_t n, void *ctx)
-{
-    (void)ctx;
-    return mem_realloc(p, n);
-}
-
 static bool new_session(struct grpc_client *g)
 {
-    nghttp2_mem mem = { NULL, h2_malloc, h2_release, h2_calloc, h2_realloc };
+    nghttp2_mem mem = h2_mem();
     nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
                                           { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW } };
     nghttp2_session_callbacks *cb = NULL;
