@@ -19,6 +19,12 @@ RUNS = 70  # more than one step takes
 KIB = 1 << 10
 
 
+@pytest.fixture(autouse=True)
+def rows_follow_soon(monkeypatch):
+    """Rules of retention look at rows of runs, which follow what is in memory."""
+    monkeypatch.setenv("CAIRN_STORE_DRAIN_AGE", "200ms")
+
+
 @pytest.fixture
 def rm(own, tmp_path):
     return Cli(tmp_path, own.url)
