@@ -52,6 +52,17 @@ static void train(char *p)
     }
 }
 
+/* The weights after one more epoch; the caller frees them, like those of weights(). */
+static char *trained(const char *before)
+{
+    char *after = mem_alloc(BYTES);
+
+    T_OK(after != NULL);
+    memcpy(after, before, BYTES);
+    train(after);
+    return after;
+}
+
 static void epoch_path(unsigned i, char out[64])
 {
     snprintf(out, 64, "checkpoints/epoch_%u/state.bin", i);
@@ -117,12 +128,7 @@ SQL_TEST_LIMIT(a_series_is_kept_as_differences, 120)
     corefix_open(&f, location, NULL);
     corefix_keepers(&f, PACK);
     for (unsigned i = 0; i < EPOCHS; i++) {
-        state[i] = i ? mem_alloc(BYTES) : weights();
-        T_OK(state[i] != NULL);
-        if (i) {
-            memcpy(state[i], state[i - 1], BYTES);
-            train(state[i]);
-        }
+        state[i] = i ? trained(state[i - 1]) : weights();
         epoch_path(i, path);
         put(&f, path, state[i], BYTES);
         before = s;
@@ -177,12 +183,7 @@ TEST(several_in_one_round)
     corefix_open(&f, t_tmpdir(), NULL);
     corefix_keepers(&f, PACK);
     for (unsigned i = 0; i < EPOCHS; i++) {
-        state[i] = i ? mem_alloc(BYTES) : weights();
-        T_OK(state[i] != NULL);
-        if (i) {
-            memcpy(state[i], state[i - 1], BYTES);
-            train(state[i]);
-        }
+        state[i] = i ? trained(state[i - 1]) : weights();
         epoch_path(i, path);
         put(&f, path, state[i], BYTES);
     }

@@ -9,13 +9,28 @@
 
 enum { MLMD_MESSAGE_MAX = 100 << 20 };
 
-/* METHOD(GetArtifacts, get_artifacts, ACTION_RUN_READ, .kind = ...): the messages are named like the method. */
+/* MLMD_METHOD(GetArtifacts, get_artifacts, ACTION_RUN_READ, .kind = ...): the messages are named like the method. */
 #define MLMD_METHOD(name_, snake_, action_, ...)                                                   \
     GRPC_METHOD_OF(MLMD_MESSAGE_MAX, "/ml_metadata.MetadataStoreService/" #name_,                  \
                    &ml_metadata_##snake_##_request_desc, &ml_metadata_##snake_##_response_desc,    \
                    RESOURCE_RUN, action_, __VA_ARGS__)
 #define MLMD_READ(name_, snake_, fn_)                                                              \
     MLMD_METHOD(name_, snake_, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn_))
+
+/* artifact_FN, execution_FN and context_FN(c, with, err): each calls fn_(c, with, KIND, err). */
+#define MLMD_KINDS(fn_, with_)                                                                     \
+    static enum status artifact_##fn_(struct call *c, with_ with, struct err *err)                 \
+    {                                                                                              \
+        return fn_(c, with, NODE_ARTIFACT, err);                                                   \
+    }                                                                                              \
+    static enum status execution_##fn_(struct call *c, with_ with, struct err *err)                \
+    {                                                                                              \
+        return fn_(c, with, NODE_EXECUTION, err);                                                  \
+    }                                                                                              \
+    static enum status context_##fn_(struct call *c, with_ with, struct err *err)                  \
+    {                                                                                              \
+        return fn_(c, with, NODE_CONTEXT, err);                                                    \
+    }
 
 /* ---- fields by number: requests of the three kinds of node differ in names only ---------------------------------------------- */
 

@@ -419,24 +419,11 @@ static enum status get_artifacts_by_uri(struct call *c, struct view *v, struct e
     return st ? st : answer_nodes(c, NODE_ARTIFACT, nodes, n, err);
 }
 
-#define KINDS(fn_)                                                                                 \
-    static enum status artifact_##fn_(struct call *c, struct view *v, struct err *err)             \
-    {                                                                                              \
-        return fn_(c, v, NODE_ARTIFACT, err);                                                      \
-    }                                                                                              \
-    static enum status execution_##fn_(struct call *c, struct view *v, struct err *err)            \
-    {                                                                                              \
-        return fn_(c, v, NODE_EXECUTION, err);                                                     \
-    }                                                                                              \
-    static enum status context_##fn_(struct call *c, struct view *v, struct err *err)              \
-    {                                                                                              \
-        return fn_(c, v, NODE_CONTEXT, err);                                                       \
-    }
-KINDS(get_nodes)
-KINDS(get_nodes_by_type)
-KINDS(get_nodes_by_id)
-KINDS(get_node_by_name)
-KINDS(get_nodes_by_external_ids)
+MLMD_KINDS(get_nodes, struct view *)
+MLMD_KINDS(get_nodes_by_type, struct view *)
+MLMD_KINDS(get_nodes_by_id, struct view *)
+MLMD_KINDS(get_node_by_name, struct view *)
+MLMD_KINDS(get_nodes_by_external_ids, struct view *)
 
 const struct route mlmd_node_methods[] = {
     MLMD_READ(GetArtifacts, get_artifacts, artifact_get_nodes),

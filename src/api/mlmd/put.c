@@ -351,21 +351,8 @@ static enum status put_subgraph_finish(struct call *c, struct err *err)
 
 /* ---- the table --------------------------------------------------------------------------------------------------------------- */
 
-#define KINDS(fn_)                                                                                 \
-    static enum status artifact_##fn_(struct call *c, struct write_op **op, struct err *err)       \
-    {                                                                                              \
-        return fn_(c, op, NODE_ARTIFACT, err);                                                     \
-    }                                                                                              \
-    static enum status execution_##fn_(struct call *c, struct write_op **op, struct err *err)      \
-    {                                                                                              \
-        return fn_(c, op, NODE_EXECUTION, err);                                                    \
-    }                                                                                              \
-    static enum status context_##fn_(struct call *c, struct write_op **op, struct err *err)        \
-    {                                                                                              \
-        return fn_(c, op, NODE_CONTEXT, err);                                                      \
-    }
-KINDS(put_type)
-KINDS(put_nodes)
+MLMD_KINDS(put_type, struct write_op **)
+MLMD_KINDS(put_nodes, struct write_op **)
 
 #define WRITE(name_, snake_, start_, finish_)                                                      \
     MLMD_METHOD(name_, snake_, ACTION_RUN_WRITE, .kind = CALL_WRITE, .start = (start_),            \

@@ -104,23 +104,10 @@ static enum status get_types_by_external_ids(struct call *c, struct view *v, enu
     return st ? st : answer_types(c, kind, t, got, false, err);
 }
 
-#define KINDS(fn_)                                                                                 \
-    static enum status artifact_##fn_(struct call *c, struct view *v, struct err *err)             \
-    {                                                                                              \
-        return fn_(c, v, NODE_ARTIFACT, err);                                                      \
-    }                                                                                              \
-    static enum status execution_##fn_(struct call *c, struct view *v, struct err *err)            \
-    {                                                                                              \
-        return fn_(c, v, NODE_EXECUTION, err);                                                     \
-    }                                                                                              \
-    static enum status context_##fn_(struct call *c, struct view *v, struct err *err)              \
-    {                                                                                              \
-        return fn_(c, v, NODE_CONTEXT, err);                                                       \
-    }
-KINDS(get_type)
-KINDS(get_types)
-KINDS(get_types_by_id)
-KINDS(get_types_by_external_ids)
+MLMD_KINDS(get_type, struct view *)
+MLMD_KINDS(get_types, struct view *)
+MLMD_KINDS(get_types_by_id, struct view *)
+MLMD_KINDS(get_types_by_external_ids, struct view *)
 
 const struct route mlmd_type_methods[] = {
     MLMD_READ(GetArtifactType, get_artifact_type, artifact_get_type),
