@@ -198,3 +198,114 @@ SQL_TEST(events_of_many)
     }
     corefix_close(&f);
 }
+
+/* Puts nodes of a type and gives their numbers, which follow each other. */
+static int64_t put_many(struct corefix *f, const char *ns, enum node_kind kind, int64_t type,
+                        const char *name, size_t n)
+{
+    struct typed_node *nodes = ARENA_ARRAY(f->a, struct typed_node, n);
+
+    T_OK(nodes != NULL);
+    for (size_t i = 0; i < n; i++) {
+        nodes[i] = (struct typed_node){ .kind = kind,
+                                        .has_type = true,
+                                        .type = type,
+                                        .name = arena_printf(f->a, "%s%zu", name, i) };
+    }
+    T_ST_ERR(put_nodes(f, ns, nodes, n), OK, &f->err);
+    return nodes[0].id;
+}
+
+static void put_events(struct corefix *f, const char *ns, struct typed_event *events, size_t n)
+{
+    struct typed_put *p = put_new(f, TYPED_PUT_EVENTS, ns);
+
+    p->events = events;
+    p->events_n = n;
+    T_ST_ERR(corefix_run(f, &p->op), OK, &f->err);
+}
+
+static struct nodefilter *named(struct corefix *f, const char *name)
+{
+    struct nodefilter *filter = ARENA_NEW(f->a, struct nodefilter);
+    struct nodefilter_expr *e = ARENA_ARRAY(f->a, struct nodefilter_expr, 3);
+
+    T_OK(filter && e);
+    e[0] = (struct nodefilter_expr){
+        .op = NODEFILTER_EQ, .type = NODEFILTER_OF_BOOL, .a = &e[1], .b = &e[2]
+    };
+    e[1] = (struct nodefilter_expr){
+        .op = NODEFILTER_FIELD, .type = NODEFILTER_OF_TEXT, .field = NODEFILTER_NAME, .table = -1
+    };
+    e[2] = (struct nodefilter_expr){ .op = NODEFILTER_TEXT,
+                                     .type = NODEFILTER_OF_TEXT,
+                                     .s = str_cstr(name) };
+    filter->root = e;
+    return filter;
+}
+
+/* A chain of 20 steps, and a hub with more neighbours than one query asks about. */
+SQL_TEST(subgraphs)
+{
+    enum { STEPS = 20, SPOKES = 1100 };
+    static struct typed_event events[2 * SPOKES];
+    struct typed_subgraph g;
+    struct typed_space s;
+    struct corefix f;
+    int64_t data, train, a, x;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "g", NODE_EXECUTION, "Train", &train), OK, &f.err);
+    T_ST_ERR(put_type(&f, "g", NODE_ARTIFACT, "Data", &data), OK, &f.err);
+    a = put_many(&f, "g", NODE_ARTIFACT, data, "a", STEPS + 1);
+    x = put_many(&f, "g", NODE_EXECUTION, train, "x", STEPS);
+    for (int i = 0; i < 2 * STEPS; i++) {
+        events[i] = (struct typed_event){ .has_artifact = true,
+                                          .has_execution = true,
+                                          .artifact = a + (i + 1) / 2,
+                                          .execution = x + i / 2,
+                                          .type = i % 2 ? 4 : 3 };
+    }
+    put_events(&f, "g", events, 2 * STEPS);
+    s = space(&f, "g");
+    g = (struct typed_subgraph){
+        .kind = NODE_ARTIFACT, .start = named(&f, "a20"), .up = true, .hops = TYPED_HOPS_MAX
+    };
+    T_ST_ERR(typed_subgraph(&s, &g, &f.err), OK, &f.err);
+    T_INT(g.artifacts_n, STEPS + 1);
+    T_INT(g.executions_n, STEPS);
+    T_INT(g.events_n, 2 * STEPS);
+    T_INT(g.artifacts[0], a + STEPS);
+    T_INT(g.artifacts[STEPS], a);
+    g = (struct typed_subgraph){ .kind = NODE_ARTIFACT,
+                                 .start = named(&f, "a20"),
+                                 .up = true,
+                                 .hops = TYPED_HOPS_MAX,
+                                 .executions_end = { .filter = named(&f, "x9") } };
+    T_ST_ERR(typed_subgraph(&s, &g, &f.err), OK, &f.err);
+    T_INT(g.executions_n, 10);
+    T_INT(g.events_n, 20);
+
+    a = put_many(&f, "g", NODE_ARTIFACT, data, "hub", 1);
+    x = put_many(&f, "g", NODE_EXECUTION, train, "s", SPOKES);
+    for (int i = 0; i < 2 * SPOKES; i++) {
+        events[i] = (struct typed_event){ .has_artifact = true,
+                                          .has_execution = true,
+                                          .artifact = a,
+                                          .execution = x + i / 2,
+                                          .type = i % 2 ? 4 : 3 };
+    }
+    put_events(&f, "g", events, 2 * SPOKES);
+    g = (struct typed_subgraph){ .kind = NODE_EXECUTION, .start = named(&f, "s7"), .hops = 5 };
+    T_ST_ERR(typed_subgraph(&s, &g, &f.err), OK, &f.err);
+    T_INT(g.executions_n, SPOKES);
+    T_INT(g.artifacts_n, 1);
+    T_INT(g.events_n, 2 * SPOKES);
+    g = (struct typed_subgraph){
+        .kind = NODE_EXECUTION, .start = named(&f, "s7"), .hops = 5, .max = SPOKES
+    };
+    T_ST(typed_subgraph(&s, &g, &f.err), ST_TOO_BIG);
+    g = (struct typed_subgraph){ .kind = NODE_EXECUTION, .start = named(&f, "nobody"), .hops = 5 };
+    T_ST(typed_subgraph(&s, &g, &f.err), ST_NOT_FOUND);
+    corefix_close(&f);
+}

@@ -65,7 +65,7 @@ def agree(want, got):
 def test_the_same_answers_as_the_library(worker, reference, own):
     server = own
     got = worker.run("result = calls.run(address)", address=address(server))
-    assert got.keys() == reference.keys() and len(got) == 10
+    assert got.keys() == reference.keys() and len(got) == 11
     for case in reference:
         assert len(got[case]) == len(reference[case])
         for i, (want, have) in enumerate(zip(reference[case], got[case])):
@@ -110,12 +110,23 @@ def test_filters_beyond_the_library(own, worker):
                    ["A"], ["A"], [bad] * 7]
 
 
-def test_what_is_not_served_says_so(ask):
+def test_what_the_library_makes_of_a_subgraph(ask):
+    """The client fills nodes and types in; an ending filter that is empty is none."""
     assert ask("""
         calls.types(st)
-        texts = [calls.outcome(st.raw, "GetLineageSubgraph", lineage_subgraph_query_options={"starting_artifacts": {"filter_query": "id=1"}})]
-        result = [(t["code"], "cairn" in t["text"]) for t in texts]
-        """) == [[12, True]]
+        _, tag = calls.random_graph(st, 1, 4)
+        g = st.s.get_lineage_subgraph(pb.LineageSubgraphQueryOptions(starting_artifacts={"filter_query": "name = 'g1-0'"}, max_num_hops=2))
+        asked = {"starting_artifacts": {"filter_query": "name = 'g1-0'"}}
+        both = [calls.subgraph(st, ending_executions=end, **asked) for end in ({"filter_query": ""}, {})]
+        result = [sorted(a.name for a in g.artifacts), sorted(x.name for x in g.executions), {t.name for t in g.artifact_types} >= {"Data"},
+                  all(a.uri for a in g.artifacts), len(g.events) >= 4, both[0] == both[1]]
+        """) == [[f"g1-{i}" for i in range(4)], [f"g1-{i}" for i in range(4)], True, True, True, True]
+
+
+def test_what_is_not_served_says_so(ask):
+    assert ask("""
+        result = [calls.outcome(st.raw, "GetLineageGraph")["code"]]
+        """) == [12]
 
 
 def test_pages_of_an_unlimited_list(ask):

@@ -2,6 +2,7 @@
 two stores can be compared. Runs in the environment `mlmd`. A case is a function of a Store; it gives what is to be compared."""
 
 import os
+import random
 import re
 
 os.environ.setdefault("GLOG_minloglevel", "3")
@@ -406,6 +407,76 @@ def only_filters(st):
     refused = ["(" * 100 + "id = 1" + ")" * 100, " OR ".join(f"name = '{i}'" for i in range(200)), " OR ".join(["state IS NULL"] * 400),
                " AND ".join(f"contexts_{i}.id = 1" for i in range(9)), " + ".join(["id"] * 10) + " = 1", "id = 1" + " " * 70000, "name = '\\0'"]
     return out + [many, wide, [ask("A", q)[:26] for q in refused]]
+
+
+# ---- subgraphs ----
+
+def subgraph(st, mask=None, **options):
+    """What GetLineageSubgraph answers, in an order of its own: names of the nodes, and events with path and time."""
+    r = outcome(st.raw, "GetLineageSubgraph", lineage_subgraph_query_options=options, **({} if mask is None else {"read_mask": {"paths": mask}}))
+    if isinstance(r, dict):
+        return r
+    g = r.lineage_subgraph
+    name = st.name
+    nodes = [sorted(name(k, n.id) for n in of) for k, of in (("a", g.artifacts), ("x", g.executions), ("c", g.contexts))]
+    events = sorted((name("a", e.artifact_id), name("x", e.execution_id), e.type, e.milliseconds_since_epoch,
+                     [s.key or s.index for s in e.path.steps]) for e in g.events)
+    pairs = [sorted((name("a", p.artifact_id), name("c", p.context_id)) for p in g.attributions),
+             sorted((name("x", p.execution_id), name("c", p.context_id)) for p in g.associations)]
+    declared = [len(g.artifact_types), len(g.execution_types), len(g.context_types), len(g.parent_contexts)]
+    only_numbers = all(len(n.ListFields()) == 1 for of in (g.artifacts, g.executions, g.contexts) for n in of)
+    return {"nodes": nodes, "events": events, "pairs": pairs, "declared": declared if mask is not None else [], "bare": only_numbers}
+
+
+def random_graph(st, seed, size):
+    """`size` artifacts and executions, events of all kinds, some of them in contexts; chains, hubs and rings come by themselves."""
+    r = random.Random(seed)
+    tag = f"g{seed}"
+    a = st.see("a", st.s.put_artifacts([node(pb.Artifact, st.data, name=f"{tag}-{i}", uri=f"{tag}/{i % 3}") for i in range(size)]))
+    x = st.see("x", st.s.put_executions([node(pb.Execution, st.train, name=f"{tag}-{i}") for i in range(size)]))
+    c = st.see("c", st.s.put_contexts([node(pb.Context, st.exp, name=f"{tag}-{i}") for i in range(3)]))
+    kinds = [pb.Event.DECLARED_OUTPUT, pb.Event.DECLARED_INPUT, pb.Event.INPUT, pb.Event.OUTPUT, pb.Event.INTERNAL_INPUT, pb.Event.INTERNAL_OUTPUT]
+    links = {(r.choice(a), r.choice(x), r.choice(kinds)) for _ in range(size * 2)}
+    links |= {(a[i], x[i], pb.Event.INPUT) for i in range(size)} | {(a[i], x[i - 1], pb.Event.OUTPUT) for i in range(1, size)}
+    if seed % 2:
+        links |= {(a[0], i, pb.Event.INPUT) for i in x}
+    st.s.put_events([pb.Event(artifact_id=i, execution_id=j, type=t, milliseconds_since_epoch=n,
+                              path={"steps": [{"index": n}, {"key": f"k{n}"}][:n % 3]}) for n, (i, j, t) in enumerate(sorted(links))])
+    st.s.put_attributions_and_associations([pb.Attribution(artifact_id=i, context_id=r.choice(c)) for i in r.sample(a, size // 2)],
+                                           [pb.Association(execution_id=i, context_id=r.choice(c)) for i in r.sample(x, size // 2)])
+    return r, tag
+
+
+def case_subgraphs(st):
+    types(st)
+    out = []
+    for seed, size in ((1, 4), (2, 6), (3, 9), (4, 14), (5, 3), (6, 25)):
+        r, tag = random_graph(st, seed, size)
+        some = lambda: r.choice((f"name = '{tag}-{r.randrange(size)}'", f"name IN ('{tag}-0', '{tag}-{size - 1}')",  # noqa: E731
+                                 f"contexts_0.name = '{tag}-{r.randrange(3)}'", "events_0.type = DECLARED_INPUT"))
+        for _ in range(40):
+            asked = {r.choice(("starting_artifacts", "starting_executions")): {"filter_query": f"({some()}) AND name LIKE '{tag}-%'"},
+                     "direction": r.randrange(4)}
+            if r.random() < 0.8:
+                asked["max_num_hops"] = r.randrange(6)
+            for end in ("ending_artifacts", "ending_executions"):
+                if r.random() < 0.3:
+                    asked[end] = {"filter_query": some(), "include_ending_nodes": r.random() < 0.5}
+            out.append([asked, subgraph(st, **asked)])
+    one = {"starting_artifacts": {"filter_query": "name = 'g4-3'"}, "max_num_hops": 3}
+    out += [subgraph(st, mask, **one) for mask in ([], ["artifacts"], ["executions", "events"], ["contexts"], ["attributions"], ["associations"],
+                                                   ["parent_contexts"], ["nothing"], ["artifacts.id"])]
+    for field in ("artifact_types", "execution_types", "context_types"):
+        g = st.raw("GetLineageSubgraph", lineage_subgraph_query_options=one, read_mask={"paths": [field]}).lineage_subgraph
+        out.append(sorted((t.name, t.HasField("base_type"), len(t.properties)) for t in getattr(g, field)))
+    start = {"starting_executions": {"filter_query": "name = 'g1-0'"}}
+    out += [subgraph(st), subgraph(st, starting_artifacts={}), subgraph(st, starting_artifacts={"filter_query": ""}, max_num_hops=-1),
+            subgraph(st, starting_artifacts={"filter_query": "name = 'no such'"}), subgraph(st, starting_artifacts={"filter_query": "foo = 1"}),
+            subgraph(st, max_num_hops=-1, **start), subgraph(st, max_num_hops=1000000, **start), subgraph(st, ending_artifacts={}, **start),
+            subgraph(st, ending_artifacts={"filter_query": "foo = 1"}, **start), subgraph(st, direction=2, max_num_hops=0, **start)]
+    a = st.see("a", st.s.put_artifacts([node(pb.Artifact, st.data, name=f"many-{i}") for i in range(120)]))
+    out.append([len(a), subgraph(st, starting_artifacts={"filter_query": "name LIKE 'many-%'"})])
+    return out
 
 
 # ---- lists ----

@@ -178,13 +178,6 @@ static enum status get_lineage_graph(struct call *c, struct err *err)
     return err_set(err, ST_NOT_IMPLEMENTED, "GetLineageGraph is not implemented.");
 }
 
-static enum status get_lineage_subgraph(struct call *c, struct err *err)
-{
-    (void)c;
-    return err_set(err, ST_NOT_IMPLEMENTED,
-                   "GetLineageSubgraph is not served by this version of cairn; walk the events");
-}
-
 #define DIRECT(name_, snake_, fn_)                                                                 \
     MLMD_METHOD(name_, snake_, ACTION_RUN_READ, .kind = CALL_DIRECT, .direct = (fn_))
 
@@ -200,7 +193,7 @@ const struct route mlmd_edge_methods[] = {
     MLMD_READ(GetParentContextsByContexts, get_parent_contexts_by_contexts, get_parents_of_many),
     MLMD_READ(GetChildrenContextsByContexts, get_children_contexts_by_contexts,
               get_children_of_many),
-    DIRECT(GetLineageSubgraph, get_lineage_subgraph, get_lineage_subgraph),
+    MLMD_READ(GetLineageSubgraph, get_lineage_subgraph, mlmd_get_lineage_subgraph),
     DIRECT(GetLineageGraph, get_lineage_graph, get_lineage_graph),
 };
 const size_t mlmd_edge_methods_n = ARRAY_N(mlmd_edge_methods);

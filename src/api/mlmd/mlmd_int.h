@@ -88,6 +88,10 @@ enum status mlmd_list_answer(struct call *c, struct typed_space *s, struct nodel
 /* The options of a request. */
 const struct ml_metadata_list_operation_options *mlmd_options(struct call *c, uint32_t number);
 
+/* ---- subgraph.c ------------------------------------------------------------------------------------------------------------- */
+
+enum status mlmd_get_lineage_subgraph(struct call *c, struct view *v, struct err *err);
+
 /* ---- structs.c: google.protobuf.Struct as a JSON object with sorted keys ------------------------------------------------------- */
 
 enum status mlmd_struct_text(struct arena *a, const struct ml_metadata_struct *in, struct str *out,

@@ -158,7 +158,7 @@ enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, in
 /* ---- events ---------------------------------------------------------------------------------------------------------------- */
 
 /* Steps as they are stored: 'i' and digits or 'k' and a name, each ended by a NUL. */
-static enum status steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err)
+enum status typed_steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err)
 {
     size_t cap = 0;
 
@@ -212,7 +212,7 @@ static enum status add_event(struct events *to, const struct q_typed_events_from
                                .ms = row->ms,
                                .seq = row->seq,
                                .type = (int32_t)row->role };
-    return steps_of(to->v, row->path, e, err);
+    return typed_steps_of(to->v, row->path, e, err);
 }
 
 static enum status events_of(struct typed_space *s, int64_t uid, bool from, struct events *to,

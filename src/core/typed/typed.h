@@ -118,6 +118,38 @@ enum typed_relation { TYPED_CONTEXTS, TYPED_PARENTS, TYPED_CHILDREN };
 enum status typed_related(struct typed_space *s, enum typed_relation what, enum node_kind kind,
                           int64_t id, struct typed_node **out, size_t *n, struct err *err);
 
+/* What a subgraph has of its nodes: their numbers, and how they hang together. */
+enum {
+    TYPED_START_MAX =
+        101, /* nodes that a subgraph begins with, by number; the rest is not looked at */
+    TYPED_HOPS_MAX = 100,
+    TYPED_SUBGRAPH_MAX = 250000 /* nodes, events, and memberships, of each as many */
+};
+/* Nodes that a filter matches end the walk. */
+struct typed_ending {
+    const struct nodefilter *filter; /* NULL: none */
+    bool included;                   /* they and the events that lead to them are part of it */
+};
+struct typed_subgraph {
+    enum node_kind kind;            /* of the nodes it begins with: artifacts or executions */
+    const struct nodefilter *start; /* which they are */
+    struct typed_ending artifacts_end, executions_end;
+    bool up, down;  /* against the events, along them; both or neither: both ways */
+    unsigned hops;  /* from an artifact to an execution or back is one */
+    bool no_events; /* not wanted */
+    bool no_members;
+    size_t max; /* 0: TYPED_SUBGRAPH_MAX */
+    /* Out. */
+    int64_t *artifacts, *executions, *contexts; /* numbers */
+    size_t artifacts_n, executions_n, contexts_n;
+    struct typed_event *events;
+    size_t events_n;
+    struct typed_pair *attributions, *associations; /* a: the node, b: its context */
+    size_t attributions_n, associations_n;
+};
+/* Breadth first. ST_NOT_FOUND where no node matches `start`, ST_TOO_BIG beyond `max`. */
+enum status typed_subgraph(struct typed_space *s, struct typed_subgraph *io, struct err *err);
+
 /* ---- writes ---------------------------------------------------------------------------------------------------------------- */
 
 enum typed_put_kind {

@@ -38,6 +38,8 @@ enum status typed_count(struct putter *p, const char *what, int kind, int64_t *o
                         struct err *err);
 /* Properties of a node, of both scopes. */
 enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err);
+/* The steps of an event's path, from as it is stored. */
+enum status typed_steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err);
 /* A row of nodelist as a node. */
 enum status typed_from_row(struct view *v, const struct nodelist_row *row, struct typed_node *out,
                            struct err *err);

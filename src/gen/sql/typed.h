@@ -235,4 +235,46 @@ enum status q_typed_is_ancestor(struct sql_conn *q_conn, struct arena *q_arena, 
                                 int64_t below, struct q_typed_is_ancestor_row *q_row,
                                 struct err *q_err) ATTR_CHECK;
 
+struct q_typed_links_from_row {
+    int64_t src;
+    int64_t dst;
+    int64_t role;
+    struct str path; /* p is NULL when it has no value */
+    int64_t ms;
+    int64_t id;
+    int64_t kind;
+};
+enum status q_typed_links_from_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    struct err *q_err) ATTR_CHECK;
+enum status q_typed_links_from_next(struct sql_stmt *q_stmt, struct q_typed_links_from_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_typed_links_into_row {
+    int64_t src;
+    int64_t dst;
+    int64_t role;
+    struct str path; /* p is NULL when it has no value */
+    int64_t ms;
+    int64_t id;
+    int64_t kind;
+};
+enum status q_typed_links_into_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    struct err *q_err) ATTR_CHECK;
+enum status q_typed_links_into_next(struct sql_stmt *q_stmt, struct q_typed_links_into_row *q_row,
+                                    struct err *q_err) ATTR_CHECK;
+
+struct q_typed_contexts_of_many_row {
+    int64_t node;
+    int64_t ctx;
+    int64_t id;
+};
+enum status q_typed_contexts_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          const int64_t *uids, size_t uids_n,
+                                          struct err *q_err) ATTR_CHECK;
+enum status q_typed_contexts_of_many_next(struct sql_stmt *q_stmt,
+                                          struct q_typed_contexts_of_many_row *q_row,
+                                          struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -846,6 +846,137 @@ enum status q_typed_is_ancestor(struct sql_conn *q_conn, struct arena *q_arena, 
     return OK;
 }
 
+static const unsigned char typed_links_from_in[] = { SQL_INT_LIST, SQL_INT };
+static const unsigned char typed_links_from_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT };
+static const char *const typed_links_from_names[] = { "src", "dst", "role", "path", "ms", "id", "kind" };
+static const struct sql_query query_typed_links_from = {
+    .name = "typed_links_from", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 7,
+    .in = typed_links_from_in,
+    .out = typed_links_from_out, .out_names = typed_links_from_names,
+    .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
+              "n ON n.uid = e.dst WHERE e.src IN (SELECT value FROM json_each(?1)) AND "
+              "e.role BETWEEN 1 AND 7 AND n.ns = ?2 AND n.type_id > 100 ORDER BY e.src, "
+              "e.dst, e.role",
+              "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
+              "n ON n.uid = e.dst WHERE e.src = ANY ($1) AND e.role BETWEEN 1 AND 7 AND n.ns "
+              "= $2 AND n.type_id > 100 ORDER BY e.src, e.dst, e.role" },
+};
+
+enum status q_typed_links_from_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .list = uids, .list_n = uids_n },
+        { .i = ns },
+    };
+
+    return sql_rows(q_conn, &query_typed_links_from, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_links_from_next(struct sql_stmt *q_stmt, struct q_typed_links_from_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[7];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->src = q_out[0].i;
+    q_row->dst = q_out[1].i;
+    q_row->role = q_out[2].i;
+    q_row->path = q_out[3].s;
+    q_row->ms = q_out[4].i;
+    q_row->id = q_out[5].i;
+    q_row->kind = q_out[6].i;
+    return OK;
+}
+
+static const unsigned char typed_links_into_in[] = { SQL_INT_LIST, SQL_INT };
+static const unsigned char typed_links_into_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT };
+static const char *const typed_links_into_names[] = { "src", "dst", "role", "path", "ms", "id", "kind" };
+static const struct sql_query query_typed_links_into = {
+    .name = "typed_links_into", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 7,
+    .in = typed_links_into_in,
+    .out = typed_links_into_out, .out_names = typed_links_into_names,
+    .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
+              "n ON n.uid = e.src WHERE e.dst IN (SELECT value FROM json_each(?1)) AND "
+              "e.role BETWEEN 1 AND 7 AND n.ns = ?2 AND n.type_id > 100 ORDER BY e.dst, "
+              "e.src, e.role",
+              "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
+              "n ON n.uid = e.src WHERE e.dst = ANY ($1) AND e.role BETWEEN 1 AND 7 AND n.ns "
+              "= $2 AND n.type_id > 100 ORDER BY e.dst, e.src, e.role" },
+};
+
+enum status q_typed_links_into_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .list = uids, .list_n = uids_n },
+        { .i = ns },
+    };
+
+    return sql_rows(q_conn, &query_typed_links_into, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_links_into_next(struct sql_stmt *q_stmt, struct q_typed_links_into_row *q_row,
+                                    struct err *q_err)
+{
+    struct sql_value q_out[7];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->src = q_out[0].i;
+    q_row->dst = q_out[1].i;
+    q_row->role = q_out[2].i;
+    q_row->path = q_out[3].s;
+    q_row->ms = q_out[4].i;
+    q_row->id = q_out[5].i;
+    q_row->kind = q_out[6].i;
+    return OK;
+}
+
+static const unsigned char typed_contexts_of_many_in[] = { SQL_INT_LIST };
+static const unsigned char typed_contexts_of_many_out[] = { SQL_INT, SQL_INT, SQL_INT };
+static const char *const typed_contexts_of_many_names[] = { "node", "ctx", "id" };
+static const struct sql_query query_typed_contexts_of_many = {
+    .name = "typed_contexts_of_many", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 3,
+    .in = typed_contexts_of_many_in,
+    .out = typed_contexts_of_many_out, .out_names = typed_contexts_of_many_names,
+    .text = { "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
+              "m.node IN (SELECT value FROM json_each(?1)) AND m.role = 6 AND n.type_id > "
+              "100 ORDER BY m.node, m.ctx",
+              "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
+              "m.node = ANY ($1) AND m.role = 6 AND n.type_id > 100 ORDER BY m.node, m.ctx" },
+};
+
+enum status q_typed_contexts_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_typed_contexts_of_many, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_contexts_of_many_next(struct sql_stmt *q_stmt,
+                                          struct q_typed_contexts_of_many_row *q_row,
+                                          struct err *q_err)
+{
+    struct sql_value q_out[3];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->node = q_out[0].i;
+    q_row->ctx = q_out[1].i;
+    q_row->id = q_out[2].i;
+    return OK;
+}
+
 static const struct sql_query *const area_typed[] = {
     &query_ns_find,
     &query_ns_insert,
@@ -872,5 +1003,8 @@ static const struct sql_query *const area_typed[] = {
     &query_typed_parents_of,
     &query_typed_children_of,
     &query_typed_is_ancestor,
+    &query_typed_links_from,
+    &query_typed_links_into,
+    &query_typed_contexts_of_many,
 };
 /* clang-format on */

@@ -58,8 +58,18 @@ static void where(struct nodelist_builder *q, const struct nodelist *in)
                            (struct sql_value){ .list = in->uris, .list_n = in->uris_n });
         nodelist_put(q, q->postgres ? ")" : "))");
     }
+    if (in->uids_n) {
+        nodelist_put(q, " AND n.uid ");
+        nodelist_put(q, q->postgres ? "= ANY (" : "IN (SELECT value FROM json_each(");
+        nodelist_put_value(q, SQL_INT_LIST,
+                           (struct sql_value){ .list = in->uids, .list_n = in->uids_n });
+        nodelist_put(q, q->postgres ? ")" : "))");
+    }
     if (in->filter) {
         nodefilter_put_where(q, in->filter);
+    }
+    if (in->uids_n) {
+        return;
     }
     if (in->has_after && in->order != NODELIST_BY_ID) {
         nodelist_put(q, " AND (");

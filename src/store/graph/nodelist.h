@@ -19,6 +19,8 @@ struct nodelist {
     int64_t ctx;            /* members of that node; 0 = any */
     const struct str *uris; /* artifacts at one of these; n 0 = any */
     size_t uris_n;
+    const int64_t *uids; /* only these, in no order and without a limit; n 0 = any */
+    size_t uids_n;
     const struct nodefilter *filter; /* NULL = none */
     enum nodelist_order order;
     bool descending;
