@@ -1,6 +1,7 @@
 /* net/grpc.c - see grpc.h. */
 #include "net/grpc.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "codec/base64.h"
 #include "net/coding.h"
 
@@ -113,6 +114,25 @@ struct str grpc_message(struct arena *a, struct str text)
     return str_of(out, n);
 }
 
+void grpc_tidy(char *text)
+{
+    size_t n = strlen(text), len;
+
+    for (size_t i = 0; i < n; i += len) {
+        char *p = text + i;
+
+        for (len = 1; len < 4 && len < n - i && !utf8_valid(str_of(p, len)); len++) {
+        }
+        if (!utf8_valid(str_of(p, len))) { /* also one that is cut at the end */
+            len = 1;
+            *p = '?';
+        } else if ((len == 1 && (*p < ' ' || *p == 0x7f) && *p != '\n' && *p != '\t') ||
+                   (len == 2 && p[0] == '\xc2' && (unsigned char)p[1] < 0xa0)) {
+            memset(p, '?', len);
+        }
+    }
+}
+
 enum status grpc_unzip(struct str encoding, struct str in, size_t max, struct buf *out,
                        struct err *err)
 {
@@ -122,8 +142,10 @@ enum status grpc_unzip(struct str encoding, struct str in, size_t max, struct bu
 
     buf_clear(out);
     if (!str_eq_lit(encoding, "gzip")) {
-        return err_set(err, ST_NOT_IMPLEMENTED, "grpc-encoding '%.*s' is not known; use gzip",
-                       STR_ARG(encoding));
+        st = err_set(err, ST_NOT_IMPLEMENTED, "grpc-encoding '%.*s' is not known; use gzip",
+                     STR_ARG(encoding));
+        grpc_tidy(err->message);
+        return st;
     }
     st = decoder_new(&d, CODING_GZIP);
     if (st) {

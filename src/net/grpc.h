@@ -26,6 +26,9 @@ void grpc_put(struct buf *b, unsigned flags, struct str message);
 bool grpc_timeout(struct str value, int64_t *ns);
 /* Percent-encoded for grpc-message; p is NULL when memory is out. */
 struct str grpc_message(struct arena *a, struct str text);
+/* A text of the other side, made fit to be shown anywhere: what is not UTF-8, and control characters but new lines and tabs, become
+ * question marks. */
+void grpc_tidy(char *text);
 /* A compressed message into out, which may hold max bytes and is emptied first. ST_NOT_IMPLEMENTED for an encoding other than gzip,
  * ST_TOO_BIG for a longer message. */
 enum status grpc_unzip(struct str encoding, struct str in, size_t max, struct buf *out,

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "net/http_int.h"
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum {
@@ -150,6 +151,10 @@ static enum act take_message(struct grpc_call *c)
             end_with(c, ST_BAD_REQUEST, "the last message is cut short");
             return ACT_AGAIN;
         }
+        if (c->ops->stays && c->rested) {
+            return ACT_WAIT; /* to be woken */
+        }
+        c->rested = true;
         begin_turn(c);
         c->ops->rest(c);
         return ACT_AGAIN;
@@ -173,6 +178,7 @@ static enum act take_message(struct grpc_call *c)
         message = buf_str(&c->plain);
     }
     begin_turn(c);
+    c->pushed = false;
     c->ops->message(c, message);
     return ACT_AGAIN;
 }
@@ -188,6 +194,12 @@ static enum act step(struct grpc_call *c)
     if (c->stopped && !c->over) {
         fail_stopped(c);
     }
+    if (c->lost && !c->over) {
+        end_with(c, c->lost, "the request has broken off");
+    }
+    if (c->in.failed && !c->over) {
+        end_with(c, c->in.failed, "the message does not fit in memory");
+    }
     if (!c->pulling) {
         return ACT_WAIT; /* the client takes nothing: nothing is asked of it */
     }
@@ -197,6 +209,13 @@ static enum act step(struct grpc_call *c)
     }
     if (c->over) {
         return ACT_LAST;
+    }
+    if (c->woken && c->out.n < SEND_BYTES && !(c->pushed && has_message(c))) {
+        begin_turn(c);
+        c->woken = false;
+        c->pushed = true;
+        c->ops->push(c);
+        return ACT_AGAIN;
     }
     if (c->out.n >= SEND_BYTES || (c->out.n > 0 && !has_message(c))) {
         return ACT_GIVE;
@@ -220,15 +239,10 @@ static void on_piece(struct http_req *req, void *ctx, enum http_piece what, stru
             c->in_at = 0;
         }
         buf_put_str(&c->in, bytes);
-        if (c->in.failed) {
-            end_with(c, c->in.failed, "the message does not fit in memory");
-        }
     } else if (what == HTTP_PIECE_END) {
         c->in_end = true;
-    } else if (!c->over) {
-        c->over = true;
-        c->st = err->code;
-        c->err = *err;
+    } else {
+        c->lost = err->code;
     }
     go(c);
 }
@@ -283,6 +297,76 @@ void grpc_call_end(struct grpc_call *c, enum status st, const struct err *err)
     grpc_call_next(c);
 }
 
+/* ---- waking ------------------------------------------------------------------------------------------------------------- */
+
+struct grpc_waker {
+    struct loop_task task;
+    struct loop *loop;
+    struct grpc_call *call; /* NULL: it is over. The loop's */
+    atomic_uint refs;       /* one is the call's, one of a task that is on its way */
+    atomic_bool posted;
+};
+
+void grpc_call_wake(struct grpc_call *c)
+{
+    c->woken = true;
+    go(c);
+}
+
+static void run_wake(struct loop_task *t)
+{
+    struct grpc_waker *w = CONTAINER_OF(t, struct grpc_waker, task);
+
+    /* Acquires what was done before a wake that found this true: the partner is in grpc_wake(). */
+    atomic_exchange_explicit(&w->posted, false, memory_order_acq_rel);
+    if (w->call) {
+        grpc_call_wake(w->call);
+    }
+    grpc_waker_unref(w);
+}
+
+struct grpc_waker *grpc_call_waker(struct grpc_call *c)
+{
+    struct grpc_waker *w = c->waker;
+
+    if (!w) {
+        w = mem_zalloc(1, sizeof(*w));
+        if (!w) {
+            return NULL;
+        }
+        w->task.fn = run_wake;
+        w->loop = c->req->loop;
+        w->call = c;
+        atomic_init(&w->refs, 1);
+        c->waker = w;
+    }
+    grpc_waker_ref(w);
+    return w;
+}
+
+void grpc_wake(struct grpc_waker *w)
+{
+    /* Released to run_wake(). */
+    if (!atomic_exchange_explicit(&w->posted, true, memory_order_acq_rel)) {
+        grpc_waker_ref(w);
+        loop_post(w->loop, &w->task);
+    }
+}
+
+void grpc_waker_ref(struct grpc_waker *w)
+{
+    /* Relaxed: who has a reference gives another. */
+    atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+}
+
+void grpc_waker_unref(struct grpc_waker *w)
+{
+    /* Acquire and release: the last one sees what the others did. */
+    if (w && atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) == 1) {
+        mem_free(w);
+    }
+}
+
 /* ---- the answer as a stream --------------------------------------------------------------------------------------------- */
 
 static void on_pull(struct http_req *req, void *ctx, uint64_t at)
@@ -311,6 +395,11 @@ static void on_stop(struct http_req *req, void *ctx)
         }
         return;
     }
+    if (c->ops->stays && c->ops->stop && !c->ended && !c->over) {
+        begin_turn(c);
+        c->ops->stop(c, c->stopped);
+        return;
+    }
     go(c);
 }
 
@@ -319,6 +408,10 @@ static void on_done(struct http_req *req, void *ctx)
     struct grpc_call *c = ctx;
 
     (void)req;
+    if (c->waker) {
+        c->waker->call = NULL;
+        grpc_waker_unref(c->waker);
+    }
     if (c->ops->done) {
         c->ops->done(c);
     }

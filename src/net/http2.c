@@ -439,7 +439,7 @@ static void h2_timeout(struct conn *c)
     http2_run(h);
 }
 
-/* The first GOAWAY takes every stream that is on its way; the second one, when the peer has answered our ping (so it has seen
+/* Who waits is told first. The first GOAWAY takes every stream that is on its way; the second one, when the peer has answered our ping (so it has seen
  * the first) or NOTICE_MS later, names the last that is answered. */
 static void h2_drain(struct conn *c)
 {
@@ -451,16 +451,18 @@ static void h2_drain(struct conn *c)
     h->noticed = true;
     h->notice_ms = loop_now_ms(c->loop);
     h->drained = false;
-    if (nghttp2_submit_shutdown_notice(h->s) ||
-        nghttp2_submit_ping(h->s, NGHTTP2_FLAG_NONE, NULL)) {
-        h->dead = true;
-    }
     h->busy = true;
     for (struct h2_stream *st = h->streams; st; st = st->next) {
         if (st->p) {
             http_core_stop(st->p);
         }
     }
+    work(h); /* last words that are there already leave before the GOAWAY */
+    if (!h->dead) {
+        (void)step_out(h); /* http2_run() goes on */
+    }
+    h->dead = h->dead || nghttp2_submit_shutdown_notice(h->s) ||
+              nghttp2_submit_ping(h->s, NGHTTP2_FLAG_NONE, NULL);
     h->busy = false;
     http2_run(h);
 }

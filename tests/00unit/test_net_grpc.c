@@ -1,6 +1,7 @@
 /* tests/00unit/test_net_grpc.c - gRPC's framing: messages cut anywhere, deadlines, texts, forms. */
 #include "net/grpc.h"
 #include "tap.h"
+#include <stdio.h>
 
 TEST(test_grpc_frames)
 {
@@ -78,4 +79,29 @@ TEST(test_grpc_texts)
     T_CSTR(grpc_type(GRPC_WEB), "application/grpc-web+proto");
     T_CSTR(grpc_type(GRPC_WEB_TEXT), "application/grpc-web-text+proto");
     arena_free(a);
+}
+
+TEST(test_grpc_tidy)
+{
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        { "", "" },
+        { "as it is: \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n\t.",
+          "as it is: \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n\t." },
+        { "\x1b[2J\x7f\r", "?[2J??" },
+        { "\xc2\x9bm \xc2\xa0", "??m \xc2\xa0" },
+        { "\xff\xfe", "??" },
+        { "\xe2\x82", "??" },
+        { "\xf0\x9f\x98", "???" },
+        { "\xe2(\xa1\xed\xa0\x80", "?(????" },
+    };
+
+    for (size_t i = 0; i < ARRAY_N(rows); i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "%s", rows[i].in);
+        grpc_tidy(text);
+        T_CSTR(text, rows[i].out);
+    }
 }

@@ -1,10 +1,14 @@
 /* tests/10module/test_grpc_streams.c - calls of gRPC whose messages come one by one, over loopback: the server's turns and the client
  * of net/client, in all four shapes, with deadlines, cancellation, back-pressure both ways, a drain and memory that runs out. */
 #include "base/mem.h"
+#include "base/sock.h"
+#include "base/sys.h"
 #include "net/client/grpc.h"
 #include "net/grpc_call.h"
 #include "net/server.h"
 #include "tap.h"
+#include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -17,17 +21,19 @@ struct side {
     struct router *router;
     struct exec_pool *pool;
     struct exec_event *held, *stopped; /* a turn of Hold has begun, was told to stop */
+    struct exec_event *gone;           /* a call of News is over */
+    struct grpc_waker *waker;          /* of News */
     char address[64];
 };
 
 static struct side the;
 static atomic_int stop_why;
-static atomic_uint_fast64_t said, heard;
+static atomic_uint_fast64_t said, heard, news, pushed;
 
 struct talk {
     struct grpc_call call;
     struct exec_job job;
-    uint64_t n, bytes, want, each;
+    uint64_t n, bytes, want;
     struct str message;
 };
 
@@ -141,6 +147,63 @@ static void fail_message(struct grpc_call *c, struct str message)
     grpc_call_end(c, ST_NOT_FOUND, &err);
 }
 
+/* Says what it hears, and how often it has spoken on its own; after "fill" that goes on by itself. */
+static void news_message(struct grpc_call *c, struct str message)
+{
+    struct talk *t = talk_of(c);
+
+    atomic_fetch_add(&heard, 1);
+    if (str_eq_lit(message, "fill")) {
+        t->want = UINT64_MAX;
+    } else {
+        grpc_call_say(c, message);
+    }
+    grpc_call_next(c);
+    if (!the.waker) {
+        the.waker = grpc_call_waker(c);
+        exec_event_set(the.held);
+    }
+}
+
+static void news_push(struct grpc_call *c)
+{
+    struct talk *t = talk_of(c);
+    size_t n = t->want ? 10000 : 8;
+    char *text = arena_alloc(c->scratch, n);
+
+    T_OK(text != NULL);
+    memset(text, '.', n);
+    t->n++;
+    memcpy(text, &t->n, sizeof(t->n));
+    atomic_store(&pushed, atomic_load(&news)); /* what was told before this turn is in it */
+    atomic_fetch_add(&said, n);
+    grpc_call_say(c, str_of(text, n));
+    grpc_call_next(c);
+    if (t->want) {
+        grpc_wake(the.waker);
+    }
+}
+
+static void news_rest(struct grpc_call *c)
+{
+    grpc_call_say(c, S("rest"));
+    grpc_call_next(c);
+}
+
+static void news_stop(struct grpc_call *c, enum status why)
+{
+    atomic_store(&stop_why, why);
+    grpc_call_say(c, S("last"));
+    exec_event_set(the.stopped);
+    grpc_call_next(c);
+}
+
+static void news_done(struct grpc_call *c)
+{
+    (void)c;
+    exec_event_set(the.gone);
+}
+
 static const struct grpc_call_ops chat = { .message = chat_message, .rest = end_rest },
                                   pooled = { .message = pool_message, .rest = end_rest },
                                   sum = { .message = sum_message, .rest = sum_rest },
@@ -148,7 +211,13 @@ static const struct grpc_call_ops chat = { .message = chat_message, .rest = end_
                                   hold = { .message = hold_message,
                                            .rest = end_rest,
                                            .stop = hold_stop },
-                                  failing = { .message = fail_message, .rest = end_rest };
+                                  failing = { .message = fail_message, .rest = end_rest },
+                                  live = { .message = news_message,
+                                           .rest = news_rest,
+                                           .push = news_push,
+                                           .stop = news_stop,
+                                           .done = news_done,
+                                           .stays = true };
 
 static void on_handle(void *ctx, struct http_req *req)
 {
@@ -168,7 +237,8 @@ static void on_handle(void *ctx, struct http_req *req)
                UINT64_MAX)
 static const struct route routes[] = { METHOD("Chat", &chat), METHOD("Pool", &pooled),
                                        METHOD("Sum", &sum),   METHOD("Many", &many),
-                                       METHOD("Hold", &hold), METHOD("Fail", &failing) };
+                                       METHOD("Hold", &hold), METHOD("Fail", &failing),
+                                       METHOD("News", &live) };
 
 static void start(void)
 {
@@ -177,7 +247,9 @@ static void start(void)
     struct err err = ERR_INIT;
 
     net_init();
-    the = (struct side){ .held = exec_event_new(), .stopped = exec_event_new() };
+    the = (struct side){ .held = exec_event_new(),
+                         .stopped = exec_event_new(),
+                         .gone = exec_event_new() };
     atomic_store(&stop_why, OK);
     atomic_store(&said, 0);
     atomic_store(&heard, 0);
@@ -208,6 +280,7 @@ static void clear(void)
     router_free(the.router);
     exec_event_free(the.held);
     exec_event_free(the.stopped);
+    exec_event_free(the.gone);
 }
 
 static void finish(void)
@@ -524,6 +597,138 @@ TEST(test_grpc_sender_that_is_held)
     finish();
 }
 
+/* ---- calls that speak on their own -------------------------------------------------------------------------------------------- */
+
+static void tell(void *ctx)
+{
+    for (int i = 0; i < *(int *)ctx; i++) {
+        atomic_fetch_add(&news, 1);
+        grpc_wake(the.waker);
+    }
+}
+
+/* Other threads wake a call whose client says nothing: it speaks, and the last thing that was told is not missed. What its client says is
+ * heard meanwhile; the call goes on when the client's side has ended; a wake after its end does nothing. */
+TEST(test_grpc_speaks_on_its_own)
+{
+    enum { TELLS = 5000 };
+    struct exec_thread *t[2] = { NULL };
+    struct grpc_client *g;
+    struct grpc_stream *s;
+    struct err err = ERR_INIT;
+    struct str got;
+    uint64_t turns = 0, echoes = 0;
+    int n = TELLS;
+
+    start();
+    g = dial(false);
+    s = begin(g, "/t.T/News", WAIT_MS);
+    say(s, S("hello"));
+    hear(s, S("hello"));
+    T_OK(exec_event_wait(the.held, WAIT_MS));
+    for (int i = 0; i < 2; i++) {
+        T_ST_ERR(exec_thread_new(&t[i], "tell", tell, &n, &err), OK, &err);
+    }
+    while (atomic_load(&pushed) < (uint64_t)2 * TELLS || echoes < 50) {
+        if (echoes < 50) {
+            say(s, S("and?"));
+        }
+        T_ST_ERR(grpc_recv(s, &got, &err), OK, &err);
+        if (str_eq_lit(got, "and?")) {
+            echoes++;
+        } else {
+            uint64_t turn = 0;
+
+            T_UINT(got.n, sizeof(turn));
+            memcpy(&turn, got.p, sizeof(turn));
+            T_UINT(turn, ++turns);
+        }
+    }
+    exec_thread_join(t[0]);
+    exec_thread_join(t[1]);
+    T_OK(turns > 0 && turns <= (uint64_t)2 * TELLS);
+    T_ST_ERR(grpc_send_end(s, &err), OK, &err);
+    do {
+        T_ST_ERR(grpc_recv(s, &got, &err), OK, &err);
+    } while (!str_eq_lit(got, "rest"));
+    grpc_wake(the.waker);
+    T_ST_ERR(grpc_recv(s, &got, &err), OK, &err);
+    T_UINT(got.n, 8);
+    grpc_drop(s);
+    grpc_close(g);
+    T_OK(exec_event_wait(the.gone, WAIT_MS));
+    T_INT(atomic_load(&stop_why), ST_CANCELLED);
+    grpc_wake(the.waker);
+    grpc_waker_unref(the.waker);
+    finish();
+}
+
+/* A call that has something to say all the time, to a client that does not take it: it is not asked. */
+TEST(test_grpc_speaks_to_who_listens)
+{
+    enum { MESSAGES = 1000, WINDOWS = 3 << 20 };
+    struct grpc_client *g;
+    struct grpc_stream *s;
+    struct err err = ERR_INIT;
+    struct arena *arena = arena_new(1 << 20);
+    struct str got;
+
+    start();
+    g = dial(false);
+    s = begin(g, "/t.T/News", WAIT_MS);
+    say(s, S("fill"));
+    T_OK(exec_event_wait(the.held, WAIT_MS));
+    for (int i = 0; i < 300; i++) {
+        T_ST_ERR(grpc_unary(g, "/t.T/Sum", S("x"), WAIT_MS, arena, &got, &err), OK, &err);
+        grpc_wake(the.waker);
+    }
+    T_OK(atomic_load(&said) < WINDOWS);
+    for (uint64_t i = 1; i <= MESSAGES; i++) {
+        uint64_t turn = 0;
+
+        T_ST_ERR(grpc_recv(s, &got, &err), OK, &err);
+        T_UINT(got.n, 10000);
+        memcpy(&turn, got.p, sizeof(turn));
+        T_UINT(turn, i);
+    }
+    say(s, S("one more")); /* it is heard between */
+    do {
+        T_ST_ERR(grpc_recv(s, &got, &err), OK, &err);
+    } while (!str_eq_lit(got, "one more"));
+    grpc_drop(s);
+    grpc_close(g);
+    T_OK(exec_event_wait(the.gone, WAIT_MS));
+    grpc_waker_unref(the.waker);
+    arena_free(arena);
+    finish();
+}
+
+/* The deadline passes, the server goes down, while such a call waits for its client: a last word, then the end. */
+TEST(test_grpc_last_word)
+{
+    struct exec_thread *t = NULL;
+    struct grpc_client *g;
+    struct grpc_stream *s;
+    struct err err = ERR_INIT;
+    struct str got;
+
+    start();
+    g = dial(false);
+    s = begin(g, "/t.T/News", WAIT_MS);
+    say(s, S("x"));
+    hear(s, S("x"));
+    T_ST_ERR(exec_thread_new(&t, "stop", stop_server, NULL, &err), OK, &err);
+    hear(s, S("last"));
+    T_ST(grpc_recv(s, &got, &err), ST_UNAVAILABLE);
+    T_CSTR(err.message, "the server is going down");
+    T_INT(atomic_load(&stop_why), ST_UNAVAILABLE);
+    grpc_drop(s);
+    grpc_close(g);
+    exec_thread_join(t);
+    clear();
+    grpc_waker_unref(the.waker);
+}
+
 /* ---- the end of a server ----------------------------------------------------------------------------------------------------- */
 
 /* Open calls are told and end with a status, after what they had said; no new one is begun. */
@@ -555,20 +760,76 @@ TEST(test_grpc_drain)
     clear();
 }
 
+/* ---- a hostile server ------------------------------------------------------------------------------------------------------- */
+
+/* Frames of a kind that nobody knows, as fast as they are taken, until the client has gone. */
+static void babble(void *ctx)
+{
+    static const unsigned char settings[9] = { 0, 0, 0, 4 };
+    static unsigned char frames[64 * 1024];
+    struct pollfd p = { .fd = *(int *)ctx, .events = POLLIN };
+    int fd;
+
+    for (size_t i = 0; i + 1024 <= sizeof(frames); i += 1024) { /* 1,015 bytes of kind 255 */
+        frames[i + 1] = 3;
+        frames[i + 2] = 0xf7;
+        frames[i + 3] = 0xff;
+    }
+    T_INT(poll(&p, 1, -1), 1);
+    fd = sock.accept(*(int *)ctx, NULL, NULL);
+    T_OK(fd >= 0);
+    T_INT(send(fd, settings, sizeof(settings), MSG_NOSIGNAL), sizeof(settings));
+    p = (struct pollfd){ .fd = fd, .events = POLLOUT };
+    for (size_t at = 0;;) {
+        ssize_t n = send(fd, frames + at, sizeof(frames) - at, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EAGAIN) {
+            T_INT(poll(&p, 1, -1), 1);
+        } else if (n <= 0) {
+            break;
+        } else {
+            at = (at + (size_t)n) % sizeof(frames);
+        }
+    }
+    (void)sys.close(fd);
+}
+
+/* A server that never stops talking does not hold up a deadline. */
+TEST(test_grpc_server_that_babbles)
+{
+    struct arena *arena = arena_new(1 << 20);
+    struct exec_thread *t = NULL;
+    struct grpc_client *g = NULL;
+    struct err err = ERR_INIT;
+    struct str got;
+    int listening;
+
+    net_init();
+    T_ST_ERR(sock_listen("127.0.0.1:0", 4, &listening, &err), OK, &err);
+    (void)snprintf(the.address, sizeof(the.address), "127.0.0.1:%u", sock_port(listening));
+    T_ST_ERR(exec_thread_new(&t, "babble", babble, &listening, &err), OK, &err);
+    g = dial(false);
+    T_ST(grpc_unary(g, "/t.T/Chat", S("x"), 200, arena, &got, &err), ST_DEADLINE);
+    grpc_close(g);
+    exec_thread_join(t);
+    (void)sys.close(listening);
+    arena_free(arena);
+}
+
 /* Every allocation in turn fails once, on either side: an answer or an error, never a crash or a leak. */
 TEST(test_grpc_memory)
 {
     start();
-    for (int64_t n = 1; n < 120; n++) {
+    for (int64_t n = 2; n < 240; n++) {
         struct grpc_client *g = NULL;
         struct grpc_stream *s = NULL;
         struct err err = ERR_INIT;
         struct str got;
 
-        mem_fail_after(n, true);
+        mem_fail_after(n / 2, true);
         if (grpc_dial(&g, &(struct grpc_dial){ .target = the.address }, &err) == OK &&
-            grpc_open(g, "/t.T/Chat", 500, &s, &err) == OK && grpc_send(s, S("x"), &err) == OK &&
-            grpc_recv(s, &got, &err) == OK) {
+            grpc_open(g, n % 2 ? "/t.T/News" : "/t.T/Chat", 500, &s, &err) == OK &&
+            grpc_send(s, S("x"), &err) == OK && grpc_recv(s, &got, &err) == OK) {
             T_STR(got, "x");
             IGNORE_STATUS(grpc_send_end(s, &err)); /* any end will do */
             IGNORE_STATUS(grpc_recv(s, &got, &err));
@@ -578,4 +839,5 @@ TEST(test_grpc_memory)
         grpc_close(g);
     }
     finish();
+    grpc_waker_unref(the.waker);
 }

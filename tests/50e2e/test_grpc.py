@@ -216,8 +216,33 @@ def test_a_stop_is_told_to_those_who_watch(worker, start_server):
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         result = next(watch).status
         """) == 1
+    # And to those whose side is still open, of both clients: the server speaks while it waits for them.
+    assert ask("""
+        import queue
+        H = health_pb2
+        kinds = {"request_serializer": H.HealthCheckRequest.SerializeToString, "response_deserializer": H.HealthCheckResponse.FromString}
+        questions = queue.Queue()
+        questions.put(H.HealthCheckRequest())
+        still_open = channel.stream_stream("/grpc.health.v1.Health/Watch", **kinds)(iter(questions.get, None), timeout=120)
+        heard = queue.Queue()
+
+        async def listen():
+            async with grpc.aio.insecure_channel(address) as c:
+                talk = c.stream_stream("/grpc.health.v1.Health/Watch", **kinds)(timeout=120)
+                await talk.write(H.HealthCheckRequest())
+                while (answer := await talk.read()) is not grpc.aio.EOF:
+                    heard.put(answer.status)
+                heard.put((await talk.code()).name)
+
+        listener = threading.Thread(target=asyncio.run, args=(listen(),), daemon=True)
+        listener.start()
+        result = [next(still_open).status, heard.get(timeout=60)]
+        """) == [1, 1]
     server.stop()
-    assert ask("result = [a.status for a in watch]") == [2]
+    assert ask("""
+        result = [[a.status for a in watch], [a.status for a in still_open], still_open.code().name, heard.get(timeout=60), heard.get(timeout=60)]
+        questions.put(None)
+        """) == [[2], [2], "OK", 2, "OK"]
 
 
 # ---- gRPC-Web and plain HTTP/2 --------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ enum { MESSAGE_MAX = 4096 };
 
 struct watch {
     struct grpc_call call;
-    bool asked, known, told;
+    bool asked, known;
 };
 
 static struct watch *watch_of(struct grpc_call *c)
@@ -80,20 +80,17 @@ static void watch_message(struct grpc_call *c, struct str message)
     }
     w->asked = true;
     w->known = is_known(in.service);
+    say(c, w->known ? GRPC_HEALTH_V1_SERVING_STATUS_SERVING
+                    : GRPC_HEALTH_V1_SERVING_STATUS_SERVICE_UNKNOWN);
     grpc_call_next(c);
 }
 
-/* The status as it is; then the turn waits for the end, which is all that can happen to it. */
+/* Whether the client's side is open or not: what is left is to say when that changes. */
 static void watch_rest(struct grpc_call *c)
 {
-    struct watch *w = watch_of(c);
-
-    if (!w->asked) {
+    if (!watch_of(c)->asked) {
         end_with(c, "the request has no message");
-    } else if (!w->told) {
-        w->told = true;
-        say(c, w->known ? GRPC_HEALTH_V1_SERVING_STATUS_SERVING
-                        : GRPC_HEALTH_V1_SERVING_STATUS_SERVICE_UNKNOWN);
+    } else {
         grpc_call_next(c);
     }
 }
@@ -102,6 +99,10 @@ static void watch_stop(struct grpc_call *c, enum status why)
 {
     struct err err = ERR_INIT;
 
+    if (why == ST_UNAVAILABLE && !watch_of(c)->asked) {
+        grpc_call_next(c);
+        return;
+    }
     if (why == ST_UNAVAILABLE) {
         if (watch_of(c)->known) say(c, GRPC_HEALTH_V1_SERVING_STATUS_NOT_SERVING);
         grpc_call_end(c, OK, NULL);
@@ -113,9 +114,9 @@ static void watch_stop(struct grpc_call *c, enum status why)
 
 static void watch(struct call *c)
 {
-    static const struct grpc_call_ops ops = { .message = watch_message,
-                                              .rest = watch_rest,
-                                              .stop = watch_stop };
+    static const struct grpc_call_ops ops = {
+        .message = watch_message, .rest = watch_rest, .stop = watch_stop, .stays = true
+    };
     struct watch *w = ARENA_NEW(c->arena, struct watch);
     enum status st = w ? OK : err_nomem(&c->err);
 

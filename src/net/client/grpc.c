@@ -17,6 +17,7 @@
 
 enum {
     IN_BYTES = 64 * 1024,
+    TURN_READS = 64,
     WINDOW = 1 << 20,
     WINDOW_CONN = 16 << 20,
     HEAD_MAX = 256 * 1024,
@@ -78,7 +79,7 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
 
     (void)flags;
     (void)ctx;
-    if (!s) {
+    if (!s || frame->hd.type != NGHTTP2_HEADERS) { /* a push that we have refused */
         return 0;
     }
     s->head_bytes += name_n + value_n;
@@ -187,6 +188,8 @@ static void move_out(struct grpc_client *g)
 
             if (n < 0) {
                 broke(g, nghttp2_strerror((int)n));
+            } else if (n == 0 && !nghttp2_session_want_read(g->s)) { /* a goodbye has been said */
+                broke(g, g->goaway ? "the server is going down" : "this is not HTTP/2");
             }
             if (n <= 0) {
                 return;
@@ -206,12 +209,12 @@ static void move_out(struct grpc_client *g)
     }
 }
 
-/* True: something has come. */
+/* True: something has come. At most TURN_READS pieces, so that a server that never stops does not hold up a deadline. */
 static bool move_in(struct grpc_client *g)
 {
     bool any = false;
 
-    while (!g->broken) {
+    for (int i = 0; !g->broken && i < TURN_READS; i++) {
         size_t got = 0;
         enum io io = g->f->ops->recv(g->f, g->in, IN_BYTES, &got);
         ssize_t used;
@@ -255,8 +258,11 @@ static bool turn(struct grpc_stream *s)
     struct grpc_client *g = s->g;
 
     move_out(g);
-    if (g->broken || s->closed || move_in(g)) {
+    if (g->broken || s->closed) {
         return true;
+    }
+    if (move_in(g)) { /* a server may have much to say that is nothing to this call */
+        return s->closed || g->broken || !s->until_ms || clock_mono_ms() < s->until_ms;
     }
     if (!await(g, s->until_ms)) {
         return false;
@@ -751,6 +757,9 @@ static enum status outcome(struct grpc_stream *s, struct err *err)
         st = err_set(err, st, "%s", text[0] ? text : status_row(st)->name);
         st = read_details(s, st, err);
         err->code = st;
+        grpc_tidy(err->message);
+        grpc_tidy(err->hint);
+        grpc_tidy(err->field);
         return st;
     }
     if (!s->closed) {
