@@ -460,11 +460,25 @@ static void on_small(struct http_req *req, void *ctx, enum http_piece what, stru
     }
 }
 
+/* A part taken for the whole would replace the file that it is a part of. */
+static enum status is_whole(const struct http_req *req, struct err *err)
+{
+    enum status st;
+
+    if (!http_header(req, S("content-range")).p) {
+        return OK;
+    }
+    st = err_field(err, ST_INVALID, "content-range", "a file is sent whole, not a range of it");
+    err_hint(err, "send it in one request, or in pieces to /api/cairn/v1/uploads");
+    return st;
+}
+
 void bytes_put_begin(struct call *c, struct bytes_put *p)
 {
     uint64_t n = c->req->content_length;
-    enum status st = bytes_said(c->req, &p->said, &p->has_said, &c->err);
+    enum status st = is_whole(c->req, &c->err);
 
+    st = st ? st : bytes_said(c->req, &p->said, &p->has_said, &c->err);
     if (!st && p->max && n != UINT64_MAX && n > p->max) {
         st = err_field(&c->err, ST_INVALID, "data", "%s", p->too_big);
     }

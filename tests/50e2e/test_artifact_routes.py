@@ -1,7 +1,9 @@
 """The routes of cairn's own API for artifacts: lists with pages, bytes, folders as zip and tar, removing."""
 
+import base64
 import hashlib
 import io
+import socket
 import tarfile
 import zipfile
 
@@ -108,6 +110,39 @@ def test_wrong_bytes_are_refused_and_nothing_is_kept(rest, run, size):
     answer = rest.call("PUT", API + "/file", params={"run_id": run, "path": "w"}, data=data, headers={"Repr-Digest": wrong})
     assert answer.status_code == 400 and "SHA-256" in answer.json()["error"]["message"]
     assert rest.get(API, params={"run_id": run}).json() == {}
+
+
+def told(server, head, sent):
+    """What the server answers before it closes, when nothing comes behind `sent`."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as conn:
+        conn.sendall(f"{head}Host: localhost\r\n".encode() + sent)
+        conn.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: conn.recv(65536), b""))
+
+
+@pytest.mark.parametrize("sent", [b"Content-Length: 10\r\n\r\n01234", b"Content-Length: 100000\r\n\r\n" + b"x" * 50000,
+                                  b"Content-Length: 2097152\r\n\r\n" + BIG, b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n01234",
+                                  b"Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
+                                  b"Transfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 0x20000 + b"\r\n5\r\n0123"],
+                         ids=["small", "middle", "large", "expect", "chunked", "large-chunked"])
+def test_a_body_shorter_than_it_says(sent, rest, server, run):
+    """The client goes away early: nothing is kept, not even the folder."""
+    for line in (f"PUT {API}/file?run_id={run}&path=d/short HTTP/1.1\r\n", f"PUT /api/2.0/mlflow-artifacts/artifacts/none/{run}/short HTTP/1.1\r\n"):
+        assert told(server, line, sent).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")[:12] in (b"", b"HTTP/1.1 400")
+    assert rest.get(API, params={"run_id": run}).json() == {}
+    assert rest.get(API, params={"path": f"none/{run}"}).json() == {}
+
+
+def test_a_body_longer_than_it_says(rest, server, run):
+    """What follows is no request: the file has the bytes that were said, and with the digest of all of them nothing is kept."""
+    body = b"Content-Length: 5\r\n\r\n01234 6789\r\n\r\n"
+    where = f"PUT {API}/file?run_id={run}&path=long HTTP/1.1\r\n"
+    digest = b"Repr-Digest: sha-256=:" + base64.b64encode(hashlib.sha256(b"01234 6789").digest()) + b":\r\n"
+    assert told(server, where, digest + body).startswith(b"HTTP/1.1 400")
+    assert rest.get(API, params={"run_id": run}).json() == {}
+    got = told(server, where, body)
+    assert got.startswith(b"HTTP/1.1 200") and got.count(b"HTTP/1.1 400") == 1
+    assert rest.get(API + "/file", params={"run_id": run, "path": "long"}).content == b"01234"
 
 
 def test_removing(rest, tree):

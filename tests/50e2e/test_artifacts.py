@@ -2,14 +2,12 @@
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import requests
 
 
 def test_upload_list_download(client, run, tmp_path):
@@ -146,27 +144,3 @@ def test_streamed_upload_without_length(rest, client, run, exp):
     assert rest.call("PUT", url, data=pieces()).status_code == 200
     assert client.list_artifacts(run)[0].file_size == 1000000
     assert rest.get(url).content == b"".join(pieces())
-
-
-def put_many(server, folder, names, data=b"x"):
-    """One small file for each name, from eight connections."""
-    def work(part):
-        with requests.Session() as session:
-            for name in part:
-                answer = session.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{folder}/{name}", data=data)
-                assert answer.status_code == 200, answer.text
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(work, [names[i::8] for i in range(8)]))
-
-
-@pytest.mark.cairn_only
-def test_the_list_of_the_proxy_has_no_pages_and_is_complete(client, run, exp, server, rest):
-    """It is made in several pieces."""
-    names = [f"f{i:05}" for i in range(1100)]
-    put_many(server, f"{exp}/{run}/artifacts/many", names)
-    answer = rest.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": f"{exp}/{run}/artifacts/many"})
-    assert [f["path"] for f in answer.json()["files"]] == names
-    assert len(client.list_artifacts(run, "many")) == len(names)
-    page = rest.get("/api/2.0/mlflow/artifacts/list", params={"run_id": run, "path": "many", "page_token": "f01089"})
-    assert [f["path"] for f in page.json()["files"]] == [f"many/{name}" for name in names[1090:]]

@@ -86,12 +86,12 @@ def test_damage(radosgw, on_s3, prefix, tmp_path):
     assert ask(server, "GET", PATH + "big")[1] == data
 
 
-@pytest.mark.parametrize("point", ["seal", "sealed", "swapped"])
-def test_packing_is_killed(radosgw, on_s3, prefix, tmp_path, point):
-    """kill -9 in the middle of packing; the next server packs to the end, and nothing is lost or left."""
+def test_packing_is_killed(radosgw, on_s3, prefix, tmp_path):
+    """kill -9 in the middle of packing; the next server packs to the end, and nothing is lost or left. At other points, and on
+    PostgreSQL: 30conformance/test_killed_on_s3.c."""
     files = {f"f{i}": os.urandom(150000) for i in range(3)}
     files["twice"] = files["f0"] + files["f1"]
-    server = on_s3(radosgw, env={"CAIRN_FAILPOINT": f"core.repack.{point}=kill:1"}, binary=cairn.find_binary_with_failpoints())
+    server = on_s3(radosgw, env={"CAIRN_FAILPOINT": "core.repack.sealed=kill:1"}, binary=cairn.find_binary_with_failpoints())
     for name, data in files.items():
         assert ask(server, "PUT", PATH + name, data)[0] == 200
     try:

@@ -22,7 +22,8 @@ static void open_core(struct corefix *f)
         st = core_open(&f->core, &opt, &f->err);
     } while (st == ST_CONFLICT);
     T_ST_ERR(st, OK, &f->err);
-    T_ST_ERR(blob_open(&f->core->blobs, f->blobs, &f->err), OK, &f->err);
+    f->bytes.location = f->blobs;
+    T_ST_ERR(blob_open_with(&f->core->blobs, &f->bytes, &f->err), OK, &f->err);
     core_view(f->core, f->a, &f->v);
 }
 
@@ -60,6 +61,14 @@ void corefix_close(struct corefix *f)
 {
     close_core(f);
     arena_free(f->a);
+}
+
+void corefix_open_on(struct corefix *f, const char *location, const struct blob_options *bytes)
+{
+    *f = (struct corefix){ .location = location, .blobs = bytes->location, .bytes = *bytes };
+    f->a = arena_new(ARENA_MAX);
+    T_OK(f->a != NULL);
+    open_core(f);
 }
 
 void corefix_reopen(struct corefix *f)

@@ -11,6 +11,7 @@
 #include "core/logged_model.h"
 #include "core/repack.h"
 #include "core/run.h"
+#include "store/blob/blob.h"
 
 struct corefix {
     struct core *core;
@@ -18,7 +19,8 @@ struct corefix {
     struct view v;
     struct err err;
     const char *location, *blobs;
-    struct core_options opt; /* of every opening; what is not set is as in tests always */
+    struct blob_options bytes; /* how blobs is opened */
+    struct core_options opt;   /* of every opening; what is not set is as in tests always */
 };
 
 /* blobs NULL = a new folder. */
@@ -27,6 +29,8 @@ void corefix_open(struct corefix *f, const char *location, const char *blobs);
 void corefix_open_with(struct corefix *f, const char *location, const struct core_options *opt);
 void corefix_open_at(struct corefix *f, const char *location, const char *blobs,
                      const struct core_options *opt);
+/* With bytes wherever the caller says. */
+void corefix_open_on(struct corefix *f, const char *location, const struct blob_options *bytes);
 void corefix_close(struct corefix *f);
 /* Closes and opens again. */
 void corefix_reopen(struct corefix *f);
