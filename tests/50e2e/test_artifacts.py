@@ -2,12 +2,16 @@
 
 import hashlib
 import os
+import time
 
 import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+
+import cairn
+import killedclient
 
 
 def test_upload_list_download(client, run, tmp_path):
@@ -144,3 +148,19 @@ def test_streamed_upload_without_length(rest, client, run, exp):
     assert rest.call("PUT", url, data=pieces()).status_code == 200
     assert client.list_artifacts(run)[0].file_size == 1000000
     assert rest.get(url).content == b"".join(pieces())
+
+
+@pytest.mark.cairn_only
+def test_killed_while_the_client_uploads(tmp_path, monkeypatch):
+    """On SQLite and a folder; on PostgreSQL and S3: 55s3/test_s3_server.py."""
+    own = cairn.CairnServer(tmp_path / "data").start()
+    try:
+        kept = killedclient.log(own, tmp_path / "files", monkeypatch)
+        killedclient.compare(own, kept[0], tmp_path / "files", *kept[1:], tmp_path / "down")
+        end = time.monotonic() + 60
+        while list((own.data / "blobs" / "tmp").iterdir()):     # what the killed one left
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert own.stop() == 0
+    finally:
+        own.kill()

@@ -11,6 +11,7 @@ import time
 import pytest
 
 import cairn
+import killedclient
 import s3servers
 from s3ask import PATH, ask
 
@@ -41,41 +42,20 @@ def wait_for(condition, seconds=30):
         time.sleep(0.05)
 
 
-def test_real_client_with_a_restart(radosgw, on_s3, postgres, prefix, tmp_path):
-    """Artifacts and a model of pip mlflow, written before and read after a restart; some read in between are compared too."""
-    import mlflow
-    from sklearn.linear_model import LogisticRegression
-
+def test_real_client_with_a_restart(radosgw, on_s3, postgres, prefix, tmp_path, monkeypatch):
+    """Artifacts and a model of pip mlflow; the server is killed in the middle of them, and starts once more before they are read."""
     store = postgres.new_database()
     server = on_s3(radosgw, store=store)
-    mlflow.set_tracking_uri(server.url)
     files = tmp_path / "files"
-    (files / "deep" / "er").mkdir(parents=True)
-    want = {}
-    for name, n in (("small.txt", 10), ("edge.bin", 32 * 1024 + 1), ("deep/er/big.bin", 20 * MIB + 7), ("deep/empty", 0)):
-        want[name] = os.urandom(n)
-        (files / name).write_bytes(want[name])
-    mlflow.set_experiment("s3")
-    with mlflow.start_run() as run:
-        mlflow.log_artifacts(files, "out")
-        model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
-        info = mlflow.sklearn.log_model(model, name="model")
-        mlflow.log_dict({"a": 1}, "d.json")
+    run_id, model, uri = killedclient.log(server, files, monkeypatch)
     assert server.stop() == 0
     server = on_s3(radosgw, store=store)
-    mlflow.set_tracking_uri(server.url)
-    got = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="out", dst_path=str(tmp_path / "down"))
-    for name, data in want.items():
-        with open(os.path.join(got, name), "rb") as f:
-            assert f.read() == data, name
-    again = mlflow.sklearn.load_model(info.model_uri)
-    assert (again.predict([[0.5], [2.5]]) == model.predict([[0.5], [2.5]])).all()
-    assert mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/d.json") == {"a": 1}
+    killedclient.compare(server, run_id, files, model, uri, tmp_path / "down")
     names = keys(radosgw, prefix)
     assert f"{prefix}/FORMAT" in names
-    digest = hashlib.sha256(want["deep/er/big.bin"]).hexdigest()
+    digest = hashlib.sha256((files / "deep/er/big.bin").read_bytes()).hexdigest()
     assert [n for n in names if n.startswith(f"{prefix}/objects/{digest[:2]}/{digest}-")]
-    assert not [n for n in names if "/staging/" in n] and uploads(radosgw, prefix) == 0
+    wait_for(lambda: not keys(radosgw, prefix + "/staging/") and uploads(radosgw, prefix) == 0)
 
 
 def test_ranges_head_and_conditions(radosgw, on_s3):
