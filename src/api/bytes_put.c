@@ -2,6 +2,7 @@
 #include "api/bytes.h"
 #include "base/mem.h"
 #include "codec/base64.h"
+#include "core/outside.h"
 #include <inttypes.h>
 
 enum { ROOM_MIN = 64 * 1024, ROOM_MAX = 256 * 1024 };
@@ -354,7 +355,7 @@ static void start(struct bytes_put *p, struct bytes_step step)
     p->now = step;
     p->working = true;
     p->work.run = work;
-    if (artifact_work_submit(p->call->core, &p->work)) {
+    if (outside_work_submit(p->call->core, &p->put.place, &p->work)) {
         p->working = false;
         p->st = err_set(&p->err, ST_UNAVAILABLE, "too many uploads are waiting; try again");
         artifact_upload_abort(&p->upload);
@@ -404,7 +405,7 @@ static void find_place(struct read_job *job, struct view *v)
     p->st = p->st ? p->st : artifact_put_check(v, &p->put.place, &p->err);
     p->st =
         p->st ? p->st : artifact_upload_begin(&p->upload, p->call->core, p->call->arena, &p->err);
-    p->upload.into = p->put.place.outside;
+    p->upload.into = p->put.place.outside ? &p->put.place : NULL;
     p->st = p->st ? p->st : make_rooms(p);
     if (p->st) {
         call_error(p->call, p->st, &p->err);

@@ -88,7 +88,7 @@ static enum status outside_uri_place(struct view *v, struct str uri, int64_t own
         err_hint(
             err,
             "--artifact-places lists folders of its machine (file:) and buckets (s3:) that the server may read, and with =rw "
-            "behind a folder write; or give the "
+            "behind one write; or give the "
             "experiment an artifact location below mlflow-artifacts:/ to have the server keep its files");
         return ST_INVALID;
     }
@@ -561,7 +561,7 @@ static enum status is_read_only(const struct artifact_place *at, struct err *err
     err_hint(
         err,
         "write them where they lie, as MLflow's clients do by themselves; or have the server's operator list the "
-        "folder as PLACE=rw in --artifact-places");
+        "place as PLACE=rw in --artifact-places");
     return st;
 }
 
@@ -889,7 +889,7 @@ static enum status place_outside(struct artifact_put *p, struct err *err)
     }
     if (!u->outside) {
         st = outside_put_check(p->op.arena, &p->place, err);
-        st = st ? st : outside_write_begin(p->place.outside, p->op.arena, &u->outside, err);
+        st = st ? st : outside_write_begin(&p->place, p->op.arena, &u->outside, err);
         st = st ? st : outside_write(u->outside, str_of(u->small, u->small_n), err);
     }
     if (st) {
@@ -897,7 +897,7 @@ static enum status place_outside(struct artifact_put *p, struct err *err)
     }
     w = u->outside;
     u->outside = NULL;
-    return outside_write_place(w, p->op.arena, &p->place, err);
+    return outside_write_place(w, p->op.arena, err);
 }
 
 static void outside_work(struct exec_job *job, unsigned worker)
@@ -916,7 +916,7 @@ enum status artifact_put_submit(struct artifact_put *p)
 
     if (p->place.outside) {
         p->work.run = outside_work;
-        if (artifact_work_submit(p->core, &p->work)) {
+        if (outside_work_submit(p->core, &p->place, &p->work)) {
             p->op.st =
                 err_set(&p->op.err, ST_UNAVAILABLE, "too many transfers are waiting; try again");
             return p->op.st;
@@ -1044,5 +1044,5 @@ enum status artifact_delete_submit(struct artifact_delete *d)
         return seq_submit(d->core->seq, &d->op);
     }
     d->work.run = delete_work;
-    return artifact_work_submit(d->core, &d->work);
+    return outside_work_submit(d->core, &d->place, &d->work);
 }

@@ -125,8 +125,8 @@ struct artifact_upload {
         direct; /* sent by the client itself: the id of artifact_direct_begin(), NULL p else */
     struct object_lease lease;
     bool is_placed;
-    const struct outside_place *
-        into; /* may be set before the first piece: the listed folder that the file goes to; NULL = the store */
+    const struct artifact_place *
+        into; /* may be set before the first piece: the file in a listed place; NULL = the store. Lives as long as this */
     struct outside_writer *outside;
     struct resume *resume; /* of resume_open(): the upload that the file completes; NULL = none */
 };

@@ -126,17 +126,16 @@ static struct str take_mode(struct str text, bool *writes)
 }
 
 static enum status open_bucket(struct outside *o, struct outside_place *p, const char *text,
-                               const struct blob_s3_options *s3, struct err *err)
+                               const struct blob_s3_options *s3, const char *state_dir,
+                               struct err *err)
 {
-    enum status st;
+    enum status st = bucket_open(&p->bucket, text, s3, err);
 
-    if (p->writes) {
-        st = err_set(err, ST_INVALID, "'%s=rw': buckets of others are only read", text);
-        err_hint(err, "list it without =rw; folders of this machine may have it");
-        return st;
-    }
-    st = bucket_open(&p->bucket, text, s3, err);
     o->n += st == OK;
+    if (!st && p->writes) {
+        st = bucket_let_write(p->bucket, s3, state_dir, err);
+        st = st ? st : outside_writers_new(o, err);
+    }
     if (st) {
         err_ctx(err, "'%s'", text);
     }
@@ -144,7 +143,7 @@ static enum status open_bucket(struct outside *o, struct outside_place *p, const
 }
 
 static enum status add_place(struct outside *o, const char *text, const struct blob_s3_options *s3,
-                             struct err *err)
+                             const char *state_dir, struct err *err)
 {
     struct outside_place *p = &o->places[o->n];
     bool writes;
@@ -165,7 +164,7 @@ static enum status add_place(struct outside *o, const char *text, const struct b
         return st;
     }
     if (str_starts(uri, S(S3_SCHEME))) {
-        return open_bucket(o, p, path, s3, err);
+        return open_bucket(o, p, path, s3, state_dir, err);
     }
     path = arena_cstr(o->arena, p->path.n ? p->path : S("/"));
     if (!path) {
@@ -187,7 +186,7 @@ static enum status add_place(struct outside *o, const char *text, const struct b
 }
 
 enum status outside_new(struct outside **out, const char *const *places,
-                        const struct blob_s3_options *s3, struct err *err)
+                        const struct blob_s3_options *s3, const char *state_dir, struct err *err)
 {
     struct arena *a = arena_new(1 << 20);
     struct outside *o = a ? ARENA_NEW(a, struct outside) : NULL;
@@ -203,7 +202,7 @@ enum status outside_new(struct outside **out, const char *const *places,
         return err_nomem(err);
     }
     for (size_t i = 0; !st && places && places[i]; i++) {
-        st = o->n < PLACES_MAX ? add_place(o, places[i], s3, err)
+        st = o->n < PLACES_MAX ? add_place(o, places[i], s3, state_dir, err)
                                : err_set(err, ST_INVALID,
                                          "artifacts are served from at most %d places", PLACES_MAX);
     }
@@ -218,6 +217,7 @@ enum status outside_new(struct outside **out, const char *const *places,
 void outside_free(struct outside *o)
 {
     if (o) {
+        exec_pool_free(o->writers);
         for (size_t i = 0; i < o->n; i++) {
             if (o->places[i].fd >= 0) {
                 (void)sys.close(o->places[i].fd);
@@ -226,6 +226,32 @@ void outside_free(struct outside *o)
         }
         arena_free(o->arena);
     }
+}
+
+enum status outside_check_apart(const struct outside *o, struct str blobs, struct err *err)
+{
+    while (blobs.n > 1 && blobs.p[blobs.n - 1] == '/') {
+        blobs.n--;
+    }
+    for (size_t i = 0; o && i < o->n; i++) {
+        const struct outside_place *p = &o->places[i];
+        size_t n = MIN_OF(p->path.n, blobs.n);
+        struct str longer = p->path.n > blobs.n ? p->path : blobs;
+
+        if (p->writes && str_eq(str_sub(p->path, 0, n), str_sub(blobs, 0, n)) &&
+            (longer.n == n || longer.p[n] == '/')) {
+            enum status st =
+                err_set(err, ST_INVALID,
+                        "the place '%.*s' of others and the server's own '%.*s' lie in each other",
+                        STR_ARG(p->path), STR_ARG(blobs));
+
+            err_hint(err,
+                     "list it without =rw in --artifact-places, or keep the server's own bytes "
+                     "elsewhere: who may write artifacts would write over them");
+            return st;
+        }
+    }
+    return OK;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------------ */
@@ -271,8 +297,9 @@ static enum status bucket_file(struct view *v, const struct artifact_place *at,
 {
     struct bucket_entry e;
     struct str tag;
-    enum status st =
-        at->path.n ? bucket_stat(at->outside->bucket, v->arena, at->path, &e, err) : ST_NOT_FOUND;
+    enum status st = at->path.n && !outside_is_reserved(at->path)
+                         ? bucket_stat(at->outside->bucket, v->arena, at->path, &e, err)
+                         : ST_NOT_FOUND;
 
     if (st == ST_NOT_FOUND || (!st && e.size > INT64_MAX)) {
         return err_field(err, ST_NOT_FOUND, "path", "No such artifact: '%.*s'", STR_ARG(at->path));
@@ -321,7 +348,8 @@ static enum status bucket_names(struct view *v, const struct artifact_place *at,
         for (size_t i = 0; i < all_n; i++) {
             struct err ignored = ERR_INIT;
 
-            if (name_check_artifact_path(all[i].name, &ignored) == OK) {
+            if (!outside_is_reserved(all[i].name) &&
+                name_check_artifact_path(all[i].name, &ignored) == OK) {
                 (*out)[(*n)++] = (struct artifact_info){ .name = all[i].name,
                                                          .is_dir = all[i].is_dir,
                                                          .size = (int64_t)all[i].size,

@@ -17,10 +17,24 @@ struct outside_place {
     const struct outside *all;
 };
 
+/* Of a bucket (outside_bucket.c): what outside.h says of the calls of these names. */
+struct s3_writer;
+enum status outside_bucket_check(const struct artifact_place *at, struct err *err);
+enum status outside_bucket_begin(const struct artifact_place *at, struct arena *a,
+                                 struct s3_writer **out, struct err *err);
+enum status outside_bucket_delete(const struct artifact_place *at, struct err *err);
+/* The place itself, and those that are listed inside of it, are not what a path may name; a path may lie in one. */
+enum status outside_check_place(struct arena *a, const struct artifact_place *at, struct err *err);
+
+struct outside;
+/* The threads of outside_work_submit(), unless they are there. */
+enum status outside_writers_new(struct outside *o, struct err *err);
+
 struct outside {
     struct arena *arena;
     struct outside_place *places;
     size_t n;
+    struct exec_pool *writers; /* of what waits for services that are written to; NULL: for none */
 };
 
 /* The innermost place that an absolute path, decoded, lies in; NULL = none. */

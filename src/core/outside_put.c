@@ -1,4 +1,4 @@
-/* core/outside_put.c - files that this server writes below listed folders.
+/* core/outside_put.c - files that this server writes below listed folders; those of buckets go on to outside_bucket.c.
  * Every folder on the way is opened by its name alone, from the one above it and never through a symbolic link, so no name leads out,
  * also when the tree changes meanwhile. A file comes under a name of its own in DESK, at the top of the place; it is renamed when its
  * bytes are durable. A crash leaves it there, where nobody is shown it, and a start removes it a day later. */
@@ -8,11 +8,12 @@
 #include "base/sys.h"
 #include "core/artifact_int.h"
 #include "core/outside_int.h"
+#include "store/blob/bucket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
-#define DESK ".cairn-uploads"
+#define DESK BUCKET_DESK
 
 enum {
     PART_MAX = 255,
@@ -25,8 +26,13 @@ enum {
 };
 
 struct outside_writer {
+    const struct artifact_place *at;
     const struct outside_place *place;
     struct sha256 *sha;
+    struct digest sha256; /* once it is asked for: of all bytes */
+    bool has_sha256;
+    uint64_t size;
+    struct s3_writer *in_bucket; /* NULL: a file, which the next three say */
     int fd, desk;
     char name[WRITER_NAME + 1];
 };
@@ -132,8 +138,7 @@ static enum status is_a_link(struct str path, struct err *err)
                      "'%.*s' is a symbolic link: this server writes through none", STR_ARG(path));
 }
 
-/* The place itself, and the places that are listed inside of it, are not what a path may name; a path may lie in one. */
-static enum status check_place(struct arena *a, const struct artifact_place *at, struct err *err)
+enum status outside_check_place(struct arena *a, const struct artifact_place *at, struct err *err)
 {
     const struct outside *all = at->outside->all;
     struct str full = arena_printf(a, "%.*s/%.*s", STR_ARG(at->outside->path), STR_ARG(at->path));
@@ -293,10 +298,13 @@ enum status outside_put_check(struct arena *a, const struct artifact_place *at, 
     struct str dir, name, rest, one;
     struct part part;
     int fd = -1;
-    enum status st = check_place(a, at, err);
+    enum status st = outside_check_place(a, at, err);
 
+    if (st || at->outside->bucket) {
+        return st ? st : outside_bucket_check(at, err);
+    }
     artifact_split(at->path, &dir, &name);
-    st = st ? st : part_of(name, &part, err);
+    st = part_of(name, &part, err);
     for (rest = dir; !st && rest.n && str_split(&rest, '/', &one);) {
         struct part ignored;
 
@@ -353,7 +361,20 @@ enum status outside_prepare(const struct outside_place *p, struct err *err)
     return OK;
 }
 
-enum status outside_write_begin(const struct outside_place *p, struct arena *a,
+static enum status begin_file(struct outside_writer *w, struct err *err)
+{
+    enum status st = open_desk(w->place, &w->desk, err);
+
+    snprintf(w->name, sizeof(w->name), "%016llx%016llx", (unsigned long long)rand_u64(),
+             (unsigned long long)rand_u64());
+    if (!st) {
+        w->fd = sys.openat(w->desk, w->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        st = w->fd < 0 ? failed(errno, err) : OK;
+    }
+    return st;
+}
+
+enum status outside_write_begin(const struct artifact_place *at, struct arena *a,
                                 struct outside_writer **out, struct err *err)
 {
     struct outside_writer *w = ARENA_NEW(a, struct outside_writer);
@@ -363,16 +384,13 @@ enum status outside_write_begin(const struct outside_place *p, struct arena *a,
     if (!w) {
         return err_nomem(err);
     }
-    snprintf(w->name, sizeof(w->name), "%016llx%016llx", (unsigned long long)rand_u64(),
-             (unsigned long long)rand_u64());
-    w->place = p;
+    w->at = at;
+    w->place = at->outside;
     w->fd = w->desk = -1;
     w->sha = sha256_new();
-    st = w->sha ? open_desk(p, &w->desk, err) : err_nomem(err);
-    if (!st) {
-        w->fd = sys.openat(w->desk, w->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        st = w->fd < 0 ? failed(errno, err) : OK;
-    }
+    st = !w->sha            ? err_nomem(err)
+         : w->place->bucket ? outside_bucket_begin(at, a, &w->in_bucket, err)
+                            : begin_file(w, err);
     if (st) {
         outside_write_abort(w);
         return st;
@@ -387,6 +405,10 @@ enum status outside_write(struct outside_writer *w, struct str bytes, struct err
 
     if (bytes.n) {
         sha256_update(w->sha, bytes.p, bytes.n);
+        w->size += bytes.n;
+    }
+    if (w->in_bucket) {
+        return bucket_write(w->in_bucket, bytes, err);
     }
     while (at < bytes.n) {
         ssize_t n = sys.write(w->fd, bytes.p + at, bytes.n - at);
@@ -401,7 +423,8 @@ enum status outside_write(struct outside_writer *w, struct str bytes, struct err
 
 void outside_write_hash(struct outside_writer *w, struct digest *sha256)
 {
-    *sha256 = sha256_end(w->sha);
+    *sha256 = w->sha256 = sha256_end(w->sha);
+    w->has_sha256 = true;
 }
 
 static void release(struct outside_writer *w)
@@ -420,6 +443,8 @@ static void release(struct outside_writer *w)
 void outside_write_abort(struct outside_writer *w)
 {
     if (w) {
+        bucket_write_abort(w->in_bucket);
+        w->in_bucket = NULL;
         if (w->fd >= 0) {
             (void)sys.unlinkat(w->desk, w->name, 0);
         }
@@ -428,9 +453,9 @@ void outside_write_abort(struct outside_writer *w)
 }
 
 /* Once. *gone: a folder on the way was removed meanwhile. */
-static enum status place_once(struct outside_writer *w, const struct artifact_place *at, bool *gone,
-                              struct err *err)
+static enum status place_once(struct outside_writer *w, bool *gone, struct err *err)
 {
+    const struct artifact_place *at = w->at;
     struct str dir, name;
     struct stat info;
     struct part part;
@@ -468,18 +493,32 @@ static enum status place_once(struct outside_writer *w, const struct artifact_pl
     return st;
 }
 
-enum status outside_write_place(struct outside_writer *w, struct arena *a,
-                                const struct artifact_place *at, struct err *err)
+static enum status place_in_bucket(struct outside_writer *w, struct err *err)
 {
-    enum status st = check_place(a, at, err);
+    struct s3_writer *in_bucket = w->in_bucket;
+    enum status st;
+
+    w->in_bucket = NULL;
+    st = bucket_write_finish(in_bucket, w->has_sha256 ? &w->sha256 : NULL, w->size, err);
+    release(w);
+    return st;
+}
+
+enum status outside_write_place(struct outside_writer *w, struct arena *a, struct err *err)
+{
+    enum status st;
     bool gone = true;
 
+    if (w->in_bucket) {
+        return place_in_bucket(w, err);
+    }
+    st = outside_check_place(a, w->at, err);
     FAILPOINT("core.outside.put.before_sync");
     if (!st && sys.fsync(w->fd) < 0) {
         st = failed(errno, err);
     }
     for (unsigned i = 0; !st && gone && i < TRIES_MAX; i++) {
-        st = place_once(w, at, &gone, err);
+        st = place_once(w, &gone, err);
         if (st && gone && i + 1 < TRIES_MAX) {
             st = OK;
         }
@@ -560,10 +599,13 @@ enum status outside_delete(struct arena *a, const struct artifact_place *at, str
     struct str dir, name;
     struct part part;
     int fd = -1;
-    enum status st = check_place(a, at, err);
+    enum status st = outside_check_place(a, at, err);
 
+    if (st || at->outside->bucket) {
+        return st ? st : outside_bucket_delete(at, err);
+    }
     artifact_split(at->path, &dir, &name);
-    st = st ? st : part_of(name, &part, err);
+    st = part_of(name, &part, err);
     st = st ? st : open_dir(at->outside, dir, NULL, &fd, err);
     st = st ? st : remove_name(fd, part.s, 0, err);
     if (!st) {

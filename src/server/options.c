@@ -129,7 +129,7 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       AT(artifact_places),
       .doc =
           "folders of this machine and buckets (s3://BUCKET/PREFIX) whose files are listed and read where runs have artifacts "
-          "there; a folder with =rw behind it is written too. Without it such artifacts are recorded only" },
+          "there; one with =rw behind it is written too. Without it such artifacts are recorded only" },
     { .name = "default-artifact-root",
       .type = OPT_TEXT,
       .arg = "URI",

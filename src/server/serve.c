@@ -243,7 +243,8 @@ static enum status open_store(struct serving *s, struct err *err)
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
-    st = st ? st : outside_new(&s->core->outside, o->artifact_places, &o->s3, err);
+    st = st ? st : outside_new(&s->core->outside, o->artifact_places, &o->s3, o->data, err);
+    st = st ? st : outside_check_apart(s->core->outside, str_cstr(blobs.location), err);
     snprintf(s->spool, sizeof(s->spool), "%s/spool", o->data);
     st = st ? st : fs_mkdirs(s->spool, err);
     if (!st) {

@@ -26,7 +26,7 @@ static void setup(struct fix *f)
     *f = (struct fix){ .dir = t_tmpdir(), .a = arena_new(1 << 20), .err = ERR_INIT };
     T_OK(f->a != NULL);
     places[0] = arena_printf(f->a, "%s=rw", f->dir).p;
-    T_ST_ERR(outside_new(&f->o, places, NULL, &f->err), OK, &f->err);
+    T_ST_ERR(outside_new(&f->o, places, NULL, NULL, &f->err), OK, &f->err);
     T_ST_ERR(outside_find(f->o, f->a, str_cstr(f->dir), &f->at.outside, &rest, &f->err), OK,
              &f->err);
     T_OK(outside_writes(f->at.outside) && outside_writes_any(f->o) && !rest.n);
@@ -45,7 +45,7 @@ static enum status put(struct fix *f, const char *bytes)
     enum status st;
 
     err_clear(&f->err);
-    st = outside_write_begin(f->at.outside, f->a, &w, &f->err);
+    st = outside_write_begin(&f->at, f->a, &w, &f->err);
     if (st) {
         return st;
     }
@@ -54,7 +54,7 @@ static enum status put(struct fix *f, const char *bytes)
         outside_write_abort(w);
         return st;
     }
-    return outside_write_place(w, f->a, &f->at, &f->err);
+    return outside_write_place(w, f->a, &f->err);
 }
 
 static enum status count(void *ctx, const char *name, struct err *err)

@@ -159,9 +159,11 @@ def test_a_place_inside_another_keeps_its_rule(own, places):
     assert os.listdir(places / "rw/inner") == []
 
 
-def test_a_folder_that_cannot_be_had_is_told(tmp_path):
-    with pytest.raises(cairn.StartError, match="only read"):
-        cairn.CairnServer(tmp_path / "data", args=["--artifact-places", "s3://bucket/x=rw"]).start()
+def test_a_place_around_the_own_bytes_ends_the_start(tmp_path):
+    for listed in (tmp_path, tmp_path / "data/blobs"):
+        listed.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(cairn.StartError, match="lie in each other"):
+            cairn.CairnServer(tmp_path / "data", args=["--artifact-places", f"{listed}=rw"]).start()
 
 
 POINTS = ["before_sync", "before_rename", "before_dir_sync"]

@@ -11,7 +11,7 @@ the answers that AWS gives for another region, expired tokens and the token serv
 
 Kinds of failure: 500, 503 (SlowDown), 429; reset (nothing is done, the connection is cut); lost (done, then cut); truncated (half
 of the answer); slow (the answer drips); stall (no answer for long); hold (not before gate.set()); error200 (200 with an error in its body, nothing done);
-expired (ExpiredToken). As a program: s3double.py [--chaos N] prints its address; with N, every N-th request or so fails in one of
+expired (ExpiredToken); denied (AccessDenied); full (QuotaExceeded). As a program: s3double.py [--chaos N] prints its address; with N, every N-th request or so fails in one of
 the ways that go away when tried again."""
 
 import argparse
@@ -75,6 +75,7 @@ class Double:
         self.region, self.scheme = region, "https" if tls else "http"
         self.access, self.secret = access or self.access, secret or self.secret
         self.objects, self.uploads, self.buckets = {}, {}, {"cairn"}
+        self.meta = {}              # (bucket, name) -> x-amz-meta-* of an upload in parts
         self.sessions = {}          # access key -> (secret, token, expires)
         self.web_tokens = set()     # what the token service takes, beside what
         self.web_check = None       # says of a token that it is good
@@ -195,6 +196,10 @@ class Handler(BaseHTTPRequestHandler):
         if kind in ("500", "503", "429"):
             code = {"500": "InternalError", "503": "SlowDown", "429": "TooManyRequests"}[kind]
             return self.refuse(Refused(int(kind), code, "as told"))
+        if kind == "denied":
+            return self.refuse(Refused(403, "AccessDenied", "as told"))
+        if kind == "full":
+            return self.refuse(Refused(403, "QuotaExceeded", "as told"))
         if kind == "expired":
             return self.refuse(Refused(400, "ExpiredToken", "The provided token has expired."))
         if kind == "error200" and op in ("complete", "copy", "copy_part"):
@@ -317,7 +322,8 @@ class Handler(BaseHTTPRequestHandler):
         self.double.buckets.add(self.bucket)
         return 200, b"", {}
 
-    def store(self, data):
+    def store(self, data, meta=None):
+        self.double.meta[self.bucket, self.name] = meta or {}
         self.double.objects[self.bucket, self.name] = (data, time.time())
 
     def op_put(self):
@@ -332,7 +338,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def op_head(self):
         data, _ = self.found()
-        return 200, b"", {"content-length": str(len(data)), "etag": '"x"'}
+        return 200, b"", {"content-length": str(len(data)), "etag": '"x"', **self.double.meta.get((self.bucket, self.name), {})}
 
     def op_get(self):
         data, _ = self.found()
@@ -394,7 +400,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.double.lock:
             self.double.n += 1
             uid = f"u{self.double.n}&<x>"   # ids are not always harmless
-            self.double.uploads[uid] = {"bucket": self.bucket, "name": self.name, "parts": {}, "at": time.time()}
+            self.double.uploads[uid] = {"bucket": self.bucket, "name": self.name, "parts": {}, "at": time.time(),
+                                        "meta": {k.lower(): v for k, v in self.headers.items() if k.lower().startswith("x-amz-meta-")}}
         return 200, (f"<InitiateMultipartUploadResult><Key>{escape(self.name)}</Key><UploadId>{escape(uid)}</UploadId>"
                      "</InitiateMultipartUploadResult>").encode(), {}
 
@@ -442,7 +449,7 @@ class Handler(BaseHTTPRequestHandler):
             data.append(have[1])
         if not told or len(told) != len(up["parts"]):
             raise Refused(400, "MalformedXML")
-        self.store(b"".join(data))
+        self.store(b"".join(data), up["meta"])
         del self.double.uploads[self.args["uploadId"]]
         return 200, b"  \n<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>", {}
 

@@ -163,7 +163,7 @@ static enum status set_options(struct s3 *s, const struct blob_s3_options *o, st
 }
 
 /* The name of this server in staging: kept in its folder, so that the next start knows its own leftovers. */
-static enum status set_instance(struct s3 *s, const char *state_dir, struct err *err)
+enum status s3_set_instance(struct s3 *s, const char *state_dir, struct err *err)
 {
     char path[PATH_BYTES];
     struct str text;
@@ -263,6 +263,16 @@ enum status s3_new(struct s3 **out, const char *location, const struct blob_s3_o
     return OK;
 }
 
+enum status s3_keep(struct s3 *s, struct err *err)
+{
+    enum status st = exec_actor_new(&s->keeper, "s3-keeper", s3_keeper_step, s, err);
+
+    if (!st) {
+        exec_actor_wake(s->keeper);
+    }
+    return st;
+}
+
 static enum status s3_open(void **out, const struct blob_options *opt, struct err *err)
 {
     struct s3 *s;
@@ -274,15 +284,12 @@ static enum status s3_open(void **out, const struct blob_options *opt, struct er
         return st;
     }
     a = arena_new(S3_ARENA_MAX);
-    st = a ? set_instance(s, opt->state_dir, err) : err_nomem(err);
+    st = a ? s3_set_instance(s, opt->state_dir, err) : err_nomem(err);
     st = st ? st : check_format(s, a, err);
     st = st ? st
             : exec_pool_new(&s->senders, "s3-send", S3_AHEAD_MAX_PARTS, S3_AHEAD_MAX_PARTS, err);
     if (!st && opt->keep) {
-        st = exec_actor_new(&s->keeper, "s3-keeper", s3_keeper_step, s, err);
-        if (!st) {
-            exec_actor_wake(s->keeper);
-        }
+        st = s3_keep(s, err);
     }
     arena_free(a);
     if (st) {

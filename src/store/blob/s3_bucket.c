@@ -1,4 +1,5 @@
 /* store/blob/s3_bucket.c - buckets of others, by name. See bucket.h. */
+#include "base/failpoint.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "store/blob/blob_int.h"
@@ -12,6 +13,7 @@ enum { PAGE_KEYS = 1000, PAGES_MAX = 10000, NAME_MAX_BYTES = 1024 };
 
 struct bucket {
     struct s3 *s3;
+    struct s3 *w;           /* of what writes, which is more patient; NULL: only read */
     _Atomic unsigned calls; /* relaxed: a count, nothing is published through it */
 };
 
@@ -32,6 +34,7 @@ enum status bucket_open(struct bucket **out, const char *location,
         mem_free(b);
         return st;
     }
+    b->s3->of_others = true;
     *out = b;
     return OK;
 }
@@ -40,6 +43,9 @@ void bucket_close(struct bucket *b)
 {
     if (b) {
         s3_free(b->s3);
+        if (b->w) {
+            s3_free(b->w);
+        }
         mem_free(b);
     }
 }
@@ -69,7 +75,7 @@ static struct str key_of(const struct bucket *b, struct arena *a, struct str pat
 /* ---- lists ---------------------------------------------------------------------------------------------------------------------------- */
 
 struct page {
-    struct bucket *b;
+    struct s3 *s3;
     struct arena *a; /* of the result */
     struct str prefix, after;
     struct bucket_entry *all;
@@ -155,7 +161,7 @@ static enum status ask(struct page *p, struct str prefix, struct str behind, str
         s3_add_query(&op, S("start-after"), behind);
     }
     *next = (struct str){ NULL, 0 };
-    st = s3_call(p->b->s3, &op, p->a, &an, err);
+    st = s3_call(p->s3, &op, p->a, &an, err);
     if (st) {
         return st;
     }
@@ -238,7 +244,7 @@ enum status bucket_list(struct bucket *b, struct arena *a, struct str dir, struc
                         size_t max, struct bucket_entry **out, size_t *n, bool *more,
                         struct err *err)
 {
-    struct page p = { .b = b, .a = a, .prefix = key_of(b, a, dir, true), .after = after };
+    struct page p = { .s3 = b->s3, .a = a, .prefix = key_of(b, a, dir, true), .after = after };
     size_t kept = 0;
     enum status st;
 
@@ -281,7 +287,7 @@ enum status bucket_list(struct bucket *b, struct arena *a, struct str dir, struc
 enum status bucket_stat(struct bucket *b, struct arena *a, struct str path,
                         struct bucket_entry *out, struct err *err)
 {
-    struct page p = { .b = b, .a = a, .after = S(""), .last = S("") };
+    struct page p = { .s3 = b->s3, .a = a, .after = S(""), .last = S("") };
     struct str key = key_of(b, a, path, false), xml, next, item;
     enum status st = key.p ? enter(b, err) : err_nomem(err);
 
@@ -332,4 +338,165 @@ enum status bucket_read(struct bucket *b, struct str path, struct str etag, uint
                    : st;
     }
     return blob_reader_wrap(&blob_s3_ops, backend, n, out, err);
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------------------- */
+
+enum status bucket_let_write(struct bucket *b, const struct blob_s3_options *opt,
+                             const char *state_dir, struct err *err)
+{
+    enum status st = s3_new(&b->w, b->s3->location, opt, err);
+
+    if (st) {
+        return st;
+    }
+    b->w->of_others = true;
+    st = s3_set_instance(b->w, state_dir, err);
+    return st ? st : s3_keep(b->w, err);
+}
+
+enum status bucket_check_name(const struct bucket *b, struct str path, struct err *err)
+{
+    size_t max = S3_KEY_MAX - 1 - strlen(b->s3->prefix);
+
+    return path.n <= max
+               ? OK
+               : err_field(
+                     err, ST_INVALID, "path",
+                     "the path is longer than %zu bytes, which is what a key of S3 has left for it",
+                     max);
+}
+
+/* A file comes before all others that begin with its key. */
+enum status bucket_has(struct bucket *b, struct arena *a, struct str path, bool is_folder,
+                       bool *has, struct err *err)
+{
+    struct page p = { .s3 = b->w, .a = a, .after = S(""), .last = S("") };
+    struct str key = key_of(b, a, path, is_folder), xml, next, item;
+    enum status st = key.p ? ask(&p, key, S(""), S(""), 1, &xml, &next, err) : err_nomem(err);
+
+    *has = false;
+    if (st) {
+        return blob_as_io(st, err);
+    }
+    if (is_folder) {
+        *has = s3_xml_find(xml, "Contents").p || s3_xml_find(xml, "CommonPrefixes").p;
+    } else if (s3_xml_next(&xml, "Contents", &item)) {
+        struct str first = s3_xml_text(a, s3_xml_find(item, "Key"));
+
+        *has = str_eq(first, key);
+        st = first.p ? OK : err_nomem(err);
+    }
+    return st;
+}
+
+/* Who asked to write is not told that "it is not there", but what to do. */
+static enum status has_gone(enum status st, struct err *err)
+{
+    return st == ST_NOT_FOUND
+               ? err_set(err, ST_UNAVAILABLE,
+                         "the service has given the upload up meanwhile; send the file again")
+               : st;
+}
+
+enum status bucket_write_begin(struct bucket *b, struct str path, struct s3_writer **out,
+                               struct err *err)
+{
+    char key[S3_KEY_MAX];
+    enum status st = bucket_check_name(b, path, err);
+
+    *out = NULL;
+    if (st) {
+        return st;
+    }
+    snprintf(key, sizeof(key), "%s%.*s", b->w->prefix, STR_ARG(path));
+    return s3_named_begin(b->w, key, out, err);
+}
+
+enum status bucket_write(struct s3_writer *w, struct str bytes, struct err *err)
+{
+    return has_gone(s3_write(w, bytes.p, bytes.n, err), err);
+}
+
+enum status bucket_write_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,
+                                struct err *err)
+{
+    return has_gone(s3_named_finish(w, sha256, size, err), err);
+}
+
+void bucket_write_abort(struct s3_writer *w)
+{
+    if (w) {
+        s3_write_abort(w);
+    }
+}
+
+static enum status delete_key(struct s3 *s, struct arena *a, struct str key, struct err *err)
+{
+    struct s3_op op = { .method = "DELETE", .key = key, .what = "delete a file" };
+    struct s3_answer an;
+    enum status st = s3_call(s, &op, a, &an, err);
+
+    FAILPOINT("blob.s3.bucket.deleted");
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
+/* A page of keys below a folder, from behind `*last`, which becomes its last one. */
+static enum status delete_page(struct s3 *s, struct arena *a, struct arena *short_lived,
+                               struct str below, struct buf *last, bool *more, struct err *err)
+{
+    struct s3_op op = {
+        .method = "GET", .key = S(""), .root = "ListBucketResult", .what = "list a folder"
+    };
+    struct s3_answer an;
+    struct str xml, item, key = { NULL, 0 };
+    enum status st;
+
+    s3_add_query(&op, S("list-type"), S("2"));
+    s3_add_query(&op, S("prefix"), below);
+    s3_add_query(&op, S("max-keys"), S("1000"));
+    if (last->n) {
+        s3_add_query(&op, S("start-after"), buf_str(last));
+    }
+    st = s3_call(s, &op, a, &an, err);
+    xml = st ? S("") : an.body;
+    *more = str_eq_lit(s3_xml_find(xml, "IsTruncated"), "true");
+    while (!st && s3_xml_next(&xml, "Contents", &item)) {
+        key = s3_xml_text(a, s3_xml_find(item, "Key"));
+        arena_reset(short_lived);
+        st = !key.p                   ? err_nomem(err)
+             : str_starts(key, below) ? delete_key(s, short_lived, key, err)
+                                      : OK;
+    }
+    *more = *more && key.n;
+    buf_clear(last);
+    buf_put_str(last, key);
+    return st ? st : buf_status(last, "key", err);
+}
+
+enum status bucket_delete(struct bucket *b, struct str path, struct err *err)
+{
+    struct arena *a = arena_new(S3_ARENA_MAX), *one = arena_new(S3_ARENA_MAX),
+                 *keys = arena_new(S3_ARENA_MAX);
+    struct buf last = BUF_INIT(S3_KEY_MAX * 4);
+    struct str key = { NULL, 0 }, below = key;
+    bool more = true;
+    enum status st = a && one && keys ? OK : err_nomem(err);
+
+    if (!st) {
+        key = key_of(b, keys, path, false);
+        below = key_of(b, keys, path, true);
+        st = key.p && below.p ? delete_key(b->w, one, key, err) : err_nomem(err);
+    }
+    for (unsigned i = 0; !st && more; i++) {
+        arena_reset(a);
+        st = i < PAGES_MAX
+                 ? delete_page(b->w, a, one, below, &last, &more, err)
+                 : err_set(err, ST_UNAVAILABLE, "the folder has more names: delete it once more");
+    }
+    buf_release(&last);
+    arena_free(a);
+    arena_free(one);
+    arena_free(keys);
+    return blob_as_io(st, err);
 }

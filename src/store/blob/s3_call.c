@@ -380,21 +380,48 @@ static bool learn(struct s3 *s, struct attempt *t, const struct s3_answer *an)
     return other;
 }
 
+static bool is_one_of_full(struct str code)
+{
+    static const char *const full[] = { "QuotaExceeded", "XMinioStorageFull", NULL };
+
+    return one_of(code, full);
+}
+
+/* Without the store of the server nothing works, so clients wait for it. What a place of others refuses, it refuses for good. */
+static enum status refusal_of(const struct s3 *s, struct str code, bool denied)
+{
+    static const char *const passing[] = { "ExpiredToken",
+                                           "InvalidToken",
+                                           "TokenRefreshRequired",
+                                           "InvalidAccessKeyId",
+                                           "SignatureDoesNotMatch",
+                                           "RequestTimeTooSkewed",
+                                           NULL };
+
+    if (!s->of_others || one_of(code, passing)) {
+        return ST_UNAVAILABLE;
+    }
+    return str_eq_lit(code, "NoSuchBucket") ? ST_INVALID : denied ? ST_DENIED : ST_UNAVAILABLE;
+}
+
 static enum status refuse(const struct s3 *s, const struct s3_op *op, const struct s3_answer *an,
                           struct str code, struct err *err)
 {
     struct str message = s3_xml_find(an->body, "Message");
-    bool denied = an->status == 401 || an->status == 403;
+    bool denied = an->status == 401 || an->status == 403, is_full = is_one_of_full(code);
     enum status st;
 
     if (!code.p && an->status < 300) {
         code = S("without the result");
     }
-    st = err_set(err, ST_UNAVAILABLE, "cannot %s: S3 answered %d %.*s%s%.*s", op->what, an->status,
+    st = err_set(err, refusal_of(s, code, denied && !is_full),
+                 "cannot %s: S3 answered %d %.*s%s%.*s", op->what, an->status,
                  STR_ARG(str_sub(code, 0, 80)), message.n ? ": " : "",
                  STR_ARG(str_sub(message, 0, 300)));
     if (str_eq_lit(code, "NoSuchBucket")) {
         err_hint(err, "make the bucket %s, or name another one", s->bucket);
+    } else if (is_full) {
+        err_hint(err, "delete what is not needed in bucket %s, or raise its quota", s->bucket);
     } else if (str_eq_lit(code, "RequestTimeTooSkewed")) {
         err_hint(err, "set the clock of this machine");
     } else if (denied) {

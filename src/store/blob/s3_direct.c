@@ -17,7 +17,7 @@ enum status s3_direct_begin(void *b, struct arena *a, unsigned parts, struct str
 
     id_hex32(name);
     snprintf(key, sizeof(key), "%sstaging/client.%s", s->prefix, name);
-    st = s3_create(s, a, key, upload, err);
+    st = s3_create(s, a, key, NULL, upload, err);
     for (unsigned i = 0; !st && i < parts; i++) {
         struct s3_pair query[2];
 
@@ -121,7 +121,7 @@ enum status s3_direct_join(void *b, struct str id, const struct blob_part *parts
         s3_add_query(&open, S("uploadId"), str_cstr(upload));
         st = s3_call(s, &open, a, &an, err);
     }
-    st = st ? st : s3_complete(s, a, key, upload, &list, UINT64_MAX, err);
+    st = st ? st : s3_complete(s, a, key, upload, NULL, &list, UINT64_MAX, err);
     if (st == ST_NOT_FOUND) {
         st = no_upload(err);
     }
@@ -171,7 +171,7 @@ enum status s3_direct_abort(void *b, struct str id, struct err *err)
     enum status st = parse_id(s, id, key, upload, err);
 
     if (!st) {
-        s3_doom(s, key, upload);
+        s3_doom(s, key, upload, "");
         s3_abort_doomed(s);
     }
     return st;

@@ -217,6 +217,8 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
         keep(a->request_id, sizeof(a->request_id), v);
     } else if (field(line, S("location"), &v)) {
         keep(a->location, sizeof(a->location), v);
+    } else if (field(line, S(S3_MARK_FIELD), &v)) {
+        keep(a->mark, sizeof(a->mark), v);
     } else if (field(line, S("content-length"), &v)) {
         a->length = num_parse_u64(v, &number) && number <= INT64_MAX ? (int64_t)number : -1;
     } else if (field(line, S("content-range"), &v)) {

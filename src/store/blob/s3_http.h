@@ -13,6 +13,8 @@
 
 enum { S3_STALL_MS = 20000, S3_ANSWER_MAX = 8 << 20, S3_AHEAD_MAX = 256 * 1024 };
 
+#define S3_MARK_FIELD "x-amz-meta-cairn-upload"
+
 struct s3_channel;
 
 /* Channels at rest. A zero object is valid. */
@@ -42,6 +44,7 @@ struct s3_answer {
     struct str body; /* in the arena */
     char etag[256], region[64], request_id[128];
     char location[1024];
+    char mark[64];       /* x-amz-meta-cairn-upload: see s3_create() */
     int64_t length;      /* Content-Length; -1 = unknown */
     int64_t total;       /* of Content-Range; -1 = unknown */
     int64_t retry_after; /* seconds; 0 = not said */

@@ -8,6 +8,10 @@
  *     PREFIX/staging/resume.<id>[.<n>]           one that goes on later; what is no part of it yet
  *     PREFIX/staging/get.<sha256>                a copy of what lies in a row, for a signed URL
  *
+ * and, below a place of others that is written (bucket.h), where files have the names that they were given:
+ *
+ *     PREFIX/.cairn-uploads/<instance>.<start>.<n>   a mark: names the upload of the service that sends parts of a file
+ *
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
  * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
  * it. So a content key is written whole or not at all, and what a crash leaves lies under staging, listed by the service: removed
@@ -27,6 +31,8 @@
 #include "store/blob/s3_sign.h"
 #include <stdatomic.h>
 
+#define S3_MARKS ".cairn-uploads/"
+
 enum {
     S3_BUCKET_MAX = 64,
     S3_PREFIX_MAX = 512,
@@ -34,6 +40,7 @@ enum {
     S3_HOST_MAX = 256,
     S3_REGION_MAX = 64,
     S3_UPLOAD_ID_MAX = 1024,
+    S3_MARK_MAX = 64,
     S3_ARENA_MAX = 24 << 20,
     S3_THREADS = 16,
     S3_PATIENCE_MS = 30000,
@@ -50,7 +57,7 @@ enum {
 /* An upload in parts that is to be aborted by whoever may wait. */
 struct s3_doomed {
     struct s3_doomed *next;
-    char key[S3_KEY_MAX], id[S3_UPLOAD_ID_MAX];
+    char key[S3_KEY_MAX], id[S3_UPLOAD_ID_MAX], mark[S3_MARK_MAX]; /* mark "": none */
 };
 
 /* An upload in parts that is at work here; what is staged under our name and is none of these is a leftover. */
@@ -58,6 +65,7 @@ struct s3_live {
     struct s3_live *next;
     char key[S3_KEY_MAX];
     char id[S3_UPLOAD_ID_MAX]; /* "" = not known yet */
+    char mark[S3_MARK_MAX];    /* "" = the key lies in staging; else the name of its mark */
 };
 
 struct s3 {
@@ -65,6 +73,7 @@ struct s3 {
     char *location;
     char bucket[S3_BUCKET_MAX], prefix[S3_PREFIX_MAX]; /* "" or "a/b/" */
     bool is_https, is_virtual, is_aws, direct;
+    bool of_others;         /* a place, not the store of this server: see bucket.h */
     char host[S3_HOST_MAX]; /* with port; of AWS: by region */
     char base[S3_HOST_MAX]; /* path of the endpoint, without a slash at the end */
     const char *profile;
@@ -95,6 +104,9 @@ struct s3 {
 enum status s3_new(struct s3 **out, const char *location, const struct blob_s3_options *opt,
                    struct err *err);
 void s3_free(struct s3 *s);
+/* The names of its uploads, and what removes those that broke off. state_dir NULL: the next start does not know them. */
+enum status s3_set_instance(struct s3 *s, const char *state_dir, struct err *err);
+enum status s3_keep(struct s3 *s, struct err *err);
 
 /* One call. Texts are borrowed until it ends. */
 struct s3_op {
@@ -148,13 +160,30 @@ enum status s3_resume_begin(void *b, struct str id, uint64_t at, struct str ledg
 enum status s3_resume_save(void *w, struct buf *ledger, struct err *err);
 enum status s3_resume_drop(void *b, struct str id, struct str ledger, struct err *err);
 
-/* Begins an upload in parts to a key; id has S3_UPLOAD_ID_MAX bytes. */
-enum status s3_create(struct s3 *s, struct arena *a, const char *key, char *id, struct err *err);
+/* A file of a name of its own, in a place of others: it has the name when s3_named_finish() is OK, and in no part before. Parts of
+ * what is large go under that name at once, as an upload of the service, which a mark names; s3_write() and s3_write_abort() as above.
+ * sha256 NULL: not known. */
+struct s3_writer;
+enum status s3_named_begin(struct s3 *s, const char *key, struct s3_writer **out, struct err *err);
+enum status s3_named_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,
+                            struct err *err);
+/* The name of the next mark of this start. */
+void s3_next_mark(struct s3 *s, char out[S3_MARK_MAX]);
+enum status s3_put_mark(struct s3 *s, struct arena *a, const char *mark, const char *key,
+                        const char *id, struct err *err);
+/* What cannot be deleted now is later. */
+void s3_drop_mark(struct s3 *s, struct arena *a, const char *mark);
+
+/* Begins an upload in parts to a key; id has S3_UPLOAD_ID_MAX bytes. mark (optional): what the object will say of itself, so that it is
+ * told from others of its name. */
+enum status s3_create(struct s3 *s, struct arena *a, const char *key, const char *mark, char *id,
+                      struct err *err);
 /* An entry of the list of parts. */
 void s3_put_part(struct buf *list, unsigned number, struct str etag);
-/* The parts become one object. ST_NOT_FOUND when there is no such upload and no object either. size UINT64_MAX: not known. */
+/* The parts become one object. ST_NOT_FOUND when there is no such upload and no object either. size UINT64_MAX: not known. mark: that
+ * of s3_create(); NULL: nobody else makes that key. */
 enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const char *id,
-                        const struct buf *list, uint64_t size, struct err *err);
+                        const char *mark, const struct buf *list, uint64_t size, struct err *err);
 /* A staged object is copied to its place, looked at there, and no longer staged. */
 enum status s3_place(struct s3 *s, struct arena *a, const char *staging, const char *key,
                      uint64_t size, struct err *err);
@@ -186,8 +215,8 @@ enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *s
 
 /* s3_tidy.c */
 enum status s3_tidy(void *b, size_t *left, struct err *err);
-/* Puts an upload in parts on the list of those to abort; does not wait. */
-void s3_doom(struct s3 *s, const char *key, const char *upload_id);
+/* Puts an upload in parts on the list of those to abort, with its mark ("" = none); does not wait. */
+void s3_doom(struct s3 *s, const char *key, const char *upload_id, const char *mark);
 /* Aborts what is on the list. */
 void s3_abort_doomed(struct s3 *s);
 /* The step of the keeper: aborts, and looks for leftovers now and then. */

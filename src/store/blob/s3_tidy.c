@@ -9,9 +9,40 @@
 
 enum { SWEEP_MS = 3600 * 1000, ABORT_MS = 10000, PAGES_MAX = 100000 };
 
+/* ---- marks ------------------------------------------------------------------------------------------------------------------------ */
+
+static void mark_key(const struct s3 *s, const char *mark, char out[S3_KEY_MAX])
+{
+    snprintf(out, S3_KEY_MAX, "%s" S3_MARKS "%s", s->prefix, mark);
+}
+
+enum status s3_put_mark(struct s3 *s, struct arena *a, const char *mark, const char *key,
+                        const char *id, struct err *err)
+{
+    struct s3_op op = { .method = "PUT", .what = "begin an upload" };
+    struct s3_answer an;
+    char at[S3_KEY_MAX];
+    enum status st;
+
+    mark_key(s, mark, at);
+    op.key = str_cstr(at);
+    op.body = arena_printf(a, "%s\n%s", key, id);
+    st = op.body.p ? s3_call(s, &op, a, &an, err) : err_nomem(err);
+    FAILPOINT("blob.s3.mark.put");
+    return st;
+}
+
+void s3_drop_mark(struct s3 *s, struct arena *a, const char *mark)
+{
+    char at[S3_KEY_MAX];
+
+    mark_key(s, mark, at);
+    s3_forget_staging(s, a, at);
+}
+
 /* ---- uploads that were given up ------------------------------------------------------------------------------------------------ */
 
-void s3_doom(struct s3 *s, const char *key, const char *upload_id)
+void s3_doom(struct s3 *s, const char *key, const char *upload_id, const char *mark)
 {
     struct s3_doomed *d = mem_zalloc(1, sizeof(*d));
 
@@ -20,6 +51,7 @@ void s3_doom(struct s3 *s, const char *key, const char *upload_id)
     }
     snprintf(d->key, sizeof(d->key), "%s", key);
     snprintf(d->id, sizeof(d->id), "%s", upload_id);
+    snprintf(d->mark, sizeof(d->mark), "%s", mark);
     lock_take(&s->lock);
     d->next = s->doomed;
     s->doomed = d;
@@ -60,6 +92,8 @@ void s3_abort_doomed(struct s3 *s)
         a = arena_new(S3_ARENA_MAX);
         if (!a || abort_upload(s, a, str_cstr(d->key), str_cstr(d->id), &err)) {
             LOG_WARN("s3", "%s; it is tried again later", err.message);
+        } else if (d->mark[0]) {
+            s3_drop_mark(s, a, d->mark);
         }
         arena_free(a);
         mem_free(d);
@@ -82,7 +116,8 @@ static bool is_live(struct s3 *s, struct str key, struct str id)
 
     lock_take(&s->lock);
     for (const struct s3_live *l = s->live; l && !live; l = l->next) {
-        live = str_eq(key, str_cstr(l->key)) && (!id.p || !l->id[0] || str_eq(id, str_cstr(l->id)));
+        live = str_eq(key, str_cstr(l->mark[0] ? l->mark : l->key)) &&
+               (!id.p || !l->id[0] || str_eq(id, str_cstr(l->id)));
     }
     lock_give(&s->lock);
     return live;
@@ -94,12 +129,17 @@ static bool is_leftover(struct s3 *s, struct str key, struct str id, int64_t sin
     char own[S3_KEY_MAX];
     struct str start = str_cstr(s->start);
 
-    snprintf(own, sizeof(own), "%sstaging/resume.", s->prefix);
-    if (str_starts(key, str_cstr(own))) {
-        return since_ms > 0 &&
-               clock_wall_ms() - since_ms > S3_RESUME_DAYS * (int64_t)S3_LEFTOVER_MS;
+    if (s->of_others) { /* marks, which are known by their names */
+        snprintf(own, sizeof(own), "%s.", s->instance);
+        key = str_sub(key, strlen(s->prefix) + strlen(S3_MARKS), key.n);
+    } else {
+        snprintf(own, sizeof(own), "%sstaging/resume.", s->prefix);
+        if (str_starts(key, str_cstr(own))) {
+            return since_ms > 0 &&
+                   clock_wall_ms() - since_ms > S3_RESUME_DAYS * (int64_t)S3_LEFTOVER_MS;
+        }
+        snprintf(own, sizeof(own), "%sstaging/%s.", s->prefix, s->instance);
     }
-    snprintf(own, sizeof(own), "%sstaging/%s.", s->prefix, s->instance);
     if (!str_starts(key, str_cstr(own))) {
         return since_ms > 0 && clock_wall_ms() - since_ms > S3_LEFTOVER_MS;
     }
@@ -142,6 +182,68 @@ static enum status tidy_staged(struct tidy *t, struct str item, struct err *err)
     return st == ST_NOT_FOUND ? OK : st;
 }
 
+/* "<instance>.<start>.<n>" or "client.<random>": what else lies there is not ours. */
+static bool is_mark(struct str name)
+{
+    struct str part;
+    unsigned n = 0;
+
+    if (name.n >= S3_MARK_MAX) {
+        return false;
+    }
+    for (; str_split(&name, '.', &part); n++) {
+        if (n == 0 && str_eq_lit(part, "client")) {
+            continue;
+        }
+        for (size_t i = 0; i < part.n; i++) {
+            char c = part.p[i];
+
+            if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+                return false;
+            }
+        }
+    }
+    return n >= 2;
+}
+
+/* The file whose parts a mark tells of is never made any more: they are given up, then the mark. A mark names keys of its own place. */
+static enum status tidy_mark(struct tidy *t, struct str item, struct err *err)
+{
+    struct str key = s3_xml_text(t->a, s3_xml_find(item, "Key")), text, file;
+    struct s3_op get = { .method = "GET", .key = key, .what = "look at an upload" };
+    struct str size = s3_xml_find(item, "Size");
+    char mark[S3_MARK_MAX];
+    struct s3_answer an;
+    enum status st;
+
+    if (!key.p) {
+        return err_nomem(err);
+    }
+    text = str_sub(key, strlen(t->s->prefix) + strlen(S3_MARKS), key.n);
+    if (!is_mark(text) || size.n > 4 || /* never so many bytes */
+        !is_leftover(t->s, key, (struct str){ NULL, 0 },
+                     s3_xml_time(s3_xml_find(item, "LastModified")))) {
+        t->left++;
+        return OK;
+    }
+    snprintf(mark, sizeof(mark), "%.*s", STR_ARG(text));
+    arena_reset(t->short_lived);
+    st = s3_call(t->s, &get, t->short_lived, &an, err);
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    text = an.body;
+    if (!str_split(&text, '\n', &file) || !text.n || !str_starts(file, str_cstr(t->s->prefix))) {
+        t->left++;
+        return OK;
+    }
+    st = abort_upload(t->s, t->short_lived, file, text, err);
+    if (!st) {
+        s3_drop_mark(t->s, t->short_lived, mark);
+    }
+    return st;
+}
+
 struct kind {
     const char *root, *item, *below; /* elements; the part of the prefix */
     struct s3_pair first[2];         /* query of the listing */
@@ -167,6 +269,16 @@ static const struct kind staged = {
     .marks = { "continuation-token", NULL },
     .nexts = { "NextContinuationToken", NULL },
     .one = tidy_staged,
+};
+
+static const struct kind marked = {
+    .root = "ListBucketResult",
+    .item = "Contents",
+    .below = S3_MARKS,
+    .first = { { S_INIT("list-type"), S_INIT("2") }, { S_INIT("max-keys"), S_INIT("1000") } },
+    .marks = { "continuation-token", NULL },
+    .nexts = { "NextContinuationToken", NULL },
+    .one = tidy_mark,
 };
 
 static enum status tidy_page(struct tidy *t, const struct kind *k, struct buf marks[2], bool *more,
@@ -228,8 +340,13 @@ enum status s3_tidy(void *b, size_t *left, struct err *err)
     s3_abort_doomed(b);
     t.a = arena_new(S3_ARENA_MAX);
     t.short_lived = arena_new(S3_ARENA_MAX);
-    st = t.a && t.short_lived ? tidy_kind(&t, &uploads, err) : err_nomem(err);
-    st = st ? st : tidy_kind(&t, &staged, err);
+    st = t.a && t.short_lived ? OK : err_nomem(err);
+    if (t.s->of_others) { /* uploads and files that others have begun are none of our business */
+        st = st ? st : tidy_kind(&t, &marked, err);
+    } else {
+        st = st ? st : tidy_kind(&t, &uploads, err);
+        st = st ? st : tidy_kind(&t, &staged, err);
+    }
     *left = t.left;
     arena_free(t.a);
     arena_free(t.short_lived);

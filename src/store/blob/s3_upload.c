@@ -48,6 +48,7 @@ struct s3_writer {
     unsigned flying;         /* of the senders that still look at this writer; the lock of s */
     bool is_left, is_doomed; /* whoever wrote has gone: the last sender frees it, and lets the
                                 upload be aborted if it is doomed; the lock of s */
+    bool is_named; /* of a name of its own: live.key is that name, and live.mark tells of it */
     bool
         is_resumed; /* what was saved stays, whatever becomes of the writer; the next two are its */
     int64_t tail,
@@ -109,7 +110,7 @@ static void end_if_last(struct s3_writer *w)
     lock_give(&s->lock);
     if (last) {
         if (w->is_doomed) {
-            s3_doom(s, w->live.key, w->live.id);
+            s3_doom(s, w->live.key, w->live.id, w->live.mark);
         }
         free_writer(w);
     }
@@ -148,7 +149,8 @@ static enum status grow(struct s3 *s, struct part *part, size_t cap, size_t limi
 
 /* ---- parts --------------------------------------------------------------------------------------------------------------------------- */
 
-enum status s3_create(struct s3 *s, struct arena *a, const char *key, char *id, struct err *err)
+enum status s3_create(struct s3 *s, struct arena *a, const char *key, const char *mark, char *id,
+                      struct err *err)
 {
     struct s3_op op = { .method = "POST",
                         .key = str_cstr(key),
@@ -159,6 +161,9 @@ enum status s3_create(struct s3 *s, struct arena *a, const char *key, char *id, 
     enum status st;
 
     s3_add_query(&op, S("uploads"), S(""));
+    if (mark) {
+        s3_add_field(&op, S(S3_MARK_FIELD), str_cstr(mark));
+    }
     st = s3_call(s, &op, a, &an, err);
     if (st) {
         return st;
@@ -185,9 +190,17 @@ void s3_put_part(struct buf *list, unsigned number, struct str etag)
     buf_put_lit(list, "</ETag></Part>");
 }
 
+/* A new one of this start, for a mark or for staging. */
+void s3_next_mark(struct s3 *s, char out[S3_MARK_MAX])
+{
+    uint64_t n = atomic_fetch_add_explicit(&s->staging_n, 1, memory_order_relaxed);
+
+    snprintf(out, S3_MARK_MAX, "%s.%s.%" PRIu64, s->instance, s->start, n);
+}
+
 static enum status begin_upload(struct s3_writer *w, struct err *err)
 {
-    uint64_t n = atomic_fetch_add_explicit(&w->s->staging_n, 1, memory_order_relaxed);
+    const char *mark = w->is_named ? w->live.mark : NULL;
     struct arena *a = arena_new(S3_ARENA_MAX);
     char id[S3_UPLOAD_ID_MAX] = "";
     enum status st = OK;
@@ -195,19 +208,28 @@ static enum status begin_upload(struct s3_writer *w, struct err *err)
     if (!a) {
         return err_nomem(err);
     }
+    if (w->is_named) {
+        s3_next_mark(w->s, w->live.mark);
+    } else if (!w->is_resumed) {
+        char name[S3_MARK_MAX];
+
+        s3_next_mark(w->s, name);
+        snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s", w->s->prefix, name);
+    }
     if (!w->is_resumed) {
-        snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s.%s.%" PRIu64, w->s->prefix,
-                 w->s->instance, w->s->start, n);
         enlist(w);
     }
-    st = s3_create(w->s, a, w->live.key, id, err);
+    st = s3_create(w->s, a, w->live.key, mark, id, err);
     if (!st) {
         lock_take(&w->s->lock);
         memcpy(w->live.id, id, sizeof(id));
         lock_give(&w->s->lock);
     }
-    arena_free(a);
     FAILPOINT("blob.s3.upload.created");
+    if (!st && mark) {
+        st = s3_put_mark(w->s, a, mark, w->live.key, id, err);
+    }
+    arena_free(a);
     return st;
 }
 
@@ -268,7 +290,7 @@ static bool send_ahead(struct s3_writer *w)
     size_t cap = part_size(w, w->filling + 1);
     struct err ignored = ERR_INIT;
 
-    if (w->filling - w->taken == S3_AHEAD_OF_UPLOAD) {
+    if (w->filling - w->taken == S3_AHEAD_OF_UPLOAD || !s->senders) {
         return false;
     }
     if (atomic_fetch_add_explicit(&s->ahead, 1, memory_order_relaxed) >= S3_AHEAD_MAX_PARTS ||
@@ -431,7 +453,7 @@ static enum status put_whole(struct s3_writer *w, struct arena *a, const struct 
 
 /* The parts become one object. An answer that was lost may have been a success: then the upload is gone and its object there. */
 enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const char *id,
-                        const struct buf *list, uint64_t size, struct err *err)
+                        const char *mark, const struct buf *list, uint64_t size, struct err *err)
 {
     struct s3_op op = { .method = "POST",
                         .key = str_cstr(key),
@@ -454,12 +476,12 @@ enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const ch
         s3_add_query(&op, S("uploadId"), str_cstr(id));
         st = s3_call(s, &op, a, &an, err);
     }
-    /* Nothing but this makes that key: when it is there, an answer that was lost was a success. Services differ in what they say
-     * to the repetition. */
+    /* Nothing but this makes that key, or an object with that mark: when it is there, an answer that was lost was a success.
+     * Services differ in what they say to the repetition. */
     if (st == ST_NOT_FOUND || st == ST_UNAVAILABLE) {
         struct err why = ERR_INIT;
 
-        if (s3_call(s, &head, a, &an, &why) == OK &&
+        if (s3_call(s, &head, a, &an, &why) == OK && (!mark || strcmp(mark, an.mark) == 0) &&
             (size == UINT64_MAX || (an.length >= 0 && (uint64_t)an.length == size))) {
             st = OK;
         }
@@ -489,7 +511,7 @@ static enum status copy_ranges(struct s3 *s, struct arena *a, struct str from, c
     struct buf list = BUF_INIT(XML_MAX);
     char id[S3_UPLOAD_ID_MAX];
     unsigned parts = 0;
-    enum status st = s3_create(s, a, key, id, err);
+    enum status st = s3_create(s, a, key, NULL, id, err);
 
     if (st) {
         return st;
@@ -519,9 +541,9 @@ static enum status copy_ranges(struct s3 *s, struct arena *a, struct str from, c
             st = buf_status(&list, "list of parts", err);
         }
     }
-    st = st ? st : s3_complete(s, a, key, id, &list, size, err);
+    st = st ? st : s3_complete(s, a, key, id, NULL, &list, size, err);
     if (st) {
-        s3_doom(s, key, id);
+        s3_doom(s, key, id, "");
     }
     buf_release(&list);
     return st;
@@ -611,12 +633,17 @@ static enum status finish_parts(struct s3_writer *w, struct arena *a, const char
         return st;
     }
     FAILPOINT("blob.s3.complete.before");
-    st = s3_complete(w->s, a, w->live.key, w->live.id, &w->list, size, err);
+    st = s3_complete(w->s, a, w->live.key, w->live.id, w->is_named ? w->live.mark : NULL, &w->list,
+                     size, err);
     FAILPOINT("blob.s3.complete.after");
     if (st) {
         return st;
     }
     w->is_complete = true;
+    if (w->is_named) {
+        s3_drop_mark(w->s, a, w->live.mark);
+        return OK;
+    }
     if (w->is_resumed) {
         return put_in_place(w->s, a, w->live.key, key, size, err);
     }
@@ -663,6 +690,30 @@ enum status s3_pack_finish(void *writer, uint64_t id, uint64_t size, struct err 
 void s3_write_abort(void *writer)
 {
     leave(writer, true);
+}
+
+/* ---- files of a name of their own -------------------------------------------------------------------------------------------- */
+
+enum status s3_named_begin(struct s3 *s, const char *key, struct s3_writer **out, struct err *err)
+{
+    void *made = NULL;
+    enum status st = s3_write_begin(s, &made, err);
+
+    *out = made;
+    if (!st) {
+        (*out)->is_named = true;
+        snprintf((*out)->live.key, sizeof((*out)->live.key), "%s", key);
+    }
+    return st;
+}
+
+enum status s3_named_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,
+                            struct err *err)
+{
+    char key[S3_KEY_MAX];
+
+    memcpy(key, w->live.key, sizeof(key));
+    return finish_at(w, sha256, key, size, err);
 }
 
 /* ---- uploads that go on later ------------------------------------------------------------------------------------------------
