@@ -126,8 +126,9 @@ extern const struct cli_table cli_models;
 extern const struct cli_table cli_artifacts;
 extern const struct cli_table cli_checkpoints;
 extern const struct cli_table cli_lineage;
-/* The row of same.c. */
+/* The rows of same.c and column.c. */
 extern const struct cli_table cli_same;
+extern const struct cli_table cli_columns;
 /* Deleting for good, and the trash of logged models. */
 extern const struct cli_table cli_trash;
 /* The row of inspect.c. */

@@ -453,3 +453,25 @@ def test_columns(ask, client, rest, uniq):
         assert {n["type"] for n in over_rest["nodes"]} >= {"column", "run"}
         assert "aggregation" in {link["role"] for link in over_rest.get("links", [])} or name == "Impact"
     assert ask("result = error('Impact', node=node)", node=f"column:{raw}.nothing")["code"] == "NOT_FOUND"
+    # said over gRPC, by its messages
+    made = {"from": f"dataset:{raw}", "from_column": "zip", "to": f"dataset:{features}", "to_column": "area", "kind": "group_by"}
+    write = "result = call('Columns', run_id=run, derived=[made], undo=undo)"
+    assert ask(write, run=run, made=made, undo=False) == {"changed": 1}
+    assert ask(write, run=run, made=made, undo=False) == {"changed": 0}
+    why = ask("result = call('Why', node=node)", node=f"column:{features}.area")
+    assert {link["role"] for link in why["links"]} == {"group_by", "made"}
+    assert ask(write, run=run, made=made, undo=True) == {"changed": 1}
+    back = {"from": f"dataset:{features}", "from_column": "zip", "to": f"dataset:{raw}", "to_column": "spend"}
+    assert ask("result = error('Columns', derived=[made])", made=back)["code"] == "INVALID_ARGUMENT"
+
+
+def test_same(ask, client, uniq):
+    """Two data sets are one, said, listed and pinned over gRPC."""
+    a, b = (f"dataset:{name}-{uniq}" for name in ("old", "new"))
+    run = client.create_run(client.create_experiment(f"grpc-same-{uniq}")).info.run_id
+    client.log_inputs(run, datasets=[DatasetInput(Dataset(name.split(":")[1], "d1", "http", "http://example.com/x")) for name in (a, b)])
+    assert ask("result = call('AddSame', a=a, b=b, reason='moved')", a=a, b=b) == {"changed": 1}
+    listed = ask("result = call('ListSame', max_results=1000)['pairs']")
+    assert [p["reason"] for p in listed if p["state"] == "same" and {p["a"]["node"], p["b"]["node"]} == {f"{a}@d1", f"{b}@d1"}] == ["moved"]
+    assert ask("result = call('UndoSame', a=a, b=b, pin=True)", a=a, b=b) == {"changed": 1}
+    assert ask("result = error('AddSame', a=a, b=b)", a=a, b=b)["code"] == "INVALID_ARGUMENT"

@@ -125,6 +125,37 @@ def test_columns_that_were_made(rest, story, tmp_path, server):
     assert totals(ask(rest, "lineage", node=f"column:{story.features}.log_spend")) == {}
 
 
+def test_columns_by_command(rest, story, tmp_path, server):
+    """What a run used and what was made of what, said and taken back by command, seen as of each time."""
+    cli = Cli(tmp_path, server.url)
+    run, raw, features = story.runs[0], f"dataset:{story.raw}", f"dataset:{story.features}"
+
+    def runs(*more):
+        return sorted(line for line in cli.run("impact", f"column:{story.raw}.zip", "-o", "name", *more).split() if line.startswith("run:"))
+
+    def links():
+        answer = ask(rest, "lineage", node=f"column:{story.features}.log_spend")
+        return sorted((link["role"], int(link["recorded_ms"]), int(link["claimed_ms"])) for link in answer.get("links", []))
+
+    both = sorted(f"run:{r}" for r in story.runs[:2])
+    assert runs() == both
+    cli.run("column", "use", run, raw, "user.id", "spend")
+    assert runs() == [f"run:{story.runs[1]}"]
+    said = max(int(link["recorded_ms"]) for link in ask(rest, "lineage", node=f"run:{run}", columns="true")["links"] if link["role"] == "use")
+    cli.run("column", "use", f"run:{run}", raw, "user.id", "spend", "--undo")
+    assert runs() == both
+    assert runs("--as-of", str(said)) == [f"run:{story.runs[1]}"]
+    cli.run("column", "link", raw, "spend", features, "log_spend", "--kind", "transformation", "--run", run, "--since", "2026-03-03")
+    assert [(role, claimed) for role, _, claimed in links()] == [("made", 1772496000000), ("transformation", 1772496000000)]
+    assert "spend" in cli.run("why", f"column:{story.features}.log_spend")
+    cli.run("why", f"column:{story.features}.log_spend", "--as-of", str(links()[0][1] - 1))
+    cli.run("column", "link", features, "log_spend", raw, "spend", rc=2)  # made of itself
+    cli.run("column", "link", raw, "spend", features, "log_spend", "--kind", "guess", rc=2)
+    cli.run("column", "use", "no-such-run", raw, "spend", rc=3)
+    cli.run("column", "link", raw, "spend", features, "log_spend", "--kind", "transformation", "--run", run, "--undo")
+    assert links() == []
+
+
 @pytest.fixture
 def sweep(client, uniq):
     """Twelve runs of one sweep on one data set, each with a model, and one run on other data as well."""

@@ -523,12 +523,21 @@ static enum status columns_finish(struct call *c, struct err *err)
 #define METHOD(name, in, out, fn)                                                                  \
     GRPC_METHOD("/cairn.v1.LineageService/" name, &cairn_v1_##in##_desc, &cairn_v1_##out##_desc,   \
                 RESOURCE_RUN, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn))
+#define METHOD_WRITE(name, in, out, start_fn, finish_fn)                                           \
+    GRPC_METHOD("/cairn.v1.LineageService/" name, &cairn_v1_##in##_desc, &cairn_v1_##out##_desc,   \
+                RESOURCE_RUN, ACTION_RUN_WRITE, .kind = CALL_WRITE, .start = (start_fn),           \
+                .finish = (finish_fn))
 
 const struct route native_lineage_methods[] = {
     METHOD("Why", lineage, lineage_answer, lineage),
     METHOD("Impact", lineage_impact, lineage_answer, impact),
     METHOD("Trail", lineage_trail, lineage_trail_answer, trail),
     METHOD("Diff", run_diff, run_diff_answer, diff),
+    METHOD_WRITE("Columns", lineage_columns, lineage_columns_changed, columns_start,
+                 columns_finish),
+    METHOD_WRITE("AddSame", lineage_same_add, lineage_same_changed, same_add_start, same_finish),
+    METHOD_WRITE("UndoSame", lineage_same_undo, lineage_same_changed, same_undo_start, same_finish),
+    METHOD("ListSame", lineage_same_list, lineage_same_list_answer, same_ls),
 };
 const size_t native_lineage_methods_n = ARRAY_N(native_lineage_methods);
 
