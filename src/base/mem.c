@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include <malloc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -143,6 +144,49 @@ void mem_start(void)
 void mem_trim(void)
 {
     (void)malloc_trim(0);
+}
+
+/* Whether a line of /proc/self/smaps begins a mapping; then `from` and `to` say where it lies if it is a file that cannot be
+ * written, else they are equal. */
+static bool begins_mapping(const char *line, uintptr_t *from, uintptr_t *to)
+{
+    char *rest;
+    uintptr_t at = (uintptr_t)strtoull(line, &rest, 16);
+
+    if (rest == line || *rest != '-') {
+        return false;
+    }
+    *from = at;
+    *to = (uintptr_t)strtoull(rest + 1, &rest, 16);
+    if ((strncmp(rest, " r--p ", 6) != 0 && strncmp(rest, " r-xp ", 6) != 0) ||
+        !strchr(rest, '/')) {
+        *to = at;
+    }
+    return true;
+}
+
+void mem_drop_files(void)
+{
+    static const char changed_kb[] = "Anonymous:";
+    FILE *f = fopen("/proc/self/smaps", "re");
+    uintptr_t from = 0, to = 0;
+    char line[512];
+
+    if (!f) {
+        return;
+    }
+    while (fgets(line, sizeof(line), f)) {
+        if (begins_mapping(line, &from, &to) ||
+            strncmp(line, changed_kb, sizeof(changed_kb) - 1) != 0) {
+            continue;
+        }
+        /* Pages that were changed, by the loader or by a debugger's breakpoints, would be lost. */
+        if (to > from && strtoull(line + sizeof(changed_kb) - 1, NULL, 10) == 0) {
+            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+        }
+        to = from;
+    }
+    (void)fclose(f);
 }
 
 void mem_huge(void *p, size_t n)

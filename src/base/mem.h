@@ -22,6 +22,9 @@ void mem_huge(void *p, size_t n);
 void mem_start(void);
 /* Gives all that is free back to the system. Takes milliseconds and holds up every thread that allocates: for quiet moments. */
 void mem_trim(void);
+/* Lets go of every page of files that are mapped to be read or run and were never changed here: the program and its libraries, most of
+ * which only the loader and the start of the program have touched. What is used again comes back from the system's cache. Linux only. */
+void mem_drop_files(void);
 
 /* Bytes in use: of what these calls handed out and did not get back, as large as the C library made it. Each thread tells of its
  * changes in steps of 16 KiB, so the figure is that far off for each thread at work. */

@@ -11,6 +11,7 @@ struct quiet {
     atomic_size_t used;  /* bytes since the last call */
     atomic_bool waiting; /* the actor knows */
     size_t seen;
+    bool rested; /* what only the start needed is gone */
 };
 
 /* Comes back every second while something ends, calls once nothing did. */
@@ -30,6 +31,8 @@ static int64_t step(void *ctx)
     atomic_store(&q->used, 0);
     atomic_store(&q->waiting, false);
     mem_trim();
+    if (!q->rested) mem_drop_files();
+    q->rested = true;
     return -1;
 }
 

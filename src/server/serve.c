@@ -513,6 +513,7 @@ int serve_run(const struct serve_options *o)
     st = st ? st : start(&s, &err);
     st = st ? st : announce(&s, &err);
     if (!st) {
+        quiet_soon(s.quiet); /* what only the start needed */
         while (sigwait(&stop, &sig) != 0) {
         }
         LOG_INFO("server", "stopping on signal %d", sig);
