@@ -532,6 +532,9 @@ enum status artifact_direct_abort(struct core *core, struct str id, struct err *
 enum status artifact_direct_get(struct core *core, struct arena *a, const struct artifact_bytes *b,
                                 int64_t seconds, struct str *url, struct err *err)
 {
+    if (b->outside) {
+        return outside_direct_get(b->outside, a, b->path, seconds, url, err);
+    }
     if (b->is_remote && !blob_recipe_is_whole(b->recipe)) {
         return err_set(err, ST_NOT_IMPLEMENTED,
                        "Presigned URLs are not supported for this artifact: get the file through "

@@ -148,7 +148,7 @@ enum status artifact_upload_place(struct artifact_upload *u, struct err *err);
 /* Runs work on bytes on a thread of its own pool. ST_UNAVAILABLE when too much waits. */
 enum status artifact_work_submit(struct core *core, struct exec_job *job) ATTR_CHECK;
 
-/* ---- direct: clients that send and get bytes without us; every call may wait for a network, and runs where artifact_read() does */
+/* ---- direct: clients that send and get bytes without us (in places of others: outside.h); every call may wait for a network, and runs where artifact_read() does */
 
 struct artifact_part {
     unsigned number;

@@ -59,6 +59,20 @@ void outside_write_abort(struct outside_writer *w); /* NULL-safe */
 /* Removes a file, or a folder with everything in it, for good when it answers. Missing is fine. */
 enum status outside_delete(struct arena *a, const struct artifact_place *at, struct err *err);
 
+/* Clients that send parts, or get files, straight from the service of a bucket: as artifact_direct_...(), of `at`. */
+bool outside_has_direct(const struct outside_place *p); /* uploads too, where outside_writes() */
+bool outside_has_direct_any(const struct outside *o);   /* for uploads; NULL-safe */
+enum status outside_direct_begin(const struct artifact_place *at, struct arena *a, unsigned parts,
+                                 struct str *id, struct str *urls, struct err *err);
+enum status outside_direct_end(const struct artifact_place *at, struct arena *a, struct str id,
+                               const struct artifact_part *parts, size_t n, struct err *err);
+enum status outside_direct_abort(const struct artifact_place *at, struct str id, struct err *err);
+/* A URL that makes the file when it is put there; what outside_write_begin() looks for is looked for now. */
+enum status outside_direct_put(const struct artifact_place *at, struct arena *a, int64_t seconds,
+                               struct str *url, struct err *err);
+enum status outside_direct_get(const struct outside_place *p, struct arena *a, struct str path,
+                               int64_t seconds, struct str *url, struct err *err);
+
 /* As artifact_read_begin(), of what outside_open() found in a bucket. */
 enum status outside_read_begin(const struct artifact_bytes *b, uint64_t from, uint64_t n,
                                struct blob_reader **out, struct err *err);

@@ -39,15 +39,14 @@ static size_t root_of(const struct artifact_place *at, struct arena *a)
                : 0;
 }
 
-enum status outside_bucket_begin(const struct artifact_place *at, struct arena *a,
-                                 struct s3_writer **out, struct err *err)
+/* Whether the file may come, as things are. */
+static enum status look(const struct artifact_place *at, struct arena *a, struct err *err)
 {
     size_t root = root_of(at, a);
     struct str path = at->path, dir, name;
     bool has;
     enum status st = outside_check_place(a, at, err);
 
-    *out = NULL;
     st = st ? st : outside_bucket_check(at, err);
     st = st ? st : bucket_has(at->outside->bucket, a, path, true, &has, err);
     if (!st && has) {
@@ -59,6 +58,15 @@ enum status outside_bucket_begin(const struct artifact_place *at, struct arena *
             return artifact_is_a_file(dir, err);
         }
     }
+    return st;
+}
+
+enum status outside_bucket_begin(const struct artifact_place *at, struct arena *a,
+                                 struct s3_writer **out, struct err *err)
+{
+    enum status st = look(at, a, err);
+
+    *out = NULL;
     return st ? st : bucket_write_begin(at->outside->bucket, at->path, out, err);
 }
 
@@ -67,4 +75,61 @@ enum status outside_bucket_delete(const struct artifact_place *at, struct err *e
     enum status st = outside_bucket_check(at, err);
 
     return st ? st : bucket_delete(at->outside->bucket, at->path, err);
+}
+
+/* ---- direct ---------------------------------------------------------------------------------------------------------------------------- */
+
+bool outside_has_direct(const struct outside_place *p)
+{
+    return p && p->bucket && bucket_has_direct(p->bucket);
+}
+
+bool outside_has_direct_any(const struct outside *o)
+{
+    for (size_t i = 0; o && i < o->n; i++) {
+        if (o->places[i].writes && outside_has_direct(&o->places[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status outside_direct_begin(const struct artifact_place *at, struct arena *a, unsigned parts,
+                                 struct str *id, struct str *urls, struct err *err)
+{
+    enum status st = look(at, a, err);
+
+    return st ? st : bucket_direct_begin(at->outside->bucket, a, at->path, parts, id, urls, err);
+}
+
+enum status outside_direct_end(const struct artifact_place *at, struct arena *a, struct str id,
+                               const struct artifact_part *parts, size_t n, struct err *err)
+{
+    struct blob_part *list = ARENA_ARRAY(a, struct blob_part, n);
+    enum status st = list ? outside_check_place(a, at, err) : err_nomem(err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        list[i] = (struct blob_part){ parts[i].number, parts[i].etag };
+    }
+    st = st ? st : outside_bucket_check(at, err);
+    return st ? st : bucket_direct_end(at->outside->bucket, at->path, id, list, n, err);
+}
+
+enum status outside_direct_abort(const struct artifact_place *at, struct str id, struct err *err)
+{
+    return bucket_direct_abort(at->outside->bucket, at->path, id, err);
+}
+
+enum status outside_direct_put(const struct artifact_place *at, struct arena *a, int64_t seconds,
+                               struct str *url, struct err *err)
+{
+    enum status st = look(at, a, err);
+
+    return st ? st : bucket_url(at->outside->bucket, a, "PUT", at->path, seconds, url, err);
+}
+
+enum status outside_direct_get(const struct outside_place *p, struct arena *a, struct str path,
+                               int64_t seconds, struct str *url, struct err *err)
+{
+    return bucket_url(p->bucket, a, "GET", path, seconds, url, err);
 }

@@ -337,6 +337,20 @@ def test_killed_there_is_whole_or_not_at_all(double, tmp_path, point):
     assert place.server.stop() == 0
 
 
+def test_killed_while_a_folder_is_deleted(double, tmp_path):
+    """What is gone is gone, and the same request goes on."""
+    place = Place(double, InMemory(double), tmp_path, env={"CAIRN_FAILPOINT": "blob.s3.bucket.deleted=kill:3"})
+    for name in ("d/1", "d/2", "d/3", "e"):
+        assert place.put(name, b"x").status_code == 200
+    with pytest.raises(requests.ConnectionError):
+        place.delete("d", recursive="true")
+    place.server.process.proc.wait(60)
+    assert place.names() == ["d/3", "e"]
+    place.start(env={"CAIRN_FAILPOINT": ""})
+    assert place.delete("d", recursive="true").status_code == 200 and place.names() == ["e"]
+    assert place.server.stop() == 0
+
+
 def test_what_other_servers_left_goes_after_a_day(double, tmp_path):
     place = Place(double, InMemory(double), tmp_path, start=False)
     old, new, odd = "0123456789abcdef.0123456789abcdef.7", "0123456789abcdef.0123456789abcdef.8", "notes.txt"
@@ -350,3 +364,85 @@ def test_what_other_servers_left_goes_after_a_day(double, tmp_path):
     wait_for(lambda: old not in place.marks())
     assert place.marks() == [new, out, odd] and set(double.uploads) == {new, odd, out}
     assert place.server.stop() == 0
+
+
+# ---- --s3-direct ------------------------------------------------------------------------------------------------------------------
+
+
+def multipart(place, what, path, **body):
+    name = path.rsplit("/", 1)[-1]
+    folder = f"{place.proxy.removeprefix(PROXY)}/{path}".rsplit("/", 1)[0]
+    return requests.post(f"{place.server.url}/api/2.0/mlflow-artifacts/mpu/{what}{folder}", json=dict(path=name, **body), timeout=60)
+
+
+def send_parts(made, *chunks):
+    return [{"part_number": c["part_number"], "url": c["url"], "etag": requests.put(c["url"], data=data, timeout=60).headers["ETag"]}
+            for c, data in zip(made["credentials"], chunks)]
+
+
+@pytest.fixture
+def direct(radosgw, tmp_path):
+    one = Place(radosgw, Real(radosgw), tmp_path, args=["--s3-direct"])
+    yield one
+    assert one.server.stop() == 0
+
+
+def test_parts_and_files_straight_from_the_service(direct):
+    place = direct
+    made = multipart(place, "create", "d/x", num_parts=2).json()
+    parts = send_parts(made, BIG[:6 << 20], BIG[6 << 20:])
+    assert place.names() == [] and len(place.marks()) == 1
+    for bad in (dict(upload_id=made["upload_id"] + "x"), dict(upload_id="0" * 32 + ".nobody"), dict(upload_id=""), dict(parts=[])):
+        assert multipart(place, "complete", "d/x", **{**dict(upload_id=made["upload_id"], parts=parts), **bad}).status_code == 400, bad
+    assert multipart(place, "complete", "d/other", upload_id=made["upload_id"], parts=parts).status_code == 400     # of another file
+    for _ in range(2):      # an answer that was lost
+        answer = multipart(place, "complete", "d/x", upload_id=made["upload_id"], parts=parts)
+        assert answer.status_code == 200, answer.text
+    assert place.names() == ["d/x"] and place.is_clean() and place.get("d/x").content == BIG
+    assert multipart(place, "create", "d", num_parts=1).status_code == 400          # a folder
+    assert multipart(place, "create", "d/x/y", num_parts=1).status_code == 400      # a file
+    assert multipart(place, "create", MARKS + "y", num_parts=1).status_code == 400
+    made = multipart(place, "create", "d/y", num_parts=1).json()
+    send_parts(made, b"y")
+    assert multipart(place, "abort", "d/y", upload_id=made["upload_id"]).status_code == 200
+    assert place.names() == ["d/x"] and place.is_clean()
+    # One PUT, and GETs, by run and through the proxy.
+    link = place.post(f"{API}/artifacts/presigned-upload-url", {"run_id": place.run, "path": "d/one", "expiration": 60})
+    assert requests.put(link["presigned_url"], data=b"one", timeout=60).status_code == 200
+    assert place.get("d/one").content == b"one"
+    link = place.post(f"{API}/artifacts/presigned-download-url", {"run_id": place.run, "path": "d/x"})
+    assert int(link["file_size"]) == len(BIG) and requests.get(link["presigned_url"], timeout=60).content == BIG
+    link = requests.get(f"{place.server.url}/api/2.0/mlflow-artifacts/presigned{place.proxy.removeprefix(PROXY)}/d/x", timeout=60).json()
+    assert requests.get(link["url"], headers={"Range": "bytes=5-9"}, timeout=60).content == BIG[5:10]
+    # Where nothing is written no URL is given for it.
+    place.run, place.root = place.new_run("inner/exp")
+    place.there.write(place.root + "kept", b"1")
+    answer = requests.post(f"{place.server.url}{API}/artifacts/presigned-upload-url", json={"run_id": place.run, "path": "x"}, timeout=60)
+    assert answer.status_code == 501
+    link = place.post(f"{API}/artifacts/presigned-download-url", {"run_id": place.run, "path": "kept"})
+    assert requests.get(link["presigned_url"], timeout=60).content == b"1"
+
+
+def test_the_client_sends_parts_itself(direct, tmp_path, monkeypatch):
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    import mlflow
+
+    for name in ("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE"):
+        monkeypatch.setenv(name, str(6 << 20))
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
+    place = direct
+    (tmp_path / "big").write_bytes(BIG)
+    mlflow.set_tracking_uri(place.server.url)
+    repository = get_artifact_repository("mlflow-artifacts:" + place.proxy.removeprefix(PROXY))
+    repository.log_artifact(str(tmp_path / "big"), "d")
+    assert place.there.read(place.root + "d/big") == BIG and place.is_clean()
+    assert not [line for line in place.server.log(100000).splitlines() if "PUT" in line and "d/big" in line]
+    mlflow.set_tracking_uri(None)
+
+
+def test_without_the_option_clients_send_one_put(broken):
+    place = broken
+    for answer in (multipart(place, "create", "x", num_parts=1), requests.get(
+            f"{place.server.url}/api/2.0/mlflow-artifacts/presigned{place.proxy.removeprefix(PROXY)}/x", timeout=60)):
+        assert answer.status_code == 501, answer.text
+    assert place.is_clean()

@@ -3,6 +3,7 @@
 #include "api/mlflow/mlflow_int.h"
 #include "core/artifact.h"
 #include "core/names.h"
+#include "core/outside.h"
 #include "store/seq.h"
 #include <inttypes.h>
 
@@ -44,13 +45,19 @@ static void hand_back(struct direct_call *d)
     http_req_post(d->call->req, finish, d);
 }
 
+/* Whether clients may send files there, or get them, themselves. */
+static bool has_direct(struct call *c, const struct artifact_place *at)
+{
+    return at->outside ? outside_has_direct(at->outside) : artifact_direct_is_on(c->core);
+}
+
 /* From a read: the rest runs where waiting is allowed. */
 static enum status go_on(struct call *c, struct direct_call *d,
                          void (*run)(struct exec_job *job, unsigned worker), struct err *err)
 {
     d->call = c;
     d->work.run = run;
-    return artifact_work_submit(c->core, &d->work)
+    return outside_work_submit(c->core, &d->put.place, &d->work)
                ? err_set(err, ST_UNAVAILABLE, "too many transfers are waiting; try again")
                : ST_END;
 }
@@ -75,7 +82,7 @@ static enum status place_of(struct call *c, struct view *v, struct str local,
         return err_nomem(err);
     }
     st = artifact_proxy_place(v, path, out, err);
-    return !st && out->outside ? no_multipart(err) : st;
+    return !st && !has_direct(c, out) ? no_multipart(err) : st;
 }
 
 /* ---- creating -------------------------------------------------------------------------------------------------------------------- */
@@ -94,9 +101,10 @@ static void create_work(struct exec_job *job, unsigned worker)
     if (out) {
         out->credentials = ARENA_ARRAY(c->arena, struct mlflow_multipart_upload_credential, n);
     }
-    d->st = out && urls && out->credentials
-                ? artifact_direct_begin(c->core, c->arena, (unsigned)n, &id, urls, &d->err)
-                : err_nomem(&d->err);
+    d->st = !out || !urls || !out->credentials ? err_nomem(&d->err)
+            : d->put.place.outside
+                ? outside_direct_begin(&d->put.place, c->arena, (unsigned)n, &id, urls, &d->err)
+                : artifact_direct_begin(c->core, c->arena, (unsigned)n, &id, urls, &d->err);
     if (!d->st) {
         MSG_SET(out, MLFLOW_CREATE_MULTIPART_UPLOAD_RESPONSE_HAS_UPLOAD_ID, upload_id, id);
         out->has |= MLFLOW_CREATE_MULTIPART_UPLOAD_RESPONSE_HAS_CREDENTIALS;
@@ -113,16 +121,22 @@ static void create_work(struct exec_job *job, unsigned worker)
     hand_back(d);
 }
 
-static enum status begin(struct call *c, struct direct_call **out, struct err *err)
+/* The call, and the file that it is about. */
+static enum status begin(struct call *c, struct view *v, struct str local, struct direct_call **out,
+                         struct err *err)
 {
     enum status st = mlflow_proxy_is_on(c);
 
-    if (!st && !artifact_direct_is_on(c->core)) {
+    if (!st && !artifact_direct_is_on(c->core) && !outside_has_direct_any(c->core->outside)) {
         st = no_multipart(err);
     }
     if (!st) {
         *out = ARENA_NEW(c->arena, struct direct_call);
         st = *out ? OK : err_nomem(err);
+    }
+    if (!st) {
+        artifact_put_init(&(*out)->put, c->core, c->arena);
+        st = place_of(c, v, local, &(*out)->put.place, err);
     }
     return st;
 }
@@ -130,11 +144,9 @@ static enum status begin(struct call *c, struct direct_call **out, struct err *e
 static enum status create(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_create_multipart_upload *in = c->in;
-    struct artifact_place place;
     struct direct_call *d;
-    enum status st = begin(c, &d, err);
+    enum status st = begin(c, v, in->path, &d, err);
 
-    st = st ? st : place_of(c, v, in->path, &place, err);
     return st ? st : go_on(c, d, create_work, err);
 }
 
@@ -163,6 +175,12 @@ static void complete_work(struct exec_job *job, unsigned worker)
         parts[i].number = number > 0 && number <= UINT16_MAX ? (unsigned)number : 0;
         parts[i].etag = in->parts[i].etag;
     }
+    if (parts && d->put.place.outside) {
+        d->st =
+            outside_direct_end(&d->put.place, c->arena, in->upload_id, parts, in->parts_n, &d->err);
+        hand_back(d);
+        return;
+    }
     d->st = parts ? artifact_direct_end(c->core, c->arena, in->upload_id, parts, in->parts_n,
                                         &d->upload, &d->err)
                   : err_nomem(&d->err);
@@ -184,13 +202,8 @@ static enum status complete(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_complete_multipart_upload *in = c->in;
     struct direct_call *d;
-    enum status st = begin(c, &d, err);
+    enum status st = begin(c, v, in->path, &d, err);
 
-    if (st) {
-        return st;
-    }
-    artifact_put_init(&d->put, c->core, c->arena);
-    st = place_of(c, v, in->path, &d->put.place, err);
     return st ? st : go_on(c, d, complete_work, err);
 }
 
@@ -202,18 +215,17 @@ static void abort_work(struct exec_job *job, unsigned worker)
     const struct mlflow_abort_multipart_upload *in = d->call->in;
 
     (void)worker;
-    d->st = artifact_direct_abort(d->call->core, in->upload_id, &d->err);
+    d->st = d->put.place.outside ? outside_direct_abort(&d->put.place, in->upload_id, &d->err)
+                                 : artifact_direct_abort(d->call->core, in->upload_id, &d->err);
     hand_back(d);
 }
 
 static enum status give_up(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_abort_multipart_upload *in = c->in;
-    struct artifact_place place;
     struct direct_call *d;
-    enum status st = begin(c, &d, err);
+    enum status st = begin(c, v, in->path, &d, err);
 
-    st = st ? st : place_of(c, v, in->path, &place, err);
     return st ? st : go_on(c, d, abort_work, err);
 }
 
@@ -262,9 +274,9 @@ static void get_work(struct exec_job *job, unsigned worker)
 
 static enum status presigned(struct call *c, struct view *v, struct err *err)
 {
-    struct artifact_place place;
     struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
     enum status st = mlflow_proxy_is_on(c);
+    bool has = false;
 
     if (st) {
         return st;
@@ -273,16 +285,17 @@ static enum status presigned(struct call *c, struct view *v, struct err *err)
         return err_nomem(err);
     }
     d->seconds = PRESIGNED_S;
-    if (artifact_direct_is_on(c->core)) {
-        st = artifact_proxy_place(v, call_capture(c, "path"), &place, err);
+    if (artifact_direct_is_on(c->core) || outside_has_direct_any(c->core->outside)) {
+        st = artifact_proxy_place(v, call_capture(c, "path"), &d->put.place, err);
+        has = st || has_direct(c, &d->put.place);
     }
-    if (!artifact_direct_is_on(c->core) || (!st && place.outside)) {
+    if (!has) {
         return err_set(
             err, ST_NOT_IMPLEMENTED,
             "Presigned URLs are not supported for the current artifact repository: get the file through the artifact "
             "proxy");
     }
-    st = st ? st : artifact_open(v, &place, &d->bytes, err);
+    st = st ? st : artifact_open(v, &d->put.place, &d->bytes, err);
     return st ? st : go_on(c, d, get_work, err);
 }
 
@@ -313,10 +326,70 @@ static enum status not_for_proxied(const char *what, const char *whose, const ch
                    what, whose, STR_ARG(scheme), need);
 }
 
+/* ---- and whose artifacts lie in a bucket of others ------------------------------------------------------------------------------ */
+
+enum { PRESIGNED_MAX_S = 604800 };
+
+static enum status check_expiration(int64_t seconds, struct err *err)
+{
+    return seconds >= 1 && seconds <= PRESIGNED_MAX_S
+               ? OK
+               : err_field(err, ST_INVALID, "expiration",
+                           "expiration must be between 1 and %d seconds (got %" PRId64 ").",
+                           PRESIGNED_MAX_S, seconds);
+}
+
+static enum status not_supported(const char *what, struct err *err)
+{
+    return err_set(err, ST_NOT_IMPLEMENTED,
+                   "Presigned %s is not supported for the current artifact repository", what);
+}
+
+static void put_work(struct exec_job *job, unsigned worker)
+{
+    struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
+    struct call *c = d->call;
+    struct mlflow_create_presigned_upload_url_response *out =
+        ARENA_NEW(c->arena, struct mlflow_create_presigned_upload_url_response);
+    struct str url;
+
+    (void)worker;
+    d->st = out ? outside_direct_put(&d->put.place, c->arena, d->seconds, &url, &d->err)
+                : err_nomem(&d->err);
+    if (!d->st) {
+        MSG_SET(out, MLFLOW_CREATE_PRESIGNED_UPLOAD_URL_RESPONSE_HAS_PRESIGNED_URL, presigned_url,
+                url);
+        c->out = out;
+    }
+    hand_back(d);
+}
+
+/* A URL for one PUT: the file has its name when the service has all of it. */
+static enum status upload_outside(struct call *c, struct view *v, struct str uri, int64_t owner,
+                                  struct err *err)
+{
+    const struct mlflow_create_presigned_upload_url *in = c->in;
+    struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
+    struct err ignored = ERR_INIT;
+    enum status st = d ? OK : err_nomem(err);
+
+    if (!st && (artifact_uri_place(v, uri, owner, in->path, &d->put.place, &ignored) ||
+                !outside_writes(d->put.place.outside) || !has_direct(c, &d->put.place))) {
+        return not_supported("upload", err);
+    }
+    st = st ? st : check_expiration(in->expiration, err);
+    if (!st) {
+        d->seconds = in->expiration;
+        st = go_on(c, d, put_work, err);
+    }
+    return st;
+}
+
 static enum status presigned_upload(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_create_presigned_upload_url *in = c->in;
     struct str uri, scheme;
+    int64_t owner = 0;
     enum status st;
 
     if ((in->run_id.n > 0) == (in->model_id.n > 0)) {
@@ -328,6 +401,7 @@ static enum status presigned_upload(struct call *c, struct view *v, struct err *
 
         st = run_get(v, in->run_id, &r, err);
         uri = st ? S("") : r.artifact_uri;
+        owner = st ? 0 : r.uid;
     } else if (!st) {
         struct logged_model m;
 
@@ -338,45 +412,40 @@ static enum status presigned_upload(struct call *c, struct view *v, struct err *
         return st;
     }
     scheme = proxied_scheme(uri);
-    return scheme.p
-               ? not_for_proxied("upload", "", "", scheme, err)
-               : err_set(err, ST_NOT_IMPLEMENTED,
-                         "Presigned upload is not supported for the current artifact repository");
+    return scheme.p ? not_for_proxied("upload", "", "", scheme, err)
+                    : upload_outside(c, v, uri, owner, err);
 }
-
-enum { PRESIGNED_MAX_S = 604800 };
 
 /* Where the bytes lie in a bucket that clients may reach (--s3-direct), files of the proxy have a URL too. */
 static enum status presigned_download(struct call *c, struct view *v, struct err *err)
 {
     const struct mlflow_create_presigned_download_url *in = c->in;
-    struct artifact_place place;
     struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
+    struct err ignored = ERR_INIT;
     struct run_view r;
     struct str scheme;
     enum status st = d ? name_check_artifact_path(in->path, err) : err_nomem(err);
 
-    if (!st && (in->expiration < 1 || in->expiration > PRESIGNED_MAX_S)) {
-        st = err_field(err, ST_INVALID, "expiration",
-                       "expiration must be between 1 and %d seconds (got %" PRId64 ").",
-                       PRESIGNED_MAX_S, in->expiration);
-    }
+    st = st ? st : check_expiration(in->expiration, err);
     st = st ? st : run_get(v, in->run_id, &r, err);
     if (st) {
         return st;
     }
     scheme = proxied_scheme(r.artifact_uri);
-    if (!scheme.p) {
-        return err_set(err, ST_NOT_IMPLEMENTED,
-                       "Presigned download is not supported for the current artifact repository");
+    if (!scheme.p &&
+        (artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &d->put.place, &ignored) ||
+         !has_direct(c, &d->put.place))) {
+        return not_supported("download", err);
     }
-    if (!artifact_direct_is_on(c->core) || !c->api->serve_artifacts) {
+    if (scheme.p && (!artifact_direct_is_on(c->core) || !c->api->serve_artifacts)) {
         return not_for_proxied("download", "runs with ", "run with a ", scheme, err);
     }
     d->of_run = true;
     d->seconds = in->expiration;
-    st = artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &place, err);
-    st = st ? st : artifact_open(v, &place, &d->bytes, err);
+    if (scheme.p) {
+        st = artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &d->put.place, err);
+    }
+    st = st ? st : artifact_open(v, &d->put.place, &d->bytes, err);
     return st ? st : go_on(c, d, get_work, err);
 }
 

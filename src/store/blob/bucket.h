@@ -66,6 +66,17 @@ enum status bucket_write(struct s3_writer *w, struct str bytes, struct err *err)
 enum status bucket_write_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,
                                 struct err *err);
 void bucket_write_abort(struct s3_writer *w); /* NULL-safe; does not wait */
+/* As the calls of blob.h, for the file of a path: clients send its parts, or get it, themselves. Only where it is wanted
+ * (blob_s3_options.direct), and the first three only where it is written. Ending an upload twice is fine. */
+bool bucket_has_direct(const struct bucket *b);
+enum status bucket_direct_begin(struct bucket *b, struct arena *a, struct str path, unsigned parts,
+                                struct str *id, struct str *urls, struct err *err);
+enum status bucket_direct_end(struct bucket *b, struct str path, struct str id,
+                              const struct blob_part *parts, size_t n, struct err *err);
+enum status bucket_direct_abort(struct bucket *b, struct str path, struct str id, struct err *err);
+/* A URL for a GET of it, or for a PUT that makes it, good for so many seconds. */
+enum status bucket_url(struct bucket *b, struct arena *a, const char *method, struct str path,
+                       int64_t seconds, struct str *url, struct err *err);
 /* Deletes a file and all that lies below its name, one call each. Missing is fine; what fails leaves the rest. */
 enum status bucket_delete(struct bucket *b, struct str path, struct err *err);
 

@@ -367,6 +367,17 @@ enum status bucket_check_name(const struct bucket *b, struct str path, struct er
                      max);
 }
 
+static enum status file_key(const struct bucket *b, struct str path, char key[S3_KEY_MAX],
+                            struct err *err)
+{
+    enum status st = bucket_check_name(b, path, err);
+
+    if (!st) {
+        snprintf(key, S3_KEY_MAX, "%s%.*s", b->s3->prefix, STR_ARG(path));
+    }
+    return st;
+}
+
 /* A file comes before all others that begin with its key. */
 enum status bucket_has(struct bucket *b, struct arena *a, struct str path, bool is_folder,
                        bool *has, struct err *err)
@@ -403,14 +414,10 @@ enum status bucket_write_begin(struct bucket *b, struct str path, struct s3_writ
                                struct err *err)
 {
     char key[S3_KEY_MAX];
-    enum status st = bucket_check_name(b, path, err);
+    enum status st = file_key(b, path, key, err);
 
     *out = NULL;
-    if (st) {
-        return st;
-    }
-    snprintf(key, sizeof(key), "%s%.*s", b->w->prefix, STR_ARG(path));
-    return s3_named_begin(b->w, key, out, err);
+    return st ? st : s3_named_begin(b->w, key, out, err);
 }
 
 enum status bucket_write(struct s3_writer *w, struct str bytes, struct err *err)
@@ -499,4 +506,46 @@ enum status bucket_delete(struct bucket *b, struct str path, struct err *err)
     arena_free(one);
     arena_free(keys);
     return blob_as_io(st, err);
+}
+
+/* ---- direct ---------------------------------------------------------------------------------------------------------------------------- */
+
+bool bucket_has_direct(const struct bucket *b)
+{
+    return b->s3->direct;
+}
+
+enum status bucket_direct_begin(struct bucket *b, struct arena *a, struct str path, unsigned parts,
+                                struct str *id, struct str *urls, struct err *err)
+{
+    char key[S3_KEY_MAX];
+    enum status st = file_key(b, path, key, err);
+
+    return blob_as_io(st ? st : s3_named_direct_begin(b->w, a, key, parts, id, urls, err), err);
+}
+
+enum status bucket_direct_end(struct bucket *b, struct str path, struct str id,
+                              const struct blob_part *parts, size_t n, struct err *err)
+{
+    char key[S3_KEY_MAX];
+    enum status st = file_key(b, path, key, err);
+
+    return st ? st : s3_named_direct_end(b->w, key, id, parts, n, err);
+}
+
+enum status bucket_direct_abort(struct bucket *b, struct str path, struct str id, struct err *err)
+{
+    char key[S3_KEY_MAX];
+    enum status st = file_key(b, path, key, err);
+
+    return st ? st : s3_named_direct_abort(b->w, key, id, err);
+}
+
+enum status bucket_url(struct bucket *b, struct arena *a, const char *method, struct str path,
+                       int64_t seconds, struct str *url, struct err *err)
+{
+    char key[S3_KEY_MAX];
+    enum status st = file_key(b, path, key, err);
+
+    return st ? st : s3_url(b->w ? b->w : b->s3, method, key, NULL, 0, seconds, a, url, err);
 }

@@ -213,6 +213,13 @@ enum status s3_direct_get_small(void *b, struct arena *a, const struct digest *s
                                 struct str bytes, int64_t seconds, struct str *url,
                                 struct err *err);
 
+/* The same in a place of others: of a file with that key, which has its name when the end is OK. Ending it twice is fine. */
+enum status s3_named_direct_begin(struct s3 *s, struct arena *a, const char *key, unsigned parts,
+                                  struct str *id, struct str *urls, struct err *err);
+enum status s3_named_direct_end(struct s3 *s, const char *key, struct str id,
+                                const struct blob_part *parts, size_t n, struct err *err);
+enum status s3_named_direct_abort(struct s3 *s, const char *key, struct str id, struct err *err);
+
 /* s3_tidy.c */
 enum status s3_tidy(void *b, size_t *left, struct err *err);
 /* Puts an upload in parts on the list of those to abort, with its mark ("" = none); does not wait. */
