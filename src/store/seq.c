@@ -98,14 +98,13 @@ enum status group_effect(struct group *g, void (*apply)(void *ctx), void (*undo)
     return OK;
 }
 
-enum status group_counter(struct group *g, struct str name, int64_t *out, struct err *err)
+static enum status counter_of(struct seq *s, struct str name, struct counter **out, struct err *err)
 {
-    struct seq *s = g->s;
     struct q_counter_get_row row = { 0 };
     struct counter *c = NULL;
     enum status st;
 
-    *out = 0;
+    *out = NULL;
     for (size_t i = 0; i < s->counters_n; i++) {
         if (str_eq(str_cstr(s->counters[i].name), name)) {
             c = &s->counters[i];
@@ -122,8 +121,26 @@ enum status group_counter(struct group *g, struct str name, int64_t *out, struct
         memcpy(c->name, name.p, name.n);
         c->value = c->committed = row.value;
     }
-    *out = ++c->value;
+    *out = c;
     return OK;
+}
+
+enum status group_counter(struct group *g, struct str name, int64_t *out, struct err *err)
+{
+    struct counter *c;
+    enum status st = counter_of(g->s, name, &c, err);
+
+    *out = st ? 0 : ++c->value;
+    return st;
+}
+
+enum status group_counter_raise(struct group *g, struct str name, int64_t least, struct err *err)
+{
+    struct counter *c;
+    enum status st = counter_of(g->s, name, &c, err);
+
+    if (!st) c->value = MAX_OF(c->value, least);
+    return st;
 }
 
 /* ---- pending changes --------------------------------------------------------------------------------------------------------- */

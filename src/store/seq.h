@@ -177,6 +177,8 @@ int64_t group_new_uid(struct group *g);
 /* The next value of a dense counter ("node:0:2"); given back when the operation or its group fails. The first use of a
  * name reads its row; rows are written once per group. A counter is used either this way or with SQL, never both. */
 enum status group_counter(struct group *g, struct str name, int64_t *out, struct err *err);
+/* The counter is at `least` or beyond from now on. */
+enum status group_counter_raise(struct group *g, struct str name, int64_t least, struct err *err);
 
 /* ---- for services whose state is in memory (runs) ----------------------------------------------------------------------- */
 

@@ -246,7 +246,8 @@ enum status grpc_routes(struct router *r, struct err *err)
                    { mlmd_put_methods, mlmd_put_methods_n },
                    { mlmd_type_methods, mlmd_type_methods_n },
                    { mlmd_node_methods, mlmd_node_methods_n },
-                   { mlmd_edge_methods, mlmd_edge_methods_n } };
+                   { mlmd_edge_methods, mlmd_edge_methods_n },
+                   { mlmd_import_methods, mlmd_import_methods_n } };
     enum status st = OK;
 
     for (size_t i = 0; !st && i < ARRAY_N(tables); i++) {

@@ -8,8 +8,8 @@
 
 /* The methods of each file; api/grpc adds them. */
 extern const struct route mlmd_put_methods[], mlmd_type_methods[], mlmd_node_methods[],
-    mlmd_edge_methods[];
+    mlmd_edge_methods[], mlmd_import_methods[];
 extern const size_t mlmd_put_methods_n, mlmd_type_methods_n, mlmd_node_methods_n,
-    mlmd_edge_methods_n;
+    mlmd_edge_methods_n, mlmd_import_methods_n;
 
 #endif

@@ -317,6 +317,7 @@ enum status mlmd_node_in(struct arena *a, enum node_kind kind, const void *in,
                                 .type = mlmd_i64(d, in, TYPE_ID),
                                 .name = mlmd_str(d, in, f->name),
                                 .external_id = mlmd_str(d, in, f->external),
+                                .create_ms = mlmd_i64(d, in, f->create),
                                 .update_ms = mlmd_i64(d, in, f->update) };
     if (out->has_state) out->state = get_i32(d, in, f->state);
     if (f->uri) out->uri = mlmd_str(d, in, f->uri);

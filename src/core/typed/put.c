@@ -1,5 +1,6 @@
 /* core/typed/put.c - a put as one operation: events, memberships and parents, an execution with what belongs to it, a subgraph. */
 #include "base/buf.h"
+#include "core/typed/import.h"
 #include "core/typed/typed_int.h"
 #include <stdio.h>
 
@@ -16,6 +17,33 @@ enum status typed_count(struct putter *p, const char *what, int kind, int64_t *o
     st = q_counter_next(p->v.conn, p->v.arena, str_cstr(name), &row, err);
     *out = row.value;
     return st;
+}
+
+enum status typed_number(struct putter *p, enum node_kind kind, int64_t wanted, int64_t *out,
+                         struct err *err)
+{
+    char name[64];
+    struct q_counter_get_row at = { 0 };
+    struct q_import_number_taken_row taken;
+    enum status st;
+
+    if (wanted <= 0 || wanted > TYPED_NUMBER_KEPT_MAX) {
+        return typed_count(p, "node", (int)kind, out, err);
+    }
+    st = q_import_number_taken(p->v.conn, p->v.arena, p->s.ns, kind, wanted, &taken, err);
+    if (st != ST_NOT_FOUND) {
+        return st ? st : typed_count(p, "node", (int)kind, out, err);
+    }
+    *out = wanted;
+    snprintf(name, sizeof(name), "node:%" PRId64 ":%d", p->s.ns, (int)kind);
+    if (p->s.ns == 0) {
+        return group_counter_raise(p->g, str_cstr(name), wanted, err);
+    }
+    st = q_counter_get(p->v.conn, p->v.arena, str_cstr(name), &at, err);
+    if (st && st != ST_NOT_FOUND) {
+        return st;
+    }
+    return at.value < wanted ? q_counter_set(p->v.conn, str_cstr(name), wanted, err) : OK;
 }
 
 /* ---- events ---------------------------------------------------------------------------------------------------------------- */
@@ -128,7 +156,7 @@ static enum status put_pair(struct putter *p, const struct typed_pair *x, bool a
     return st ? st : typed_put_member(p, node, ctx, err);
 }
 
-static enum status put_parent(struct putter *p, const struct typed_pair *x, struct err *err)
+enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struct err *err)
 {
     int64_t child, parent, now = group_now_ms(p->g), n = 0;
     struct q_typed_is_ancestor_row row;
@@ -173,7 +201,7 @@ enum status typed_put_edges(struct putter *p, struct err *err)
     }
     for (size_t i = 0; !st && i < in->pairs_n; i++) {
         st = in->kind == TYPED_PUT_PARENTS
-                 ? put_parent(p, &in->pairs[i], err)
+                 ? typed_put_parent(p, &in->pairs[i], err)
                  : put_pair(p, &in->pairs[i], i < in->pairs_artifacts, err);
     }
     return st;
@@ -399,7 +427,7 @@ enum status typed_put_subgraph(struct putter *p, struct err *err)
 /* ---- the operation ------------------------------------------------------------------------------------------------------------- */
 
 /* The namespace is made by the first that writes to it. */
-static enum status open_space(struct putter *p, struct err *err)
+enum status typed_open_space(struct putter *p, struct err *err)
 {
     struct q_counter_next_row row;
     enum status st = typed_open(&p->v, p->put->ns, &p->s, err);
@@ -423,7 +451,7 @@ static enum status validate(struct write_op *op, struct group *g, struct err *er
                         .put = in };
     enum status st;
 
-    st = open_space(&p, err);
+    st = typed_open_space(&p, err);
     p.s.v = &p.v;
     if (st) {
         return st;

@@ -175,7 +175,7 @@ static enum status make(struct putter *p, struct typed_node *n, struct err *err)
     if (!st && n->external_id.n) {
         st = give_external(p, n, err);
     }
-    st = st ? st : typed_count(p, "node", (int)n->kind, &n->id, err);
+    st = st ? st : typed_number(p, n->kind, n->keep, &n->id, err);
     st = st ? st
             : q_typed_node_insert(p->v.conn, n->uid, p->s.ns, n->kind, n->id, n->type_uid,
                                   n->name.n ? n->name : none,

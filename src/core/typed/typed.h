@@ -48,6 +48,8 @@ struct typed_node {
         *props; /* by scope, then key in byte order; in: type PROP_GONE is a value that is none */
     size_t props_n;
     int64_t create_ms, update_ms; /* in: update_ms is what the client read before */
+    int64_t
+        keep; /* in, of a new one: the number that it shall have if nothing has it; 0: the next */
 };
 
 /* One step of the path of an event. */

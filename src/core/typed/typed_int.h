@@ -36,6 +36,13 @@ enum status typed_put_subgraph(struct putter *p, struct err *err);
 /* The next of a dense count. */
 enum status typed_count(struct putter *p, const char *what, int kind, int64_t *out,
                         struct err *err);
+/* The number of a new node: the one that is wanted if nothing has it, else the next. */
+enum status typed_number(struct putter *p, enum node_kind kind, int64_t wanted, int64_t *out,
+                         struct err *err);
+/* The namespace of the put; the first that writes to one makes it. */
+enum status typed_open_space(struct putter *p, struct err *err);
+/* Child and parent, by their numbers. */
+enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struct err *err);
 /* Properties of a node, of both scopes. */
 enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err);
 /* The steps of an event's path, from as it is stored. */

@@ -11,6 +11,7 @@
 #include "gen/sql/dataset.inc.h"
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
+#include "gen/sql/import.inc.h"
 #include "gen/sql/inspection.inc.h"
 #include "gen/sql/lineage.inc.h"
 #include "gen/sql/logged_model.inc.h"
@@ -37,6 +38,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_dataset, ARRAY_N(area_dataset) },
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },
+    { area_import, ARRAY_N(area_import) },
     { area_inspection, ARRAY_N(area_inspection) },
     { area_lineage, ARRAY_N(area_lineage) },
     { area_logged_model, ARRAY_N(area_logged_model) },

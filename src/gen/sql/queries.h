@@ -14,6 +14,7 @@
 #include "gen/sql/dataset.h"
 #include "gen/sql/experiment.h"
 #include "gen/sql/graph.h"
+#include "gen/sql/import.h"
 #include "gen/sql/inspection.h"
 #include "gen/sql/lineage.h"
 #include "gen/sql/logged_model.h"

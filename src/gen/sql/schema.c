@@ -1528,6 +1528,36 @@ const struct sql_migration sql_migrations[] = {
         "ALTER TABLE retention_log ADD COLUMN metric text COLLATE \"C\" NOT NULL DEFAULT '';\n"
         "ALTER TABLE retention_log ADD COLUMN maximum bigint NOT NULL DEFAULT 0;\n",
     } },
+    { .version = 30, .name = "import", .text = {
+        "CREATE TABLE import_source (\n"
+        "    id INTEGER NOT NULL PRIMARY KEY,\n"
+        "    ns INTEGER NOT NULL,\n"
+        "    name TEXT NOT NULL,\n"
+        "    UNIQUE (ns, name)\n"
+        ") STRICT;\n"
+        "CREATE TABLE import_map (\n"
+        "    source INTEGER NOT NULL,\n"
+        "    kind INTEGER NOT NULL,\n"
+        "    number INTEGER NOT NULL,\n"
+        "    uid INTEGER NOT NULL,\n"
+        "    stamp INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (source, kind, number)\n"
+        ") STRICT, WITHOUT ROWID;\n",
+        "CREATE TABLE import_source (\n"
+        "    id bigint NOT NULL PRIMARY KEY,\n"
+        "    ns bigint NOT NULL,\n"
+        "    name text COLLATE \"C\" NOT NULL,\n"
+        "    UNIQUE (ns, name)\n"
+        ");\n"
+        "CREATE TABLE import_map (\n"
+        "    source bigint NOT NULL,\n"
+        "    kind bigint NOT NULL,\n"
+        "    number bigint NOT NULL,\n"
+        "    uid bigint NOT NULL,\n"
+        "    stamp bigint NOT NULL,\n"
+        "    PRIMARY KEY (source, kind, number)\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 29;
+const unsigned sql_migrations_n = 30;
 /* clang-format on */

@@ -59,6 +59,7 @@ struct grpc_client {
     char host[HOST_MAX], authority[HOST_MAX + 8];
     const char *scheme;
     char *token; /* "Bearer ..." or NULL */
+    const char *const *metadata;
 };
 
 /* ---- what nghttp2 tells -------------------------------------------------------------------------------------------------- */
@@ -414,6 +415,7 @@ enum status grpc_dial(struct grpc_client **out, const struct grpc_dial *how, str
     g->gzip = how->gzip;
     g->max = how->message_max ? how->message_max : MESSAGE_MAX;
     g->in = mem_alloc(IN_BYTES);
+    g->metadata = how->metadata;
     g->token = token_n ? mem_alloc(token_n) : NULL;
     st = !g->in || (token_n && !g->token) ? err_nomem(err) : reach(g, how, err);
     if (!st && !new_session(g)) {
@@ -461,14 +463,14 @@ static int32_t submit(struct grpc_stream *s, const char *method, int64_t ms)
     nghttp2_data_provider body = { .read_callback = on_read };
     struct grpc_client *g = s->g;
     char timeout[32];
-    nghttp2_nv fields[12] = { nv(":method", "POST"),
-                              nv(":scheme", g->scheme),
-                              nv(":path", method),
-                              nv(":authority", g->authority),
-                              nv("te", "trailers"),
-                              nv("content-type", "application/grpc"),
-                              nv("user-agent", "cairn/" CAIRN_VERSION),
-                              nv("grpc-accept-encoding", "identity,gzip") };
+    nghttp2_nv fields[12 + GRPC_METADATA_MAX] = { nv(":method", "POST"),
+                                                  nv(":scheme", g->scheme),
+                                                  nv(":path", method),
+                                                  nv(":authority", g->authority),
+                                                  nv("te", "trailers"),
+                                                  nv("content-type", "application/grpc"),
+                                                  nv("user-agent", "cairn/" CAIRN_VERSION),
+                                                  nv("grpc-accept-encoding", "identity,gzip") };
     size_t n = 8;
 
     if (g->gzip) {
@@ -482,6 +484,9 @@ static int32_t submit(struct grpc_stream *s, const char *method, int64_t ms)
     if (g->token) {
         fields[n] = nv("authorization", g->token);
         fields[n++].flags = NGHTTP2_NV_FLAG_NO_INDEX;
+    }
+    for (size_t i = 0; g->metadata && g->metadata[i] && i < 2 * GRPC_METADATA_MAX; i += 2) {
+        fields[n++] = nv(g->metadata[i], g->metadata[i + 1]);
     }
     return nghttp2_submit_request(g->s, NULL, fields, n, &body, s);
 }

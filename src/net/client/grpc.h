@@ -22,6 +22,8 @@
 struct grpc_client;
 struct grpc_stream;
 
+enum { GRPC_METADATA_MAX = 4 };
+
 struct grpc_dial {
     const char *target; /* "HOST:PORT", "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH" */
     const char
@@ -30,6 +32,8 @@ struct grpc_dial {
     int64_t connect_ms; /* 0 = 5 s, with the handshake */
     size_t message_max; /* one message of an answer, also unpacked; 0 = 64 MiB */
     bool gzip;          /* messages of 16 KiB and more are sent compressed */
+    /* Sent with every call: name, value, name ..., NULL ends; at most GRPC_METADATA_MAX pairs, which outlive the client. NULL = none */
+    const char *const *metadata;
 };
 
 /* ST_INVALID for a target that is none, ST_UNAVAILABLE when nothing answers there. */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "store/sql/sql_int.h"
+#include "store/sql/sqlite_int.h"
 #include "store/sql/walfile.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -181,6 +182,11 @@ static enum status library_start(const char *vfs, const char **layer, struct err
     lock_give(&once);
     if (rc == SQLITE_NOMEM) return err_nomem(err);
     return rc ? err_set(err, ST_INTERNAL, "sqlite cannot start (%d)", rc) : OK;
+}
+
+enum status sqlite_library(struct err *err)
+{
+    return library_start(NULL, NULL, err);
 }
 
 /* ---- errors -------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,191 @@
+"""cairn import mlmd: from the library's own SQLite file, and from the library's own store behind grpcio; then the same answers."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import cairn
+import command
+import pytest
+from registry_worker import Worker
+
+pytestmark = pytest.mark.cairn_only
+
+SETUP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parent.parent / 'lib')!r})
+import mlmd_front as front
+"""
+TABLES = ["artifact types", "execution types", "context types", "artifacts", "executions", "contexts", "parents", "attributions",
+          "associations", "events"]
+
+
+@pytest.fixture(scope="module")
+def worker():
+    python = cairn.find_python("mlmd")
+    if python is None:
+        pytest.skip("no environment mlmd: tools/pyenv mlmd")
+    one = Worker(python)
+    one.run(SETUP)
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def filled(worker, tmp_path_factory):
+    """A store of the library, and what it says of itself."""
+    path = tmp_path_factory.mktemp("source") / "metadata.db"
+    worker.run("front.fill(front.store_of(path))", path=str(path))
+    return path
+
+
+def served(worker, path, server=None):
+    """What the library says of a store, and the address at which it does."""
+    return worker.run("""
+if current:
+    current.stop()
+store = front.store_of(path)
+current = front.Front(store)
+result = [f"127.0.0.1:{current.port}", front.dump(front.Calls(f"127.0.0.1:{current.port}"))]
+""", path=str(path), current=None)
+
+
+def held(worker, server, ns):
+    return worker.run("result = front.dump(front.Calls(address, ns))", address=server.url.split("://")[1], ns=ns)
+
+
+def counts(report, *what):
+    return {t["table"]: [t[w] for w in what] for t in report["tables"]}
+
+
+def same(want, got):
+    assert want.keys() == got.keys()
+    for part in want:
+        assert want[part] == got[part], part
+
+
+def test_from_the_file_and_again_what_changed(worker, filled, own, tmp_path):
+    cli = command.Cli(tmp_path, own.url)
+    path = tmp_path / "metadata.db"
+    shutil.copy(filled, path)
+    address, want = served(worker, path)
+    report = cli.json("import", "mlmd", path, "--namespace", "one")
+    assert report["reasons"] == [] and report["renumbered"] == 0
+    assert counts(report, "read", "new", "found") == dict(zip(TABLES, [[6, 2, 4], [6, 1, 5], [1, 1, 0], [130, 130, 0], [110, 110, 0], [4, 4, 0],
+                                                                       [2, 2, 0], [130, 130, 0], [110, 110, 0], [220, 220, 0]]))
+    same(want, held(worker, own, "one"))
+
+    report = cli.json("import", "mlmd", path, "--namespace", "one")
+    assert all(t["unchanged"] == t["read"] for t in report["tables"])
+    worker.run("front.change(store)")
+    want = worker.run("result = front.dump(front.Calls(address))", address=address)
+    report = cli.json("import", "mlmd", path, "--namespace", "one")
+    assert {t: n for t, n in counts(report, "new", "changed").items() if any(n)} == {
+        "artifacts": [0, 1], "executions": [1, 0], "contexts": [1, 0], "attributions": [1, 0], "associations": [1, 0], "events": [1, 0]}
+    same(want, held(worker, own, "one"))
+
+    # The same store by its address is the same source under the same name, and another one without.
+    report = cli.json("import", "mlmd", f"grpc://{address}", "--namespace", "one", "--source", str(path))
+    assert all(t["unchanged"] == t["read"] for t in report["tables"]) and counts(report, "read")["events"] == [221]
+    own.stop()
+    own.start()
+    same(want, held(worker, own, "one"))
+
+
+def test_from_a_server_into_a_place_that_is_used(worker, filled, own, tmp_path):
+    """Numbers that are taken are given anew; everything else is as it was."""
+    cli = command.Cli(tmp_path, own.url)
+    address, want = served(worker, filled)
+    report = cli.json("import", "mlmd", f"grpc://{address}", "--namespace", "two")
+    assert report["reasons"] == []
+    same(want, held(worker, own, "two"))
+    worker.run("""
+calls = front.Calls(address, "three")
+t = calls("PutArtifactType", artifact_type={"name": "Mine"}).type_id
+calls("PutArtifacts", artifacts=[{"type_id": t}, {"type_id": t}])
+c = calls("PutContextType", context_type={"name": "Pipeline"}).type_id
+calls("PutContexts", contexts=[{"type_id": c, "name": "mine"}, {"type_id": c, "name": "run 0"}])
+""", address=own.url.split("://")[1])
+    report = cli.json("import", "mlmd", f"grpc://{address}", "--namespace", "three")
+    assert report["reasons"] == [] and counts(report, "new", "found")["contexts"] == [3, 1] and counts(report, "found")["context types"] == [1]
+    got = held(worker, own, "three")
+    moved = {a["name"]: int(a["id"]) for a in got["artifacts"] if "name" in a}
+    assert len(got["artifacts"]) == 132 and moved["a 1"] == 4 and moved["a 3"] == 6
+    assert len(got["events"]) == 220 and len(got["attributions"]) == 130 and len(got["parents"]) == 2
+    assert cli.json("import", "mlmd", f"grpc://{address}", "--namespace", "three")["reasons"] == []
+    same(got, held(worker, own, "three"))
+
+
+def hostile(path):
+    """What the library never writes, but a file may hold."""
+    with sqlite3.connect(path) as db:
+        run = db.execute
+        run("INSERT INTO Event (artifact_id, execution_id, type) VALUES (999, 1, 3), (1, 999, 3), (5, 5, 0), (6, 6, 77)")
+        run("INSERT INTO Attribution (context_id, artifact_id) VALUES (1, -1), (99, 1)")
+        run("INSERT INTO ParentContext VALUES (1, 3)")  # a ring
+        run("INSERT INTO Artifact (id, type_id, name) VALUES (9000000000000000000, 10, 'far'), (500, 4711, 'no type'), (501, 10, 'a' || char(0))")
+        run("INSERT INTO Artifact (id, type_id, name) VALUES (502, 10, CAST(x'ff00fe' AS text)), (503, 10, 'bad value'), (504, 10, 'undeclared')")
+        run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property) VALUES (1, 'empty', 1)")
+        run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (503, 'rows', 0, 'text')")
+        run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (504, 'nobody', 0, 'text')")
+        run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (2, 'torn', 1, 'mlmd-struct::!!!')")
+        run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (4, 'long', 1, ?)", ("x" * 3_000_000,))
+        run("INSERT INTO Type (id, name, type_kind) VALUES (900, '', 1), (901, 'Odd', 1), (902, 'Data', 1)")  # 902: of that name before
+        run("INSERT INTO TypeProperty VALUES (901, 'p', 99), (902, 'rows', 3)")
+        run("INSERT INTO Artifact (id, type_id) VALUES (505, 901), (506, 902)")
+    db.close()
+
+
+def test_hostile_rows_are_skipped_and_named(worker, filled, start_server, tmp_path):
+    server = start_server()
+    cli = command.Cli(tmp_path, server.url)
+    path = tmp_path / "hostile.db"
+    shutil.copy(filled, path)
+    hostile(path)
+    report = cli.json("import", "mlmd", path, "--namespace", "h")
+    got = {}
+    for r in report["reasons"]:
+        got.setdefault(r["table"], []).append((r["number"], r["reason"]))
+    assert [n for n, _ in got["artifact types"]] == [900, 901, 902]
+    assert sorted(n for n, _ in got["artifacts"]) == [1, 2, 500, 501, 502, 503, 504, 505, 506]
+    texts = dict(got["artifacts"])
+    assert "empty" in texts[1] and "torn" in texts[2] and "4711" in texts[500] and "rows" in texts[503] and "nobody" in texts[504]
+    assert "901" in texts[505] and len(got["events"]) == 4 and len(got["attributions"]) == 2 and "cycle" in got["parents"][0][1]
+    held_now = held(worker, server, "h")
+    assert len(held_now["artifacts"]) == 131 and len(held_now["events"]) == 220
+    assert report["renumbered"] == 1  # of the number that is too large
+    assert cli.json("import", "mlmd", path, "--namespace", "h")["renumbered"] == 0
+    same(held_now, held(worker, server, "h"))
+    assert "and" in cli.run("import", "mlmd", path, "--namespace", "h") + cli.err and "4711" in cli.err
+
+
+def test_what_is_no_store_says_so(filled, start_server, tmp_path):
+    cli = command.Cli(tmp_path, start_server().url)
+
+    def refused(path, words, rc=1):
+        cli.run("import", "mlmd", path, rc=rc)
+        assert words in cli.err, cli.err
+
+    def copy(name, *sql):
+        to = tmp_path / name
+        shutil.copy(filled, to)
+        with sqlite3.connect(to) as db:
+            for one in sql:
+                db.execute(one)
+        db.close()
+        return to
+
+    text = tmp_path / "text"
+    text.write_text("this is no database, " * 100)
+    refused(tmp_path / "nothing", "cannot be opened", 3)
+    refused(text, "no SQLite database")
+    refused(copy("old", "UPDATE MLMDEnv SET schema_version = 4"), "has schema 4", 5)
+    refused(copy("new", "UPDATE MLMDEnv SET schema_version = 11"), "grpc://", 5)
+    refused(copy("odd", "UPDATE MLMDEnv SET schema_version = 10", "DROP TABLE Event"), "no such table")
+    refused(copy("other", "DROP TABLE MLMDEnv"), "no store of ML Metadata", 5)
+    refused(copy("view", "ALTER TABLE MLMDEnv RENAME TO m", "CREATE VIEW MLMDEnv AS SELECT 10 AS schema_version"), "no store of ML Metadata", 5)
+    torn = copy("torn")
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
+    refused(torn, "damaged")
+    refused("grpc://127.0.0.1:1", "127.0.0.1:1", 6)
