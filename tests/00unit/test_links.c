@@ -225,6 +225,145 @@ TEST(long_chains_hubs_and_cycles_end)
     mem_free(many);
 }
 
+/* Links to nodes not far behind, in rows of any length up to that of a hub; some ended, some aside, some of nodes that are the same. */
+static size_t draw_many(struct link_fact *many, size_t nodes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < nodes; i++) {
+        size_t row = i % 501 == 0 ? 1500 : t_rand_below(i % 50 == 0 ? 40 : 6);
+
+        for (size_t k = 0; k < row; k++) {
+            struct link_fact *f = &many[n];
+
+            *f = draw_fact(nodes, (int64_t)n);
+            f->src = (int64_t)i;
+            f->dst = (int64_t)((i + 1 + t_rand_below(row > 40 ? 2000 : 300)) % nodes);
+            f->gone = false;
+            f->role = (uint8_t)(t_rand_below(3) * 2);
+            n++;
+            if (t_rand_below(30) == 0) {
+                many[n] = *f;
+                many[n].gone = true;
+                many[n].seen_ms = (int64_t)n;
+                n++;
+            }
+        }
+        if (i % 97 == 5) { /* the same, both ways */
+            many[n] = (struct link_fact){ .src = (int64_t)i,
+                                          .dst = (int64_t)((i + nodes / 2) % nodes),
+                                          .role = 34,
+                                          .seen_ms = (int64_t)n };
+            many[n + 1] = many[n];
+            many[n + 1].src = many[n].dst;
+            many[n + 1].dst = many[n].src;
+            n += 2;
+        }
+    }
+    return n;
+}
+
+static bool any_link(void *ctx, uint32_t from, uint32_t to, uint8_t role)
+{
+    (void)ctx;
+    (void)from;
+    (void)to;
+    (void)role;
+    return true;
+}
+
+/* The same walk over links of which many are in the log, and over packed ones; each link asked about or none. */
+TEST(long_walks_are_the_same_however_links_lie)
+{
+    enum { N = 9000, ROOM = 12 * N };
+    struct link_fact *many = mem_alloc(ROOM * sizeof(*many));
+    struct links *late = links_new(), *packed = links_new();
+    struct err err = ERR_INIT;
+    size_t n = draw_many(many, N), first = n - n / 12;
+
+    T_OK(n < ROOM);
+    T_ST_ERR(links_add(late, many, first, &err), OK, &err);
+    T_ST_ERR(links_add(late, many + first, n - first, &err), OK, &err);
+    T_ST_ERR(links_add(packed, many, n, &err), OK, &err);
+    links_pack(packed);
+    for (unsigned i = 0; i < 32; i++) {
+        int64_t start[] = { 501, 4000 };
+        struct walk w = { .starts = start,
+                          .starts_n = 2,
+                          .direction = i & 1 ? WALK_UP : WALK_DOWN,
+                          .still = i & 2 ? (uint64_t)1 << 34 : 0,
+                          .has_as_of = (i & 4) != 0,
+                          .as_of_ms = (int64_t)n - 900,
+                          .skip_aside = (i & 8) != 0,
+                          .nodes_max = i & 16 ? 5000 : 0 };
+        struct walk_found a, b, c;
+
+        T_ST_ERR(links_walk(late, &w, &a, &err), OK, &err);
+        T_ST_ERR(links_walk(packed, &w, &b, &err), OK, &err);
+        w.follow = any_link;
+        T_ST_ERR(links_walk(late, &w, &c, &err), OK, &err);
+        T_OK(a.n >= 5000 && a.partial == (w.nodes_max != 0));
+        T_OK(a.n == b.n && a.n == c.n && a.partial == b.partial && a.partial == c.partial);
+        T_OK(memcmp(a.nodes, b.nodes, a.n * sizeof(*a.nodes)) == 0);
+        T_OK(memcmp(a.from, b.from, a.n * sizeof(*a.from)) == 0);
+        T_OK(memcmp(a.role, b.role, a.n) == 0);
+        T_OK(memcmp(a.distance, b.distance, a.n * sizeof(*a.distance)) == 0);
+        T_OK(memcmp(a.nodes, c.nodes, a.n * sizeof(*a.nodes)) == 0);
+        T_OK(memcmp(a.distance, c.distance, a.n * sizeof(*a.distance)) == 0);
+        walk_found_release(&b);
+        walk_found_release(&c);
+        w.follow = NULL;
+        w.brief = true;
+        T_ST_ERR(links_walk(packed, &w, &b, &err), OK, &err);
+        T_OK(a.n == b.n && memcmp(a.nodes, b.nodes, a.n * sizeof(*a.nodes)) == 0);
+        T_OK(memcmp(a.distance, b.distance, a.n * sizeof(*a.distance)) == 0);
+        walk_found_release(&a);
+        walk_found_release(&b);
+    }
+    links_free(late);
+    links_free(packed);
+    mem_free(many);
+}
+
+TEST(a_walk_without_memory_gives_nothing)
+{
+    enum { N = 9000, ROOM = 12 * N };
+    struct link_fact *many = mem_alloc(ROOM * sizeof(*many));
+    struct links *l = links_new();
+    struct err err = ERR_INIT;
+    size_t n = draw_many(many, N), first = n - n / 12;
+    int64_t start = 501;
+    struct walk w = {
+        .starts = &start, .starts_n = 1, .direction = WALK_DOWN, .still = (uint64_t)1 << 34
+    };
+    struct walk_found want, f;
+
+    T_ST_ERR(links_add(l, many, first, &err), OK, &err);
+    T_ST_ERR(links_add(l, many + first, n - first, &err), OK, &err);
+    T_ST_ERR(links_walk(l, &w, &want, &err), OK, &err);
+    for (int64_t at = 1;;
+         at++) { /* one call fails; without the marks of a long walk it comes to the same */
+        bool enough;
+        enum status st;
+
+        mem_fail_after(at, true);
+        st = links_walk(l, &w, &f, &err);
+        enough = mem_call_n() < at;
+        mem_fail_never();
+        if (st) {
+            T_ST(st, ST_NOMEM);
+            T_OK(!f.nodes && f.n == 0);
+        } else {
+            T_OK(f.n == want.n && memcmp(f.nodes, want.nodes, f.n * sizeof(*f.nodes)) == 0);
+        }
+        walk_found_release(&f);
+        if (enough) break;
+    }
+    walk_found_release(&want);
+    links_free(l);
+    mem_free(many);
+}
+
 /* 1 -> 2, 2 = 10 = 11, 11 -> 12: what is the same is at no distance, in whatever portions it came. */
 TEST(some_links_are_walked_at_no_distance)
 {

@@ -52,7 +52,7 @@ size_t links_layout(struct links *l, size_t n, void *block, size_t *stored)
     l->in_link = place(block, &at, n, sizeof(uint32_t));
     l->in_bits = place(block, &at, n, 1);
     l->block = block;
-    return at;
+    return at + LINKS_COPY * sizeof(uint32_t);
 }
 
 void links_free(struct links *l)
@@ -242,6 +242,7 @@ static bool base_alloc(struct links *b, size_t top, size_t n, size_t ends)
     if (!b->block || (!b->ends && ends)) {
         return false;
     }
+    mem_huge(b->block, bytes);
     (void)links_layout(b, n, b->block, NULL);
     memset(b->out_off, 0, (top + 1) * sizeof(uint32_t));
     memset(b->in_off, 0, (top + 1) * sizeof(uint32_t));

@@ -5,6 +5,8 @@
 #include "store/graph/links.h"
 
 enum { ASIDE = 0x40, ENDED = 0x80, ROLE = 0x3F };
+/* Links that a walk copies at once: behind the rows of a block lie so many that may be read and mean nothing. */
+enum { LINKS_COPY = 8 };
 
 /* One interval of one link. */
 struct rec {

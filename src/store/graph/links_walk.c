@@ -1,5 +1,6 @@
-/* store/graph/links_walk.c - walks: breadth first, over packed rows. A node is asked for its rows a few steps before it is walked, because
- * rows of neighbours lie anywhere in memory. */
+/* store/graph/links_walk.c - walks: breadth first, over packed rows, a batch of links at a time. Rows are copied into the batch, short ones
+ * without asking for their length, and it is gone over in one loop without a branch: guessing wrong is most of a walk's time otherwise. A
+ * node is asked for its row a few steps before it is walked, because rows of neighbours lie anywhere in memory. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/graph/links_int.h"
@@ -8,8 +9,8 @@
 enum {
     LOOK_EVERY = 1 << 14, /* links between two looks at the clock */
     LOOK_NODES = 1 << 10,
-    ROW_STEP = 256, /* links between two looks at the room */
-    AHEAD = 8,      /* nodes */
+    BATCH = 1024,
+    AHEAD = 8, /* nodes */
     LONG_WALK = 1 << 12
 };
 
@@ -221,21 +222,42 @@ static bool found_grow(struct walk_found *f, bool brief)
     return true;
 }
 
+/* Links that a walk follows, in the order in which it comes to them. */
+struct batch {
+    size_t n;
+    uint32_t to[BATCH + LINKS_COPY];
+    uint32_t from[BATCH + LINKS_COPY]; /* place of the node they are of, if that is wanted */
+    uint8_t bits[BATCH + LINKS_COPY];
+};
+
 struct searcher {
     struct cursor cursor;
     struct walk_found *found;
     uint64_t *visited;
-    uint64_t *rows; /* nodes that the log has links of; NULL = perhaps any */
+    uint64_t *rows;   /* nodes that the log has links of; NULL = perhaps any */
+    uint64_t *stills; /* nodes with links that are walked at no distance; NULL = perhaps any */
     size_t top;
     size_t nodes_max;
     uint64_t still; /* roles that are walked at no distance */
     int64_t target; /* -1 = none */
     size_t target_at;
+    size_t looked; /* links since the last look at the clock */
     const struct walk *walk;
-    bool brief;
-    bool
-        packed; /* all links are in the base, and a link is followed or not by its role and mark alone */
+    bool brief, marked;
+    bool by_place;       /* batch.from is wanted */
+    uint8_t passes[256]; /* by bits: 1 = a link in the batch is followed */
+    struct batch batch;
 };
+
+static bool bit_at(const uint64_t *bits, size_t i)
+{
+    return bits[i >> 6] >> (i & 63) & 1;
+}
+
+static void bit_set(uint64_t *bits, size_t i)
+{
+    bits[i >> 6] |= (uint64_t)1 << (i & 63);
+}
 
 /* False when memory is out. */
 static bool visit_one(struct searcher *s, uint32_t node, size_t from, uint8_t role, bool still)
@@ -243,7 +265,7 @@ static bool visit_one(struct searcher *s, uint32_t node, size_t from, uint8_t ro
     struct walk_found *f = s->found;
     unsigned distance;
 
-    if (s->visited[node >> 6] >> (node & 63) & 1) {
+    if (bit_at(s->visited, node)) {
         return true;
     }
     if (f->n >= s->nodes_max) {
@@ -253,7 +275,7 @@ static bool visit_one(struct searcher *s, uint32_t node, size_t from, uint8_t ro
     if (f->n == f->cap && !found_grow(f, s->brief)) {
         return false;
     }
-    s->visited[node >> 6] |= (uint64_t)1 << (node & 63);
+    bit_set(s->visited, node);
     distance = from == f->n ? 0 : f->distance[from] + (still ? 0u : 1u);
     f->nodes[f->n] = node;
     if (!s->brief) {
@@ -281,6 +303,9 @@ static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
         struct cursor c = { .l = s->cursor.l, .pass = s->cursor.pass, .down = s->cursor.down };
         struct link_end e;
 
+        if (s->stills && !bit_at(s->stills, f->nodes[at])) {
+            continue;
+        }
         c.pass.roles &= s->still;
         c.pass.plain = false;
         cursor_at(&c, f->nodes[at], true);
@@ -297,25 +322,33 @@ static void end(struct searcher *s)
 {
     mem_free(s->visited);
     mem_free(s->rows);
-    s->visited = s->rows = NULL;
+    mem_free(s->stills);
+    s->visited = s->rows = s->stills = NULL;
 }
 
 static bool begin(struct searcher *s, const struct links *l, const struct walk *w,
                   struct walk_found *out)
 {
+    struct pass pass = pass_of(w);
+
     *out = (struct walk_found){ 0 };
-    *s = (struct searcher){
-        .cursor = { .l = l, .pass = pass_of(w), .down = w->direction == WALK_DOWN },
-        .found = out,
-        .top = MAX_OF(l->top, l->log_top),
-        .nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX,
-        .still = w->still & l->roles,
-        .target = -1,
-        .target_at = SIZE_MAX,
-        .walk = w
-    };
-    s->packed = !l->log_n && !w->has_as_of && !w->nodes_max && !s->still && !w->follow;
-    s->brief = w->brief && s->packed;
+    s->cursor = (struct cursor){ .l = l, .pass = pass, .down = w->direction == WALK_DOWN };
+    s->found = out;
+    s->rows = s->stills = NULL;
+    s->top = MAX_OF(l->top, l->log_top);
+    s->nodes_max = w->nodes_max ? w->nodes_max : SIZE_MAX;
+    s->still = w->still & l->roles;
+    s->target = -1;
+    s->target_at = SIZE_MAX;
+    s->looked = 0;
+    s->walk = w;
+    s->brief = w->brief;
+    s->by_place = !w->brief || s->still;
+    s->marked = false;
+    s->batch.n = 0;
+    for (unsigned bits = 0; bits < 256; bits++) { /* those of a time have been looked at */
+        s->passes[bits] = pass.as_of || bits_pass(&pass, (uint8_t)bits);
+    }
     for (size_t i = 0; i < w->starts_n; i++) {
         if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {
             s->top = MAX_OF(s->top, (size_t)w->starts[i] + 1);
@@ -325,16 +358,40 @@ static bool begin(struct searcher *s, const struct links *l, const struct walk *
     return s->visited != NULL;
 }
 
-/* A long walk marks the nodes of the log instead of searching it for each. Without memory it searches on. */
-static void mark_log(struct searcher *s)
+/* Nodes that links of s->still leave: they are few, and each such link is there both ways. */
+static void mark_stills(struct searcher *s)
+{
+    const struct links *l = s->cursor.l;
+    size_t node = 0;
+
+    s->stills = mem_zalloc(s->top / 64 + 1, sizeof(uint64_t));
+    for (size_t i = 0; s->stills && i < l->n; i++) {
+        if (s->still >> (l->out_bits[i] & ROLE) & 1) {
+            while (l->out_off[node + 1] <= i) {
+                node++;
+            }
+            bit_set(s->stills, node);
+        }
+    }
+    for (size_t i = 0; s->stills && i < l->log_n; i++) {
+        if (s->still >> (l->log[i].bits & ROLE) & 1) {
+            bit_set(s->stills, l->log[i].src);
+        }
+    }
+}
+
+/* A long walk marks nodes instead of searching the log for each. Without memory it searches on. */
+static void mark(struct searcher *s)
 {
     const struct links *l = s->cursor.l;
 
+    s->marked = true;
     s->rows = l->log_n ? mem_zalloc(s->top / 64 + 1, sizeof(uint64_t)) : NULL;
     for (size_t i = 0; s->rows && i < l->log_n; i++) {
-        uint32_t node = s->cursor.down ? l->log[i].src : l->log[i].dst;
-
-        s->rows[node >> 6] |= (uint64_t)1 << (node & 63);
+        bit_set(s->rows, s->cursor.down ? l->log[i].src : l->log[i].dst);
+    }
+    if (s->still) {
+        mark_stills(s);
     }
 }
 
@@ -367,136 +424,192 @@ static void fetch_ahead(const struct searcher *s, size_t at)
     }
 }
 
-static bool in_log(const struct searcher *s, uint32_t node)
+/* The links of the batch lead to nodes, each of which is found once. Written in any case, counted if it is new. */
+static void settle_quick(struct searcher *s, bool brief)
 {
-    return !s->rows || (node < s->top && (s->rows[node >> 6] >> (node & 63) & 1));
-}
+    const struct batch *b = &s->batch;
+    struct walk_found *f = s->found;
+    uint32_t *nodes = f->nodes, *from = f->from;
+    uint64_t *visited = s->visited;
+    uint8_t *role = f->role;
+    size_t n = f->n, links = b->n;
 
-/* The links of the node that is `at`; *looked counts them. */
-static bool visit_links(struct searcher *s, size_t at, size_t *looked)
-{
-    uint32_t node = s->found->nodes[at];
-    const struct walk *w = s->walk;
-    struct link_end e;
+    for (size_t i = 0; i < links; i++) {
+        uint32_t to = b->to[i];
+        uint64_t seen = visited[to >> 6];
+        uint64_t fresh = ~(seen >> (to & 63)) & s->passes[b->bits[i]];
 
-    fetch_ahead(s, at);
-    cursor_at(&s->cursor, node, in_log(s, node));
-    while (cursor_next(&s->cursor, &e)) {
-        (*looked)++;
-        if ((!w->follow || w->follow(w->ctx, node, e.node, e.role)) &&
-            !visit(s, e.node, at, e.role)) {
-            return false;
+        visited[to >> 6] = seen | fresh << (to & 63);
+        nodes[n] = to;
+        if (!brief) {
+            from[n] = b->from[i];
+            role[n] = b->bits[i] & ROLE;
         }
+        n += fresh;
     }
-    return true;
+    f->n = n;
 }
 
-/* Whether the time is over; looks at the clock now and then. */
-static bool is_late(const struct walk *w, size_t *looked)
-{
-    if (*looked < LOOK_EVERY || !w->deadline_ms) {
-        return false;
-    }
-    *looked = 0;
-    return clock_mono_ms() > w->deadline_ms;
-}
-
-/* Breadth first. False when memory is out. */
-static bool search(struct searcher *s, const struct walk *w)
+/* Empties the batch; false when memory is out. */
+static bool settle(struct searcher *s)
 {
     struct walk_found *f = s->found;
-    unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    size_t looked = 0;
+    struct batch *b = &s->batch;
+    bool good = true;
 
-    for (size_t at = 0; at < f->n && s->target_at == SIZE_MAX; at++) {
-        if (f->distance[at] >= depth) {
-            break;
+    s->looked += b->n;
+    if (s->still) {
+        for (size_t i = 0; good && i < b->n; i++) {
+            good = !s->passes[b->bits[i]] || visit(s, b->to[i], b->from[i], b->bits[i] & ROLE);
         }
-        if (at == LONG_WALK) {
-            mark_log(s);
+    } else {
+        good = found_room(f, b->n + 1, s->brief);
+        if (good && s->brief) {
+            settle_quick(s, true);
+        } else if (good) {
+            settle_quick(s, false);
         }
-        if (!visit_links(s, at, &looked)) {
-            return false;
-        }
-        looked += LOOK_EVERY / LOOK_NODES;
-        if (is_late(w, &looked)) {
+        if (f->n > s->nodes_max) {
+            f->n = s->nodes_max;
             f->partial = true;
-            return true;
         }
     }
-    return true;
+    b->n = 0;
+    return good;
 }
 
-/* The links [i, end) of the node that is `at`. ROW_STEP at a time, and of these four: behind the end of a row its last link is looked at
- * again, which finds nothing, so that short rows have no branch that the processor must guess. */
-static bool visit_row(struct searcher *s, size_t i, size_t end, size_t at)
+/* One link, which passes. */
+static bool batch_put(struct searcher *s, size_t at, uint32_t to, uint8_t bits)
+{
+    struct batch *b = &s->batch;
+
+    b->to[b->n] = to;
+    b->from[b->n] = (uint32_t)at;
+    b->bits[b->n++] = bits;
+    return b->n < BATCH || settle(s);
+}
+
+/* In registers; a call would take longer. */
+static inline void copy_few(uint32_t *restrict to, const uint32_t *restrict from,
+                            uint8_t *restrict bits, const uint8_t *restrict from_bits)
+{
+    for (size_t i = 0; i < LINKS_COPY; i++) {
+        to[i] = from[i];
+    }
+    for (size_t i = 0; i < LINKS_COPY; i++) {
+        bits[i] = from_bits[i];
+    }
+}
+
+/* The links [i, end) of the base. Most rows are short, and what is copied too far is written over by the next. */
+static bool batch_row(struct searcher *s, size_t at, size_t i, size_t end)
 {
     const struct links *l = s->cursor.l;
     const uint32_t *ends = s->cursor.down ? l->out_dst : l->in_src;
     const uint8_t *bits = s->cursor.down ? l->out_bits : l->in_bits;
-    unsigned drop = s->cursor.pass.skip_aside ? ASIDE | ENDED : ENDED;
-    uint64_t roles = s->cursor.pass.roles;
-    struct walk_found *f = s->found;
-    uint64_t *visited = s->visited;
-    bool brief = s->brief;
+    struct batch *b = &s->batch;
 
     while (i < end) {
-        size_t stop = MIN_OF(end, i + ROW_STEP), n;
+        size_t n = MIN_OF(end - i, BATCH - b->n);
 
-        if (f->cap - f->n < ROW_STEP + 4 && !found_room(f, ROW_STEP + 4, brief)) {
+        copy_few(&b->to[b->n], &ends[i], &b->bits[b->n], &bits[i]);
+        if (n > LINKS_COPY) {
+            memcpy(&b->to[b->n], &ends[i], n * sizeof(*ends));
+            memcpy(&b->bits[b->n], &bits[i], n);
+        }
+        for (size_t k = 0; s->by_place && k < n; k++) {
+            b->from[b->n + k] = (uint32_t)at;
+        }
+        b->n += n;
+        i += n;
+        if (b->n == BATCH && !settle(s)) {
             return false;
         }
-        for (n = f->n; i < stop; i += 4) {
-#pragma GCC unroll 4
-            for (size_t k = 0; k < 4; k++) {
-                size_t x = MIN_OF(i + k, end - 1);
-                uint32_t to = ends[x];
-                uint64_t seen = visited[to >> 6];
-                uint64_t fresh =
-                    ~(seen >> (to & 63)) & roles >> (bits[x] & ROLE) & !(bits[x] & drop);
-
-                /* written in any case, counted if it is new */
-                visited[to >> 6] = seen | fresh << (to & 63);
-                f->nodes[n] = to;
-                if (!brief) {
-                    f->from[n] = (uint32_t)at;
-                    f->role[n] = bits[x] & ROLE;
-                }
-                n += fresh;
-            }
-        }
-        f->n = n;
     }
     return true;
 }
 
-/* The same as search() over packed rows, a distance at a time. */
-static bool search_packed(struct searcher *s, const struct walk *w)
+/* The same, of those that stood at a time. */
+static bool batch_row_then(struct searcher *s, size_t at, size_t i, size_t end)
+{
+    const struct links *l = s->cursor.l;
+    bool down = s->cursor.down;
+
+    for (; i < end; i++) {
+        uint8_t bits = down ? l->out_bits[i] : l->in_bits[i];
+
+        if (base_passes(l, &s->cursor.pass, bits, down ? i : l->in_link[i]) &&
+            !batch_put(s, at, down ? l->out_dst[i] : l->in_src[i], bits & ROLE)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The links of the node that is `at`. */
+static bool batch_node(struct searcher *s, size_t at)
 {
     const struct links *l = s->cursor.l;
     const uint32_t *off = s->cursor.down ? l->out_off : l->in_off;
-    struct walk_found *f = s->found;
-    unsigned depth = w->depth ? MIN_OF(w->depth, 65535u) : UINT32_MAX;
-    size_t looked = 0, from = 0;
+    uint32_t node = s->found->nodes[at];
+    bool log = l->log_n && (!s->rows || bit_at(s->rows, node));
+    const struct walk *w = s->walk;
+    struct link_end e;
 
-    for (unsigned d = 0; from < f->n && d < depth && !f->partial; d++) {
+    if (!log && !w->follow) {
+        size_t i = node < l->top ? off[node] : 0, last = node < l->top ? off[node + 1] : 0;
+
+        return s->cursor.pass.as_of ? batch_row_then(s, at, i, last) : batch_row(s, at, i, last);
+    }
+    cursor_at(&s->cursor, node, log);
+    while (cursor_next(&s->cursor, &e)) {
+        if (w->follow && !w->follow(w->ctx, node, e.node, e.role)) {
+            s->looked++;
+        } else if (!batch_put(s, at, e.node, e.role)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the walk ends here: looks at the clock now and then. */
+static bool is_over(struct searcher *s)
+{
+    s->looked += LOOK_EVERY / LOOK_NODES;
+    if (s->looked >= LOOK_EVERY && s->walk->deadline_ms) {
+        s->looked = 0;
+        s->found->partial = s->found->partial || clock_mono_ms() > s->walk->deadline_ms;
+    }
+    return s->found->partial;
+}
+
+/* Breadth first, a distance at a time. False when memory is out. */
+static bool search(struct searcher *s)
+{
+    struct walk_found *f = s->found;
+    unsigned depth = s->walk->depth ? MIN_OF(s->walk->depth, 65535u) : UINT32_MAX;
+    size_t from = 0;
+
+    for (unsigned d = 0; from < f->n && d < depth && !f->partial && s->target_at == SIZE_MAX; d++) {
         size_t to = f->n;
 
-        for (size_t at = from; at < to && !f->partial; at++) {
-            uint32_t node = f->nodes[at];
-
+        if (!s->marked && to >= LONG_WALK) {
+            mark(s);
+        }
+        for (size_t at = from; at < to && !is_over(s); at++) {
             fetch_ahead(s, at);
-            if (node < l->top && off[node] < off[node + 1]) {
-                if (!visit_row(s, off[node], off[node + 1], at)) {
-                    return false;
-                }
-                looked += off[node + 1] - off[node];
+            if (!batch_node(s, at)) {
+                return false;
             }
-            looked += LOOK_EVERY / LOOK_NODES;
-            f->partial = is_late(w, &looked);
+        }
+        if (!settle(s)) {
+            return false;
         }
         for (size_t i = to; i < f->n; i++) {
             f->distance[i] = (uint16_t)MIN_OF(d + 1, 65535u);
+        }
+        for (size_t i = to; s->target >= 0 && i < f->n; i++) {
+            s->target_at = f->nodes[i] == s->target ? i : s->target_at;
         }
         from = to;
     }
@@ -514,7 +627,7 @@ enum status links_walk(const struct links *l, const struct walk *w, struct walk_
             good = visit(&s, (uint32_t)w->starts[i], out->n, 0);
         }
     }
-    good = good && (s.packed ? search_packed(&s, w) : search(&s, w));
+    good = good && search(&s);
     end(&s);
     if (!good) {
         walk_found_release(out);
@@ -543,7 +656,7 @@ enum status links_path(const struct links *l, int64_t from, int64_t to, const st
     }
     good = begin(&s, l, &one, &f);
     s.target = to;
-    good = good && visit(&s, (uint32_t)from, 0, 0) && search(&s, &one);
+    good = good && visit(&s, (uint32_t)from, 0, 0) && search(&s);
     end(&s);
     out->partial = f.partial;
     if (good && s.target_at != SIZE_MAX) {
