@@ -9,7 +9,7 @@ _FULL = {
     "store": {"sqlite": (10000, 100000, 1000000), "postgres": (10000, 100000)}, "store_peer": 10000,
     "searches": 200, "search_s": 2, "fill_limit_s": 900,
     "models": 10000, "models_peer": 10000, "models_limit_s": 300, "versions": 40000, "versions_peer": 500,
-    "large_model": 5000000000, "inspections": 10, "links": 1000000, "links_more": 10000000, "calls": (60000, 5),
+    "large_model": 5000000000, "inspections": 10, "links": 1000000, "links_more": 10000000, "questions": 60, "calls": (60000, 5),
     "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
     "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
@@ -23,7 +23,7 @@ SIZES = {
     "full": _FULL,
     "quick": dict(_FULL, rounds=1, seconds=1, create_runs=4000, flush_writes=100, workers=(4,),
                   store={"sqlite": (2000, 50000), "postgres": (2000,)}, store_peer=2000, searches=100, search_s=1, fill_limit_s=60,
-                  links_more=0, calls=(20000, 3), models_peer=2000, models_limit_s=60, versions=20000, versions_peer=200,
+                  links_more=0, questions=30, calls=(20000, 3), models_peer=2000, models_limit_s=60, versions=20000, versions_peer=200,
                   history=200000, history_pages_peer=2, charts=(100, 10, 300),
                   charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
                   long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
@@ -31,7 +31,7 @@ SIZES = {
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
-                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, links=20000, links_more=0, calls=(400, 1), models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
+                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, links=20000, links_more=0, questions=3, calls=(400, 1), models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
                  long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, bucket_file=20000000, collected=1000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
@@ -306,11 +306,11 @@ def record_lineage(bench, engine, everybody):
     of = f"{plural(sizes['links'], 'link')}"
     rows = [row(f"node set and totals, {of}", "set", "<= 15 ms, >= 60x the recursive query",
                 lambda r: r.value("cairn", "set_ms") <= 15 and r.value("cairn", "ratio") >= 60,
-                ("ratio", "x the recursive query of SQLite (CPU)", "more")),
+                ("ratio", "x the recursive query of SQLite (CPU)", "more"), ("set_walk_cpu_ms", " ms CPU without HTTP", "less")),
             row(f"with the 1,000 nearest described, {of}", "described", "<= 30 ms", lambda r: r.value("cairn", "described_ms") <= 30),
             row(f"first answer after a start, {of}", "first", "<= 100 ms", lambda r: r.value("cairn", "first_ms") <= 100)]
     for _ in range(sizes["rounds"]):
-        result = bench.measure(rows[0], everybody[0], graph.ask, sizes["links"], False)
+        result = bench.measure(rows[0], everybody[0], graph.ask, sizes, sizes["links"], False)
         for other in rows[1:]:
             if result:
                 other.add(everybody[0].name, result)
@@ -318,8 +318,10 @@ def record_lineage(bench, engine, everybody):
         bench.tell(each, everybody[:1])
     if sizes["links_more"]:
         more = row(f"node set and totals, {plural(sizes['links_more'], 'link')}", "set", "<= 200 ms, <= 1,000 MB",
-                   lambda r: r.value("cairn", "set_ms") <= 200 and r.value("cairn", "rss_mb") <= 1000, ("rss_mb", " MB in all", "less"))
-        bench.rounds(more, everybody[:1], graph.ask, sizes["links_more"], True, rounds=1)
+                   lambda r: r.value("cairn", "set_ms") <= 200 and max(r.value("cairn", "rss_mb"), r.value("cairn", "server_mb")) <= 1000,
+                   ("first_ms", " ms first after a start", "less"), ("server_mb", " MB the server", "less"),
+                   ("rss_mb", " MB where the logs were read", "less"))
+        bench.rounds(more, everybody[:1], graph.ask, sizes, sizes["links_more"], True, rounds=1)
 
 
 def record_grpc(bench, engine, everybody):
