@@ -32,7 +32,8 @@ def ask(server, sizes, links, alone):
         other.close()
         shutil.rmtree(other.folder, ignore_errors=True)
     if not alone:
-        found["ratio"] = found["recursive_walk_cpu_ms"] / found["set_cpu_ms"]
+        # the kernel counts in ticks: few short requests may take none
+        found["ratio"] = found["recursive_walk_cpu_ms"] / max(found["set_cpu_ms"], found["set_walk_cpu_ms"], 0.01)
     return found
 
 
