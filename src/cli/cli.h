@@ -126,6 +126,8 @@ extern const struct cli_table cli_models;
 extern const struct cli_table cli_artifacts;
 extern const struct cli_table cli_checkpoints;
 extern const struct cli_table cli_lineage;
+/* The rows of step.c. */
+extern const struct cli_table cli_step;
 /* The rows of same.c and column.c. */
 extern const struct cli_table cli_same;
 extern const struct cli_table cli_columns;

@@ -7,8 +7,8 @@
 int main(int argc, char **argv)
 {
     const struct cli_table tables[] = {
-        server_commands, cli_artifacts, cli_models, cli_inspect, cli_checkpoints, cli_lineage,
-        cli_same,        cli_columns,   cli_trash,  cli_import,  cli_builtin,
+        server_commands, cli_artifacts, cli_models,  cli_inspect, cli_checkpoints, cli_lineage,
+        cli_step,        cli_same,      cli_columns, cli_trash,   cli_import,      cli_builtin,
     };
 
     /* Records, tokens and backups are their owner's, whoever else has an account on the machine. */

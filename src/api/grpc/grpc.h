@@ -1,7 +1,7 @@
 /* api/grpc/grpc.h - gRPC as a tongue: a method is a route "/package.Service/Method" of the same table as every other, with its right,
  * its messages and an endpoint; the tongue reads and writes frames and puts the outcome into trailers. So a method is the same
  * function as the REST route of its messages. gRPC-Web, binary and text, is the same again, over HTTP/1.1 too.
- * Services here: cairn.v1.LineageService, grpc.health.v1.Health, grpc.reflection.v1 (and v1alpha) .ServerReflection. */
+ * Services here: cairn.v1.LineageService, cairn.v1.StepService, grpc.health.v1.Health, grpc.reflection.v1 (and v1alpha) .ServerReflection. */
 #ifndef CAIRN_API_GRPC_GRPC_H
 #define CAIRN_API_GRPC_GRPC_H
 

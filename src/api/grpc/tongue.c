@@ -243,6 +243,7 @@ enum status grpc_routes(struct router *r, struct err *err)
     } tables[] = { { grpc_health_routes, grpc_health_routes_n },
                    { grpc_reflection_routes, grpc_reflection_routes_n },
                    { native_lineage_methods, native_lineage_methods_n },
+                   { native_step_methods, native_step_methods_n },
                    { mlmd_put_methods, mlmd_put_methods_n },
                    { mlmd_type_methods, mlmd_type_methods_n },
                    { mlmd_node_methods, mlmd_node_methods_n },

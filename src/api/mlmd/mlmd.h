@@ -12,4 +12,7 @@ extern const struct route mlmd_put_methods[], mlmd_type_methods[], mlmd_node_met
 extern const size_t mlmd_put_methods_n, mlmd_type_methods_n, mlmd_node_methods_n,
     mlmd_edge_methods_n, mlmd_import_methods_n;
 
+/* The namespace of a call; ST_INVALID for a name that is too long. */
+enum status mlmd_ns(struct call *c, struct str *out, struct err *err);
+
 #endif

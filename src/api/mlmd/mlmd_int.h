@@ -51,8 +51,6 @@ void *mlmd_answer(struct call *c);
 
 /* ---- values.c -------------------------------------------------------------------------------------------------------------- */
 
-/* The namespace of a call; ST_INVALID for a name that is too long. */
-enum status mlmd_ns(struct call *c, struct str *out, struct err *err);
 enum status mlmd_open(struct call *c, struct view *v, struct typed_space *s, struct err *err);
 
 const struct msg_desc *mlmd_node_desc(enum node_kind kind);

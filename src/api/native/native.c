@@ -662,6 +662,7 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         { native_upload_routes, native_upload_routes_n },
         { native_inspect_routes, native_inspect_routes_n },
         { native_lineage_routes, native_lineage_routes_n },
+        { native_step_routes, native_step_routes_n },
         { native_trash_routes, native_trash_routes_n },
         { metrics_rows, with_metrics ? ARRAY_N(metrics_rows) : 0 },
     };

@@ -31,6 +31,10 @@ extern const struct route native_lineage_routes[];
 extern const struct route native_lineage_methods[]; /* the same over gRPC */
 extern const size_t native_lineage_methods_n;
 extern const size_t native_lineage_routes_n;
+extern const struct route native_step_routes[];
+extern const size_t native_step_routes_n;
+extern const struct route native_step_methods[]; /* the same over gRPC */
+extern const size_t native_step_methods_n;
 extern const struct route native_trash_routes[];
 extern const size_t native_trash_routes_n;
 

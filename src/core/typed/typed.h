@@ -197,4 +197,18 @@ struct typed_put {
 };
 void typed_put_init(struct typed_put *p, struct core *core, struct arena *a);
 
+/* ---- caches of executions ---------------------------------------------------------------------------------------------------- */
+
+/* The context of type `execution_cache` of a key; ST_NOT_FOUND without text. */
+enum status typed_cache_find(struct view *v, struct str ns, struct str key, int64_t *ctx,
+                             struct err *err);
+/* Puts an execution into it, made if it is not there. Inside validate(). */
+struct typed_cache_entry {
+    struct core *core;
+    struct arena *arena;
+    struct str ns, who, key;
+    int64_t execution; /* its uid */
+};
+enum status typed_cache_add(struct group *g, const struct typed_cache_entry *e, struct err *err);
+
 #endif

@@ -25,6 +25,7 @@
 #include "gen/sql/runcols.inc.h"
 #include "gen/sql/scrub.inc.h"
 #include "gen/sql/series.inc.h"
+#include "gen/sql/step.inc.h"
 #include "gen/sql/token.inc.h"
 #include "gen/sql/typed.inc.h"
 
@@ -52,6 +53,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_runcols, ARRAY_N(area_runcols) },
     { area_scrub, ARRAY_N(area_scrub) },
     { area_series, ARRAY_N(area_series) },
+    { area_step, ARRAY_N(area_step) },
     { area_token, ARRAY_N(area_token) },
     { area_typed, ARRAY_N(area_typed) },
 };

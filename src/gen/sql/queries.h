@@ -28,6 +28,7 @@
 #include "gen/sql/runcols.h"
 #include "gen/sql/scrub.h"
 #include "gen/sql/series.h"
+#include "gen/sql/step.h"
 #include "gen/sql/token.h"
 #include "gen/sql/typed.h"
 

@@ -1,0 +1,23 @@
+/* core/step_int.h - shared by the files of core/step. */
+#ifndef CAIRN_CORE_STEP_INT_H
+#define CAIRN_CORE_STEP_INT_H
+
+#include "core/step.h"
+#include "core/typed/typed.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
+#include <inttypes.h>
+
+static inline struct str step_key_text(struct arena *a, const struct digest *key)
+{
+    char hex[65];
+
+    digest_hex(key, hex);
+    return arena_str(a, str_of(hex, 64));
+}
+static inline struct str step_key_bytes(const struct digest *key)
+{
+    return str_of((const char *)key->b, sizeof(key->b));
+}
+
+#endif
