@@ -106,7 +106,7 @@ def test_reflection(ask):
                   "fields": [f.name for f in m.input_type.fields][:3],
                   "kinds": [a.WhichOneof("message_response") for a in several], "code": several[2].error_response.error_code}
         """)
-    assert got["services"] == ["cairn.v1.LineageService", "cairn.v1.StepService", "grpc.health.v1.Health",
+    assert got["services"] == ["cairn.mlmd.v1.ImportService", "cairn.v1.LineageService", "cairn.v1.StepService", "grpc.health.v1.Health",
                                "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection",
                                "ml_metadata.MetadataStoreService"]
     assert (got["in"], got["out"]) == ("cairn.v1.Lineage", "cairn.v1.LineageAnswer")
