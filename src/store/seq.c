@@ -31,7 +31,8 @@ enum {
     DOUBT_RETRY_MS = 200,
     SEQ_RETRY_AFTER_S = 1,
     STALE_POLL_MS = 15,
-    LEASE_MS = 10000
+    LEASE_MS = 10000,
+    CLOCK_BACK_MS = 3600 * 1000
 };
 
 /* ---- what validate() asks of its group ------------------------------------------------------------------------------------ */
@@ -464,6 +465,23 @@ static int64_t next_tag(struct seq *s)
     return (int64_t)((x ^ (x >> 31)) >> 1);
 }
 
+/* What is recorded later does not carry an earlier time, so a question as of a time sees what was recorded by then: a clock that is set back a
+ * little is waited for. One that is set back further was wrong before. */
+static int64_t recording_time(struct seq *s)
+{
+    int64_t now = clock_wall_ms(), back = s->recorded_ms - now;
+
+    if (back > 0 && back <= CLOCK_BACK_MS) {
+        return s->recorded_ms;
+    }
+    if (back > 0) {
+        LOG_WARN("store", "the clock is %lld s behind what was recorded last; it is believed",
+                 (long long)(back / 1000));
+    }
+    s->recorded_ms = now;
+    return now;
+}
+
 void seq_group_run(struct seq *s)
 {
     struct group *g = &s->g;
@@ -476,7 +494,7 @@ void seq_group_run(struct seq *s)
     st = group_begin(s, &err);
     g->seq = s->last_seq + 1;
     g->tag = next_tag(s);
-    g->now_ms = clock_wall_ms();
+    g->now_ms = recording_time(s);
     while (s->first && !group_full(g)) {
         struct write_op *op = s->first;
 

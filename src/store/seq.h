@@ -168,6 +168,8 @@ void seq_read_end(struct seq *s);
 /* ---- inside validate() ------------------------------------------------------------------------------------------------ */
 
 struct sql_conn *group_conn(struct group *g);
+/* When what the group writes is recorded: never before what was recorded earlier, also by other servers and before a start, but where the
+ * clock was set back by more than an hour. */
 int64_t group_now_ms(const struct group *g);
 /* The operations that wait behind the one that is being validated, in order, at most max: how many. They are validated next, in
  * this group, unless one before them adds records. For kinds that do the work of many at once. */

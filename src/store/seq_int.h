@@ -114,10 +114,11 @@ struct seq {
     enum doubt doubt;
     struct peers peers;
     int64_t epoch, last_seq, last_uid;
-    int64_t tag;        /* of the row last_seq */
-    uint64_t tag_state; /* tags are made from */
-    int64_t replay_tip; /* the last row of the log, which a replay has not reached; else 0 */
-    int64_t fence;      /* under which this process commits */
+    int64_t recorded_ms; /* the time of the last group, and of the last facts of others */
+    int64_t tag;         /* of the row last_seq */
+    uint64_t tag_state;  /* tags are made from */
+    int64_t replay_tip;  /* the last row of the log, which a replay has not reached; else 0 */
+    int64_t fence;       /* under which this process commits */
     int64_t mark, drain, folded;
     size_t log_bytes;  /* of bodies above the mark */
     size_t fold_bytes; /* of packs that a start would read, as rows of heads lack them */

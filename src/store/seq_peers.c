@@ -94,6 +94,7 @@ static enum status refresh(struct seq *s, struct err *err)
     if (!st) st = mkeys_refresh(s->mkeys, s->writer, err);
     if (st) return st;
     s->last_uid = uid.uid;
+    s->recorded_ms = MAX_OF(s->recorded_ms, uid.recorded_ms);
     s->counters_n = 0;
     s->peers.refresh = false;
     return OK;

@@ -440,6 +440,7 @@ enum status seq_replay(struct seq *s, struct err *err)
     runcols_drained(heads_columns(s->heads), part.drain);
     s->folded = part.folded;
     s->last_uid = uid.uid;
+    s->recorded_ms = MAX_OF(s->recorded_ms, uid.recorded_ms);
     s->fold_bytes = 0;
     s->replayed_bytes = (size_t)engine;
     s->last_seq = part.mark;

@@ -364,6 +364,53 @@ TEST(a_walk_without_memory_gives_nothing)
     mem_free(many);
 }
 
+/* Times that overlap, since people claim what they like: a link is given once, with what was recorded last; in whatever portions it came. */
+TEST(a_link_that_stands_twice_is_given_once)
+{
+    static const struct link_fact all[] = {
+        { .src = 1, .dst = 2, .role = 3, .claimed_ms = 10, .seen_ms = 1 },
+        { .src = 1, .dst = 2, .role = 3, .gone = true, .claimed_ms = 100, .seen_ms = 2 },
+        { .src = 1, .dst = 2, .role = 3, .claimed_ms = 50, .seen_ms = 3 },
+        { .src = 1, .dst = 2, .role = 4, .claimed_ms = 10, .seen_ms = 4 },
+        { .src = 1, .dst = 3, .role = 3, .claimed_ms = 10, .seen_ms = 5 },
+    };
+    const int64_t start = 1;
+    struct walk w = { .starts = &start,
+                      .starts_n = 1,
+                      .direction = WALK_DOWN,
+                      .has_as_of = true,
+                      .as_of_ms = 75,
+                      .time = WALK_CLAIMED };
+    struct link_end ends[4];
+    struct err err = ERR_INIT;
+
+    for (int portions = 0; portions < 2; portions++) {
+        struct links *l = links_new();
+
+        T_OK(l != NULL);
+        if (portions) {
+            T_ST_ERR(links_add(l, all, 2, &err), OK, &err);
+            links_pack(l);
+        }
+        T_ST_ERR(links_add(l, all + portions * 2, ARRAY_N(all) - (size_t)portions * 2, &err), OK,
+                 &err);
+        T_UINT(links_of(l, 1, &w, ends, 4), 3);
+        T_INT(ends[0].role, 3);
+        T_INT(ends[0].claimed_ms, 50);
+        T_INT(ends[1].role, 4);
+        T_INT(ends[2].node, 3);
+        T_UINT(links_of(l, 1, &w, ends, 1), 3);
+        T_INT(ends[0].claimed_ms, 50);
+        w.as_of_ms = 200;
+        T_UINT(links_of(l, 1, &w, ends, 4), 3);
+        w.as_of_ms = 75;
+        w.direction = WALK_UP;
+        T_UINT(links_of(l, 2, &w, ends, 4), 2);
+        w.direction = WALK_DOWN;
+        links_free(l);
+    }
+}
+
 /* 1 -> 2, 2 = 10 = 11, 11 -> 12: what is the same is at no distance, in whatever portions it came. */
 TEST(some_links_are_walked_at_no_distance)
 {

@@ -4,14 +4,19 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "base/clock.h"
 #include "base/exec.h"
 #include "base/failpoint.h"
 #include "base/fs.h"
 #include "core/graph/graph.h"
+#include "gen/sql/queries.h"
+#include "store/seq.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CHAIN = 3000, HUB = 500, FIRST = 100000, OTHER = 800000 };
@@ -248,4 +253,102 @@ TEST(two_servers_have_one_graph)
     corefix_close(&f[0]);
     T_UINT(reached(&f[1], 6 * 150, false), 6 * 150);
     corefix_close(&f[1]);
+}
+
+/* ---- a clock that is set back ----------------------------------------------------------------------------------------------- */
+
+#define BEGIN_MS INT64_C(1800000000000)
+static _Atomic int64_t clock_ms; /* relaxed: nothing is published through it */
+
+static int64_t test_wall(void *ctx)
+{
+    (void)ctx;
+    return BEGIN_MS + atomic_load_explicit(&clock_ms, memory_order_relaxed);
+}
+
+static int64_t test_mono(void *ctx)
+{
+    struct timespec t;
+
+    (void)ctx;
+    T_INT(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Sets or takes back a link from FIRST to the next, as operations record facts. */
+struct recording {
+    struct write_op op;
+    int what;
+    int64_t at;
+};
+
+static enum status record(struct write_op *op, struct group *g, struct err *err)
+{
+    struct recording *r = WRITE_OP_OF(op, struct recording);
+
+    r->at = group_now_ms(g);
+    return q_edge_log_append(group_conn(g), r->what, FIRST, FIRST + 1, 3, (struct str){ NULL, 0 },
+                             0, r->at, err);
+}
+
+/* At a time of the clock: when it was recorded. */
+static int64_t record_at(struct corefix *f, int64_t ms, bool gone)
+{
+    static const struct write_kind kind = { .name = "test", .validate = record, .sql = true };
+    struct recording r = { .what = gone ? 2 : 1 };
+
+    atomic_store_explicit(&clock_ms, ms, memory_order_relaxed);
+    write_op_init(&r.op, &kind, f->a);
+    T_ST_ERR(corefix_run(f, &r.op), OK, &f->err);
+    return r.at - BEGIN_MS;
+}
+
+/* How many nodes and links a question as of then gives. */
+static void known_at(struct corefix *f, int64_t ms, size_t nodes, size_t links)
+{
+    struct question q = {
+        .q = { .down = true, .max = 10, .has_as_of = true, .as_of_ms = BEGIN_MS + ms }
+    };
+    struct graph_answer a = { 0 };
+
+    q.out = &a;
+    q.q.node = arena_printf(f->a, "node:%d", FIRST);
+    q.job = (struct read_job){ .run = answer, .arena = f->a };
+    q.done = exec_event_new();
+    T_OK(q.done != NULL);
+    T_ST(core_read_submit(f->core, &q.job), OK);
+    T_OK(exec_event_wait(q.done, -1));
+    exec_event_free(q.done);
+    T_ST_ERR(q.st, OK, &q.err);
+    T_UINT(a.n, nodes);
+    T_UINT(a.links_n, links);
+}
+
+/* What is recorded later has no earlier time, also after a start: nothing stands twice, and what was taken back last is gone. A clock that
+ * was hours ahead is corrected all the same. */
+SQL_TEST(recorded_order_is_kept_when_the_clock_goes_back)
+{
+    static const struct clock_ops ops = { test_wall, test_mono, NULL };
+    struct corefix f;
+
+    clock_replace(&ops); /* before there is another thread */
+    corefix_open(&f, location, NULL);
+    T_INT(record_at(&f, 10000, false), 10000);
+    T_INT(record_at(&f, 100000, true), 100000);
+    T_INT(record_at(&f, 50000, false), 100000);
+    known_at(&f, 9999, 1, 0);
+    known_at(&f, 75000, 2, 1);
+    known_at(&f, 100000, 2, 1);
+    corefix_reopen(&f);
+    T_INT(record_at(&f, 60000, true), 100000);
+    known_at(&f, 75000, 2, 1);
+    known_at(&f, 100000, 1, 0);
+    T_INT(record_at(&f, 100001, false), 100001);
+    T_INT(record_at(&f, 100001 - 3600 * 1000, true), 100001);
+    T_INT(record_at(&f, 100000 - 3600 * 1000, false), 100000 - 3600 * 1000);
+    T_INT(record_at(&f, 110000 - 3600 * 1000, true), 110000 - 3600 * 1000);
+    known_at(&f, 75000, 2, 1);
+    known_at(&f, 105000 - 3600 * 1000, 2, 1);
+    known_at(&f, 100001, 1, 0);
+    corefix_close(&f);
 }

@@ -152,6 +152,7 @@ enum status q_counter_set(struct sql_conn *q_conn, struct str name, int64_t valu
 
 struct q_uid_last_row {
     int64_t uid;
+    int64_t recorded_ms;
 };
 enum status q_uid_last(struct sql_conn *q_conn, struct arena *q_arena, struct q_uid_last_row *q_row,
                        struct err *q_err) ATTR_CHECK;

@@ -648,30 +648,47 @@ enum status q_counter_set(struct sql_conn *q_conn, struct str name, int64_t valu
     return sql_exec(q_conn, &query_counter_set, q_in, NULL, q_err);
 }
 
-static const unsigned char uid_last_out[] = { SQL_INT };
-static const char *const uid_last_names[] = { "uid" };
+static const unsigned char uid_last_out[] = { SQL_INT, SQL_INT };
+static const char *const uid_last_names[] = { "uid", "recorded_ms" };
 static const struct sql_query query_uid_last = {
     .name = "uid_last", .cached = true, .kind = SQL_ONE,
-    .in_n = 0, .out_n = 1,
+    .in_n = 0, .out_n = 2,
     .out = uid_last_out, .out_names = uid_last_names,
-    .text = { "SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node UNION "
-              "ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
+    .text = { "SELECT (SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node "
+              "UNION ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
               "COALESCE(MAX(uid), 0) FROM field UNION ALL SELECT COALESCE(MAX(uid), 0) FROM "
-              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids",
-              "SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node UNION "
-              "ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
+              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS "
+              "all_uids), (SELECT COALESCE(MAX(ms), 0) FROM ( SELECT seen_ms AS ms FROM "
+              "edge_log WHERE seq = (SELECT MAX(seq) FROM edge_log) UNION ALL SELECT seen_ms "
+              "FROM member_log WHERE seq = (SELECT MAX(seq) FROM member_log) UNION ALL "
+              "SELECT seen_ms FROM parent_log WHERE seq = (SELECT MAX(seq) FROM parent_log) "
+              "UNION ALL SELECT seen_ms FROM column_edge_log WHERE seq = (SELECT MAX(seq) "
+              "FROM column_edge_log) UNION ALL SELECT seen_ms FROM same_log WHERE seq = "
+              "(SELECT MAX(seq) FROM same_log) UNION ALL SELECT seen_ms FROM registry_log "
+              "WHERE seq = (SELECT MAX(seq) FROM registry_log)) AS last_facts)",
+              "SELECT (SELECT MAX(uid) FROM ( SELECT COALESCE(MAX(uid), 0) AS uid FROM node "
+              "UNION ALL SELECT COALESCE(MAX(uid), 0) FROM model_series UNION ALL SELECT "
               "COALESCE(MAX(uid), 0) FROM field UNION ALL SELECT COALESCE(MAX(uid), 0) FROM "
-              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids" },
+              "tombstone UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS "
+              "all_uids), (SELECT COALESCE(MAX(ms), 0) FROM ( SELECT seen_ms AS ms FROM "
+              "edge_log WHERE seq = (SELECT MAX(seq) FROM edge_log) UNION ALL SELECT seen_ms "
+              "FROM member_log WHERE seq = (SELECT MAX(seq) FROM member_log) UNION ALL "
+              "SELECT seen_ms FROM parent_log WHERE seq = (SELECT MAX(seq) FROM parent_log) "
+              "UNION ALL SELECT seen_ms FROM column_edge_log WHERE seq = (SELECT MAX(seq) "
+              "FROM column_edge_log) UNION ALL SELECT seen_ms FROM same_log WHERE seq = "
+              "(SELECT MAX(seq) FROM same_log) UNION ALL SELECT seen_ms FROM registry_log "
+              "WHERE seq = (SELECT MAX(seq) FROM registry_log)) AS last_facts)" },
 };
 
 enum status q_uid_last(struct sql_conn *q_conn, struct arena *q_arena, struct q_uid_last_row *q_row,
                        struct err *q_err)
 {
-    struct sql_value q_out[1];
+    struct sql_value q_out[2];
     enum status q_st = sql_one(q_conn, &query_uid_last, NULL, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
+    q_row->recorded_ms = q_out[1].i;
     return OK;
 }
 

@@ -81,7 +81,7 @@ enum status links_walk(const struct links *l, const struct walk *w, struct walk_
                        struct err *err) ATTR_CHECK;
 void walk_found_release(struct walk_found *f);
 
-/* The links of one node against or along the direction, as a walk would follow them, at most max; *n is how many there are in all. */
+/* The links of one node against or along the direction, as a walk would follow them, each once, at most max; how many there are in all. */
 struct link_end {
     uint32_t node;
     uint8_t role;

@@ -175,11 +175,18 @@ SELECT value FROM counter WHERE name = $1;
 -- in: name text, value int
 INSERT INTO counter (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- The highest number of a node, and when the last facts of the logs were recorded.
 -- name: uid_last :one
--- out: uid int
-SELECT MAX(uid) FROM (
+-- out: uid int, recorded_ms int
+SELECT (SELECT MAX(uid) FROM (
     SELECT COALESCE(MAX(uid), 0) AS uid FROM node
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM model_series
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM field
     UNION ALL SELECT COALESCE(MAX(uid), 0) FROM tombstone
-    UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids;
+    UNION ALL SELECT COALESCE(MAX(uid), 0) FROM experiment) AS all_uids), (SELECT COALESCE(MAX(ms), 0) FROM (
+    SELECT seen_ms AS ms FROM edge_log WHERE seq = (SELECT MAX(seq) FROM edge_log)
+    UNION ALL SELECT seen_ms FROM member_log WHERE seq = (SELECT MAX(seq) FROM member_log)
+    UNION ALL SELECT seen_ms FROM parent_log WHERE seq = (SELECT MAX(seq) FROM parent_log)
+    UNION ALL SELECT seen_ms FROM column_edge_log WHERE seq = (SELECT MAX(seq) FROM column_edge_log)
+    UNION ALL SELECT seen_ms FROM same_log WHERE seq = (SELECT MAX(seq) FROM same_log)
+    UNION ALL SELECT seen_ms FROM registry_log WHERE seq = (SELECT MAX(seq) FROM registry_log)) AS last_facts);
