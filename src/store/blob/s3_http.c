@@ -263,6 +263,27 @@ static enum status set_fields(struct s3_channel *c, const struct s3_request *req
     return OK;
 }
 
+/* An option that libcurl keeps a copy of: without it the request would be another one. */
+static enum status set_text(CURL *h, CURLoption option, const char *text, struct err *err)
+{
+    return curl.easy_setopt(h, option, text) == CURLE_OUT_OF_MEMORY ? err_nomem(err) : OK;
+}
+
+static enum status set_texts(struct s3_channel *c, const struct s3_request *req, struct err *err)
+{
+    CURL *h = c->easy;
+    enum status st = set_text(h, CURLOPT_URL, req->url, err);
+
+    st = st ? st : set_text(h, CURLOPT_PROTOCOLS_STR, "http,https", err);
+    if (!st && c->http->ca_file) {
+        st = set_text(h, CURLOPT_CAINFO, c->http->ca_file, err);
+    }
+    if (!st && is_here(req->url)) {
+        st = set_text(h, CURLOPT_NOPROXY, "*", err);
+    }
+    return st ? st : set_text(h, CURLOPT_CUSTOMREQUEST, req->method, err);
+}
+
 static enum status set_up(struct s3_channel *c, const struct s3_request *req, struct err *err)
 {
     CURL *h = c->easy;
@@ -273,9 +294,7 @@ static enum status set_up(struct s3_channel *c, const struct s3_request *req, st
     if (st) {
         return st;
     }
-    curl.easy_setopt(h, CURLOPT_URL, req->url);
     curl.easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
-    curl.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl.easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     curl.easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L); /* finds a peer that vanished while it thinks */
@@ -289,12 +308,6 @@ static enum status set_up(struct s3_channel *c, const struct s3_request *req, st
     curl.easy_setopt(h, CURLOPT_WRITEDATA, c);
     curl.easy_setopt(h, CURLOPT_HEADERFUNCTION, on_field);
     curl.easy_setopt(h, CURLOPT_HEADERDATA, c);
-    if (c->http->ca_file) {
-        curl.easy_setopt(h, CURLOPT_CAINFO, c->http->ca_file);
-    }
-    if (is_here(req->url)) {
-        curl.easy_setopt(h, CURLOPT_NOPROXY, "*");
-    }
     if (str_eq_lit(str_cstr(req->method), "HEAD")) {
         curl.easy_setopt(h, CURLOPT_NOBODY, 1L);
     } else if (has_body) {
@@ -305,8 +318,7 @@ static enum status set_up(struct s3_channel *c, const struct s3_request *req, st
         curl.easy_setopt(h, CURLOPT_SEEKFUNCTION, on_rewind);
         curl.easy_setopt(h, CURLOPT_SEEKDATA, c);
     }
-    curl.easy_setopt(h, CURLOPT_CUSTOMREQUEST, req->method);
-    return OK;
+    return set_texts(c, req, err);
 }
 
 static enum status no_answer(const char *why, struct err *err)
