@@ -10,10 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PUT     "/cairn.mlmd.v1.ImportService/Put"
-#define SKIPPED CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_SKIPPED
-#define TAKEN   CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_TAKEN
-#define FOUND   CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_FOUND
+#define PUT        "/cairn.mlmd.v1.ImportService/Put"
+#define SKIPPED    CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_SKIPPED
+#define TAKEN      CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_TAKEN
+#define FOUND      CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_FOUND
+#define UNCHANGED  CAIRN_MLMD_V1_IMPORT_OUTCOME_IMPORT_UNCHANGED
+#define RUNS       CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS
+#define EXECUTIONS CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_EXECUTIONS
 
 enum {
     PAGE_ARENA = 1 << 30,
@@ -26,10 +29,10 @@ enum {
 
 static const char *const tables[MLMD_TABLES + 1] = {
     "",         "artifact types", "execution types", "context types", "artifacts", "executions",
-    "contexts", "parents",        "attributions",    "associations",  "events",
+    "contexts", "parents",        "attributions",    "associations",  "events",    "runs",
 };
 /* Whatever a row names comes before it. */
-static const int order[MLMD_TABLES] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
+static const int order[MLMD_TABLES - 1] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
 
 struct importer {
     struct cli *cli;
@@ -171,7 +174,7 @@ static enum status show_rows(struct importer *im, struct err *err)
 static void count(struct importer *im, int what, struct str row,
                   const struct cairn_mlmd_v1_import_result *r)
 {
-    bool is_link = what > CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_CONTEXTS;
+    bool is_link = what > CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_CONTEXTS && what != RUNS;
     bool is_node = what >= CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_ARTIFACTS &&
                    what <= CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_CONTEXTS;
 
@@ -186,11 +189,11 @@ static void count(struct importer *im, int what, struct str row,
     }
 }
 
-static enum status put(struct importer *im, int what, const struct str *rows, size_t n,
-                       struct arena *a, struct err *err)
+/* One request: what became of each row. */
+static enum status ask(struct importer *im, int what, const struct str *rows, size_t n,
+                       struct arena *a, struct cairn_mlmd_v1_import_response *out, struct err *err)
 {
     struct cairn_mlmd_v1_import_request in = { 0 };
-    struct cairn_mlmd_v1_import_response out;
     struct msg_ctx ctx = { .arena = a };
     struct buf request = BUF_INIT(MLMD_MESSAGE);
     struct str answer;
@@ -205,10 +208,19 @@ static enum status put(struct importer *im, int what, const struct str *rows, si
     st = buf_status(&request, "request", err);
     st = st ? st : grpc_unary(im->to, PUT, buf_str(&request), CALL_MS, a, &answer, err);
     buf_release(&request);
-    st = st ? st : msg_decode_pb(&cairn_mlmd_v1_import_response_desc, &out, answer, &ctx, err);
-    if (!st && out.results_n != n) {
-        st = err_set(err, ST_INTERNAL, "the server answered %zu rows of %zu", out.results_n, n);
-    }
+    st = st ? st : msg_decode_pb(&cairn_mlmd_v1_import_response_desc, out, answer, &ctx, err);
+    return st || out->results_n == n
+               ? st
+               : err_set(err, ST_INTERNAL, "the server answered %zu rows of %zu", out->results_n,
+                         n);
+}
+
+static enum status put(struct importer *im, int what, const struct str *rows, size_t n,
+                       struct arena *a, struct err *err)
+{
+    struct cairn_mlmd_v1_import_response out;
+    enum status st = ask(im, what, rows, n, a, &out, err);
+
     for (size_t i = 0; !st && i < n; i++) {
         count(im, what, rows[i], &out.results[i]);
     }
@@ -290,6 +302,76 @@ static enum status import_table(struct importer *im, int what, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+/* ---- executions as runs ---------------------------------------------------------------------------------------------------------- */
+
+static enum status run_row(struct mlmd_page *rows, int64_t number, struct str run, struct err *err)
+{
+    struct buf row = BUF_INIT(4096);
+    enum status st;
+
+    wire_put_i64(&row, 1, number);
+    if (run.n) wire_put_bytes(&row, 2, run);
+    st = buf_status(&row, "row", err);
+    st = st ? st : mlmd_page_add(rows, buf_str(&row), err);
+    buf_release(&row);
+    return st;
+}
+
+/* Asks which of the executions are runs already, makes those that are not, and says so: every run gets the links that are new. */
+static enum status runs_of_page(struct importer *im, struct mlmd_runs *runs,
+                                const struct mlmd_page *page, struct err *err)
+{
+    struct mlmd_page asked = { .arena = page->arena }, told = { .arena = page->arena };
+    struct cairn_mlmd_v1_import_response known, done;
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < page->n; i++) {
+        st = run_row(&asked, wire_i64(page->rows[i], 1), S(""), err);
+    }
+    st = st || !page->n ? st : ask(im, RUNS, asked.rows, asked.n, page->arena, &known, err);
+    for (size_t i = 0; !st && i < page->n; i++) {
+        struct cairn_mlmd_v1_import_result *k = &known.results[i];
+
+        im->report.rows[RUNS]++;
+        if (k->outcome == SKIPPED) {
+            count(im, RUNS, page->rows[i], k);
+            continue;
+        }
+        if (k->outcome != UNCHANGED) {
+            st = mlmd_runs_put(runs, page->arena, page->rows[i], &k->run, err);
+        }
+        k->outcome = k->outcome ? k->outcome : TAKEN;
+        im->report.outcomes[RUNS][k->outcome]++;
+        st = st ? st : run_row(&told, wire_i64(page->rows[i], 1), k->run, err);
+    }
+    st = st || !told.n ? st : ask(im, RUNS, told.rows, told.n, page->arena, &done, err);
+    for (size_t i = 0; !st && i < told.n; i++) {
+        if (done.results[i].outcome == SKIPPED) {
+            count(im, RUNS, told.rows[i], &done.results[i]);
+        }
+    }
+    return st;
+}
+
+static enum status import_runs(struct importer *im, struct err *err)
+{
+    struct mlmd_runs runs = { .cli = im->cli, .report = &im->report, .source = im->name };
+    struct arena *a = arena_new(PAGE_ARENA);
+    enum status st = a ? OK : err_nomem(err);
+
+    st = st ? st : mlmd_runs_experiment(im->cli, im->flags->as_runs, &runs.experiment, err);
+    while (!st) {
+        struct mlmd_page page = { .arena = a };
+
+        st = im->source->ops->next(im->source, EXECUTIONS, &page, err);
+        st = st ? st : runs_of_page(im, &runs, &page, err);
+        say(im, RUNS, st != OK);
+        arena_reset(a);
+    }
+    arena_free(a);
+    return st == ST_END ? OK : st;
+}
+
 /* ---- from where, to where ------------------------------------------------------------------------------------------------------- */
 
 static enum status open_server(struct importer *im, struct grpc_dial *dial, struct err *err)
@@ -352,6 +434,9 @@ static int import_mlmd(struct cli *cli)
     for (size_t i = 0; !st && i < ARRAY_N(order); i++) {
         st = import_table(&im, order[i], &err);
     }
+    if (!st && flags->as_runs) {
+        st = import_runs(&im, &err);
+    }
     if (st && im.to && st == ST_UNAVAILABLE) {
         err_hint(&err, "what was taken so far is known: run it again, and it goes on");
     }
@@ -379,6 +464,11 @@ static const struct opt_row mlmd_rows[] = {
       .doc =
           "the store under a name of its own, where its path or address may change; say the same "
           "when it is imported again" },
+    { .name = "as-runs",
+      .type = OPT_TEXT,
+      .arg = "EXPERIMENT",
+      .off = offsetof(struct mlmd_flags, as_runs),
+      .doc = "executions become runs of this experiment as well, which is made if there is none" },
     { .name = "ca-file",
       .type = OPT_TEXT,
       .arg = "FILE",

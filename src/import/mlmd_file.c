@@ -134,7 +134,9 @@ static const struct node_table {
     uint8_t at_name, at_state, at_uri, at_create, at_update, at_external;
 } node_tables[] = {
     { "Artifact", "artifact_id", "state, uri", 7, 6, 3, 9, 10, 11 },
-    { "Execution", "execution_id", "last_known_state, NULL", 6, 3, 0, 8, 9, 10 },
+    { "Execution", "execution_id",
+      "last_known_state, (SELECT t.name FROM Type t WHERE t.id = Execution.type_id)", 6, 3, 7, 8, 9,
+      10 }, /* 7: the name of its type */
     { "Context", "context_id", "NULL, NULL", 3, 0, 0, 7, 8, 9 },
 };
 

@@ -21,10 +21,24 @@ struct mlmd_skipped {
 struct mlmd_report {
     struct arena *arena;
     int64_t rows[MLMD_TABLES + 1], outcomes[MLMD_TABLES + 1][OUTCOMES];
-    int64_t renumbered, skipped_n, runs_new, runs_there;
+    int64_t renumbered, skipped_n;
     struct mlmd_skipped *skipped;
     size_t kept, cap;
 };
+
+/* Executions as runs of an experiment. */
+struct mlmd_runs {
+    struct cli *cli;
+    struct mlmd_report *report;
+    const char *source;
+    struct str experiment; /* its id */
+};
+/* The id of the experiment of that name, which is made if there is none. */
+enum status mlmd_runs_experiment(struct cli *cli, const char *name, struct str *id,
+                                 struct err *err) ATTR_CHECK;
+/* Makes the run of an execution, the message `row`; one that is there (*run) gets the state that the execution has now. */
+enum status mlmd_runs_put(struct mlmd_runs *r, struct arena *a, struct str row, struct str *run,
+                          struct err *err) ATTR_CHECK;
 /* Keeps the reason as long as there are not too many. */
 void mlmd_report_skip(struct mlmd_report *r, int what, int64_t number, struct str reason);
 

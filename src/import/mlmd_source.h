@@ -14,7 +14,7 @@ enum {
     MLMD_PAGE = 100,
     MLMD_PAGE_BYTES = 8 << 20, /* a page is not gone on with beyond that */
     MLMD_MESSAGE = 100 << 20,  /* bytes of an answer of a source */
-    MLMD_TABLES = 10           /* IMPORT_ARTIFACT_TYPES is 1, and so on */
+    MLMD_TABLES = 11           /* IMPORT_ARTIFACT_TYPES is 1, and so on; the last are runs */
 };
 
 struct mlmd_source;

@@ -17,7 +17,7 @@ sys.path.insert(0, {str(Path(__file__).resolve().parent.parent / 'lib')!r})
 import mlmd_front as front
 """
 TABLES = ["artifact types", "execution types", "context types", "artifacts", "executions", "contexts", "parents", "attributions",
-          "associations", "events"]
+          "associations", "events", "runs"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_from_the_file_and_again_what_changed(worker, filled, own, tmp_path):
     report = cli.json("import", "mlmd", path, "--namespace", "one")
     assert report["reasons"] == [] and report["renumbered"] == 0
     assert counts(report, "read", "new", "found") == dict(zip(TABLES, [[6, 2, 4], [6, 1, 5], [1, 1, 0], [130, 130, 0], [110, 110, 0], [4, 4, 0],
-                                                                       [2, 2, 0], [130, 130, 0], [110, 110, 0], [220, 220, 0]]))
+                                                                       [2, 2, 0], [130, 130, 0], [110, 110, 0], [220, 220, 0], [0, 0, 0]]))
     same(want, held(worker, own, "one"))
 
     report = cli.json("import", "mlmd", path, "--namespace", "one")
@@ -189,3 +189,73 @@ def test_what_is_no_store_says_so(filled, start_server, tmp_path):
     torn.write_bytes(whole[:8192] + b"\xa5" * (len(whole) - 8192))
     refused(torn, "damaged")
     refused("grpc://127.0.0.1:1", "127.0.0.1:1", 6)
+
+
+def test_executions_as_runs(worker, filled, own, tmp_path):
+    """Only when asked: each with its name, state, times and params, and with the links of the execution; again, without doubles."""
+    import mlflow
+
+    cli = command.Cli(tmp_path, own.url)
+    path = tmp_path / "metadata.db"
+    shutil.copy(filled, path)
+    worker.run("""
+store = front.store_of(path)
+x = front.pb.Execution(type_id=store.get_execution_type("Train").id, name="rich", last_known_state=front.pb.Execution.RUNNING)
+for key, value in {"i": 2 ** 53 + 1, "d": 0.5, "b": True, "text/ü": "x", "long": "y" * 7000}.items():
+    setattr(x.custom_properties[key], {int: "int_value", float: "double_value", bool: "bool_value", str: "string_value"}[type(value)], value)
+x.custom_properties["tree"].struct_value.update({"k": [1, None]})
+store.put_execution(x, [(None, front.pb.Event(artifact_id=2, type=front.pb.Event.INPUT))], [])
+""", path=str(path))
+    assert cli.json("import", "mlmd", path, "--namespace", "r")["tables"][10] == {
+        "table": "runs", "read": 0, "new": 0, "changed": 0, "unchanged": 0, "found": 0, "skipped": 0}
+    report = cli.json("import", "mlmd", path, "--namespace", "r", "--as-runs", "old steps")
+    assert counts(report, "read", "new", "unchanged")["runs"] == [111, 111, 0]
+    assert [(r["table"], r["number"]) for r in report["reasons"]] == [("runs", 111)]  # the long one
+    client = mlflow.MlflowClient(own.url)
+    exp = client.get_experiment_by_name("old steps").experiment_id
+    runs = {r.data.tags["mlmd.execution"]: r for r in client.search_runs([exp], max_results=1000)}
+    assert len(runs) == 111 and {r.info.status for r in runs.values()} == {"FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"}
+    rich, other = runs["111"], runs["4"]
+    assert rich.info.run_name == "rich" and rich.info.status == "RUNNING" and rich.info.end_time is None
+    params = dict(rich.data.params, tree="")
+    assert params == {"i": "9007199254740993", "d": "0.5", "b": "True", "text___": "x", "tree": ""} and '"k"' in rich.data.params["tree"]
+    assert rich.data.tags["mlmd.type"] == "Train" and other.info.run_name == "x3" and other.info.end_time is not None
+    lines = cli.run("why", f"run:{rich.info.run_id}", "-o", "csv")
+    assert "a 1" in lines
+
+    worker.run("""
+x = store.get_executions_by_id([111])[0]
+x.last_known_state = front.pb.Execution.COMPLETE
+store.put_execution(x, [(None, front.pb.Event(artifact_id=4, type=front.pb.Event.INPUT))], [])
+""")
+    report = cli.json("import", "mlmd", path, "--namespace", "r", "--as-runs", "old steps")
+    assert counts(report, "new", "changed", "unchanged")["runs"] == [0, 1, 110]
+    assert client.get_run(rich.info.run_id).info.status == "FINISHED" and len(client.search_runs([exp], max_results=1000)) == 111
+    assert "a 3" in cli.run("why", f"run:{rich.info.run_id}", "-o", "csv")
+
+
+def test_the_namespace_is_that_of_the_token(worker, filled, start_server, tmp_path):
+    """Two principals see what is theirs; cairn-namespace names another one."""
+    server = start_server(auth="token")
+    cli = command.Cli(tmp_path, server.url)
+    tokens = []
+    for who in ("alice", "bob"):
+        token = cli.run("server", "token", "add", who, who, "--data", server.data).split()[-1]
+        (tmp_path / who).write_text(token)
+        tokens.append(token)
+    cli.json("import", "mlmd", filled, "--token-file", tmp_path / "alice")
+    got = worker.run("""
+def seen(token, ns=None):
+    return [len(front.Calls(address, ns, token)("GetArtifacts").artifacts), len(front.Calls(address, ns, token)("GetArtifactTypes").artifact_types)]
+
+alice, bob = tokens
+t = front.Calls(address, None, bob)("PutArtifactType", artifact_type={"name": "Data"}).type_id
+made = front.Calls(address, None, bob)("PutArtifacts", artifacts=[{"type_id": t, "name": "a 1"}]).artifact_ids
+try:
+    seen(None)
+    code = 0
+except front.grpc.RpcError as e:
+    code = e.code().value[0]
+result = [seen(alice), seen(bob), seen(bob, "alice"), seen(alice, "bob"), seen(alice, "default"), t, list(made), code]
+""", address=server.url.split("://")[1], tokens=tokens)
+    assert got == [[130, 2], [1, 1], [130, 2], [1, 1], [0, 0], 10, [1], 16]

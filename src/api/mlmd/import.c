@@ -30,6 +30,8 @@ static const struct shape {
                                                         &ml_metadata_association_desc },
     [CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_EVENTS] = { TYPED_IMPORT_EVENTS, NODE_CONTEXT,
                                                   &ml_metadata_event_desc },
+    [CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS] = { TYPED_IMPORT_RUNS, NODE_EXECUTION,
+                                                &cairn_mlmd_v1_import_run_desc },
 };
 
 /* Messages of pairs: two numbers, of which one may be named first or second. */
@@ -59,6 +61,10 @@ static enum status row_in(struct arena *a, const struct shape *s, struct str byt
         row->number = mlmd_i64(s->desc, msg, 1);
         return mlmd_node_in(a, s->kind, msg, &row->node, err);
     case TYPED_IMPORT_EVENTS: return mlmd_event_in(a, msg, &row->event, err);
+    case TYPED_IMPORT_RUNS:
+        row->number = mlmd_i64(s->desc, msg, 1);
+        row->run = mlmd_str(s->desc, msg, 2);
+        return OK;
     case TYPED_IMPORT_PARENTS:
     case TYPED_IMPORT_MEMBERS: break;
     }
@@ -97,8 +103,9 @@ static enum status put_start(struct call *c, struct write_op **op, struct err *e
             return err_nomem(err);
         }
         if (st) {
-            p->rows[i].reason = arena_printf(c->arena, "it cannot be read: %.300s", why.message);
-            st = p->rows[i].reason.p ? OK : err_nomem(err);
+            p->rows[i].unreadable =
+                arena_printf(c->arena, "it cannot be read: %.300s", why.message);
+            st = p->rows[i].unreadable.p ? OK : err_nomem(err);
         }
     }
     *op = &p->op;
@@ -124,6 +131,7 @@ static enum status put_finish(struct call *c, struct err *err)
         if (row->number) MSG_SET(r, CAIRN_MLMD_V1_IMPORT_RESULT_HAS_NUMBER, number, row->number);
         if (row->id) MSG_SET(r, CAIRN_MLMD_V1_IMPORT_RESULT_HAS_ID, id, row->id);
         if (row->uid) MSG_SET(r, CAIRN_MLMD_V1_IMPORT_RESULT_HAS_NODE, node, row->uid);
+        if (row->found.n) MSG_SET(r, CAIRN_MLMD_V1_IMPORT_RESULT_HAS_RUN, run, row->found);
         if (row->reason.p) MSG_SET(r, CAIRN_MLMD_V1_IMPORT_RESULT_HAS_REASON, reason, row->reason);
     }
     return OK;

@@ -1,8 +1,12 @@
 /* core/typed/import.c - taking over rows of a store of others, on the sequencer. */
 #include "core/typed/import.h"
+#include "core/run.h"
 #include "core/typed/typed_int.h"
 
-enum { TYPES = 10 }; /* added to the kind of a node: its types, in import_map */
+enum {
+    TYPES = 10,
+    RUNS = 20
+}; /* kinds in import_map beside those of nodes: TYPES and the kind; runs */
 
 struct importer {
     struct putter p;
@@ -245,6 +249,53 @@ static enum status take_parent(struct importer *im, struct typed_import_row *row
     return st == ST_EXISTS ? OK : st;
 }
 
+/* ---- runs -------------------------------------------------------------------------------------------------------------------- */
+
+/* The links of an execution are the run's as well. */
+static enum status link_run(struct importer *im, int64_t execution, int64_t run, struct err *err)
+{
+    struct typed_event *events;
+    size_t n;
+    enum status st = typed_events(&im->p.s, NODE_EXECUTION, &execution, 1, &events, &n, err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        int64_t artifact;
+
+        st = typed_uid(&im->p.s, NODE_ARTIFACT, events[i].artifact, &artifact, err);
+        st = st ? st : typed_put_event(&im->p, &events[i], artifact, run, err);
+        st = st == ST_EXISTS ? OK : st;
+    }
+    return st;
+}
+
+static enum status take_run(struct importer *im, struct typed_import_row *row, struct err *err)
+{
+    struct q_import_node_find_row x;
+    struct q_import_run_find_row old;
+    int64_t run, experiment;
+    enum status st = q_import_node_find(im->p.v.conn, im->p.v.arena, im->source, NODE_EXECUTION,
+                                        row->number, &x, err);
+
+    if (st) {
+        return st == ST_NOT_FOUND ? skip_missing(im, row, "execution", row->number, err) : st;
+    }
+    row->id = x.id;
+    row->uid = x.uid;
+    if (!row->run.n) {
+        st = q_import_run_find(im->p.v.conn, im->p.v.arena, im->source, row->number, &old, err);
+        if (!st) {
+            row->run = old.run;
+            row->outcome = old.stamp == x.stamp ? TYPED_UNCHANGED : TYPED_CHANGED;
+        }
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    row->outcome = TYPED_TAKEN;
+    st = run_require_active(im->p.g, row->run, &run, &experiment, err);
+    st = st ? st : link_run(im, x.id, run, err);
+    return st ? st
+              : q_import_map_put(im->p.v.conn, im->source, RUNS, row->number, run, x.stamp, err);
+}
+
 /* ---- the operation ------------------------------------------------------------------------------------------------------------- */
 
 /* What is wrong with the row, not with the store or the server. */
@@ -261,9 +312,8 @@ static enum status take(struct importer *im, struct typed_import_row *row, struc
     struct err undo = ERR_INIT;
     enum status st;
 
-    if (row->reason.p) {
-        row->outcome = TYPED_SKIPPED;
-        return OK;
+    if (row->unreadable.p) {
+        return skip(im, row, row->unreadable, err);
     }
     st = sql_savepoint(conn, err);
     if (st) {
@@ -275,6 +325,7 @@ static enum status take(struct importer *im, struct typed_import_row *row, struc
     case TYPED_IMPORT_PARENTS: st = take_parent(im, row, err); break;
     case TYPED_IMPORT_MEMBERS: st = take_member(im, row, err); break;
     case TYPED_IMPORT_EVENTS: st = take_event(im, row, err); break;
+    case TYPED_IMPORT_RUNS: st = take_run(im, row, err); break;
     }
     st = st ? st : sql_release(conn, err);
     if (!st) {
@@ -321,7 +372,14 @@ static enum status validate(struct write_op *op, struct group *g, struct err *er
     im.p.s.v = &im.p.v;
     st = st ? st : open_source(&im, err);
     for (size_t i = 0; !st && i < in->rows_n; i++) {
-        st = take(&im, &in->rows[i], err);
+        struct typed_import_row work = in->rows[i]; /* as it came, whenever it is validated again */
+
+        st = take(&im, &work, err);
+        in->rows[i].outcome = work.outcome;
+        in->rows[i].id = work.id;
+        in->rows[i].uid = work.uid;
+        in->rows[i].reason = work.reason;
+        in->rows[i].found = work.run;
     }
     return st;
 }

@@ -23,6 +23,7 @@ enum typed_import_what {
     TYPED_IMPORT_PARENTS, /* pair: child, parent */
     TYPED_IMPORT_MEMBERS, /* pair: artifact or execution, context */
     TYPED_IMPORT_EVENTS,
+    TYPED_IMPORT_RUNS, /* number of an execution, and the run that it is as well */
 };
 enum typed_outcome {
     TYPED_NONE,
@@ -40,9 +41,13 @@ struct typed_import_row {
     struct typed_event event;
     struct typed_pair pair;
     int64_t number;
-    struct str reason; /* in: p is set for a row that could not be read; out: of TYPED_SKIPPED */
+    struct str unreadable; /* why the row cannot be taken at all; p NULL otherwise */
+    struct str run;        /* of TYPED_IMPORT_RUNS; in: empty to ask for it */
+    /* out */
+    struct str reason; /* of TYPED_SKIPPED */
     enum typed_outcome outcome;
-    int64_t id, uid; /* as shown here, and of the node */
+    int64_t id, uid;  /* as shown here, and of the node */
+    struct str found; /* the run */
 };
 
 struct typed_import {

@@ -15,9 +15,10 @@ static const struct msg_enum_value cairn_mlmd_v1_import_what_rows[] = {
     { 8, S_INIT("IMPORT_ATTRIBUTIONS") },
     { 9, S_INIT("IMPORT_ASSOCIATIONS") },
     { 10, S_INIT("IMPORT_EVENTS") },
+    { 11, S_INIT("IMPORT_RUNS") },
 };
 const struct msg_enum cairn_mlmd_v1_import_what_values = {
-    .name = "cairn.mlmd.v1.ImportWhat", .values = cairn_mlmd_v1_import_what_rows, .value_n = 11,
+    .name = "cairn.mlmd.v1.ImportWhat", .values = cairn_mlmd_v1_import_what_rows, .value_n = 12,
 };
 
 static const struct msg_enum_value cairn_mlmd_v1_import_outcome_rows[] = {
@@ -50,6 +51,17 @@ const struct msg_desc cairn_mlmd_v1_import_request_desc = {
     .required = CAIRN_MLMD_V1_IMPORT_REQUEST_HAS_SOURCE | CAIRN_MLMD_V1_IMPORT_REQUEST_HAS_WHAT,
 };
 
+static const struct msg_field cairn_mlmd_v1_import_run_fields[] = {
+    { .name = S_INIT("number"), .json = S_INIT("number"), .label = "number", .number = 1, .bit = 0,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_mlmd_v1_import_run, number), .size = sizeof(int64_t) },
+    { .name = S_INIT("run"), .json = S_INIT("run"), .label = "run", .number = 2, .bit = 1, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_mlmd_v1_import_run, run), .size = sizeof(struct str) },
+};
+const struct msg_desc cairn_mlmd_v1_import_run_desc = {
+    .name = "cairn.mlmd.v1.ImportRun", .fields = cairn_mlmd_v1_import_run_fields,
+    .size = sizeof(struct cairn_mlmd_v1_import_run), .field_n = 2,
+};
+
 static const struct msg_field cairn_mlmd_v1_import_result_fields[] = {
     { .name = S_INIT("outcome"), .json = S_INIT("outcome"), .label = "outcome", .number = 1, .bit = 0,
       .type = MSG_T_ENUM, .off = offsetof(struct cairn_mlmd_v1_import_result, outcome), .size = sizeof(int32_t),
@@ -63,10 +75,12 @@ static const struct msg_field cairn_mlmd_v1_import_result_fields[] = {
     { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 5, .bit = 4,
       .type = MSG_T_STRING, .off = offsetof(struct cairn_mlmd_v1_import_result, reason),
       .size = sizeof(struct str) },
+    { .name = S_INIT("run"), .json = S_INIT("run"), .label = "run", .number = 6, .bit = 5, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_mlmd_v1_import_result, run), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_mlmd_v1_import_result_desc = {
     .name = "cairn.mlmd.v1.ImportResult", .fields = cairn_mlmd_v1_import_result_fields,
-    .size = sizeof(struct cairn_mlmd_v1_import_result), .field_n = 5,
+    .size = sizeof(struct cairn_mlmd_v1_import_result), .field_n = 6,
 };
 
 static const struct msg_field cairn_mlmd_v1_import_response_fields[] = {

@@ -19,6 +19,7 @@ enum cairn_mlmd_v1_import_what {
     CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_ATTRIBUTIONS = 8,
     CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_ASSOCIATIONS = 9,
     CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_EVENTS = 10,
+    CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS = 11,
 };
 extern const struct msg_enum cairn_mlmd_v1_import_what_values;
 
@@ -46,6 +47,18 @@ struct cairn_mlmd_v1_import_request {
 #define CAIRN_MLMD_V1_IMPORT_REQUEST_HAS_ROWS (1ull << 2)
 extern const struct msg_desc cairn_mlmd_v1_import_request_desc;
 
+/* Without a run it asks for the one that the execution became before: UNCHANGED or CHANGED (there, since) with `run`, UNKNOWN if it became
+ * none. With a run it says so: the run gets the links of the execution. */
+struct cairn_mlmd_v1_import_run {
+    uint64_t has;
+    /* The execution's, there. */
+    int64_t number;
+    struct str run;
+};
+#define CAIRN_MLMD_V1_IMPORT_RUN_HAS_NUMBER (1ull << 0)
+#define CAIRN_MLMD_V1_IMPORT_RUN_HAS_RUN (1ull << 1)
+extern const struct msg_desc cairn_mlmd_v1_import_run_desc;
+
 struct cairn_mlmd_v1_import_result {
     uint64_t has;
     int32_t outcome; /* enum cairn_mlmd_v1_import_outcome */
@@ -55,12 +68,14 @@ struct cairn_mlmd_v1_import_result {
     /* The number that node:NUMBER means in questions about lineage. */
     int64_t node;
     struct str reason;
+    struct str run;
 };
 #define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_OUTCOME (1ull << 0)
 #define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_NUMBER (1ull << 1)
 #define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_ID (1ull << 2)
 #define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_NODE (1ull << 3)
 #define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_REASON (1ull << 4)
+#define CAIRN_MLMD_V1_IMPORT_RESULT_HAS_RUN (1ull << 5)
 extern const struct msg_desc cairn_mlmd_v1_import_result_desc;
 
 struct cairn_mlmd_v1_import_response {

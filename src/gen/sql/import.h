@@ -36,6 +36,14 @@ enum status q_import_type_find(struct sql_conn *q_conn, struct arena *q_arena, i
 enum status q_import_map_put(struct sql_conn *q_conn, int64_t source, int64_t kind, int64_t number,
                              int64_t uid, int64_t stamp, struct err *q_err) ATTR_CHECK;
 
+struct q_import_run_find_row {
+    struct str run;
+    int64_t stamp;
+};
+enum status q_import_run_find(struct sql_conn *q_conn, struct arena *q_arena, int64_t source,
+                              int64_t number, struct q_import_run_find_row *q_row,
+                              struct err *q_err) ATTR_CHECK;
+
 enum status q_import_node_times(struct sql_conn *q_conn, int64_t uid, int64_t create_ms,
                                 int64_t update_ms, struct err *q_err) ATTR_CHECK;
 

@@ -140,6 +140,37 @@ enum status q_import_map_put(struct sql_conn *q_conn, int64_t source, int64_t ki
     return sql_exec(q_conn, &query_import_map_put, q_in, NULL, q_err);
 }
 
+static const unsigned char import_run_find_in[] = { SQL_INT, SQL_INT };
+static const unsigned char import_run_find_out[] = { SQL_BLOB, SQL_INT };
+static const char *const import_run_find_names[] = { "run", "stamp" };
+static const struct sql_query query_import_run_find = {
+    .name = "import_run_find", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 2,
+    .in = import_run_find_in,
+    .out = import_run_find_out, .out_names = import_run_find_names,
+    .text = { "SELECT i.key, m.stamp FROM import_map m JOIN ident i ON i.uid = m.uid AND "
+              "i.scheme = 1 WHERE m.source = ?1 AND m.kind = 20 AND m.number = ?2",
+              "SELECT i.key, m.stamp FROM import_map m JOIN ident i ON i.uid = m.uid AND "
+              "i.scheme = 1 WHERE m.source = $1 AND m.kind = 20 AND m.number = $2" },
+};
+
+enum status q_import_run_find(struct sql_conn *q_conn, struct arena *q_arena, int64_t source,
+                              int64_t number, struct q_import_run_find_row *q_row,
+                              struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = source },
+        { .i = number },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_import_run_find, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->run = q_out[0].s;
+    q_row->stamp = q_out[1].i;
+    return OK;
+}
+
 static const unsigned char import_node_times_in[] = { SQL_INT, SQL_INT, SQL_INT };
 static const struct sql_query query_import_node_times = {
     .name = "import_node_times", .cached = true, .kind = SQL_EXEC,
@@ -196,6 +227,7 @@ static const struct sql_query *const area_import[] = {
     &query_import_node_find,
     &query_import_type_find,
     &query_import_map_put,
+    &query_import_run_find,
     &query_import_node_times,
     &query_import_number_taken,
 };

@@ -27,6 +27,13 @@ WHERE m.source = $1 AND m.kind = 10 + $2 AND m.number = $3;
 INSERT INTO import_map (source, kind, number, uid, stamp) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (source, kind, number) DO UPDATE SET uid = excluded.uid, stamp = excluded.stamp;
 
+-- The run that an execution became (kind 20).
+-- name: import_run_find :one
+-- in: source int, number int
+-- out: run blob, stamp int
+SELECT i.key, m.stamp FROM import_map m JOIN ident i ON i.uid = m.uid AND i.scheme = 1
+WHERE m.source = $1 AND m.kind = 20 AND m.number = $2;
+
 -- The times of a node that was made elsewhere.
 -- name: import_node_times :exec
 -- in: uid int, create_ms int, update_ms int

@@ -1,0 +1,293 @@
+/* import/mlmd_runs.c - executions of ML Metadata as runs of an experiment, where somebody asks for it: the run beside the execution, with
+ * its name, state, times, properties as params, and its links. Which execution is which run is remembered by the server. */
+#include "base/hash.h"
+#include "client/http.h"
+#include "codec/json.h"
+#include "gen/mlmd/mlmd.h"
+#include "import/mlmd_int.h"
+#include "import/wire.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+#define API "/api/2.0/mlflow/"
+
+enum { BODY_MAX = 4 << 20, KEY_MAX = 250, VALUE_MAX = 6000, PARAMS = 100, DEPTH = 40 };
+
+/* ---- requests ------------------------------------------------------------------------------------------------------------------ */
+
+static enum status post(struct cli *cli, const char *path, struct buf *body, struct jv **out,
+                        struct err *err)
+{
+    enum status st = buf_status(body, "request", err);
+
+    st = st ? st : api_call(cli, "POST", path, buf_str(body), out, err);
+    buf_release(body);
+    return st;
+}
+
+static void put_pair(struct json_writer *w, const char *key, struct str value)
+{
+    json_w_object(w);
+    json_w_key(w, S("key"));
+    json_w_cstr(w, key);
+    json_w_key(w, S("value"));
+    json_w_str(w, value);
+    json_w_object_end(w);
+}
+
+/* The same request for the same run within a day gives the same run, also when its answer was lost. */
+static enum status post_once(struct cli *cli, const char *path, struct buf *body, int64_t number,
+                             struct jv **out, struct err *err)
+{
+    char key[80];
+    const char *const fields[] = { key, NULL };
+    struct client_request req = { .method = "POST", .body = buf_str(body), .fields = fields };
+    struct client_answer answer;
+    enum status st = buf_status(body, "request", err);
+
+    snprintf(key, sizeof(key), "Idempotency-Key: import-mlmd-%" PRId64 "-%08x", number,
+             crc32c(0, body->p, body->n));
+    st = st ? st : api_ask(cli, &req, path, &answer, err);
+    if (!st && answer.status / 100 != 2) {
+        st = api_answer_error(cli, &answer, err);
+    }
+    buf_release(body);
+    return st ? st : jv_parse(answer.body, cli->arena, out, err);
+}
+
+enum status mlmd_runs_experiment(struct cli *cli, const char *name, struct str *id, struct err *err)
+{
+    const char *const pairs[] = { "experiment_name", name, NULL };
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct jv *out = NULL;
+    enum status st = api_get(cli, API "experiments/get-by-name", pairs, &out, err);
+
+    if (!st) {
+        *id = jv_text(jv_get(out, "experiment"), "experiment_id");
+        return OK;
+    }
+    if (st != ST_NOT_FOUND) {
+        return st;
+    }
+    json_w_object(&w);
+    json_w_key(&w, S("name"));
+    json_w_cstr(&w, name);
+    json_w_object_end(&w);
+    st = post(cli, API "experiments/create", &body, &out, err);
+    *id = st ? S("") : jv_text(out, "experiment_id");
+    return st;
+}
+
+/* ---- values as texts -------------------------------------------------------------------------------------------------------------- */
+
+static void put_struct(struct json_writer *w, const struct ml_metadata_struct *s, int depth);
+
+static void put_struct_value(struct json_writer *w, const struct ml_metadata_struct_value *v,
+                             int depth)
+{
+    if (!v || depth > DEPTH) {
+        json_w_null(w);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_NUMBER_VALUE) {
+        json_w_double(w, v->number_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRING_VALUE) {
+        json_w_str(w, v->string_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_BOOL_VALUE) {
+        json_w_bool(w, v->bool_value);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRUCT_VALUE) {
+        put_struct(w, v->struct_value, depth + 1);
+    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_LIST_VALUE) {
+        json_w_array(w);
+        for (size_t i = 0; i < v->list_value->values_n; i++) {
+            put_struct_value(w, &v->list_value->values[i], depth + 1);
+        }
+        json_w_array_end(w);
+    } else {
+        json_w_null(w);
+    }
+}
+
+static void put_struct(struct json_writer *w, const struct ml_metadata_struct *s, int depth)
+{
+    json_w_object(w);
+    for (size_t i = 0; i < s->fields_n; i++) {
+        json_w_key(w, s->fields[i].key);
+        put_struct_value(w, s->fields[i].value, depth);
+    }
+    json_w_object_end(w);
+}
+
+/* False for a value that is no text: a message of somebody's. */
+static bool value_text(struct buf *b, const struct ml_metadata_value *v)
+{
+    uint64_t has = v ? v->has : 0;
+    struct json_writer w = JSON_WRITER_INIT(b);
+
+    if (has & ML_METADATA_VALUE_HAS_STRING_VALUE) {
+        buf_put_str(b, v->string_value);
+    } else if (has & ML_METADATA_VALUE_HAS_INT_VALUE) {
+        buf_printf(b, "%" PRId64, v->int_value);
+    } else if (has & ML_METADATA_VALUE_HAS_DOUBLE_VALUE) {
+        json_w_double(&w, v->double_value);
+    } else if (has & ML_METADATA_VALUE_HAS_BOOL_VALUE) {
+        buf_put_cstr(b, v->bool_value ? "True" : "False");
+    } else if (has & ML_METADATA_VALUE_HAS_STRUCT_VALUE) {
+        put_struct(&w, v->struct_value, 0);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* A name that a param may have: what else stands in it becomes '_'. */
+static const char *param_name(struct str key, char out[KEY_MAX + 1])
+{
+    size_t n = MIN_OF(key.n, (size_t)KEY_MAX);
+
+    for (size_t i = 0; i < n; i++) {
+        char c = key.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || c == '-' || c == '.' || c == ' ' || c == ':';
+
+        out[i] = plain ? c : '_';
+    }
+    out[n] = '\0';
+    return out;
+}
+
+/* ---- one run ------------------------------------------------------------------------------------------------------------------------ */
+
+static const char *status_of(const struct ml_metadata_execution *x, bool *ended)
+{
+    *ended = true;
+    switch (x->last_known_state) {
+    case ML_METADATA_EXECUTION_STATE_COMPLETE:
+    case ML_METADATA_EXECUTION_STATE_CACHED: return "FINISHED";
+    case ML_METADATA_EXECUTION_STATE_FAILED: return "FAILED";
+    case ML_METADATA_EXECUTION_STATE_CANCELED: return "KILLED";
+    default: break;
+    }
+    *ended = false;
+    return x->last_known_state == ML_METADATA_EXECUTION_STATE_RUNNING ? "RUNNING" : "SCHEDULED";
+}
+
+static enum status create(struct mlmd_runs *r, struct cli *cli,
+                          const struct ml_metadata_execution *x, struct str *run, struct err *err)
+{
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct str number = arena_printf(cli->arena, "%" PRId64, x->id);
+    struct str name = x->name.n
+                          ? x->name
+                          : arena_printf(cli->arena, "%.*s %" PRId64,
+                                         STR_ARG(x->type.n ? x->type : S("execution")), x->id);
+    struct jv *out = NULL;
+    enum status st;
+
+    json_w_object(&w);
+    json_w_key(&w, S("experiment_id"));
+    json_w_str(&w, r->experiment);
+    json_w_key(&w, S("run_name"));
+    json_w_str(&w, name);
+    json_w_key(&w, S("start_time"));
+    json_w_i64(&w, x->create_time_since_epoch);
+    json_w_key(&w, S("tags"));
+    json_w_array(&w);
+    put_pair(&w, "mlmd.source", str_cstr(r->source));
+    put_pair(&w, "mlmd.execution", number);
+    if (x->type.n) put_pair(&w, "mlmd.type", x->type);
+    json_w_array_end(&w);
+    json_w_object_end(&w);
+    st = post_once(cli, API "runs/create", &body, x->id, &out, err);
+    *run = st ? S("") : jv_text(jv_get(jv_get(out, "run"), "info"), "run_id");
+    return st;
+}
+
+static size_t put_params(struct mlmd_report *report, int64_t number, struct json_writer *w,
+                         const struct ml_metadata_property_entry *e, size_t n, size_t done)
+{
+    char name[KEY_MAX + 1];
+
+    for (size_t i = 0; i < n; i++) {
+        struct buf text = BUF_INIT(BODY_MAX);
+
+        if (done == PARAMS || !value_text(&text, e[i].value) || text.failed || text.n > VALUE_MAX) {
+            mlmd_report_skip(
+                report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, number,
+                S("a property is no param of the run: it is too long, no text, or one of more than 100"));
+        } else {
+            put_pair(w, param_name(e[i].key, name), buf_str(&text));
+            done++;
+        }
+        buf_release(&text);
+    }
+    return done;
+}
+
+static enum status log_params(struct mlmd_runs *r, struct cli *cli,
+                              const struct ml_metadata_execution *x, struct str run,
+                              struct err *err)
+{
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct jv *out = NULL;
+    size_t n;
+    enum status st;
+
+    json_w_object(&w);
+    json_w_key(&w, S("run_id"));
+    json_w_str(&w, run);
+    json_w_key(&w, S("params"));
+    json_w_array(&w);
+    n = put_params(r->report, x->id, &w, x->properties, x->properties_n, 0);
+    n = put_params(r->report, x->id, &w, x->custom_properties, x->custom_properties_n, n);
+    json_w_array_end(&w);
+    json_w_object_end(&w);
+    if (n == 0) {
+        buf_release(&body);
+        return OK;
+    }
+    st = post(cli, API "runs/log-batch", &body, &out, err);
+    if (st == ST_INVALID || st == ST_BAD_REQUEST || st == ST_EXISTS) {
+        mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, x->id,
+                         str_cstr(err->message));
+        st = OK;
+    }
+    return st;
+}
+
+static enum status update(struct cli *cli, const struct ml_metadata_execution *x, struct str run,
+                          struct err *err)
+{
+    struct buf body = BUF_INIT(BODY_MAX);
+    struct json_writer w = JSON_WRITER_INIT(&body);
+    struct jv *out = NULL;
+    bool ended;
+
+    json_w_object(&w);
+    json_w_key(&w, S("run_id"));
+    json_w_str(&w, run);
+    json_w_key(&w, S("status"));
+    json_w_cstr(&w, status_of(x, &ended));
+    if (ended) {
+        json_w_key(&w, S("end_time"));
+        json_w_i64(&w, x->last_update_time_since_epoch);
+    }
+    json_w_object_end(&w);
+    return post(cli, API "runs/update", &body, &out, err);
+}
+
+enum status mlmd_runs_put(struct mlmd_runs *r, struct arena *a, struct str row, struct str *run,
+                          struct err *err)
+{
+    struct cli cli = *r->cli; /* answers lie in the arena of the page */
+    struct ml_metadata_execution x;
+    struct msg_ctx ctx = { .arena = a };
+    bool made = run->n == 0;
+    enum status st = msg_decode_pb(&ml_metadata_execution_desc, &x, row, &ctx, err);
+
+    cli.arena = a;
+    st = st || !made ? st : create(r, &cli, &x, run, err);
+    st = st || !made ? st : log_params(r, &cli, &x, *run, err);
+    return st ? st : update(&cli, &x, *run, err);
+}
