@@ -143,7 +143,7 @@ static void add_fields(struct call *c, struct str name, const struct artifact_by
 
 /* ---- bytes that lie elsewhere come piece by piece, on threads that may wait ---------------------------------------------- */
 
-enum { REMOTE_PIECE = 128 * 1024, FILE_PIECE = 8 << 20 };
+enum { REMOTE_PIECE = 256 * 1024, FILE_PIECE = 8 << 20 };
 
 struct remote_get {
     struct call *call;

@@ -27,8 +27,8 @@ def signature(secret, method, path, query, headers, payload, when, region, servi
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def request(endpoint, access, secret, method, path, query=(), body=b"", region="us-east-1", fields=None):
-    """One signed request, path style; (status, body, fields)."""
+def head(endpoint, access, secret, method, path, query=(), body=b"", region="us-east-1", fields=None):
+    """(fields, target) of a signed request, path style."""
     url = urllib.parse.urlsplit(endpoint)
     when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     payload = hashlib.sha256(body).hexdigest()
@@ -39,7 +39,13 @@ def request(endpoint, access, secret, method, path, query=(), body=b"", region="
     scope = f"{when[:8]}/{region}/s3/aws4_request"
     headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={access}/{scope}, "
                                 f"SignedHeaders={';'.join(sorted(k for k in headers))}, Signature={sig}")
-    target = quote(path, "/") + ("?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in query) if query else "")
+    return headers, quote(path, "/") + ("?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in query) if query else "")
+
+
+def request(endpoint, access, secret, method, path, query=(), body=b"", region="us-east-1", fields=None):
+    """One signed request, path style; (status, body, fields)."""
+    url = urllib.parse.urlsplit(endpoint)
+    headers, target = head(endpoint, access, secret, method, path, query, body, region, fields)
     conn = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
     try:
         conn.request(method, target, body=body or None, headers=headers)

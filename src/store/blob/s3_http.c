@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
-enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000 };
+enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000, PIECE_MS = 100 };
 
 struct s3_channel {
     struct s3_http *http;
@@ -16,8 +16,10 @@ struct s3_channel {
     struct str body; /* to send */
     size_t sent;
     struct s3_answer *answer; /* while its head comes */
-    struct buf in;            /* what has come and is not read */
-    size_t in_at;             /* read of it */
+    char *to;                 /* where a reader wants bytes, while it waits for them; else NULL */
+    size_t to_n, to_max;
+    struct buf in; /* what has come and is not read */
+    size_t in_at;  /* read of it */
     bool stream, is_paused, is_done, head_done, is_over, may_think;
     CURLcode result;
     int64_t moved_ms; /* when a byte went either way */
@@ -160,18 +162,26 @@ static bool is_streamed(struct s3_channel *c)
     return c->stream && (status == 200 || status == 206);
 }
 
+/* To the reader who waits; what is more than it wants, or comes before it asks, is kept. */
 static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct s3_channel *c = ctx;
+    size_t all = size * n, direct = c->to ? MIN_OF(all, c->to_max - c->to_n) : 0;
 
     moved(c);
     c->head_done = true;
-    if (is_streamed(c) && c->in.n - c->in_at + size * n > S3_AHEAD_MAX) {
+    if (c->to ? !direct : is_streamed(c) && c->in.n - c->in_at + all > S3_AHEAD_MAX) {
         c->is_paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    buf_put(&c->in, p, size * n);
-    return c->in.failed ? 0 : size * n;
+    if (direct) {
+        memcpy(c->to + c->to_n, p, direct);
+        c->to_n += direct;
+    }
+    if (all > direct) {
+        buf_put(&c->in, p + direct, all - direct);
+    }
+    return c->in.failed ? 0 : all;
 }
 
 static bool field(struct str line, struct str name, struct str *value)
@@ -341,10 +351,19 @@ static enum status broken(struct s3_channel *c, struct err *err)
     return no_answer(curl.easy_strerror(c->result), err);
 }
 
+/* A reader has all that it wants, or some and has waited; before the first one, the head and some bytes are there. */
+static bool has_enough(struct s3_channel *c, int64_t began_ms)
+{
+    if (!c->to) {
+        return c->head_done && is_streamed(c) && c->in.n > c->in_at;
+    }
+    return c->to_n == c->to_max || (c->to_n && clock_mono_ms() - began_ms >= PIECE_MS);
+}
+
 /* Runs until the head is there (streams: and bytes, or the end), or the whole answer (otherwise). */
 static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
 {
-    int64_t stall = c->http->stall_ms ? c->http->stall_ms : S3_STALL_MS;
+    int64_t stall = c->http->stall_ms ? c->http->stall_ms : S3_STALL_MS, began = clock_mono_ms();
 
     moved(c);
     while (!c->is_done) {
@@ -365,7 +384,7 @@ static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
                 c->result = m->data.result;
             }
         }
-        if (c->is_done || (head_only && c->head_done && is_streamed(c) && c->in.n > c->in_at)) {
+        if (c->is_done || (head_only && has_enough(c, began))) {
             break;
         }
         now = clock_mono_ms();
@@ -375,7 +394,9 @@ static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
             return no_answer(now >= c->until_ms ? "it took too long" : "the connection stalls",
                              err);
         }
-        curl.multi_poll(c->multi, NULL, 0, (int)MIN_OF(end - now, (int64_t)POLL_MS), NULL);
+        curl.multi_poll(c->multi, NULL, 0,
+                        (int)MIN_OF(end - now, c->to_n ? (int64_t)PIECE_MS : (int64_t)POLL_MS),
+                        NULL);
     }
     return c->is_done && c->result != CURLE_OK ? broken(c, err) : OK;
 }
@@ -392,6 +413,8 @@ static enum status begin(struct s3_http *h, const struct s3_request *req, bool s
         return st;
     }
     c->stream = stream;
+    c->to = NULL;
+    c->to_n = 0;
     c->body = req->body;
     c->sent = c->in_at = 0;
     c->is_paused = c->is_done = c->head_done = c->is_over = false;
@@ -462,19 +485,22 @@ enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struc
 
 enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err)
 {
+    size_t kept = MIN_OF(max, c->in.n - c->in_at);
     enum status st = OK;
 
-    *got = 0;
+    memcpy(p, c->in.p ? c->in.p + c->in_at : "", kept);
+    c->in_at += kept;
     if (c->in.n == c->in_at) {
         buf_clear(&c->in);
         c->in_at = 0;
-        st = c->is_over ? no_answer("the connection is closed", err) : drive(c, true, err);
-        if (st) {
-            return st;
-        }
     }
-    *got = MIN_OF(max, c->in.n - c->in_at);
-    memcpy(p, c->in.p ? c->in.p + c->in_at : "", *got);
-    c->in_at += *got;
-    return OK;
+    c->to = p;
+    c->to_n = kept;
+    c->to_max = max;
+    if (kept < max) {
+        st = c->is_over ? no_answer("the connection is closed", err) : drive(c, true, err);
+    }
+    *got = c->to_n;
+    c->to = NULL;
+    return *got ? OK : st; /* what came before it broke counts; the next call tells */
 }

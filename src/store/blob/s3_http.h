@@ -60,7 +60,8 @@ enum status s3_http_call(struct s3_http *h, const struct s3_request *req, struct
  * *out, as above, and the channel is done. */
 enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struct arena *a,
                           struct s3_channel **channel, struct s3_answer *out, struct err *err);
-/* At least one byte, or *got == 0 at the end of the answer; ST_UNAVAILABLE when it breaks off. */
+/* max bytes, or what has come of them within 100 ms; less at the end of the answer, and where it breaks off, which the next call tells
+ * (ST_UNAVAILABLE). *got == 0 behind the end. */
 enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err);
 /* Back to rest, or closed if the answer was not read to its end. Does not wait. NULL-safe. */
 void s3_http_end(struct s3_channel *c);
