@@ -4,6 +4,7 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "base/mem.h"
 #include "core/typed/typed.h"
 
 static struct typed_put *put_new(struct corefix *f, enum typed_put_kind kind, const char *ns)
@@ -247,8 +248,8 @@ static struct nodefilter *named(struct corefix *f, const char *name)
 /* A chain of 20 steps, and a hub with more neighbours than one query asks about. */
 SQL_TEST(subgraphs)
 {
-    enum { STEPS = 20, SPOKES = 1100 };
-    static struct typed_event events[2 * SPOKES];
+    enum { STEPS = 20, SPOKES = 1010 };
+    static struct typed_event events[SPOKES];
     struct typed_subgraph g;
     struct typed_space s;
     struct corefix f;
@@ -288,24 +289,117 @@ SQL_TEST(subgraphs)
 
     a = put_many(&f, "g", NODE_ARTIFACT, data, "hub", 1);
     x = put_many(&f, "g", NODE_EXECUTION, train, "s", SPOKES);
-    for (int i = 0; i < 2 * SPOKES; i++) {
+    for (int i = 0; i < SPOKES; i++) {
         events[i] = (struct typed_event){ .has_artifact = true,
                                           .has_execution = true,
                                           .artifact = a,
-                                          .execution = x + i / 2,
+                                          .execution = x + i,
                                           .type = i % 2 ? 4 : 3 };
     }
-    put_events(&f, "g", events, 2 * SPOKES);
+    put_events(&f, "g", events, SPOKES);
     g = (struct typed_subgraph){ .kind = NODE_EXECUTION, .start = named(&f, "s7"), .hops = 5 };
     T_ST_ERR(typed_subgraph(&s, &g, &f.err), OK, &f.err);
     T_INT(g.executions_n, SPOKES);
     T_INT(g.artifacts_n, 1);
-    T_INT(g.events_n, 2 * SPOKES);
+    T_INT(g.events_n, SPOKES);
     g = (struct typed_subgraph){
         .kind = NODE_EXECUTION, .start = named(&f, "s7"), .hops = 5, .max = SPOKES
     };
     T_ST(typed_subgraph(&s, &g, &f.err), ST_TOO_BIG);
     g = (struct typed_subgraph){ .kind = NODE_EXECUTION, .start = named(&f, "nobody"), .hops = 5 };
     T_ST(typed_subgraph(&s, &g, &f.err), ST_NOT_FOUND);
+    corefix_close(&f);
+}
+
+/* An execution with an artifact, an event and a context. */
+static struct typed_put *whole(struct corefix *f, struct arena *a, const int64_t types[3])
+{
+    struct typed_put *p = ARENA_NEW(a, struct typed_put);
+    struct prop *prop = ARENA_NEW(a, struct prop);
+
+    T_OK(p && prop);
+    *prop = (struct prop){ .scope = PROP_CUSTOM, .type = PROP_TEXT, .key = S("k"), .s = S("v") };
+    typed_put_init(p, f->core, a);
+    p->kind = TYPED_PUT_EXECUTION;
+    p->ns = S("default");
+    p->who = S("test");
+    p->reuse_context = true;
+    p->executions = ARENA_NEW(a, struct typed_node);
+    p->artifacts = ARENA_NEW(a, struct typed_node);
+    p->contexts = ARENA_NEW(a, struct typed_node);
+    p->edges = ARENA_NEW(a, struct typed_edge);
+    T_OK(p->executions && p->artifacts && p->contexts && p->edges);
+    p->executions_n = p->artifacts_n = p->contexts_n = p->edges_n = 1;
+    *p->executions =
+        (struct typed_node){ .kind = NODE_EXECUTION, .has_type = true, .type = types[1] };
+    *p->artifacts = (struct typed_node){
+        .kind = NODE_ARTIFACT, .has_type = true, .type = types[0], .props = prop, .props_n = 1
+    };
+    *p->contexts = (struct typed_node){
+        .kind = NODE_CONTEXT, .has_type = true, .type = types[2], .name = S("c")
+    };
+    *p->edges =
+        (struct typed_edge){ .has_event = true, .has_artifact = true, .event = { .type = 4 } };
+    return p;
+}
+
+/* The n-th allocation fails: a put is there whole or not at all, a read answers or says so. */
+TEST(out_of_memory)
+{
+    struct corefix f;
+    int64_t types[3], made = 0;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    for (int k = 0; k < 3; k++) {
+        T_ST_ERR(put_type(&f, "default", (enum node_kind)(NODE_ARTIFACT + k), "T", &types[k]), OK,
+                 &f.err);
+    }
+    for (int n = 1;; n++) {
+        struct arena *a = arena_new(1 << 24);
+        struct typed_put *p = whole(&f, a, types);
+        enum status st;
+        bool reached;
+
+        mem_fail_after(n, true);
+        st = corefix_run(&f, &p->op);
+        reached = mem_call_n() >= n;
+        mem_fail_never();
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+        made += st == OK;
+        T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge"), made);
+        T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM prop"), made);
+        T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member WHERE role = 6"), 2 * made);
+        arena_free(a);
+        if (!reached) break;
+    }
+    T_OK(made > 0);
+    for (int n = 1;; n++) {
+        struct nodefilter_expr all = { .op = NODEFILTER_TRUE, .type = NODEFILTER_OF_BOOL };
+        struct nodefilter every = { .root = &all };
+        struct typed_subgraph g = { .kind = NODE_ARTIFACT, .start = &every, .hops = 3 };
+        struct nodelist l = { .kind = NODE_EXECUTION };
+        struct typed_node *got;
+        struct typed_space s;
+        struct view v = f.v;
+        enum status st;
+        size_t found;
+        bool reached;
+
+        v.arena = arena_new(1 << 24);
+        mem_fail_after(n, true);
+        st = typed_open(&v, S("default"), &s, &f.err);
+        st = st ? st : typed_subgraph(&s, &g, &f.err);
+        st = st ? st : typed_list(&s, &l, &got, &found, &f.err);
+        reached = mem_call_n() >= n;
+        mem_fail_never();
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+        if (!st) {
+            T_INT(found, made);
+            T_INT(g.events_n, made);
+            T_INT(g.attributions_n + g.associations_n, 2 * made);
+        }
+        arena_free(v.arena);
+        if (!reached) break;
+    }
     corefix_close(&f);
 }

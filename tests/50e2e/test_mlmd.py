@@ -10,6 +10,7 @@ import requests
 
 import cairn
 from registry_worker import Worker
+from replicas import Servers
 
 pytestmark = pytest.mark.cairn_only
 
@@ -127,6 +128,76 @@ def test_what_is_not_served_says_so(ask):
     assert ask("""
         result = [calls.outcome(st.raw, "GetLineageGraph")["code"]]
         """) == [12]
+
+
+EACH = """
+import threading
+def puts(addresses, clients, each, stop=None):
+    """ + '"""Every client puts events of its own on execution 1: (client, artifact) that were acknowledged."""' + """
+    seen, lock = [], threading.Lock()
+    def work(i):
+        one = calls.metadata_store.MetadataStore(calls.config_of(addresses[i % len(addresses)]))
+        for _ in range(each):
+            try:
+                _, made, _ = one.put_execution(pb.Execution(id=st.execution, type_id=st.train), [(pb.Artifact(type_id=st.data), pb.Event(type=pb.Event.OUTPUT))], [])
+            except calls.errors.StatusError:
+                return
+            with lock:
+                seen.append(made[0])
+                if stop and len(seen) == stop:
+                    enough.set()
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(clients)]
+    for t in threads: t.start()
+    return seen, threads
+enough = threading.Event()
+calls.types(st)
+st.execution = st.s.put_executions([pb.Execution(type_id=st.train)])[0]
+"""
+
+
+def test_clients_on_one_execution(ask):
+    """32 clients, one execution: every event that was acknowledged is there, each once."""
+    assert ask(EACH + """
+seen, threads = puts([address], 32, 4)
+for t in threads: t.join(120)
+got = [e.artifact_id for e in st.s.get_events_by_execution_ids([st.execution])]
+result = [len(seen), sorted(got) == sorted(seen), len(set(got))]
+""", address=address(ask.server)) == [128, True, 128]
+
+
+@pytest.mark.skipif("postgres" not in cairn.engines(), reason="several servers need PostgreSQL")
+def test_two_servers_on_one_execution(worker, tmp_path, postgres):
+    servers = Servers(tmp_path, postgres.new_database())
+    try:
+        places = [address(servers.add()) for _ in range(2)]
+        worker.run("st = calls.Store(calls.config_of(place))\n" + EACH, place=places[0])
+        assert worker.run("""
+seen, threads = puts(places, 8, 5)
+for t in threads: t.join(120)
+stores = [calls.Store(calls.config_of(p)).s for p in places]
+got = [[e.artifact_id for e in s.get_events_by_execution_ids([st.execution])] for s in stores]
+result = [len(seen), sorted(got[0]) == sorted(seen), got[0] == got[1], len(set(seen))]
+""", places=places) == [40, True, True, 40]
+    finally:
+        servers.end()
+
+
+def test_killed_in_the_middle_of_puts(ask):
+    """Nothing that was acknowledged is lost; what was not is there whole or not at all."""
+    server = ask.server
+    ask(EACH + """
+seen, threads = puts([address], 8, 10000, stop=60)
+result = enough.wait(120)
+""", address=address(server))
+    server.kill()
+    server.start()
+    assert ask("""
+for t in threads: t.join(120)
+st = calls.Store(calls.config_of(address))
+got = [e.artifact_id for e in st.s.get_events_by_execution_ids([1])]
+artifacts = {a.id for a in st.s.get_artifacts()}
+result = [len(seen) >= 60, set(seen) <= set(got), set(got) == artifacts, len(got) - len(seen) <= 8]
+""", address=address(server)) == [True, True, True, True]
 
 
 def test_pages_of_an_unlimited_list(ask):

@@ -4,33 +4,106 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ROLE_CONTEXT = 6, ROLE_PARENT = 3 };
+enum { PORTION = 1000 }; /* nodes that one query asks about */
 
 enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err)
 {
-    struct sql_stmt *stmt = NULL;
-    struct q_typed_props_row row;
-    size_t cap = 0;
-    enum status st = q_typed_props_open(v->conn, &stmt, uid, err);
+    struct typed_node one = { .uid = uid };
+    enum status st = typed_props_of(v, &one, 1, err);
 
-    *out = NULL;
-    *n = 0;
-    while (!st && (st = q_typed_props_next(stmt, &row, err)) == OK) {
-        if (!view_keep(v, &row.key) || !view_keep(v, &row.s) || !view_keep(v, &row.b) ||
-            !arena_grow(v->arena, (void **)out, *n, &cap, sizeof(**out))) {
-            st = err_nomem(err);
-            break;
+    *out = one.props;
+    *n = one.props_n;
+    return st;
+}
+
+static int by_uid(const void *a, const void *b)
+{
+    const struct typed_node *x = *(struct typed_node *const *)a,
+                            *y = *(struct typed_node *const *)b;
+
+    return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+static enum status add_prop(struct view *v, struct typed_node *n, size_t *cap,
+                            struct q_typed_props_of_many_row *row, struct err *err)
+{
+    if (!view_keep(v, &row->key) || !view_keep(v, &row->s) || !view_keep(v, &row->b) ||
+        !arena_grow(v->arena, (void **)&n->props, n->props_n, cap, sizeof(*n->props))) {
+        return err_nomem(err);
+    }
+    n->props[n->props_n++] = (struct prop){ .scope = (enum prop_scope)row->scope,
+                                            .type = (enum prop_type)row->vtype,
+                                            .key = row->key,
+                                            .i = row->i_null ? 0 : row->i,
+                                            .d = row->d_null ? (double)NAN : row->d,
+                                            .s = row->s,
+                                            .b = row->b };
+    return OK;
+}
+
+/* The two queries give the same row. */
+static enum status next_prop(struct sql_stmt *stmt, bool one, struct q_typed_props_of_many_row *out,
+                             struct err *err)
+{
+    struct q_typed_props_row row;
+    enum status st =
+        one ? q_typed_props_next(stmt, &row, err) : q_typed_props_of_many_next(stmt, out, err);
+
+    if (!st && one) {
+        *out = (struct q_typed_props_of_many_row){ .uid = row.uid,
+                                                   .scope = row.scope,
+                                                   .key = row.key,
+                                                   .vtype = row.vtype,
+                                                   .i = row.i,
+                                                   .i_null = row.i_null,
+                                                   .d = row.d,
+                                                   .d_null = row.d_null,
+                                                   .s = row.s,
+                                                   .b = row.b };
+    }
+    return st;
+}
+
+/* Rows come by uid, as `sorted` is. */
+static enum status props_of(struct view *v, struct typed_node **sorted, const int64_t *uids,
+                            size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_typed_props_of_many_row row;
+    size_t at = 0, cap = 0;
+    enum status st = n == 1 ? q_typed_props_open(v->conn, &stmt, uids[0], err)
+                            : q_typed_props_of_many_open(v->conn, &stmt, uids, n, err);
+
+    while (!st && (st = next_prop(stmt, n == 1, &row, err)) == OK) {
+        while (at < n && sorted[at]->uid < row.uid) {
+            at++;
+            cap = 0;
         }
-        (*out)[(*n)++] = (struct prop){ .scope = (enum prop_scope)row.scope,
-                                        .type = (enum prop_type)row.vtype,
-                                        .key = row.key,
-                                        .i = row.i_null ? 0 : row.i,
-                                        .d = row.d_null ? (double)NAN : row.d,
-                                        .s = row.s,
-                                        .b = row.b };
+        st = add_prop(v, sorted[at], &cap, &row, err);
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
+}
+
+enum status typed_props_of(struct view *v, struct typed_node *nodes, size_t n, struct err *err)
+{
+    struct typed_node **sorted = ARENA_ARRAY(v->arena, struct typed_node *, n + 1);
+    int64_t *uids = ARENA_ARRAY(v->arena, int64_t, n + 1);
+    enum status st = sorted && uids ? OK : err_nomem(err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        sorted[i] = &nodes[i];
+    }
+    if (!st && n > 1) {
+        qsort(sorted, n, sizeof(struct typed_node *), by_uid);
+    }
+    for (size_t i = 0; !st && i < n; i++) {
+        uids[i] = sorted[i]->uid;
+    }
+    for (size_t i = 0; !st && i < n; i += PORTION) {
+        st = props_of(v, sorted + i, uids + i, MIN_OF(PORTION, n - i), err);
+    }
+    return st;
 }
 
 enum status typed_from_row(struct view *v, const struct nodelist_row *row, struct typed_node *out,
@@ -139,10 +212,7 @@ enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_
     }
     nodelist_close(&c);
     st = st == ST_END ? OK : st;
-    for (size_t i = 0; !st && i < *n; i++) {
-        st = typed_props(s->v, (*out)[i].uid, &(*out)[i].props, &(*out)[i].props_n, err);
-    }
-    return st;
+    return st ? st : typed_props_of(s->v, *out, *n, err);
 }
 
 enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, int64_t *out,

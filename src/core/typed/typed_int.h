@@ -45,6 +45,8 @@ enum status typed_open_space(struct putter *p, struct err *err);
 enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struct err *err);
 /* Properties of a node, of both scopes. */
 enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *n, struct err *err);
+/* The same of many nodes, each of them once. */
+enum status typed_props_of(struct view *v, struct typed_node *nodes, size_t n, struct err *err);
 /* The steps of an event's path, from as it is stored. */
 enum status typed_steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err);
 /* A row of nodelist as a node. */

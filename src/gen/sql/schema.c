@@ -1636,6 +1636,10 @@ const struct sql_migration sql_migrations[] = {
         "    ms bigint NOT NULL\n"
         ");\n",
     } },
+    { .version = 32, .name = "prop_numbers", .text = {
+        "CREATE INDEX prop_i ON prop (key, i) WHERE i IS NOT NULL;\n",
+        "CREATE INDEX prop_i ON prop (key, i) WHERE i IS NOT NULL;\n",
+    } },
 };
-const unsigned sql_migrations_n = 31;
+const unsigned sql_migrations_n = 32;
 /* clang-format on */

@@ -150,6 +150,7 @@ enum status q_typed_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t 
                         int64_t id, struct q_typed_uid_row *q_row, struct err *q_err) ATTR_CHECK;
 
 struct q_typed_props_row {
+    int64_t uid;
     int64_t scope;
     struct str key;
     int64_t vtype;
@@ -164,6 +165,25 @@ enum status q_typed_props_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt
                                struct err *q_err) ATTR_CHECK;
 enum status q_typed_props_next(struct sql_stmt *q_stmt, struct q_typed_props_row *q_row,
                                struct err *q_err) ATTR_CHECK;
+
+struct q_typed_props_of_many_row {
+    int64_t uid;
+    int64_t scope;
+    struct str key;
+    int64_t vtype;
+    int64_t i;
+    bool i_null;
+    double d;
+    bool d_null;
+    struct str s; /* p is NULL when it has no value */
+    struct str b; /* p is NULL when it has no value */
+};
+enum status q_typed_props_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n,
+                                       struct err *q_err) ATTR_CHECK;
+enum status q_typed_props_of_many_next(struct sql_stmt *q_stmt,
+                                       struct q_typed_props_of_many_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
 
 enum status q_typed_prop_insert(struct sql_conn *q_conn, int64_t uid, int64_t scope, struct str key,
                                 int64_t vtype, const int64_t *i, const double *d, struct str s,

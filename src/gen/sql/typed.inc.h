@@ -513,17 +513,17 @@ enum status q_typed_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t 
 }
 
 static const unsigned char typed_props_in[] = { SQL_INT };
-static const unsigned char typed_props_out[] = { SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
-static const char *const typed_props_names[] = { "scope", "key", "vtype", "i", "d", "s", "b" };
+static const unsigned char typed_props_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const char *const typed_props_names[] = { "uid", "scope", "key", "vtype", "i", "d", "s", "b" };
 static const struct sql_query query_typed_props = {
     .name = "typed_props", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 7,
+    .in_n = 1, .out_n = 8,
     .in = typed_props_in,
     .out = typed_props_out, .out_names = typed_props_names,
-    .text = { "SELECT scope, key, vtype, i, d, s, b FROM prop WHERE uid = ?1 AND scope < 2 "
-              "ORDER BY scope, key",
-              "SELECT scope, key, vtype, i, d, s, b FROM prop WHERE uid = $1 AND scope < 2 "
-              "ORDER BY scope, key" },
+    .text = { "SELECT uid, scope, key, vtype, i, d, s, b FROM prop WHERE uid = ?1 AND scope "
+              "< 2 ORDER BY scope, key",
+              "SELECT uid, scope, key, vtype, i, d, s, b FROM prop WHERE uid = $1 AND scope "
+              "< 2 ORDER BY scope, key" },
 };
 
 enum status q_typed_props_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t uid,
@@ -539,19 +539,64 @@ enum status q_typed_props_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt
 enum status q_typed_props_next(struct sql_stmt *q_stmt, struct q_typed_props_row *q_row,
                                struct err *q_err)
 {
-    struct sql_value q_out[7];
+    struct sql_value q_out[8];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
-    q_row->scope = q_out[0].i;
-    q_row->key = q_out[1].s;
-    q_row->vtype = q_out[2].i;
-    q_row->i = q_out[3].i;
-    q_row->i_null = q_out[3].null;
-    q_row->d = q_out[4].d;
-    q_row->d_null = q_out[4].null;
-    q_row->s = q_out[5].s;
-    q_row->b = q_out[6].s;
+    q_row->uid = q_out[0].i;
+    q_row->scope = q_out[1].i;
+    q_row->key = q_out[2].s;
+    q_row->vtype = q_out[3].i;
+    q_row->i = q_out[4].i;
+    q_row->i_null = q_out[4].null;
+    q_row->d = q_out[5].d;
+    q_row->d_null = q_out[5].null;
+    q_row->s = q_out[6].s;
+    q_row->b = q_out[7].s;
+    return OK;
+}
+
+static const unsigned char typed_props_of_many_in[] = { SQL_INT_LIST };
+static const unsigned char typed_props_of_many_out[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const char *const typed_props_of_many_names[] = { "uid", "scope", "key", "vtype", "i", "d", "s", "b" };
+static const struct sql_query query_typed_props_of_many = {
+    .name = "typed_props_of_many", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 8,
+    .in = typed_props_of_many_in,
+    .out = typed_props_of_many_out, .out_names = typed_props_of_many_names,
+    .text = { "SELECT uid, scope, key, vtype, i, d, s, b FROM prop WHERE uid IN (SELECT "
+              "value FROM json_each(?1)) AND scope < 2 ORDER BY uid, scope, key",
+              "SELECT uid, scope, key, vtype, i, d, s, b FROM prop WHERE uid = ANY ($1) AND "
+              "scope < 2 ORDER BY uid, scope, key" },
+};
+
+enum status q_typed_props_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_typed_props_of_many, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_props_of_many_next(struct sql_stmt *q_stmt,
+                                       struct q_typed_props_of_many_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[8];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->scope = q_out[1].i;
+    q_row->key = q_out[2].s;
+    q_row->vtype = q_out[3].i;
+    q_row->i = q_out[4].i;
+    q_row->i_null = q_out[4].null;
+    q_row->d = q_out[5].d;
+    q_row->d_null = q_out[5].null;
+    q_row->s = q_out[6].s;
+    q_row->b = q_out[7].s;
     return OK;
 }
 
@@ -856,11 +901,11 @@ static const struct sql_query query_typed_links_from = {
     .out = typed_links_from_out, .out_names = typed_links_from_names,
     .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.dst WHERE e.src IN (SELECT value FROM json_each(?1)) AND "
-              "e.role BETWEEN 1 AND 7 AND n.ns = ?2 AND n.type_id > 100 ORDER BY e.src, "
+              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND +n.type_id > 100 ORDER BY e.src, "
               "e.dst, e.role",
               "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
-              "n ON n.uid = e.dst WHERE e.src = ANY ($1) AND e.role BETWEEN 1 AND 7 AND n.ns "
-              "= $2 AND n.type_id > 100 ORDER BY e.src, e.dst, e.role" },
+              "n ON n.uid = e.dst WHERE e.src = ANY ($1) AND e.role BETWEEN 1 AND 7 AND "
+              "+n.ns = $2 AND +n.type_id > 100 ORDER BY e.src, e.dst, e.role" },
 };
 
 enum status q_typed_links_from_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -902,11 +947,11 @@ static const struct sql_query query_typed_links_into = {
     .out = typed_links_into_out, .out_names = typed_links_into_names,
     .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.src WHERE e.dst IN (SELECT value FROM json_each(?1)) AND "
-              "e.role BETWEEN 1 AND 7 AND n.ns = ?2 AND n.type_id > 100 ORDER BY e.dst, "
+              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND +n.type_id > 100 ORDER BY e.dst, "
               "e.src, e.role",
               "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
-              "n ON n.uid = e.src WHERE e.dst = ANY ($1) AND e.role BETWEEN 1 AND 7 AND n.ns "
-              "= $2 AND n.type_id > 100 ORDER BY e.dst, e.src, e.role" },
+              "n ON n.uid = e.src WHERE e.dst = ANY ($1) AND e.role BETWEEN 1 AND 7 AND "
+              "+n.ns = $2 AND +n.type_id > 100 ORDER BY e.dst, e.src, e.role" },
 };
 
 enum status q_typed_links_into_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -947,10 +992,10 @@ static const struct sql_query query_typed_contexts_of_many = {
     .in = typed_contexts_of_many_in,
     .out = typed_contexts_of_many_out, .out_names = typed_contexts_of_many_names,
     .text = { "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
-              "m.node IN (SELECT value FROM json_each(?1)) AND m.role = 6 AND n.type_id > "
+              "m.node IN (SELECT value FROM json_each(?1)) AND m.role = 6 AND +n.type_id > "
               "100 ORDER BY m.node, m.ctx",
               "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
-              "m.node = ANY ($1) AND m.role = 6 AND n.type_id > 100 ORDER BY m.node, m.ctx" },
+              "m.node = ANY ($1) AND m.role = 6 AND +n.type_id > 100 ORDER BY m.node, m.ctx" },
 };
 
 enum status q_typed_contexts_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -995,6 +1040,7 @@ static const struct sql_query *const area_typed[] = {
     &query_typed_node_of_uid,
     &query_typed_uid,
     &query_typed_props,
+    &query_typed_props_of_many,
     &query_typed_prop_insert,
     &query_typed_prop_log,
     &query_typed_events_into,

@@ -285,14 +285,77 @@ static void put_expr(struct nodelist_builder *q, const struct nodefilter *f,
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------------- */
 
+/* The number that a property must have for the tree to be true: those have an index. NULL: there is none. */
+static const struct nodefilter_expr *needs_int(const struct nodefilter_expr *e, size_t table)
+{
+    const struct nodefilter_expr *found;
+
+    if (e->op == NODEFILTER_AND) {
+        found = needs_int(e->a, table);
+        return found ? found : needs_int(e->b, table);
+    }
+    return e->op == NODEFILTER_EQ && e->a->op == NODEFILTER_FIELD && e->a->table >= 0 &&
+                   (size_t)e->a->table == table && e->a->field == NODEFILTER_INT_VALUE &&
+                   e->b->op == NODEFILTER_INT
+               ? e->b
+               : NULL;
+}
+
+/* The text that a field of the node must have for the tree to be true. NULL: there is none. */
+static const struct nodefilter_expr *needs_text(const struct nodefilter_expr *e,
+                                                enum nodefilter_field field)
+{
+    const struct nodefilter_expr *found;
+
+    if (e->op == NODEFILTER_AND) {
+        found = needs_text(e->a, field);
+        return found ? found : needs_text(e->b, field);
+    }
+    return e->op == NODEFILTER_EQ && e->a->op == NODEFILTER_FIELD && e->a->table < 0 &&
+                   e->a->field == field && e->b->op == NODEFILTER_TEXT && e->b->s.n > 0
+               ? e->b
+               : NULL;
+}
+
+struct str nodefilter_name(const struct nodefilter *f)
+{
+    const struct nodefilter_expr *e = needs_text(f->root, NODEFILTER_NAME);
+
+    return e ? e->s : (struct str){ NULL, 0 };
+}
+
+/* Whether the tree is true only for artifacts at some URI that is not empty: those have an index. */
+static bool needs_uri(const struct nodefilter *f)
+{
+    return needs_text(f->root, NODEFILTER_URI) != NULL;
+}
+
+bool nodefilter_is_narrow(const struct nodefilter *f)
+{
+    for (size_t i = 0; i < f->tables_n; i++) {
+        if (nodefilter_is_prop(&f->tables[i]) && needs_int(f->root, i)) {
+            return true;
+        }
+    }
+    return needs_uri(f);
+}
+
 void nodefilter_put_joins(struct nodelist_builder *q, const struct nodefilter *f)
 {
     for (size_t i = 0; i < f->tables_n; i++) {
-        if (nodefilter_is_prop(&f->tables[i])) {
-            buf_printf(&q->b,
-                       " JOIN prop p%zu ON p%zu.uid = n.uid AND p%zu.scope = %d AND p%zu.key = ", i,
-                       i, i, f->tables[i].kind == NODEFILTER_CUSTOM, i);
-            nodelist_put_value(q, SQL_TEXT, (struct sql_value){ .s = f->tables[i].name });
+        const struct nodefilter_expr *value;
+
+        if (!nodefilter_is_prop(&f->tables[i])) {
+            continue;
+        }
+        buf_printf(&q->b,
+                   " JOIN prop p%zu ON p%zu.uid = n.uid AND p%zu.scope = %d AND p%zu.key = ", i, i,
+                   i, f->tables[i].kind == NODEFILTER_CUSTOM, i);
+        nodelist_put_value(q, SQL_TEXT, (struct sql_value){ .s = f->tables[i].name });
+        value = needs_int(f->root, i);
+        if (value) {
+            buf_printf(&q->b, " AND p%zu.i = ", i);
+            nodelist_put_int(q, value->i);
         }
     }
 }
@@ -353,22 +416,12 @@ static void put_neighbour_of(struct nodelist_builder *q, enum nodefilter_table_k
     }
 }
 
-/* Whether the tree is true only for artifacts at some URI that is not empty: those have an index. */
-static bool needs_uri(const struct nodefilter_expr *e)
-{
-    if (e->op == NODEFILTER_AND) {
-        return needs_uri(e->a) || needs_uri(e->b);
-    }
-    return e->op == NODEFILTER_EQ && e->a->op == NODEFILTER_FIELD && e->a->table < 0 &&
-           e->a->field == NODEFILTER_URI && e->b->op == NODEFILTER_TEXT && e->b->s.n > 0;
-}
-
 void nodefilter_put_where(struct nodelist_builder *q, const struct nodefilter *f)
 {
     const char *between = " AND EXISTS (SELECT 1 FROM ";
     bool any = false;
 
-    if (needs_uri(f->root)) {
+    if (needs_uri(f)) {
         nodelist_put(q, " AND n.uri <> ''");
     }
     for (size_t i = 0; i < f->tables_n; i++) {

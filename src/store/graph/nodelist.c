@@ -27,10 +27,28 @@ void nodelist_put_int(struct nodelist_builder *q, int64_t i)
     nodelist_put_value(q, SQL_INT, (struct sql_value){ .i = i });
 }
 
+/* Nodes of a name: there is at most one of each type, and an index knows it. */
+static void put_named(struct nodelist_builder *q, const struct nodelist *in, struct str name)
+{
+    nodelist_put(q, " AND n.uid IN (SELECT i.uid FROM type y JOIN ident i ON i.ns = ");
+    nodelist_put_int(q, in->ns);
+    nodelist_put(q, " AND i.scheme = 11 AND i.key = ");
+    nodelist_put(q, q->postgres ? "convert_to(y.id || '/' || " : "CAST(y.id || '/' || ");
+    nodelist_put_value(q, SQL_TEXT, (struct sql_value){ .s = name });
+    nodelist_put(q, q->postgres ? ", 'UTF8')" : " AS blob)");
+    nodelist_put(q, " WHERE y.shown > 0 AND y.kind = ");
+    nodelist_put_int(q, in->kind);
+    nodelist_put(q, ")");
+}
+
 static void where(struct nodelist_builder *q, const struct nodelist *in)
 {
+    struct str name = in->filter ? nodefilter_name(in->filter) : (struct str){ NULL, 0 };
     const char *value = in->order == NODELIST_BY_CREATE ? "n.create_ms" : "n.update_ms";
     const char *beyond = in->descending ? " < " : " > ";
+    /* Something else names few nodes: no engine should begin with all of a namespace. */
+    bool few =
+        in->uids_n || in->uris_n || name.p || (in->filter && nodefilter_is_narrow(in->filter));
 
     if (in->filter) {
         nodefilter_put_joins(q, in->filter);
@@ -41,12 +59,12 @@ static void where(struct nodelist_builder *q, const struct nodelist *in)
         nodelist_put_int(q, in->ctx);
         nodelist_put(q, " AND ");
     }
-    nodelist_put(q, "n.ns = ");
+    nodelist_put(q, few ? "+n.ns = " : "n.ns = ");
     nodelist_put_int(q, in->ns);
-    nodelist_put(q, " AND n.kind = ");
+    nodelist_put(q, few ? " AND +n.kind = " : " AND n.kind = ");
     nodelist_put_int(q, in->kind);
     if (in->type) {
-        nodelist_put(q, " AND n.type_id = ");
+        nodelist_put(q, few ? " AND +n.type_id = " : " AND n.type_id = ");
         nodelist_put_int(q, in->type);
     } else {
         nodelist_put(q, " AND n.type_id > 100");
@@ -64,6 +82,9 @@ static void where(struct nodelist_builder *q, const struct nodelist *in)
         nodelist_put_value(q, SQL_INT_LIST,
                            (struct sql_value){ .list = in->uids, .list_n = in->uids_n });
         nodelist_put(q, q->postgres ? ")" : "))");
+    }
+    if (name.p) {
+        put_named(q, in, name);
     }
     if (in->filter) {
         nodefilter_put_where(q, in->filter);

@@ -20,6 +20,10 @@ void nodelist_put(struct nodelist_builder *q, const char *text);
 void nodelist_put_value(struct nodelist_builder *q, unsigned char type, struct sql_value v);
 void nodelist_put_int(struct nodelist_builder *q, int64_t i);
 
+/* Whether few nodes pass, and an index knows them: a number that a property has, or a URI. */
+bool nodefilter_is_narrow(const struct nodefilter *f);
+/* The name that the node must have for the filter to be true. NULL p: there is none. */
+struct str nodefilter_name(const struct nodefilter *f);
 /* Joins of the properties that a filter mentions, to the node n. */
 void nodefilter_put_joins(struct nodelist_builder *q, const struct nodefilter *f);
 /* " AND " and the condition itself on n, its type t and those joins. */
