@@ -5,9 +5,11 @@
 #include "tap.h"
 
 #include "base/mem.h"
+#include "core/dataset.h"
 #include "core/graph/columns.h"
 #include "core/graph/graph.h"
 #include "core/graph/same.h"
+#include "core/run_diff.h"
 #include "store/graph/links.h"
 
 #include <stdio.h>
@@ -423,4 +425,113 @@ TEST(two_servers_have_one_graph_of_columns)
     T_UINT(columns_below(&f[0], "set0"), 3);
     corefix_close(&f[0]);
     corefix_close(&f[1]);
+}
+
+/* ---- memory that runs out ------------------------------------------------------------------------------------------------------ */
+
+/* Two runs that read a data set; a column of it became one of another, which is the same as a third. */
+static void tell_story(struct corefix *f, struct str runs[2])
+{
+    struct dataset_input in[2] = {
+        { .name = S("raw"),
+          .digest = S("d1"),
+          .source_type = S("http"),
+          .source = S("x"),
+          .schema = S("{\"mlflow_colspec\": [{\"name\": \"a\"}, {\"name\": \"b\"}]}") },
+    };
+    struct column_derived d = { S("dataset:raw"), S("a"), S("dataset:made"), S("c"), S("join") };
+    struct columns_change columns;
+    struct same_change same;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct run_links links;
+
+        in[1] = in[0];
+        in[1].name = i ? S("made") : S("other");
+        runs[i] = corefix_new_run(f, 0);
+        run_links_init(&links, f->core, f->a);
+        links.run_id = runs[i];
+        links.datasets = in;
+        links.datasets_n = 2;
+        T_ST_ERR(corefix_run(f, &links.op), OK, &f->err);
+    }
+    columns_change_init(&columns, f->core, f->a);
+    columns.run_id = runs[0];
+    columns.derived = &d;
+    columns.derived_n = 1;
+    T_ST_ERR(corefix_run(f, &columns.op), OK, &f->err);
+    same_change_init(&same, f->core, f->a);
+    same.a = S("dataset:other");
+    same.b = S("dataset:made");
+    same.reason = S("they are");
+    T_ST_ERR(corefix_run(f, &same.op), OK, &f->err);
+}
+
+enum { WHY, IMPACT, TRAIL, DIFF, KINDS };
+
+/* *size: what the answer comes to. */
+static enum status question(struct view *v, int which, struct str runs[2], size_t *size,
+                            struct err *err)
+{
+    struct graph_impact i = { .q = { .node = S("dataset:raw"), .down = true, .max = 100 },
+                              .metric = S("auc") };
+    struct graph_query q = { .node = arena_printf(v->arena, "run:%.*s", STR_ARG(runs[1])),
+                             .max = 100,
+                             .columns = true,
+                             .group = true,
+                             .details = true };
+    struct run_diff_options all = { .all = true };
+    struct run_difference *differences;
+    struct graph_answer a = { 0 };
+    struct graph_trail t = { 0 };
+    size_t n = 0, equal = 0;
+    enum status st;
+
+    if (!q.node.p) {
+        return ST_NOMEM;
+    }
+    switch (which) {
+    case WHY: st = graph_ask(v, &q, &a, err); break;
+    case IMPACT: st = graph_impact(v, &i, &a, err); break;
+    case TRAIL: st = graph_trail(v, &i.q, q.node, &t, err); break;
+    default: st = run_diff(v, runs[0], runs[1], &all, &differences, &n, &equal, err); break;
+    }
+    *size = a.n * 100 + a.links_n * 10 + a.totals_n + t.n + n * 10 + equal;
+    return st;
+}
+
+/* Every allocation of every question fails once, from the first reading of the logs on: an error or the whole answer. */
+TEST(questions_without_memory)
+{
+    struct core_options opt = { 0 };
+    size_t want[KINDS], got;
+    struct corefix f;
+    struct str runs[2];
+
+    corefix_open_with(&f, t_tmpdir(), &opt);
+    tell_story(&f, runs);
+    for (int which = 0; which < KINDS; which++) {
+        T_ST_ERR(question(&f.v, which, runs, &want[which], &f.err), OK, &f.err);
+        T_OK(want[which] > 0);
+    }
+    corefix_crash(&f); /* the texts of runs stay: they lie in f.a */
+    for (int which = 0; which < KINDS; which++) {
+        for (int n = 1;; n++) {
+            struct arena *a = arena_new(1 << 24);
+            struct view v = f.v;
+            enum status st;
+            bool reached;
+
+            v.arena = a;
+            mem_fail_after(n, true);
+            st = question(&v, which, runs, &got, &f.err);
+            reached = mem_call_n() >= n;
+            mem_fail_never();
+            T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+            if (!st) T_UINT(got, want[which]);
+            arena_free(a);
+            if (!reached) break;
+        }
+    }
+    corefix_close(&f);
 }

@@ -26,7 +26,7 @@ struct client {
     int fd;
     nghttp2_session *s;
     struct answer answers[ANSWERS];
-    unsigned n, closed;
+    unsigned n, closed, pings, pongs;
     bool goaway, ended, hold; /* hold: bodies are not read (their windows stay shut) */
     uint32_t goaway_error;
     int32_t goaway_last;
@@ -95,6 +95,9 @@ static int cl_frame(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
         c->goaway = true;
         c->goaway_error = f->goaway.error_code;
         c->goaway_last = f->goaway.last_stream_id;
+    }
+    if (f->hd.type == NGHTTP2_PING) {
+        *(f->hd.flags & NGHTTP2_FLAG_ACK ? &c->pongs : &c->pings) += 1;
     }
     return 0;
 }
@@ -638,6 +641,50 @@ TEST(test_net_http2_slow_clients)
     cl_run(&c);
     T_UINT(a->error, NGHTTP2_CANCEL);
     cl_close_all(&c);
+    nf_stop(&f);
+}
+
+static void short_idle(struct http_server_options *o)
+{
+    o->limits.idle_ms = 250;
+}
+
+/* Pings of a client are answered; a client that says nothing while a call is open is asked, lives on when it answers, and is cut when it
+ * does not. */
+TEST(test_net_http2_pings)
+{
+    struct client c;
+    struct answer *a;
+    struct buf b;
+    struct nf f;
+    bool lived = false;
+    int fd;
+
+    nf_start(&f, short_idle);
+    for (int tries = 0; !lived && tries < 20;
+         tries++) { /* a very busy machine may answer too late */
+        cl_open(&c, &f);
+        a = cl_ask(&c, "POST", "/hold", 10, true, NULL, NULL);
+        for (int i = 0; i < 100; i++) {
+            T_INT(nghttp2_submit_ping(c.s, NGHTTP2_FLAG_NONE, NULL), 0);
+        }
+        while ((c.pongs < 100 || c.pings < 2) && cl_turn(&c)) {
+        }
+        lived = !c.ended;
+        T_OK(!lived || (!c.goaway && !a->closed));
+        nf_release(&f);
+        cl_close_all(&c);
+    }
+    T_OK(lived);
+    fd = nf_connect(&f);
+    raw_open(&b);
+    frame(&b, sizeof(head_hello) - 1, NGHTTP2_HEADERS, 4, 1,
+          head_hello); /* its body does not come */
+    nf_sendn(fd, b.p, b.n);
+    buf_release(&b);
+    while (recv(fd, &(char){ 0 }, 1, 0) == 1) {
+    }
+    (void)close(fd);
     nf_stop(&f);
 }
 
