@@ -221,3 +221,26 @@ def test_killed_in_the_middle(tmp_path):
     server = start()
     assert send("/find", **step)["miss"] == "invalidated"
     assert server.stop() == 0
+
+
+def test_two_servers(request, tmp_path):
+    """What one server records, another on the same database finds at once; what one takes out, the other does not give."""
+    if "postgres" not in cairn.engines():
+        pytest.skip("engine not selected")
+    store = request.getfixturevalue("postgres").new_database()
+    step = {"step": "train", "code": {"git": "1"}}
+    pair = [cairn.CairnServer(tmp_path / f"data{i}", store=store).start() for i in range(2)]
+
+    def send(i, path, **body):
+        return requests.post(f"{pair[i].url}/api/{path}", json=body, timeout=60).json()
+
+    for i in range(4):
+        a, b = i % 2, (i + 1) % 2
+        run = send(a, "2.0/mlflow/runs/create", experiment_id="0")["run"]["info"]["run_id"]
+        send(b, "2.0/mlflow/runs/update", run_id=run, status="FINISHED")
+        assert "key" in send(b, "cairn/v1/steps", **step, execution=f"run:{run}")
+        assert send(a, "cairn/v1/steps/find", **step)["execution"] == f"run:{run}"
+        assert send(a, "cairn/v1/steps/invalidate", step="train")["invalidated"] == "1"
+        assert send(b, "cairn/v1/steps/find", **step)["miss"] == "invalidated"
+    for server in pair:
+        assert server.stop() == 0
