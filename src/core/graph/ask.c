@@ -1,6 +1,7 @@
 /* core/graph/ask.c - questions: a walk in memory, then the rows of what is shown. */
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "core/graph/graph_int.h"
 #include <math.h>
 #include <stdlib.h>
@@ -318,8 +319,9 @@ static enum status between(struct over *o, const struct graph_starts *from,
     struct column_walk by_column;
     struct walk w = trail_walk(o, from, &by_column);
     struct walk_found down = { 0 }, up = { 0 };
-    struct int_map far = INT_MAP_INIT(SIZE_MAX);
-    enum status st = links_walk(o->g->links, &w, &down, err);
+    uint32_t *far =
+        mem_zalloc(links_top(o->g->links) + 1, sizeof(*far)); /* by node: distance + 1 */
+    enum status st = far ? links_walk(o->g->links, &w, &down, err) : err_nomem(err);
 
     w.starts = to->uids;
     w.starts_n = to->n;
@@ -327,19 +329,19 @@ static enum status between(struct over *o, const struct graph_starts *from,
     st = st ? st : links_walk(o->g->links, &w, &up, err);
     out->partial = out->partial || down.partial || up.partial;
     for (size_t i = 0; !st && i < up.n; i++) {
-        st = int_map_put(&far, up.nodes[i], (void *)((uintptr_t)up.distance[i] + 1))
-                 ? err_nomem(err)
-                 : OK;
+        if (up.nodes[i] < links_top(o->g->links)) {
+            far[up.nodes[i]] = up.distance[i] + 1u;
+        }
     }
     for (size_t i = 0; !st && i < down.n; i++) {
-        uintptr_t there = (uintptr_t)int_map_get(&far, down.nodes[i]);
+        uint32_t there = down.nodes[i] < links_top(o->g->links) ? far[down.nodes[i]] : 0;
 
         if (there && down.distance[i] && there > 1 &&
             (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth)) {
             count(out->totals, &out->totals_n, graph_type(o->g, down.nodes[i]), 1);
         }
     }
-    int_map_release(&far);
+    mem_free(far);
     walk_found_release(&down);
     walk_found_release(&up);
     return st;
@@ -391,29 +393,27 @@ enum status graph_trail(struct view *v, const struct graph_query *in, struct str
 /* ---- impact ---------------------------------------------------------------------------------------------------------------- */
 
 /* What people ask for first. */
+enum { FIRST_RUN = 3, FIRST_OTHER, FIRST_N };
+
 static unsigned importance(enum node_type type)
 {
     return type == TYPE_MLFLOW_REGISTERED_MODEL                     ? 0
            : type == TYPE_MLFLOW_MODEL_VERSION                      ? 1
            : type == TYPE_MLFLOW_LOGGED_MODEL || type == TYPE_MODEL ? 2
-           : type == TYPE_MLFLOW_RUN                                ? 3
-                                                                    : 4;
+           : type == TYPE_MLFLOW_RUN                                ? FIRST_RUN
+                                                                    : FIRST_OTHER;
 }
 
 struct scored {
-    size_t at; /* in the walk */
-    unsigned first;
-    bool has_metric;
     double metric; /* the larger the better */
+    uint32_t at;   /* in the walk */
+    bool has_metric;
 };
 
 static int scored_cmp(const void *pa, const void *pb)
 {
     const struct scored *a = pa, *b = pb;
 
-    if (a->first != b->first) {
-        return a->first < b->first ? -1 : 1;
-    }
     if (a->has_metric != b->has_metric) {
         return a->has_metric ? -1 : 1;
     }
@@ -443,23 +443,47 @@ static enum status score_run(void *ctx, size_t i, const struct run_view *run, st
     return OK;
 }
 
+/* All are runs: the best first. */
 static enum status score(struct view *v, const struct graph_impact *in, const struct walk_found *f,
                          struct scored *all, size_t n, struct err *err)
 {
     struct scorer s = { .in = in, .by_uid = INT_MAP_INIT(n + 1) };
     int64_t *runs = ARENA_ARRAY(v->arena, int64_t, n ? n : 1);
-    size_t runs_n = 0;
     enum status st = runs ? OK : err_nomem(err);
 
     for (size_t i = 0; !st && i < n; i++) {
-        if (all[i].first == importance(TYPE_MLFLOW_RUN)) {
-            runs[runs_n++] = f->nodes[all[i].at];
-            st = int_map_put(&s.by_uid, f->nodes[all[i].at], &all[i]) ? err_nomem(err) : OK;
+        runs[i] = f->nodes[all[i].at];
+        st = int_map_put(&s.by_uid, f->nodes[all[i].at], &all[i]) ? err_nomem(err) : OK;
+    }
+    st = st || !n ? st : run_gather(v, runs, n, score_run, &s, err);
+    int_map_release(&s.by_uid);
+    if (!st) {
+        qsort(all, n, sizeof(*all), scored_cmp);
+    }
+    return st;
+}
+
+/* Those that are wanted, by importance, the nearest first; those of one importance begin at begin[it]. The number of all. */
+static size_t arrange(const struct graph_query *q, const struct walk_found *f,
+                      const enum node_type *types, struct scored *all, size_t *begin)
+{
+    size_t at[FIRST_N] = { 0 }, n = 0;
+
+    for (size_t i = 0; i < f->n; i++) {
+        at[importance(types[i])] += f->distance[i] > 0 && is_wanted(q, types[i]);
+    }
+    for (unsigned k = 0; k < FIRST_N; k++) {
+        size_t more = at[k];
+
+        begin[k] = at[k] = n;
+        n += more;
+    }
+    for (size_t i = 0; i < f->n; i++) {
+        if (f->distance[i] > 0 && is_wanted(q, types[i])) {
+            all[at[importance(types[i])]++] = (struct scored){ .at = (uint32_t)i };
         }
     }
-    st = st || !runs_n ? st : run_gather(v, runs, runs_n, score_run, &s, err);
-    int_map_release(&s.by_uid);
-    return st;
+    return n;
 }
 
 static enum status rank(struct view *v, const struct graph_impact *in, const struct walk_found *f,
@@ -468,21 +492,15 @@ static enum status rank(struct view *v, const struct graph_impact *in, const str
 {
     const struct graph_query *q = &in->q;
     struct scored *all = ARENA_ARRAY(v->arena, struct scored, f->n + 1);
-    size_t n = 0;
+    size_t begin[FIRST_N] = { 0 }, n = all ? arrange(q, f, types, all, begin) : 0;
     enum status st = all ? OK : err_nomem(err);
 
-    for (size_t i = 0; !st && i < f->n; i++) {
-        if (f->distance[i] > 0 && is_wanted(q, types[i])) {
-            all[n++] = (struct scored){ .at = i, .first = importance(types[i]) };
-        }
-    }
     if (!st && in->metric.p) {
-        st = score(v, in, f, all, n, err);
+        st = score(v, in, f, all + begin[FIRST_RUN], begin[FIRST_OTHER] - begin[FIRST_RUN], err);
     }
     if (st) {
         return st;
     }
-    qsort(all, n, sizeof(*all), scored_cmp);
     out->nodes = ARENA_ARRAY(v->arena, struct graph_node, MIN_OF(q->max, n) + out->starts_n + 1);
     if (!out->nodes) {
         return err_nomem(err);
