@@ -174,6 +174,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     }
     if (opt->artifact_root.n > 0)
         memcpy(all->artifact_root, opt->artifact_root.p, opt->artifact_root.n);
+    c->typed_others = opt->typed_others;
     c->purge_rows = opt->purge_rows ? opt->purge_rows : (int64_t)PURGE_ROWS;
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);

@@ -35,6 +35,7 @@ struct core {
     struct heads *heads;     /* runs in memory */
     struct series *series;   /* metric points in memory, packs */
     int64_t purge_rows;      /* of chunks or artifacts, that one step of it deletes */
+    bool typed_others;       /* ML Metadata shows nodes of other protocols (core/typed/others.h) */
     struct purger *purger;   /* finishes deleting runs for good */
     struct compact *compact; /* moves them on in the background */
     struct mkeys *mkeys;     /* metric, param and tag names */

@@ -34,6 +34,7 @@ struct core_options {
     int64_t stale_poll_ms;
     struct compact_options compact;
     int64_t purge_rows;         /* 0 = 4,096: some 50 ms */
+    bool typed_others;          /* as in struct core */
     int64_t keep_deleted_ms;    /* runs deleted longer ago go for good; 0 = never */
     int64_t retention_every_ms; /* how often the rules of experiments are obeyed; 0 = never */
     /* Writing has ended for a while, as seq.h has it: a moment to give memory back. May be NULL. */

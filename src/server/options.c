@@ -481,6 +481,13 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "store.keep_deleted",
       AT(keep_deleted_ms),
       .doc = "runs that were deleted longer ago than this go for good; 0s = never" },
+    { .name = "mlmd-others",
+      .type = OPT_BOOL,
+      ENV("MLMD_OTHERS"),
+      .key = "mlmd.others",
+      AT(mlmd_others),
+      .doc = "runs, models and data sets of MLflow are executions, artifacts and contexts of ML "
+             "Metadata's namespace default, to be read and linked" },
     { .name = "repack",
       .type = OPT_BOOL,
       .def = "true",
@@ -869,6 +876,7 @@ static void fill_store(const struct server_options *o, struct serve_options *out
     out->core.key_bytes = (size_t)o->key_bytes;
     out->core.fragment_bytes = (size_t)o->fragment_bytes;
     out->core.keep_deleted_ms = o->keep_deleted_ms;
+    out->core.typed_others = o->mlmd_others;
     out->core.retention_every_ms = RETENTION_EVERY_MS;
     out->core.column_bytes = (size_t)o->column_bytes;
     out->core.graph.max_bytes = (size_t)o->graph_bytes;

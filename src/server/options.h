@@ -32,6 +32,7 @@ struct server_options {
         head_age_ms, lease_ms;
     bool stale_ok;
     bool repack, repack_wait, repack_reindex, gc_now, gc_dry_run;
+    bool mlmd_others;
     int64_t repack_rate;
     bool scrub_deep, scrub_sweep;
     int64_t scrub_rate, scrub_age_ms;
@@ -43,7 +44,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 81 };
+enum { SERVER_ROWS_N = 82 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

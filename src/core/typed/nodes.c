@@ -1,5 +1,6 @@
 /* core/typed/nodes.c - reading nodes of declared types, and what hangs on them. */
 #include "base/num.h"
+#include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <math.h>
 #include <stdlib.h>
@@ -154,6 +155,9 @@ enum status typed_node_get(struct typed_space *s, enum node_kind kind, int64_t i
     struct q_typed_node_row row;
     enum status st = q_typed_node(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
 
+    if (st == ST_NOT_FOUND && s->others) {
+        return typed_other_node(s, kind, id, out, err);
+    }
     return st ? st : whole(s->v, &FROM_ROW(row), out, err);
 }
 
@@ -173,6 +177,9 @@ enum status typed_node_named(struct typed_space *s, const struct typed_type *typ
     struct q_ident_find_row row;
     enum status st;
 
+    if (typed_is_other(type->uid)) {
+        return typed_other_named(s, type, name, out, err);
+    }
     if (!key.p) {
         return err_nomem(err);
     }
@@ -201,6 +208,7 @@ enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_
     *out = NULL;
     *n = 0;
     in->ns = s->ns;
+    in->others = s->others && in->ctx;
     st = nodelist_open(&c, s->v->conn, s->v->arena, in, err);
     while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
         if (!arena_grow(s->v->arena, (void **)out, *n, &cap, sizeof(**out))) {
@@ -212,7 +220,13 @@ enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_
     }
     nodelist_close(&c);
     st = st == ST_END ? OK : st;
-    return st ? st : typed_props_of(s->v, *out, *n, err);
+    st = st ? st : typed_props_of(s->v, *out, *n, err);
+    for (size_t i = 0; !st && i < *n; i++) {
+        if (typed_is_other((*out)[i].type_uid)) {
+            st = typed_other_dress(s, &(*out)[i], err);
+        }
+    }
+    return st;
 }
 
 enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, int64_t *out,
@@ -221,6 +235,12 @@ enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, in
     struct q_typed_uid_row row = { 0 };
     enum status st = q_typed_uid(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
 
+    if (st == ST_NOT_FOUND && s->others) {
+        struct q_other_node_row other;
+
+        st = q_other_node(s->v->conn, s->v->arena, kind, id, &other, err);
+        row.uid = st ? 0 : other.uid;
+    }
     *out = row.uid;
     return st;
 }
@@ -285,25 +305,40 @@ static enum status add_event(struct events *to, const struct q_typed_events_from
     return typed_steps_of(to->v, row->path, e, err);
 }
 
+/* The four queries give the same row. */
+#define EVENT_NEXT(name_)                                                                          \
+    do {                                                                                           \
+        struct q_##name_##_row r_;                                                                 \
+                                                                                                   \
+        st = q_##name_##_next(stmt, &r_, err);                                                     \
+        if (!st) {                                                                                 \
+            row = (struct q_typed_events_from_row){ r_.src, r_.dst,    r_.role,   r_.path,         \
+                                                    r_.ms,  r_.src_id, r_.dst_id, r_.seq };        \
+        }                                                                                          \
+    } while (0)
+
 static enum status events_of(struct typed_space *s, int64_t uid, bool from, struct events *to,
                              struct err *err)
 {
+    struct sql_conn *conn = s->v->conn;
     struct sql_stmt *stmt = NULL;
-    struct q_typed_events_from_row a;
-    struct q_typed_events_into_row b;
-    enum status st = from ? q_typed_events_from_open(s->v->conn, &stmt, uid, err)
-                          : q_typed_events_into_open(s->v->conn, &stmt, uid, err);
+    struct q_typed_events_from_row row;
+    enum status st = s->others ? from ? q_other_events_from_open(conn, &stmt, uid, err)
+                                      : q_other_events_into_open(conn, &stmt, uid, err)
+                     : from ? q_typed_events_from_open(conn, &stmt, uid, err)
+                               : q_typed_events_into_open(conn, &stmt, uid, err);
 
     while (!st) {
-        st = from ? q_typed_events_from_next(stmt, &a, err)
-                  : q_typed_events_into_next(stmt, &b, err);
-        if (!st) {
-            if (!from) {
-                a = (struct q_typed_events_from_row){ b.src, b.dst,    b.role,   b.path,
-                                                      b.ms,  b.src_id, b.dst_id, b.seq };
-            }
-            st = add_event(to, &a, err);
+        if (s->others && from) {
+            EVENT_NEXT(other_events_from);
+        } else if (s->others) {
+            EVENT_NEXT(other_events_into);
+        } else if (from) {
+            EVENT_NEXT(typed_events_from);
+        } else {
+            EVENT_NEXT(typed_events_into);
         }
+        st = st ? st : add_event(to, &row, err);
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;

@@ -1,6 +1,7 @@
 /* core/typed/put.c - a put as one operation: events, memberships and parents, an execution with what belongs to it, a subgraph. */
 #include "base/buf.h"
 #include "core/typed/import.h"
+#include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <stdio.h>
 
@@ -160,6 +161,7 @@ enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struc
 {
     int64_t child, parent, now = group_now_ms(p->g), n = 0;
     struct q_typed_is_ancestor_row row;
+    struct typed_node other;
     enum status st;
 
     if (!x->has_a || !x->has_b) {
@@ -175,6 +177,10 @@ enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struc
     }
     if (st) {
         return st;
+    }
+    if (typed_other_node(&p->s, NODE_CONTEXT, x->a, &other, err) == OK ||
+        typed_other_node(&p->s, NODE_CONTEXT, x->b, &other, err) == OK) {
+        return typed_other_refused(err);
     }
     st = q_typed_is_ancestor(p->v.conn, p->v.arena, child, parent, &row, err);
     if (!st && row.found) {

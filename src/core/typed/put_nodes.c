@@ -1,4 +1,5 @@
 /* core/typed/put_nodes.c - making and changing nodes of declared types, on the sequencer. */
+#include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <stdlib.h>
 
@@ -163,6 +164,9 @@ static enum status make(struct putter *p, struct typed_node *n, struct err *err)
 {
     enum status st = typed_check_node(p, n, err);
 
+    if (!st && typed_is_other(p->type.uid)) {
+        return typed_other_refused(err);
+    }
     if (!st && n->kind == NODE_CONTEXT && !n->name.n) {
         st = err_set(err, ST_INVALID, "Context name should not be empty");
     }
@@ -292,6 +296,9 @@ static enum status change(struct putter *p, struct typed_node *n, bool force, st
 
     if (st == ST_NOT_FOUND) {
         return err_set(err, ST_INVALID, "Cannot find the given id %" PRId64, n->id);
+    }
+    if (!st && typed_is_other(old.type_uid)) {
+        return typed_other_refused(err);
     }
     st = st ? st : check_change(p, n, &old, err);
     if (st) {

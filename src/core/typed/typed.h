@@ -84,6 +84,7 @@ struct typed_pair {
 struct typed_space {
     struct view *v;
     int64_t ns;
+    bool others; /* nodes of other protocols are shown (others.h) */
 };
 enum status typed_open(struct view *v, struct str ns, struct typed_space *out, struct err *err);
 

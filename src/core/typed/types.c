@@ -1,4 +1,5 @@
 /* core/typed/types.c - namespaces and the types in them. */
+#include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ enum status typed_open(struct view *v, struct str ns, struct typed_space *out, s
     enum status st = q_ns_find(v->conn, v->arena, ns, &row, err);
 
     *out = (struct typed_space){ .v = v, .ns = st ? NO_NS : row.id };
+    out->others = out->ns == 0 && v->core->typed_others;
     return st == ST_NOT_FOUND ? OK : st;
 }
 
@@ -55,7 +57,8 @@ enum status typed_type_named(struct typed_space *s, enum node_kind kind, struct 
                                   version.p ? version : S(""), &row, err);
 
     if (st) {
-        return st;
+        return st == ST_NOT_FOUND && s->others && !version.n ? typed_other_type(kind, name, 0, out)
+                                                             : st;
     }
     *out = FROM_ROW(row, kind);
     return declared(s, out, err);
@@ -68,7 +71,9 @@ enum status typed_type_get(struct typed_space *s, enum node_kind kind, int64_t i
     enum status st = q_type_numbered(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
 
     if (st) {
-        return st;
+        return st == ST_NOT_FOUND && s->others
+                   ? typed_other_type(kind, (struct str){ NULL, 0 }, id, out)
+                   : st;
     }
     *out = FROM_ROW(row, kind);
     return declared(s, out, err);
@@ -99,6 +104,7 @@ enum status typed_types(struct typed_space *s, enum node_kind kind, bool system,
 {
     struct sql_stmt *stmt = NULL;
     struct q_type_list_row row;
+    struct typed_type other;
     size_t cap = 0;
     enum status st =
         q_type_list_open(s->v->conn, &stmt, s->ns, kind, system ? 1 : TYPED_SYSTEM + 1, err);
@@ -117,6 +123,12 @@ enum status typed_types(struct typed_space *s, enum node_kind kind, bool system,
     st = st == ST_END ? OK : st;
     for (size_t i = 0; !st && i < *n; i++) {
         st = declared(s, &(*out)[i], err);
+    }
+    for (size_t at = 0; !st && s->others && typed_other_types(kind, &at, &other);) {
+        if (!arena_grow(s->v->arena, (void **)out, *n, &cap, sizeof(**out))) {
+            return err_nomem(err);
+        }
+        (*out)[(*n)++] = other;
     }
     return st;
 }
@@ -262,6 +274,10 @@ enum status typed_put_types(struct putter *p, struct err *err)
         struct typed_type *t = &p->put->types[i], old;
 
         st = check_type(t, err);
+        if (!st && p->s.ns == 0 && !t->version.n &&
+            typed_other_type(t->kind, t->name, 0, &old) == OK) {
+            st = typed_other_refused(err);
+        }
         if (!st) {
             st = typed_type_named(&p->s, t->kind, t->name, t->version, &old, err);
             st = st == ST_NOT_FOUND ? make(p, t, err) : st ? st : change(p, t, &old, err);

@@ -67,7 +67,8 @@ static void where(struct nodelist_builder *q, const struct nodelist *in)
         nodelist_put(q, few ? " AND +n.type_id = " : " AND n.type_id = ");
         nodelist_put_int(q, in->type);
     } else {
-        nodelist_put(q, " AND n.type_id > 100");
+        nodelist_put(q,
+                     in->others ? " AND n.type_id NOT BETWEEN 8 AND 100" : " AND n.type_id > 100");
     }
     if (in->uris_n) {
         nodelist_put(q, " AND n.uri <> '' AND n.uri ");

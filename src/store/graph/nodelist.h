@@ -14,9 +14,10 @@ enum nodelist_order { NODELIST_BY_ID, NODELIST_BY_CREATE, NODELIST_BY_UPDATE };
 
 struct nodelist {
     int64_t ns;
-    int kind;               /* enum node_kind */
-    int64_t type;           /* type.id; 0 = any */
-    int64_t ctx;            /* members of that node; 0 = any */
+    int kind;     /* enum node_kind */
+    int64_t type; /* type.id; 0 = any */
+    int64_t ctx;  /* members of that node; 0 = any */
+    bool others;  /* also those of other protocols (types 1 to 7) where no type is named */
     const struct str *uris; /* artifacts at one of these; n 0 = any */
     size_t uris_n;
     const int64_t *uids; /* only these, in no order and without a limit; n 0 = any */
