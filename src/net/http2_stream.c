@@ -82,6 +82,8 @@ static void detach(struct h2_stream *st)
 
     st->p = NULL;
     if (p) {
+        p->kept = st->piece;
+        st->piece = (struct buf){ 0 };
         http_core_detach(p);
     }
 }

@@ -222,6 +222,7 @@ void http_core_finish(struct http_priv *p, bool sent, uint64_t body_bytes)
     unpause(p);
     give_room(p);
     buf_release(&p->body);
+    buf_release(&p->kept);
     decoder_free(p->decoder);
     mem_free(p->dec_out);
     http_worker_arena_back(w, a);

@@ -136,6 +136,7 @@ struct http_priv {
     enum coding coding;
     struct decoder *decoder;
     struct str dec_in; /* not decoded yet, the carrier's bytes */
+    struct buf kept;   /* of a carrier that has gone: a piece that somebody works on lies there */
     char *dec_out;
     bool body_last, body_over, piece_wanted;
     char *room; /* the consumer's, for the piece that is wanted; NULL = none */

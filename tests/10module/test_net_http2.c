@@ -673,6 +673,7 @@ TEST(test_net_http2_pings)
         lived = !c.ended;
         T_OK(!lived || (!c.goaway && !a->closed));
         nf_release(&f);
+        cl_run(&c);
         cl_close_all(&c);
     }
     T_OK(lived);
