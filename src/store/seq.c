@@ -915,7 +915,8 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     s->heads = opt->heads;
     s->series = opt->series;
     s->log_since_ms = -1;
-    s->checkpointed = true;
+    s->idle_since_ms = clock_mono_ms();
+    s->checkpointed = sql_wal_kept(s->writer) == 0; /* else a kill has left it */
     s->tag_state = rand_u64();
     s->g.s = s;
     s->g.effects.max = EFFECTS_MAX;
@@ -927,6 +928,7 @@ enum status seq_open(struct seq **out, const struct seq_options *opt, struct err
     mpsc_init(&s->peers.readers);
     s->g.arena = arena_new(GROUP_ARENA_MAX);
     st = s->g.arena ? seq_join(s, err) : err_nomem(err);
+    if (!st) seq_note_replay(s); /* a start does not shorten what the next one would read */
     if (!st) st = exec_actor_new(&s->actor, "sequencer", seq_step, s, err);
     if (st) {
         if (s->peers.joined) seq_leave(s);

@@ -110,19 +110,23 @@ enum status sql_open(struct sql_db **out, const struct sql_options *opt, struct 
     st = sql_connect(&c, db, SQL_WRITER, err);
     if (!st && opt->schema != SQL_SCHEMA_IGNORE) st = sql_migrate(c, opt->schema, err);
     if (!st && db->shared) st = db->ops->share(c, err);
-    sql_disconnect(c); /* moves what it found in the log */
     if (db->wal_found > 0) db->wal_found_ns = clock_mono_ns() - began_ns;
     if (st) {
+        sql_disconnect(c);
         sql_close_db(db);
         return st;
     }
+    db->first = c;
+    atomic_store_explicit(&db->has_writer, false, memory_order_relaxed);
     *out = db;
     return OK;
 }
 
 void sql_close_db(struct sql_db *db)
 {
-    if (db) db->ops->close_db(db);
+    if (!db) return;
+    sql_disconnect(db->first);
+    db->ops->close_db(db);
 }
 
 enum sql_engine sql_db_engine(const struct sql_db *db)
@@ -153,6 +157,11 @@ enum status sql_connect(struct sql_conn **out, struct sql_db *db, enum sql_role 
     *out = NULL;
     if (role == SQL_WRITER && atomic_exchange_explicit(&db->has_writer, true, memory_order_relaxed))
         return err_set(err, ST_INVALID_STATE, "the store has a writer already");
+    if (role == SQL_WRITER && db->first) {
+        *out = db->first;
+        db->first = NULL;
+        return OK;
+    }
     st = db->ops->connect(out, db, role, err);
     if (st) {
         if (role == SQL_WRITER) atomic_store_explicit(&db->has_writer, false, memory_order_relaxed);

@@ -73,7 +73,8 @@ bool sql_db_shared(const struct sql_db *db);
 const char *sql_db_owner(const struct sql_db *db);
 const char *sql_engine_name(enum sql_engine engine); /* "sqlite", "postgres" */
 
-/* SQL_WRITER: ST_INVALID_STATE while another writer of this db exists. A reader refuses writing statements. */
+/* SQL_WRITER: ST_INVALID_STATE while another writer of this db exists. The first one gets the connection that sql_open() has made, so
+ * that a log left by a kill is recovered once. A reader refuses writing statements. */
 enum status sql_connect(struct sql_conn **out, struct sql_db *db, enum sql_role role,
                         struct err *err) ATTR_CHECK;
 void sql_disconnect(struct sql_conn *c); /* NULL-safe; rolls back what is open */

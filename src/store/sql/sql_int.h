@@ -65,6 +65,7 @@ struct sql_db {
     bool shared;
     char owner[64];
     atomic_bool has_writer; /* relaxed: only keeps a second sql_connect() out */
+    struct sql_conn *first; /* the writer of sql_open(), until somebody connects as one */
 };
 
 struct sql_conn {
