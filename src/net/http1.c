@@ -80,16 +80,28 @@ static void note_need(struct http1 *h)
     h->need |= h->c->top->need == IO_NEED_WRITE ? (unsigned)UV_WRITABLE : (unsigned)UV_READABLE;
 }
 
-/* The connection is of no more use: the request, if any, goes on without it. */
-static void cut(struct http1 *h)
+/* The request, if any, goes on without the connection; the window that it works on a piece of is its own now. */
+static void leave(struct http1 *h)
 {
     struct http_priv *p = h->p;
 
-    h->dead = true;
     h->p = NULL;
-    if (p) {
-        http_core_detach(p);
+    if (!p) {
+        return;
     }
+    if (p->stage == STAGE_HANDLER && !p->piece_wanted && h->in) {
+        p->kept = (struct buf){ .p = h->in, .cap = h->cap };
+        h->in = NULL;
+        h->off = h->n = h->cap = 0;
+    }
+    http_core_detach(p);
+}
+
+/* The connection is of no more use. */
+static void cut(struct http1 *h)
+{
+    h->dead = true;
+    leave(h);
 }
 
 /* ---- input window --------------------------------------------------------------------------------------------------- */
@@ -853,12 +865,7 @@ static void h1_free(struct conn *c)
     struct http1 *h = c->proto;
 
     c->proto = NULL;
-    if (h->p) {
-        struct http_priv *p = h->p;
-
-        h->p = NULL;
-        http_core_detach(p);
-    }
+    leave(h);
     window_drop(h);
     mem_free(h->raw);
     mem_free(h);

@@ -674,3 +674,23 @@ TEST_LIMIT(test_net_out_of_memory, 120)
     nf_answer_release(&a);
     nf_stop(&f);
 }
+
+/* A client that goes while a pool thread works on a piece of its body: the piece stays. (The sanitizers see it.) */
+TEST(test_net_piece_outlives_its_connection)
+{
+    const struct linger reset = { .l_onoff = 1 };
+    struct nf f;
+
+    nf_start(&f, NULL);
+    for (int i = 0; i < 20; i++) {
+        int fd = nf_connect(&f);
+
+        nf_send(fd,
+                "POST /hold HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n0123456789");
+        T_OK(exec_event_wait(f.arrived, 30000));
+        T_INT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+        nf_release(&f);
+        (void)close(fd);
+    }
+    nf_stop(&f);
+}
