@@ -11,6 +11,7 @@
 #include "core/repack.h"
 #include "core/run_purge.h"
 #include "core/scrub.h"
+#include "core/typed/known.h"
 #include "store/compact.h"
 #include "store/heads.h"
 #include "store/mkeys.h"
@@ -81,6 +82,7 @@ static void others_wrote(void *ctx, bool tokens)
     struct core_all *all = ALL_OF((struct core *)ctx);
 
     experiments_forget(&all->core);
+    typed_known_forget(all->core.typed);
     lock_take(&all->watch_lock);
     if (tokens && all->tokens_changed) all->tokens_changed(all->tokens_ctx);
     lock_give(&all->watch_lock);
@@ -179,6 +181,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
+    if (!st) st = typed_known_new(&c->typed, err);
     if (!st) st = compact_new(&c->compact, &opt->compact, err);
     if (!st) {
         st = columns_open(c,
@@ -237,6 +240,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     heads_close(core->heads);
     mkeys_close(core->mkeys);
     experiments_free(core->experiments);
+    typed_known_free(core->typed);
     fragments_free(core->fragments);
     registry_names_free(core->registry);
     graph_free(core->graph);

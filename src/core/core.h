@@ -28,6 +28,7 @@ struct graph;
 struct runcols;
 struct column_saver;
 struct outside;
+struct typed_known;
 
 struct core {
     struct sql_db *db;
@@ -47,6 +48,7 @@ struct core {
     struct fragments *fragments;     /* encoded runs */
     struct registry_names *registry; /* the list of registered models */
     struct graph *graph;             /* links of lineage in memory */
+    struct typed_known *typed;       /* namespaces and types in memory */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
     struct outside *outside; /* places of others that are served; NULL = none */

@@ -5,7 +5,7 @@
 #include "tap.h"
 
 #include "base/mem.h"
-#include "core/typed/typed.h"
+#include "core/typed/known.h"
 
 static struct typed_put *put_new(struct corefix *f, enum typed_put_kind kind, const char *ns)
 {
@@ -103,6 +103,66 @@ SQL_TEST(all_or_nothing)
     T_STR(got[0].props[1].s, "type.x/T");
     T_STR(got[0].props[1].b, "\x01\x02");
     T_INT(got[1].props_n, 0);
+    corefix_close(&f);
+}
+
+static enum status node_named(struct corefix *f, const char *ns, struct str type, struct str name,
+                              struct typed_node *out)
+{
+    struct typed_space s = space(f, ns);
+    struct typed_type t;
+    enum status st = typed_type_find(&s, NODE_ARTIFACT, type, (struct str){ NULL, 0 }, &t, &f->err);
+
+    return st ? st : typed_node_named(&s, &t, name, out, &f->err);
+}
+
+/* What is kept of namespaces and types is what has been committed, in each namespace its own, also after it was forgotten. */
+SQL_TEST(found_by_name)
+{
+    struct prop props[] = {
+        { .scope = PROP_TYPED, .type = PROP_INT, .key = S("n"), .i = 7 },
+        { .scope = PROP_TYPED, .type = PROP_TEXT, .key = S("s"), .s = S("") },
+    };
+    struct typed_node n[2], got;
+    char longest[TYPED_KNOWN_BYTES + 2];
+    struct corefix f;
+    int64_t types[3];
+
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    corefix_open(&f, location, NULL);
+    T_ST(node_named(&f, "default", S("Data"), S("one"), &got), ST_NOT_FOUND);
+    T_ST(node_named(&f, "a", S("Data"), S("one"), &got), ST_NOT_FOUND);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, longest, &types[0]), OK, &f.err);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, "Data", &types[1]), OK, &f.err);
+    T_ST_ERR(put_type(&f, "default", NODE_ARTIFACT, "Data", &types[2]), OK, &f.err);
+    for (int i = 0; i < 2; i++) {
+        n[i] = (struct typed_node){ .kind = NODE_ARTIFACT,
+                                    .has_type = true,
+                                    .type = types[i],
+                                    .name = S("one"),
+                                    .props = i ? props : NULL,
+                                    .props_n = i ? 2 : 0 };
+    }
+    T_ST_ERR(put_nodes(&f, "a", n, 2), OK, &f.err);
+    for (int i = 0; i < 4; i++) {
+        T_ST_ERR(node_named(&f, "a", str_cstr(longest), S("one"), &got), OK, &f.err);
+        T_INT(got.uid, n[0].uid);
+        T_INT(got.props_n, 0);
+        T_ST_ERR(node_named(&f, "a", S("Data"), S("one"), &got), OK, &f.err);
+        T_INT(got.uid, n[1].uid);
+        T_INT(got.id, 2);
+        T_INT(got.type, types[1]);
+        T_STR(got.type_name, "Data");
+        T_INT(got.props_n, 2);
+        T_INT(got.props[0].i, 7);
+        T_STR(got.props[1].s, "");
+        T_ST(node_named(&f, "a", S("Data"), S("two"), &got), ST_NOT_FOUND);
+        T_ST(node_named(&f, "default", S("Data"), S("one"), &got), ST_NOT_FOUND);
+        T_ST(node_named(&f, "a", S("Datum"), S("one"), &got), ST_NOT_FOUND);
+        if (i == 1) typed_known_forget(f.core->typed);
+        if (i == 2) corefix_crash(&f);
+    }
     corefix_close(&f);
 }
 

@@ -224,7 +224,7 @@ static enum status get_nodes_by_type(struct call *c, struct view *v, enum node_k
     struct nodelist l = { .kind = (int)kind };
     enum status st = mlmd_open(c, v, &s, err);
 
-    st = st ? st : typed_type_named(&s, kind, name.p ? name : S(""), version, &t, err);
+    st = st ? st : typed_type_find(&s, kind, name.p ? name : S(""), version, &t, err);
     if (st == ST_NOT_FOUND) {
         return mlmd_answer(c) ? OK : err_nomem(err);
     }
@@ -356,8 +356,8 @@ static enum status get_node_by_name(struct call *c, struct view *v, enum node_ki
     if (!st && !mlmd_answer(c)) {
         return err_nomem(err);
     }
-    st = st ? st
-            : typed_type_named(&s, kind, type.p ? type : S(""), mlmd_str(in, c->in, 3), &t, err);
+    st =
+        st ? st : typed_type_find(&s, kind, type.p ? type : S(""), mlmd_str(in, c->in, 3), &t, err);
     st = st ? st : typed_node_named(&s, &t, name.p ? name : S(""), &n, err);
     if (st == ST_NOT_FOUND) {
         return OK;

@@ -14,7 +14,7 @@ enum status typed_cache_find(struct view *v, struct str ns, struct str key, int6
 
     *ctx = 0;
     st = st ? st
-            : typed_type_named(&s, NODE_CONTEXT, cache_type, (struct str){ NULL, 0 }, &type, err);
+            : typed_type_find(&s, NODE_CONTEXT, cache_type, (struct str){ NULL, 0 }, &type, err);
     st = st ? st : typed_node_named(&s, &type, key, &n, err);
     if (!st) {
         *ctx = n.uid;

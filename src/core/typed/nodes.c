@@ -131,70 +131,120 @@ enum status typed_from_row(struct view *v, const struct nodelist_row *row, struc
                : err_nomem(err);
 }
 
-/* The two queries give the same row. */
-#define FROM_ROW(row_)                                                                             \
-    (struct nodelist_row)                                                                          \
-    {                                                                                              \
-        .uid = (row_).uid, .kind = (row_).kind, .id = (row_).id, .type_uid = (row_).type_id,       \
-        .type = (row_).shown, .type_name = (row_).type_name, .name = (row_).name,                  \
-        .uri = (row_).uri, .external_id = (row_).external_id, .flags = (row_).flags,               \
-        .create_ms = (row_).create_ms, .update_ms = (row_).update_ms                               \
-    }
+/* What identifies a node whose row and properties are asked for in one query. */
+struct wanted {
+    enum { OF_NUMBER, OF_UID, OF_IDENT } by;
+    int64_t ns, which, n; /* kind and number; uid; scheme */
+    struct str key;
+};
 
-static enum status whole(struct view *v, const struct nodelist_row *row, struct typed_node *out,
+static enum status whole_open(struct sql_conn *conn, struct sql_stmt **stmt, const struct wanted *w,
+                              struct err *err)
+{
+    switch (w->by) {
+    case OF_NUMBER: return q_typed_whole_open(conn, stmt, w->ns, w->which, w->n, err);
+    case OF_UID: return q_typed_whole_of_uid_open(conn, stmt, w->n, err);
+    case OF_IDENT: break;
+    }
+    return q_typed_whole_of_ident_open(conn, stmt, w->ns, w->which, w->key, err);
+}
+
+/* The three queries give the same row. */
+#define WHOLE_NEXT(name_)                                                                          \
+    do {                                                                                           \
+        struct q_##name_##_row r_;                                                                 \
+                                                                                                   \
+        st = q_##name_##_next(stmt, &r_, err);                                                     \
+        if (!st) {                                                                                 \
+            *node = (struct nodelist_row){ .uid = r_.uid,                                          \
+                                           .kind = r_.kind,                                        \
+                                           .id = r_.id,                                            \
+                                           .type_uid = r_.type_id,                                 \
+                                           .type = r_.shown,                                       \
+                                           .type_name = r_.type_name,                              \
+                                           .name = r_.name,                                        \
+                                           .uri = r_.uri,                                          \
+                                           .external_id = r_.external_id,                          \
+                                           .flags = r_.flags,                                      \
+                                           .create_ms = r_.create_ms,                              \
+                                           .update_ms = r_.update_ms };                            \
+            *has_prop = !r_.scope_null;                                                            \
+            *prop = (struct q_typed_props_of_many_row){ r_.uid, r_.scope,  r_.key, r_.vtype,       \
+                                                        r_.i,   r_.i_null, r_.d,   r_.d_null,      \
+                                                        r_.s,   r_.b };                            \
+        }                                                                                          \
+    } while (0)
+
+static enum status whole_next(struct sql_stmt *stmt, const struct wanted *w,
+                              struct nodelist_row *node, bool *has_prop,
+                              struct q_typed_props_of_many_row *prop, struct err *err)
+{
+    enum status st;
+
+    if (w->by == OF_NUMBER) {
+        WHOLE_NEXT(typed_whole);
+    } else if (w->by == OF_UID) {
+        WHOLE_NEXT(typed_whole_of_uid);
+    } else {
+        WHOLE_NEXT(typed_whole_of_ident);
+    }
+    return st;
+}
+
+static enum status whole(struct typed_space *s, const struct wanted *w, struct typed_node *out,
                          struct err *err)
 {
-    enum status st = typed_from_row(v, row, out, err);
+    struct sql_stmt *stmt = NULL;
+    struct nodelist_row node;
+    struct q_typed_props_of_many_row prop;
+    bool has_prop = false, found = false;
+    size_t cap = 0;
+    enum status st = whole_open(s->v->conn, &stmt, w, err);
 
-    return st ? st : typed_props(v, out->uid, &out->props, &out->props_n, err);
+    while (!st && (st = whole_next(stmt, w, &node, &has_prop, &prop, err)) == OK) {
+        st = found ? OK : typed_from_row(s->v, &node, out, err);
+        found = true;
+        st = st || !has_prop ? st : add_prop(s->v, out, &cap, &prop, err);
+    }
+    sql_close(stmt);
+    return st != ST_END ? st : found ? OK : ST_NOT_FOUND;
 }
 
 enum status typed_node_get(struct typed_space *s, enum node_kind kind, int64_t id,
                            struct typed_node *out, struct err *err)
 {
-    struct q_typed_node_row row;
-    enum status st = q_typed_node(s->v->conn, s->v->arena, s->ns, kind, id, &row, err);
+    const struct wanted w = { .by = OF_NUMBER, .ns = s->ns, .which = kind, .n = id };
+    enum status st = whole(s, &w, out, err);
 
-    if (st == ST_NOT_FOUND && s->others) {
-        return typed_other_node(s, kind, id, out, err);
-    }
-    return st ? st : whole(s->v, &FROM_ROW(row), out, err);
+    return st == ST_NOT_FOUND && s->others ? typed_other_node(s, kind, id, out, err) : st;
 }
 
 static enum status of_uid(struct typed_space *s, int64_t uid, struct typed_node *out,
                           struct err *err)
 {
-    struct q_typed_node_of_uid_row row;
-    enum status st = q_typed_node_of_uid(s->v->conn, s->v->arena, uid, &row, err);
-
-    return st ? st : whole(s->v, &FROM_ROW(row), out, err);
+    return whole(s, &(struct wanted){ .by = OF_UID, .n = uid }, out, err);
 }
 
 enum status typed_node_named(struct typed_space *s, const struct typed_type *type, struct str name,
                              struct typed_node *out, struct err *err)
 {
-    struct str key = arena_printf(s->v->arena, "%" PRId64 "/%.*s", type->uid, STR_ARG(name));
-    struct q_ident_find_row row;
-    enum status st;
+    struct wanted w = { .by = OF_IDENT, .ns = s->ns, .which = IDENT_TYPED_NAME };
 
     if (typed_is_other(type->uid)) {
         return typed_other_named(s, type, name, out, err);
     }
-    if (!key.p) {
-        return err_nomem(err);
-    }
-    st = q_ident_find(s->v->conn, s->v->arena, s->ns, IDENT_TYPED_NAME, key, &row, err);
-    return st ? st : of_uid(s, row.uid, out, err);
+    w.key = arena_printf(s->v->arena, "%" PRId64 "/%.*s", type->uid, STR_ARG(name));
+    return w.key.p ? whole(s, &w, out, err) : err_nomem(err);
 }
 
 enum status typed_node_external(struct typed_space *s, enum node_kind kind, struct str id,
                                 struct typed_node *out, struct err *err)
 {
-    struct q_ident_find_row row;
-    enum status st = q_ident_find(s->v->conn, s->v->arena, s->ns, IDENT_TYPED_NAME + (int64_t)kind,
-                                  id, &row, err);
+    const struct wanted w = {
+        .by = OF_IDENT, .ns = s->ns, .which = IDENT_TYPED_NAME + (int64_t)kind, .key = id
+    };
 
-    return st ? st : of_uid(s, row.uid, out, err);
+    return whole(s, &w, out, err);
 }
 
 enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_node **out,

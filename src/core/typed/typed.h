@@ -91,6 +91,9 @@ enum status typed_open(struct view *v, struct str ns, struct typed_space *out, s
 /* ST_NOT_FOUND without text where there is none; version NULL p: the one without. With its declared properties. */
 enum status typed_type_named(struct typed_space *s, enum node_kind kind, struct str name,
                              struct str version, struct typed_type *out, struct err *err);
+/* The same, of what never changes of a type: uid, id, name, version (both as given). Without a query, once it was asked for. */
+enum status typed_type_find(struct typed_space *s, enum node_kind kind, struct str name,
+                            struct str version, struct typed_type *out, struct err *err);
 enum status typed_type_get(struct typed_space *s, enum node_kind kind, int64_t id,
                            struct typed_type *out, struct err *err);
 enum status typed_type_external(struct typed_space *s, enum node_kind kind, struct str id,

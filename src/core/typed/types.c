@@ -1,4 +1,5 @@
 /* core/typed/types.c - namespaces and the types in them. */
+#include "core/typed/known.h"
 #include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <stdlib.h>
@@ -9,10 +10,10 @@ enum { NO_NS = -2, FIRST_TYPE = 1000 };
 
 enum status typed_open(struct view *v, struct str ns, struct typed_space *out, struct err *err)
 {
-    struct q_ns_find_row row = { 0 };
-    enum status st = q_ns_find(v->conn, v->arena, ns, &row, err);
+    int64_t id = 0;
+    enum status st = typed_known_space(v, ns, &id, err);
 
-    *out = (struct typed_space){ .v = v, .ns = st ? NO_NS : row.id };
+    *out = (struct typed_space){ .v = v, .ns = st ? NO_NS : id };
     out->others = out->ns == 0 && v->core->typed_others;
     return st == ST_NOT_FOUND ? OK : st;
 }
@@ -62,6 +63,17 @@ enum status typed_type_named(struct typed_space *s, enum node_kind kind, struct 
     }
     *out = FROM_ROW(row, kind);
     return declared(s, out, err);
+}
+
+enum status typed_type_find(struct typed_space *s, enum node_kind kind, struct str name,
+                            struct str version, struct typed_type *out, struct err *err)
+{
+    enum status st;
+
+    *out = (struct typed_type){ .kind = kind, .name = name, .version = version };
+    st = typed_known_type(s->v, s->ns, out, err);
+    return st == ST_NOT_FOUND && s->others && !version.n ? typed_other_type(kind, name, 0, out)
+                                                         : st;
 }
 
 enum status typed_type_get(struct typed_space *s, enum node_kind kind, int64_t id,

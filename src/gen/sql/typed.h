@@ -108,7 +108,7 @@ enum status q_typed_node_update(struct sql_conn *q_conn, int64_t uid, struct str
                                 struct str uri, int64_t flags, int64_t now_ms,
                                 struct err *q_err) ATTR_CHECK;
 
-struct q_typed_node_row {
+struct q_typed_whole_row {
     int64_t uid;
     int64_t kind;
     int64_t id;
@@ -121,11 +121,24 @@ struct q_typed_node_row {
     int64_t create_ms;
     int64_t update_ms;
     struct str external_id; /* p is NULL when it has no value */
+    int64_t scope;
+    bool scope_null;
+    struct str key; /* p is NULL when it has no value */
+    int64_t vtype;
+    bool vtype_null;
+    int64_t i;
+    bool i_null;
+    double d;
+    bool d_null;
+    struct str s; /* p is NULL when it has no value */
+    struct str b; /* p is NULL when it has no value */
 };
-enum status q_typed_node(struct sql_conn *q_conn, struct arena *q_arena, int64_t ns, int64_t kind,
-                         int64_t id, struct q_typed_node_row *q_row, struct err *q_err) ATTR_CHECK;
+enum status q_typed_whole_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t ns,
+                               int64_t kind, int64_t id, struct err *q_err) ATTR_CHECK;
+enum status q_typed_whole_next(struct sql_stmt *q_stmt, struct q_typed_whole_row *q_row,
+                               struct err *q_err) ATTR_CHECK;
 
-struct q_typed_node_of_uid_row {
+struct q_typed_whole_of_uid_row {
     int64_t uid;
     int64_t kind;
     int64_t id;
@@ -138,10 +151,55 @@ struct q_typed_node_of_uid_row {
     int64_t create_ms;
     int64_t update_ms;
     struct str external_id; /* p is NULL when it has no value */
+    int64_t scope;
+    bool scope_null;
+    struct str key; /* p is NULL when it has no value */
+    int64_t vtype;
+    bool vtype_null;
+    int64_t i;
+    bool i_null;
+    double d;
+    bool d_null;
+    struct str s; /* p is NULL when it has no value */
+    struct str b; /* p is NULL when it has no value */
 };
-enum status q_typed_node_of_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
-                                struct q_typed_node_of_uid_row *q_row,
-                                struct err *q_err) ATTR_CHECK;
+enum status q_typed_whole_of_uid_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                      int64_t uid, struct err *q_err) ATTR_CHECK;
+enum status q_typed_whole_of_uid_next(struct sql_stmt *q_stmt,
+                                      struct q_typed_whole_of_uid_row *q_row,
+                                      struct err *q_err) ATTR_CHECK;
+
+struct q_typed_whole_of_ident_row {
+    int64_t uid;
+    int64_t kind;
+    int64_t id;
+    int64_t type_id;
+    int64_t shown;
+    struct str type_name;
+    struct str name; /* p is NULL when it has no value */
+    struct str uri; /* p is NULL when it has no value */
+    int64_t flags;
+    int64_t create_ms;
+    int64_t update_ms;
+    struct str external_id; /* p is NULL when it has no value */
+    int64_t scope;
+    bool scope_null;
+    struct str key; /* p is NULL when it has no value */
+    int64_t vtype;
+    bool vtype_null;
+    int64_t i;
+    bool i_null;
+    double d;
+    bool d_null;
+    struct str s; /* p is NULL when it has no value */
+    struct str b; /* p is NULL when it has no value */
+};
+enum status q_typed_whole_of_ident_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                        int64_t ns, int64_t scheme, struct str key,
+                                        struct err *q_err) ATTR_CHECK;
+enum status q_typed_whole_of_ident_next(struct sql_stmt *q_stmt,
+                                        struct q_typed_whole_of_ident_row *q_row,
+                                        struct err *q_err) ATTR_CHECK;
 
 struct q_typed_uid_row {
     int64_t uid;

@@ -396,34 +396,45 @@ enum status q_typed_node_update(struct sql_conn *q_conn, int64_t uid, struct str
     return sql_exec(q_conn, &query_typed_node_update, q_in, NULL, q_err);
 }
 
-static const unsigned char typed_node_in[] = { SQL_INT, SQL_INT, SQL_INT };
-static const unsigned char typed_node_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
-static const char *const typed_node_names[] = { "uid", "kind", "id", "type_id", "shown", "type_name", "name", "uri", "flags", "create_ms", "update_ms", "external_id" };
-static const struct sql_query query_typed_node = {
-    .name = "typed_node", .cached = true, .kind = SQL_ONE,
-    .in_n = 3, .out_n = 12,
-    .in = typed_node_in,
-    .out = typed_node_out, .out_names = typed_node_names,
+static const unsigned char typed_whole_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char typed_whole_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const char *const typed_whole_names[] = { "uid", "kind", "id", "type_id", "shown", "type_name", "name", "uri", "flags", "create_ms", "update_ms", "external_id", "scope", "key", "vtype", "i", "d", "s", "b" };
+static const struct sql_query query_typed_whole = {
+    .name = "typed_whole", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 19,
+    .in = typed_whole_in,
+    .out = typed_whole_out, .out_names = typed_whole_names,
     .text = { "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
-              "n.flags, n.create_ms, n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = "
-              "n.uid AND i.scheme = 11 + n.kind) FROM node n JOIN type t ON t.id = n.type_id "
-              "WHERE n.ns = ?1 AND n.kind = ?2 AND n.id = ?3 AND n.type_id > 100",
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = "
+              "n.uid AND p.scope < 2 WHERE n.ns = ?1 AND n.kind = ?2 AND n.id = ?3 AND "
+              "n.type_id > 100 ORDER BY p.scope, p.key",
               "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
-              "n.flags, n.create_ms, n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = "
-              "n.uid AND i.scheme = 11 + n.kind) FROM node n JOIN type t ON t.id = n.type_id "
-              "WHERE n.ns = $1 AND n.kind = $2 AND n.id = $3 AND n.type_id > 100" },
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = "
+              "n.uid AND p.scope < 2 WHERE n.ns = $1 AND n.kind = $2 AND n.id = $3 AND "
+              "n.type_id > 100 ORDER BY p.scope, p.key" },
 };
 
-enum status q_typed_node(struct sql_conn *q_conn, struct arena *q_arena, int64_t ns, int64_t kind,
-                         int64_t id, struct q_typed_node_row *q_row, struct err *q_err)
+enum status q_typed_whole_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t ns,
+                               int64_t kind, int64_t id, struct err *q_err)
 {
     struct sql_value q_in[3] = {
         { .i = ns },
         { .i = kind },
         { .i = id },
     };
-    struct sql_value q_out[12];
-    enum status q_st = sql_one(q_conn, &query_typed_node, q_in, q_arena, q_out, q_err);
+
+    return sql_rows(q_conn, &query_typed_whole, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_whole_next(struct sql_stmt *q_stmt, struct q_typed_whole_row *q_row,
+                               struct err *q_err)
+{
+    struct sql_value q_out[19];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
@@ -438,35 +449,57 @@ enum status q_typed_node(struct sql_conn *q_conn, struct arena *q_arena, int64_t
     q_row->create_ms = q_out[9].i;
     q_row->update_ms = q_out[10].i;
     q_row->external_id = q_out[11].s;
+    q_row->scope = q_out[12].i;
+    q_row->scope_null = q_out[12].null;
+    q_row->key = q_out[13].s;
+    q_row->vtype = q_out[14].i;
+    q_row->vtype_null = q_out[14].null;
+    q_row->i = q_out[15].i;
+    q_row->i_null = q_out[15].null;
+    q_row->d = q_out[16].d;
+    q_row->d_null = q_out[16].null;
+    q_row->s = q_out[17].s;
+    q_row->b = q_out[18].s;
     return OK;
 }
 
-static const unsigned char typed_node_of_uid_in[] = { SQL_INT };
-static const unsigned char typed_node_of_uid_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE };
-static const char *const typed_node_of_uid_names[] = { "uid", "kind", "id", "type_id", "shown", "type_name", "name", "uri", "flags", "create_ms", "update_ms", "external_id" };
-static const struct sql_query query_typed_node_of_uid = {
-    .name = "typed_node_of_uid", .cached = true, .kind = SQL_ONE,
-    .in_n = 1, .out_n = 12,
-    .in = typed_node_of_uid_in,
-    .out = typed_node_of_uid_out, .out_names = typed_node_of_uid_names,
+static const unsigned char typed_whole_of_uid_in[] = { SQL_INT };
+static const unsigned char typed_whole_of_uid_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const char *const typed_whole_of_uid_names[] = { "uid", "kind", "id", "type_id", "shown", "type_name", "name", "uri", "flags", "create_ms", "update_ms", "external_id", "scope", "key", "vtype", "i", "d", "s", "b" };
+static const struct sql_query query_typed_whole_of_uid = {
+    .name = "typed_whole_of_uid", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 19,
+    .in = typed_whole_of_uid_in,
+    .out = typed_whole_of_uid_out, .out_names = typed_whole_of_uid_names,
     .text = { "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
-              "n.flags, n.create_ms, n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = "
-              "n.uid AND i.scheme = 11 + n.kind) FROM node n JOIN type t ON t.id = n.type_id "
-              "WHERE n.uid = ?1 AND n.type_id > 100",
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = "
+              "n.uid AND p.scope < 2 WHERE n.uid = ?1 AND n.type_id > 100 ORDER BY p.scope, "
+              "p.key",
               "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
-              "n.flags, n.create_ms, n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = "
-              "n.uid AND i.scheme = 11 + n.kind) FROM node n JOIN type t ON t.id = n.type_id "
-              "WHERE n.uid = $1 AND n.type_id > 100" },
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = "
+              "n.uid AND p.scope < 2 WHERE n.uid = $1 AND n.type_id > 100 ORDER BY p.scope, "
+              "p.key" },
 };
 
-enum status q_typed_node_of_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
-                                struct q_typed_node_of_uid_row *q_row, struct err *q_err)
+enum status q_typed_whole_of_uid_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                      int64_t uid, struct err *q_err)
 {
     struct sql_value q_in[1] = {
         { .i = uid },
     };
-    struct sql_value q_out[12];
-    enum status q_st = sql_one(q_conn, &query_typed_node_of_uid, q_in, q_arena, q_out, q_err);
+
+    return sql_rows(q_conn, &query_typed_whole_of_uid, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_whole_of_uid_next(struct sql_stmt *q_stmt,
+                                      struct q_typed_whole_of_uid_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[19];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
@@ -481,6 +514,85 @@ enum status q_typed_node_of_uid(struct sql_conn *q_conn, struct arena *q_arena, 
     q_row->create_ms = q_out[9].i;
     q_row->update_ms = q_out[10].i;
     q_row->external_id = q_out[11].s;
+    q_row->scope = q_out[12].i;
+    q_row->scope_null = q_out[12].null;
+    q_row->key = q_out[13].s;
+    q_row->vtype = q_out[14].i;
+    q_row->vtype_null = q_out[14].null;
+    q_row->i = q_out[15].i;
+    q_row->i_null = q_out[15].null;
+    q_row->d = q_out[16].d;
+    q_row->d_null = q_out[16].null;
+    q_row->s = q_out[17].s;
+    q_row->b = q_out[18].s;
+    return OK;
+}
+
+static const unsigned char typed_whole_of_ident_in[] = { SQL_INT, SQL_INT, SQL_BLOB };
+static const unsigned char typed_whole_of_ident_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const char *const typed_whole_of_ident_names[] = { "uid", "kind", "id", "type_id", "shown", "type_name", "name", "uri", "flags", "create_ms", "update_ms", "external_id", "scope", "key", "vtype", "i", "d", "s", "b" };
+static const struct sql_query query_typed_whole_of_ident = {
+    .name = "typed_whole_of_ident", .cached = true, .kind = SQL_MANY,
+    .in_n = 3, .out_n = 19,
+    .in = typed_whole_of_ident_in,
+    .out = typed_whole_of_ident_out, .out_names = typed_whole_of_ident_names,
+    .text = { "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM ident i JOIN node n ON n.uid = i.uid JOIN type t ON t.id = n.type_id "
+              "LEFT JOIN prop p ON p.uid = n.uid AND p.scope < 2 WHERE i.ns = ?1 AND "
+              "i.scheme = ?2 AND i.key = ?3 AND n.type_id > 100 ORDER BY p.scope, p.key",
+              "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, "
+              "n.flags, n.create_ms, n.update_ms, (SELECT x.key FROM ident x WHERE x.uid = "
+              "n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, "
+              "p.b FROM ident i JOIN node n ON n.uid = i.uid JOIN type t ON t.id = n.type_id "
+              "LEFT JOIN prop p ON p.uid = n.uid AND p.scope < 2 WHERE i.ns = $1 AND "
+              "i.scheme = $2 AND i.key = $3 AND n.type_id > 100 ORDER BY p.scope, p.key" },
+};
+
+enum status q_typed_whole_of_ident_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                        int64_t ns, int64_t scheme, struct str key,
+                                        struct err *q_err)
+{
+    struct sql_value q_in[3] = {
+        { .i = ns },
+        { .i = scheme },
+        { .s = key },
+    };
+
+    return sql_rows(q_conn, &query_typed_whole_of_ident, q_in, q_stmt, q_err);
+}
+
+enum status q_typed_whole_of_ident_next(struct sql_stmt *q_stmt,
+                                        struct q_typed_whole_of_ident_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[19];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->kind = q_out[1].i;
+    q_row->id = q_out[2].i;
+    q_row->type_id = q_out[3].i;
+    q_row->shown = q_out[4].i;
+    q_row->type_name = q_out[5].s;
+    q_row->name = q_out[6].s;
+    q_row->uri = q_out[7].s;
+    q_row->flags = q_out[8].i;
+    q_row->create_ms = q_out[9].i;
+    q_row->update_ms = q_out[10].i;
+    q_row->external_id = q_out[11].s;
+    q_row->scope = q_out[12].i;
+    q_row->scope_null = q_out[12].null;
+    q_row->key = q_out[13].s;
+    q_row->vtype = q_out[14].i;
+    q_row->vtype_null = q_out[14].null;
+    q_row->i = q_out[15].i;
+    q_row->i_null = q_out[15].null;
+    q_row->d = q_out[16].d;
+    q_row->d_null = q_out[16].null;
+    q_row->s = q_out[17].s;
+    q_row->b = q_out[18].s;
     return OK;
 }
 
@@ -1036,8 +1148,9 @@ static const struct sql_query *const area_typed[] = {
     &query_type_prop_insert,
     &query_typed_node_insert,
     &query_typed_node_update,
-    &query_typed_node,
-    &query_typed_node_of_uid,
+    &query_typed_whole,
+    &query_typed_whole_of_uid,
+    &query_typed_whole_of_ident,
     &query_typed_uid,
     &query_typed_props,
     &query_typed_props_of_many,

@@ -149,6 +149,11 @@ enum sql_engine sql_conn_engine(const struct sql_conn *c)
     return c->db->engine;
 }
 
+enum sql_role sql_conn_role(const struct sql_conn *c)
+{
+    return c->role;
+}
+
 enum status sql_connect(struct sql_conn **out, struct sql_db *db, enum sql_role role,
                         struct err *err)
 {

@@ -83,6 +83,7 @@ void sql_disconnect(struct sql_conn *c); /* NULL-safe; rolls back what is open *
  * transaction. No statement of c is open. NULL-safe. */
 void sql_rest(struct sql_conn *c);
 enum sql_engine sql_conn_engine(const struct sql_conn *c);
+enum sql_role sql_conn_role(const struct sql_conn *c);
 
 /* ---- transactions ---------------------------------------------------------------------------------------------------- */
 

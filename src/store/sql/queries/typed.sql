@@ -65,19 +65,30 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9);
 -- in: uid int, name text?, uri text?, flags int, now_ms int
 UPDATE node SET name = $2, uri = $3, flags = $4, update_ms = $5 WHERE uid = $1;
 
--- name: typed_node :one
+-- A node with its properties, one a row, by its number, its uid, or what identifies it.
+-- name: typed_whole :many
 -- in: ns int, kind int, id int
--- out: uid int, kind int, id int, type_id int, shown int, type_name text, name text?, uri text?, flags int, create_ms int, update_ms int, external_id blob?
+-- out: uid int, kind int, id int, type_id int, shown int, type_name text, name text?, uri text?, flags int, create_ms int, update_ms int, external_id blob?, scope int?, key text?, vtype int?, i int?, d real?, s text?, b blob?
 SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, n.update_ms,
-       (SELECT i.key FROM ident i WHERE i.uid = n.uid AND i.scheme = 11 + n.kind)
-FROM node n JOIN type t ON t.id = n.type_id WHERE n.ns = $1 AND n.kind = $2 AND n.id = $3 AND n.type_id > 100;
+       (SELECT x.key FROM ident x WHERE x.uid = n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, p.b
+FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = n.uid AND p.scope < 2
+WHERE n.ns = $1 AND n.kind = $2 AND n.id = $3 AND n.type_id > 100 ORDER BY p.scope, p.key;
 
--- name: typed_node_of_uid :one
+-- name: typed_whole_of_uid :many
 -- in: uid int
--- out: uid int, kind int, id int, type_id int, shown int, type_name text, name text?, uri text?, flags int, create_ms int, update_ms int, external_id blob?
+-- out: uid int, kind int, id int, type_id int, shown int, type_name text, name text?, uri text?, flags int, create_ms int, update_ms int, external_id blob?, scope int?, key text?, vtype int?, i int?, d real?, s text?, b blob?
 SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, n.update_ms,
-       (SELECT i.key FROM ident i WHERE i.uid = n.uid AND i.scheme = 11 + n.kind)
-FROM node n JOIN type t ON t.id = n.type_id WHERE n.uid = $1 AND n.type_id > 100;
+       (SELECT x.key FROM ident x WHERE x.uid = n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, p.b
+FROM node n JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = n.uid AND p.scope < 2
+WHERE n.uid = $1 AND n.type_id > 100 ORDER BY p.scope, p.key;
+
+-- name: typed_whole_of_ident :many
+-- in: ns int, scheme int, key blob
+-- out: uid int, kind int, id int, type_id int, shown int, type_name text, name text?, uri text?, flags int, create_ms int, update_ms int, external_id blob?, scope int?, key text?, vtype int?, i int?, d real?, s text?, b blob?
+SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, n.update_ms,
+       (SELECT x.key FROM ident x WHERE x.uid = n.uid AND x.scheme = 11 + n.kind), p.scope, p.key, p.vtype, p.i, p.d, p.s, p.b
+FROM ident i JOIN node n ON n.uid = i.uid JOIN type t ON t.id = n.type_id LEFT JOIN prop p ON p.uid = n.uid AND p.scope < 2
+WHERE i.ns = $1 AND i.scheme = $2 AND i.key = $3 AND n.type_id > 100 ORDER BY p.scope, p.key;
 
 -- name: typed_uid :one
 -- in: ns int, kind int, id int

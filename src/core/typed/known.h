@@ -1,0 +1,26 @@
+/* core/typed/known.h - what every read of nodes of declared types begins with, in memory: the numbers of namespaces and types.
+ * Kept is only what never changes while a row is there (a namespace's number, a type's numbers), and rows of either are never deleted;
+ * what is not kept is asked for. Only what has been committed is kept: what a reading connection has seen.
+ * Ownership: copies of its own. Thread rule: any thread. */
+#ifndef CAIRN_CORE_TYPED_KNOWN_H
+#define CAIRN_CORE_TYPED_KNOWN_H
+
+#include "core/typed/typed.h"
+
+enum {
+    TYPED_KNOWN_MAX = 4096, /* namespaces, and types, before both are forgotten and begun anew */
+    TYPED_KNOWN_BYTES = 512 /* of a name; longer ones are asked for each time */
+};
+
+struct typed_known;
+enum status typed_known_new(struct typed_known **out, struct err *err) ATTR_CHECK;
+void typed_known_free(struct typed_known *k); /* NULL-safe */
+/* The database may be another one than before: a server took over, and the last commits may be lost. */
+void typed_known_forget(struct typed_known *k);
+
+/* The number of a namespace of which the name is given. ST_NOT_FOUND without text. */
+enum status typed_known_space(struct view *v, struct str name, int64_t *out, struct err *err);
+/* uid and id of the type that `key` names; it has kind, name and version (NULL p: none). ST_NOT_FOUND without text. */
+enum status typed_known_type(struct view *v, int64_t ns, struct typed_type *key, struct err *err);
+
+#endif
