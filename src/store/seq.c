@@ -713,7 +713,7 @@ int64_t seq_thread_step(struct seq *s)
         checkpoint_in =
             s->doubt == DOUBT_NONE ? seq_checkpoint(s, s->first == NULL) : DOUBT_RETRY_MS;
         if (began_ns && !stopping && s->doubt == DOUBT_NONE) seq_gather(s);
-        seq_take_inbox(s);
+        if (stopping || !began_ns || !seq_leaves_to_loops(s)) seq_take_inbox(s);
     } while (stopping && s->first);
     seq_show(s);
     if (!seq_may_write(s)) return peers_in;

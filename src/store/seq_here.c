@@ -75,6 +75,7 @@ static void gather_here(struct seq *s, int64_t now_ns)
     struct gather *g = &s->gather;
 
     g->had = seq_waiting_ops(s);
+    atomic_store_explicit(&g->here_next, true, memory_order_relaxed);
     atomic_store_explicit(&g->here_until_ns, now_ns + gather_ns(g), memory_order_relaxed);
     atomic_store_explicit(&g->here_want, gather_want(s, g->had), memory_order_relaxed);
 }
@@ -89,6 +90,7 @@ void seq_gather(struct seq *s)
         gather_here(s, clock_mono_ns());
         return;
     }
+    atomic_store_explicit(&g->here_next, false, memory_order_relaxed);
     want = gather_want(s, had);
     if (want == 0) {
         return;
@@ -100,6 +102,11 @@ void seq_gather(struct seq *s)
     }
     atomic_store_explicit(&g->want, 0, memory_order_seq_cst);
     gather_judge(g, want, had, seq_waiting_ops(s));
+}
+
+bool seq_leaves_to_loops(const struct seq *s)
+{
+    return atomic_load_explicit(&s->gather.here_next, memory_order_relaxed);
 }
 
 static bool gather_is_on(struct seq *s)
@@ -116,6 +123,9 @@ void seq_group_timed(struct seq *s, int64_t now)
     int64_t began_ns = clock_mono_ns(), took_ns;
     struct gather *g = &s->gather;
 
+    atomic_store_explicit(
+        &g->here_next, may_be_here(s) && !atomic_load_explicit(&s->stopping, memory_order_acquire),
+        memory_order_relaxed);
     seq_group_run(s);
     took_ns = clock_mono_ns() - began_ns;
     g->took_ns += (MIN_OF(took_ns, (int64_t)GATHER_MAX_US * 1000) - g->took_ns) / 8;
@@ -222,7 +232,10 @@ int64_t seq_here(struct seq *s)
     }
     if (!atomic_compare_exchange_strong_explicit(&s->role, &role, ROLE_HERE, memory_order_seq_cst,
                                                  memory_order_seq_cst)) {
-        if (role == ROLE_THREAD) seq_wake(s);
+        if (role != ROLE_THREAD) return -1;
+        /* The thread would keep what comes during its groups for ever: there is always something. */
+        if (seq_leaves_to_loops(s)) return 1;
+        seq_wake(s);
         return -1;
     }
     if (!group_here(s)) {

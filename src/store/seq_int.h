@@ -89,6 +89,8 @@ struct gather {
     /* Until then seq_here() does not begin before so many wait. */
     _Atomic size_t here_want;
     _Atomic int64_t here_until_ns;
+    _Atomic bool
+        here_next; /* what comes while the thread has the role is for the loops that brought it: they come back */
     size_t had;         /* waited when that began */
     int64_t took_ns;    /* what groups take, smoothed */
     unsigned off, skip; /* groups after which nobody waits, since waits were in vain */
@@ -159,6 +161,8 @@ int64_t seq_step(void *ctx);
 void seq_group_timed(struct seq *s, int64_t now);
 /* After a group: waits for the next one to fill. */
 void seq_gather(struct seq *s);
+/* What waits after a group of the thread is not the thread's: the loops that brought it come back for it. */
+bool seq_leaves_to_loops(const struct seq *s);
 size_t seq_waiting_ops(struct seq *s);
 
 /* seq_drain.c: moves everything up to last_seq from the log to packs and rows; force: also heads that are not due. */
