@@ -165,9 +165,15 @@ static bool begins_mapping(const char *line, uintptr_t *from, uintptr_t *to)
     return true;
 }
 
+/* Whether a line says that there is some of what it is named after. */
+static bool is_some(const char *line, const char *name, size_t n)
+{
+    return strncmp(line, name, n) == 0 && strtoull(line + n, NULL, 10) > 0;
+}
+
 void mem_drop_files(void)
 {
-    static const char changed_kb[] = "Anonymous:";
+    static const char changed_kb[] = "Anonymous:", swapped_kb[] = "Swap:";
     FILE *f = fopen("/proc/self/smaps", "re");
     uintptr_t from = 0, to = 0;
     char line[512];
@@ -176,15 +182,18 @@ void mem_drop_files(void)
         return;
     }
     while (fgets(line, sizeof(line), f)) {
-        if (begins_mapping(line, &from, &to) ||
-            strncmp(line, changed_kb, sizeof(changed_kb) - 1) != 0) {
+        if (begins_mapping(line, &from, &to)) {
             continue;
         }
-        /* Pages that were changed, by the loader or by a debugger's breakpoints, would be lost. */
-        if (to > from && strtoull(line + sizeof(changed_kb) - 1, NULL, 10) == 0) {
-            (void)madvise((void *)from, to - from, MADV_DONTNEED);
+        /* Pages that were changed, by the loader or by a debugger's breakpoints, would be lost; also those that lie in swap. */
+        if (is_some(line, changed_kb, sizeof(changed_kb) - 1)) {
+            to = from;
+        } else if (strncmp(line, swapped_kb, sizeof(swapped_kb) - 1) == 0) {
+            if (to > from && !is_some(line, swapped_kb, sizeof(swapped_kb) - 1)) {
+                (void)madvise((void *)from, to - from, MADV_DONTNEED);
+            }
+            to = from;
         }
-        to = from;
     }
     (void)fclose(f);
 }

@@ -2,6 +2,13 @@
 #include "base/num.h"
 #include "base/num_int.h"
 
+int num_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 bool num_parse_u64(struct str s, uint64_t *out)
 {
     uint64_t v = 0;

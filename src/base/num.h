@@ -30,6 +30,8 @@ static inline bool num_to_i32(int64_t v, int32_t *out)
  * and on overflow. */
 bool num_parse_i64(struct str s, int64_t *out);
 bool num_parse_u64(struct str s, uint64_t *out);
+/* The value of a hex digit of either case, -1 for any other character. */
+int num_hex_digit(char c);
 
 /* Reads a JSON-shaped number at the start of s: -?digits[.digits][e[+-]digits]. Leading zeros and a missing integer part
  * are refused as in JSON. Returns the bytes read, 0 if there is no number. A number beyond range gives +-infinity. */

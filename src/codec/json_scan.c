@@ -3,21 +3,13 @@
 #include "base/utf8.h"
 #include "codec/json_int.h"
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* Four hex digits at p, which are there; -1 if they are not digits. */
 static int32_t hex4(const char *p)
 {
     int32_t v = 0;
 
     for (int i = 0; i < 4; i++) {
-        int d = hex_digit(p[i]);
+        int d = num_hex_digit(p[i]);
 
         if (d < 0) return -1;
         v = v << 4 | d;

@@ -1,5 +1,6 @@
 /* codec/query.c - see query.h. */
 #include "codec/query.h"
+#include "base/num.h"
 #include "base/utf8.h"
 
 bool query_next(struct str *rest, struct str *name, struct str *value)
@@ -14,14 +15,6 @@ bool query_next(struct str *rest, struct str *name, struct str *value)
     *name = str_sub(part, 0, MIN_OF(at, part.n));
     *value = at == SIZE_MAX ? S("") : str_sub(part, at + 1, part.n);
     return true;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
 }
 
 enum status query_decode(struct str s, bool plus, struct arena *a, struct str *out, struct err *err)
@@ -42,8 +35,8 @@ enum status query_decode(struct str s, bool plus, struct arena *a, struct str *o
         } else if (s.p[i] != '%') {
             *o++ = s.p[i];
         } else {
-            hi = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-            lo = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
+            hi = i + 2 < s.n ? num_hex_digit(s.p[i + 1]) : -1;
+            lo = i + 2 < s.n ? num_hex_digit(s.p[i + 2]) : -1;
             if (hi < 0 || lo < 0)
                 return err_set(err, ST_BAD_REQUEST, "'%%' without two hex digits at byte %zu", i);
             *o++ = (char)(hi << 4 | lo);

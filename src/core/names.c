@@ -1,6 +1,7 @@
 /* core/names.c - validation of names, values and paths. */
 #include "core/names.h"
 #include "base/buf.h"
+#include "base/num.h"
 #include "base/utf8.h"
 
 enum { NAME_SCRATCH_BYTES = 256 * 1024, PATH_DECODE_ROUNDS = 10, PATH_COMPONENT_MAX = 255 };
@@ -306,24 +307,13 @@ enum status name_check_artifact_location(struct str uri, struct err *err)
     return str_starts(uri, S(PROXY_SCHEME)) ? check_proxied(uri, query, err) : OK;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool name_percent_decode(char *p, size_t *n)
 {
     size_t to = 0;
 
     for (size_t i = 0; i < *n; i++, to++) {
-        int hi = i + 2 < *n && p[i] == '%' ? hex_value(p[i + 1]) : -1;
-        int lo = hi >= 0 ? hex_value(p[i + 2]) : -1;
+        int hi = i + 2 < *n && p[i] == '%' ? num_hex_digit(p[i + 1]) : -1;
+        int lo = hi >= 0 ? num_hex_digit(p[i + 2]) : -1;
 
         if (hi >= 0 && lo >= 0) {
             p[to] = (char)(hi * 16 + lo);

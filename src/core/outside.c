@@ -1,6 +1,7 @@
 /* core/outside.c - files beneath listed folders, and in listed buckets. */
 #include "core/outside.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/sys.h"
 #include "core/artifact_int.h"
 #include "core/names.h"
@@ -17,14 +18,6 @@
 enum { NAMES_MAX = 1000000 };
 
 /* ---- URIs ------------------------------------------------------------------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
 
 /* The absolute path of "file:///a", "file:/a", "file://localhost/a" and "/a", decoded once, without slashes at its end. */
 static enum status path_of(struct arena *a, struct str uri, struct str *out, struct err *err)
@@ -49,8 +42,8 @@ static enum status path_of(struct arena *a, struct str uri, struct str *out, str
         return err_set(err, ST_NOT_FOUND, "'%.*s' names no folder of this machine", STR_ARG(uri));
     }
     for (size_t i = 0; i < p.n; i++) {
-        int hi = is_uri && p.p[i] == '%' && i + 2 < p.n ? hex_digit(p.p[i + 1]) : -1,
-            lo = hi >= 0 ? hex_digit(p.p[i + 2]) : -1;
+        int hi = is_uri && p.p[i] == '%' && i + 2 < p.n ? num_hex_digit(p.p[i + 1]) : -1,
+            lo = hi >= 0 ? num_hex_digit(p.p[i + 2]) : -1;
 
         copy[n++] = lo >= 0 ? (char)(hi * 16 + lo) : p.p[i];
         i += lo >= 0 ? 2 : 0;

@@ -14,8 +14,7 @@ enum {
     OUT_MAX = 64 << 20,
     SCRATCH_MAX = 64 << 20,
     KEEP_MAX = 16 * 1024, /* what a call that waits keeps of its buffers */
-    COMPRESS_MIN = 16 * 1024,
-    TEXT_MAX = 8 * 1024
+    COMPRESS_MIN = 16 * 1024
 };
 
 enum act { ACT_AGAIN, ACT_WAIT, ACT_READ, ACT_GIVE, ACT_LAST };
@@ -172,6 +171,9 @@ static enum act take_message(struct grpc_call *c)
         c->st = grpc_unzip(http_header(c->req, S("grpc-encoding")), f.bytes, c->max, &c->plain,
                            &c->err);
         if (c->st) {
+            if (c->st == ST_NOT_IMPLEMENTED && c->form == GRPC_PLAIN) {
+                http_add_trailer(c->req, S("grpc-accept-encoding"), S("identity,gzip"));
+            }
             c->over = true;
             return ACT_AGAIN;
         }
@@ -499,7 +501,8 @@ enum status grpc_call_start(struct grpc_call *c, struct http_req *req, size_t ma
     if (!c->scratch) {
         return err_nomem(err);
     }
-    buf_init(&c->in, max + GRPC_PREFIX + 2 * HTTP_PIECE_BYTES);
+    buf_init(&c->in, (c->form == GRPC_WEB_TEXT ? max / 3 * 4 + 4 : max) + GRPC_PREFIX +
+                         2 * HTTP_PIECE_BYTES);
     buf_init(&c->plain, max);
     buf_init(&c->out, OUT_MAX);
     buf_init(&c->sending, OUT_MAX);

@@ -59,8 +59,8 @@ struct grpc_call {
     struct err err;
 };
 
-/* Takes the request over; its body is streamed (HTTP_BODY_STREAM). max: bytes of one message of the client. On failure the request
- * is still to be answered. Loop. */
+/* Takes the request over; its body is streamed (HTTP_BODY_STREAM). max: bytes of one message of the client, over gRPC-Web of all of
+ * them. On failure the request is still to be answered. Loop. */
 enum status grpc_call_start(struct grpc_call *c, struct http_req *req, size_t max,
                             const struct grpc_call_ops *ops, struct err *err) ATTR_CHECK;
 /* Says a message: it is copied. One that does not fit in memory ends the call. During a turn. */

@@ -493,15 +493,6 @@ int http2_head(struct http1_head *out, struct str authority, bool ended, struct 
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Fields that would change what the message is may not come after it. */
 static bool trailer_forbidden(const struct http1_chunks *c)
 {
@@ -529,7 +520,7 @@ static bool trailer_forbidden(const struct http1_chunks *c)
 
 static enum http1_chunk_state on_size(struct http1_chunks *c, char ch)
 {
-    int d = hex_digit(ch);
+    int d = num_hex_digit(ch);
 
     if (d >= 0) {
         if (c->digits == 15) {

@@ -555,7 +555,7 @@ static void pump(struct h2_stream *st)
     }
     if (!an->pulling && !an->given) {
         http_core_pull(st->p, an->offset + st->sent);
-        if (st->h->noticed) {
+        if (st->h->noticed || st->p->late) {
             http_core_stop(st->p);
         }
     }

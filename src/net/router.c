@@ -3,6 +3,7 @@
 #include "net/router.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/utf8.h"
 
 enum { ROUTER_ARENA_MAX = 8 << 20, ROUTER_SEGMENT_MAX = 64, ROUTER_ROW_MAX = 100000 };
@@ -183,17 +184,6 @@ void router_each(const struct router *r,
 
 /* ---- search ------------------------------------------------------------------------------------------------------ */
 
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 enum router_result router_decode(struct str raw, struct arena *a, struct str *out)
 {
     char *p;
@@ -209,8 +199,8 @@ enum router_result router_decode(struct str raw, struct arena *a, struct str *ou
     }
     for (size_t i = 0; i < raw.n; i++) {
         if (raw.p[i] == '%') {
-            int hi = i + 2 < raw.n ? hex_of(raw.p[i + 1]) : -1;
-            int lo = i + 2 < raw.n ? hex_of(raw.p[i + 2]) : -1;
+            int hi = i + 2 < raw.n ? num_hex_digit(raw.p[i + 1]) : -1;
+            int lo = i + 2 < raw.n ? num_hex_digit(raw.p[i + 2]) : -1;
 
             if (hi < 0 || lo < 0 || (hi == 0 && lo == 0)) {
                 return ROUTER_BAD_PATH;

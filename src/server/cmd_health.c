@@ -8,7 +8,7 @@
 #include "server/commands_int.h"
 #include <stdio.h>
 
-enum { ANSWER_MAX = 4096, TARGET_BYTES = 4096 };
+enum { ANSWER_MAX = 4096 };
 
 static const char *name_of(int32_t status)
 {
@@ -54,11 +54,13 @@ static enum status show(struct health *h, struct str answer, struct err *err)
 static enum status watch(struct health *h, struct grpc_client *g, struct err *err)
 {
     struct grpc_stream *s = NULL;
+    struct err why = ERR_INIT;
     struct str answer;
     enum status st = grpc_open(g, "/grpc.health.v1.Health/Watch", 0, &s, err);
 
-    st = st ? st : grpc_send(s, h->request, err);
-    st = st ? st : grpc_send_end(s, err);
+    if (!st && grpc_send(s, h->request, &why) == OK) { /* where that fails grpc_recv() says why */
+        IGNORE_STATUS(grpc_send_end(s, &why));
+    }
     while (!st) {
         st = grpc_recv(s, &answer, err);
         st = st ? st : show(h, answer, err);

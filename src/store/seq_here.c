@@ -160,6 +160,7 @@ static bool role_for_thread(struct seq *s)
 
 static void role_hand_over(struct seq *s)
 {
+    atomic_store_explicit(&s->gather.here_next, false, memory_order_relaxed);
     atomic_store_explicit(&s->role, ROLE_THREAD, memory_order_seq_cst);
     exec_actor_wake(s->actor);
 }

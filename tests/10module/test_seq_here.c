@@ -203,6 +203,37 @@ TEST(what_is_long_is_handed_over)
     end(&b);
 }
 
+static struct bench *answers_to;
+
+/* A client that is answered writes again, before the thread has ended its group. */
+static void done_and_again(struct write_op *op)
+{
+    done(op);
+    submit(answers_to, &brief_kind, 10);
+    T_INT(seq_here(answers_to->core->seq), 1);
+}
+
+TEST(the_thread_does_not_keep_a_crowd)
+{
+    struct bench b;
+    struct count *c;
+
+    begin(&b);
+    answers_to = &b;
+    c = count_new(b.a, &long_kind, &b.book, 0, ++b.n);
+    c->op.done = done_and_again;
+    c->op.user = &b.answered;
+    T_ST(seq_submit_quiet(b.core->seq, &c->op), OK);
+    T_INT(seq_here(b.core->seq), -1);
+    run_others();
+    T_INT(b.answered, 2); /* what came meanwhile is left to who brought it */
+    clock_ns += 2000000;
+    T_INT(seq_here(b.core->seq), -1);
+    T_INT(b.answered, 3);
+    T_INT(groups_here(b.core), 1);
+    end(&b);
+}
+
 TEST(slow_commits_are_the_threads)
 {
     struct bench b;

@@ -3,14 +3,7 @@
  *   names of models %2F and %3A become '/' and ':', which cannot be stored there
  *   shown -> stored: the reverse; what does not come back the same has no stored name and is refused */
 #include "api/kubeflow/kubeflow_int.h"
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
+#include "base/num.h"
 
 /* The byte that "%XX" at `at` stands for, -1 where there is none. */
 static int escape_at(struct str s, size_t at)
@@ -20,8 +13,8 @@ static int escape_at(struct str s, size_t at)
     if (s.p[at] != '%' || s.n - at < 3) {
         return -1;
     }
-    high = hex_value(s.p[at + 1]);
-    low = hex_value(s.p[at + 2]);
+    high = num_hex_digit(s.p[at + 1]);
+    low = num_hex_digit(s.p[at + 2]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

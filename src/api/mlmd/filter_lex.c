@@ -44,14 +44,6 @@ static bool is_word(char c)
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static int hex_of(char c)
-{
-    return is_digit(c)              ? c - '0'
-           : (c >= 'a' && c <= 'f') ? c - 'a' + 10
-           : (c >= 'A' && c <= 'F') ? c - 'A' + 10
-                                    : -1;
-}
-
 static bool skip_line(struct lexer *l)
 {
     size_t end = str_find_byte(l->in, '\n', l->at);
@@ -94,7 +86,7 @@ static bool put_point(struct lexer *l, struct buf *b, size_t digits, unsigned ba
     char bytes[4];
 
     for (size_t i = 0; i < digits; i++, l->at++) {
-        int d = hex_of(peek(l, 0));
+        int d = num_hex_digit(peek(l, 0));
 
         if (d < 0 || (unsigned)d >= base || cp > 0x10ffff) {
             return false;
@@ -202,11 +194,11 @@ static enum status hexadecimal(struct lexer *l, struct word *w, struct err *err)
 {
     l->at += 2;
     w->kind = WORD_INT;
-    for (; hex_of(peek(l, 0)) >= 0; l->at++) {
+    for (; num_hex_digit(peek(l, 0)) >= 0; l->at++) {
         if (w->u >> 60) {
             return word_fail(l, w->at, err, "Invalid integer literal");
         }
-        w->u = w->u << 4 | (uint64_t)hex_of(peek(l, 0));
+        w->u = w->u << 4 | (uint64_t)num_hex_digit(peek(l, 0));
     }
     if (l->at == w->at + 2 || is_word(peek(l, 0))) {
         return word_fail(l, w->at, err, "Syntax error: Illegal number");

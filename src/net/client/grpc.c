@@ -645,22 +645,14 @@ static enum status status_named(struct str name, enum status otherwise)
     return otherwise;
 }
 
-static int hex_of(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 /* The text of grpc-message, cut where it does not fit. */
 static void plain_text(struct str in, char *out, size_t max)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < in.n && n + 1 < max; i++, n++) {
-        int high = in.p[i] == '%' && i + 2 < in.n ? hex_of(in.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_of(in.p[i + 2]) : -1;
+        int high = in.p[i] == '%' && i + 2 < in.n ? num_hex_digit(in.p[i + 1]) : -1;
+        int low = high >= 0 ? num_hex_digit(in.p[i + 2]) : -1;
 
         out[n] = low >= 0 ? (char)(high * 16 + low) : in.p[i];
         i += low >= 0 ? 2 : 0;

@@ -22,6 +22,7 @@ WHERE m.source = $1 AND m.kind = $2 AND m.number = $3;
 SELECT t.shown FROM import_map m JOIN type t ON t.id = m.uid
 WHERE m.source = $1 AND m.kind = 10 + $2 AND m.number = $3;
 
+-- Kinds: 1 to 3 of nodes, 10 more of their types, 20 the run that an execution became.
 -- name: import_map_put :exec
 -- in: source int, kind int, number int, uid int, stamp int
 INSERT INTO import_map (source, kind, number, uid, stamp) VALUES ($1, $2, $3, $4, $5)
