@@ -246,10 +246,11 @@ static void put_value(struct buf *b, const struct jv *v)
 }
 
 /* Why not, and where the nearest one differs: the first of the lines is the first difference. */
-static void show_miss(const struct jv *answer)
+static enum status show_miss(const struct jv *answer, struct err *err)
 {
-    struct buf b = BUF_INIT(BODY_MAX);
+    struct buf b = BUF_INIT(8 * BODY_MAX);
     int64_t all = jv_i64(answer, "differences_total", 0), shown = 0;
+    enum status st;
 
     buf_put_cstr(&b, "not reused: ");
     render_plain(&b, jv_text(answer, "why"));
@@ -271,8 +272,10 @@ static void show_miss(const struct jv *answer)
     if (all > shown) {
         buf_printf(&b, "  and %lld more\n", (long long)(all - shown));
     }
-    out_write(OUT_STDOUT, buf_str(&b));
+    st = buf_status(&b, "answer", err);
+    if (!st) out_write(OUT_STDOUT, buf_str(&b));
     buf_release(&b);
+    return st;
 }
 
 static int step_find(struct cli *cli)
@@ -294,9 +297,9 @@ static int step_find(struct cli *cli)
     } else if (hit) {
         return show_outputs(cli, answer);
     } else {
-        show_miss(answer);
+        st = show_miss(answer, &err);
     }
-    return hit ? CLI_DONE : CLI_CONDITION;
+    return st ? cli_fail(cli, st, &err) : hit ? CLI_DONE : CLI_CONDITION;
 }
 
 static int step_record(struct cli *cli)

@@ -422,23 +422,22 @@ static enum status candidates_of(struct view *v, struct str ns_name, int64_t ns,
 struct near {
     bool found;
     struct digest key;
-    struct step_entry *entries;
-    size_t n, differ;
+    struct step_entries entries;
+    size_t differ;
 };
 
 static enum status nearest(struct view *v, int64_t ns, struct str step, const struct digest *key,
-                           const struct step_entry *now, size_t now_n, struct near *best,
-                           struct err *err)
+                           const struct step_entries *now, struct near *best, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_step_keys_near_row row;
+    struct step_entries e = { .p = NULL }, swap;
     size_t read = 0;
     enum status st =
         q_step_keys_near_open(v->conn, &stmt, ns, step, step_key_bytes(key), STEP_NEAR_MAX, err);
 
     while (!st && read < STEP_NEAR_BYTES && (st = q_step_keys_near_next(stmt, &row, err)) == OK) {
-        struct step_entry *e;
-        size_t n, differ;
+        size_t differ;
 
         read += row.body.n;
         if (!row.body.p || row.key.n != sizeof(best->key.b)) {
@@ -448,13 +447,15 @@ static enum status nearest(struct view *v, int64_t ns, struct str step, const st
             st = err_nomem(err);
             break;
         }
-        st = step_key_read(v->arena, row.body, &e, &n, err);
+        st = step_key_read(v->arena, row.body, &e, err);
         if (st) {
             break;
         }
-        differ = step_key_differ(e, n, now, now_n, NULL, 0);
+        differ = step_key_differ(e.p, e.n, now->p, now->n, NULL, 0);
         if (!best->found || differ < best->differ) {
-            *best = (struct near){ .found = true, .entries = e, .n = n, .differ = differ };
+            swap = best->entries;
+            *best = (struct near){ .found = true, .entries = e, .differ = differ };
+            e = swap;
             memcpy(best->key.b, row.key.p, row.key.n);
         }
     }
@@ -468,12 +469,11 @@ static enum status explain(struct view *v, struct look *l, struct str ns_name, s
     struct step_found *out = l->out;
     struct near best = { .found = false };
     struct candidates c = { .p = NULL };
-    struct step_entry *now;
+    struct step_entries now = { .p = NULL };
     struct look at = { .v = v, .ns = l->ns, .out = &(struct step_found){ .ms = 0 } };
-    size_t now_n;
-    enum status st = step_key_read(v->arena, bytes, &now, &now_n, err);
+    enum status st = step_key_read(v->arena, bytes, &now, err);
 
-    st = st ? st : nearest(v, l->ns, step, key, now, now_n, &best, err);
+    st = st ? st : nearest(v, l->ns, step, key, &now, &best, err);
     if (st || !best.found) {
         return st;
     }
@@ -482,8 +482,8 @@ static enum status explain(struct view *v, struct look *l, struct str ns_name, s
         return err_nomem(err);
     }
     out->near_key = best.key;
-    out->differences_all =
-        step_key_differ(best.entries, best.n, now, now_n, out->differences, STEP_DIFFERENCES_MAX);
+    out->differences_all = step_key_differ(best.entries.p, best.entries.n, now.p, now.n,
+                                           out->differences, STEP_DIFFERENCES_MAX);
     out->differences_n = MIN_OF(out->differences_all, (size_t)STEP_DIFFERENCES_MAX);
     st = candidates_of(v, ns_name, l->ns, &best.key, &c, err);
     if (!st && c.n) {

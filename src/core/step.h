@@ -4,7 +4,7 @@
  * An execution is run:ID or execution:ID (one of ML Metadata, of the namespace); an output is artifact:ID, model:ID, dataset:NAME@DIGEST,
  * bytes by their SHA-256, or whatever an output edge leads to. Executions of ML Metadata are also put into the context of type
  * `execution_cache` that is named like the key, where clients of ML Metadata look for them; what they put there is found here.
- * A record is one operation; recording the same again changes nothing. What was taken out (step_invalidate) is not found again, by nobody.
+ * A record is one operation; recording the same again changes nothing. What was taken out (step_invalidate) is not found again, until a client puts it there again.
  * Namespaces are those of core/typed.
  * Ownership: what reads return lives in the view's arena. Thread rule: reads need a view; init functions any thread. */
 #ifndef CAIRN_CORE_STEP_H
@@ -22,8 +22,9 @@ enum {
         256, /* other keys of a step among which the nearest is looked for, newest first, */
     STEP_NEAR_BYTES = 8 << 20, /* and how much of them is read */
     STEP_DIFFERENCES_MAX = 100,
-    STEP_FILES_MAX = 10000,      /* of an output that are looked at */
-    STEP_INVALIDATE_MAX = 10000, /* keys that one operation takes out */
+    STEP_FILES_MAX = 10000, /* of an output that are looked at */
+    STEP_INVALIDATE_MAX =
+        10000, /* keys that one operation takes out, and executions out of contexts */
 };
 
 /* An output; node or sha256, or both. */
@@ -60,7 +61,7 @@ struct step_invalidate {
     bool has_key;
     struct digest key;
     int64_t n; /* out: executions that are not found any more */
-    bool more; /* out: the step has others: do it again */
+    bool more; /* out: there are others: do it again */
 };
 void step_invalidate_init(struct step_invalidate *f, struct core *core, struct arena *a);
 

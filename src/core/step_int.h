@@ -8,13 +8,6 @@
 #include "store/sql/sql.h"
 #include <inttypes.h>
 
-static inline struct str step_key_text(struct arena *a, const struct digest *key)
-{
-    char hex[65];
-
-    digest_hex(key, hex);
-    return arena_str(a, str_of(hex, 64));
-}
 static inline struct str step_key_bytes(const struct digest *key)
 {
     return str_of((const char *)key->b, sizeof(key->b));

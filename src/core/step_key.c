@@ -123,27 +123,35 @@ static void read_entry(struct rd *r, struct step_entry *e)
     r->bad = r->bad || e->section < STEP_NAME || e->section > STEP_ENVIRONMENT;
 }
 
-enum status step_key_read(struct arena *a, struct str bytes, struct step_entry **out, size_t *n,
+enum status step_key_read(struct arena *a, struct str bytes, struct step_entries *out,
                           struct err *err)
 {
     struct rd r = rd_of(bytes.p, bytes.n);
-    size_t cap = 0;
 
-    *out = NULL;
-    *n = 0;
+    out->n = 0;
     if (rd_u8(&r) != STEP_KEY_VERSION) {
         r.bad = true;
     }
-    while (!r.bad && rd_left(&r) && *n < STEP_ENTRIES_MAX) {
-        if (!arena_grow(a, (void **)out, *n, &cap, sizeof(**out))) {
+    while (!r.bad && rd_left(&r) && out->n < STEP_ENTRIES_MAX) {
+        struct step_entry *e;
+
+        if (!arena_grow(a, (void **)&out->p, out->n, &out->cap, sizeof(*out->p))) {
             return err_nomem(err);
         }
-        read_entry(&r, &(*out)[*n]);
-        r.bad = r.bad || (*n && by_place(&(*out)[*n - 1], &(*out)[*n]) >= 0);
-        (*n)++;
+        e = &out->p[out->n++];
+        read_entry(&r, e);
+        r.bad = r.bad || (out->n > 1 && by_place(e - 1, e) >= 0);
     }
     return r.bad || rd_left(&r) ? err_set(err, ST_CORRUPT, "the bytes of a step's key are damaged")
                                 : OK;
+}
+
+struct str step_key_text(struct arena *a, const struct digest *key)
+{
+    char hex[65];
+
+    digest_hex(key, hex);
+    return arena_str(a, str_of(hex, 64));
 }
 
 /* ---- two of them ------------------------------------------------------------------------------------------------------------- */

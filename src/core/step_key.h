@@ -49,9 +49,17 @@ struct step_entry {
  * given twice or too long; ST_TOO_BIG beyond the limits above. */
 enum status step_key_make(struct arena *a, struct step_entry *e, size_t n, struct str *bytes,
                           struct digest *key, struct err *err);
-/* Bytes back to entries, in their order; texts point into the bytes. ST_CORRUPT for what step_key_make() did not make. */
-enum status step_key_read(struct arena *a, struct str bytes, struct step_entry **out, size_t *n,
+/* Entries that are read back; the room for them grows in the arena, and is used again. Starts zero. */
+struct step_entries {
+    struct step_entry *p;
+    size_t n, cap;
+};
+/* Bytes back to entries, in their order, in place of those in *out; texts point into the bytes. ST_CORRUPT for what step_key_make() did not
+ * make. */
+enum status step_key_read(struct arena *a, struct str bytes, struct step_entries *out,
                           struct err *err);
+/* The 64 hex digits of a key; p NULL when memory is out. */
+struct str step_key_text(struct arena *a, const struct digest *key);
 
 /* What differs between two: old or new is NULL where only the other has the entry. */
 struct step_difference {

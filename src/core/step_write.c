@@ -263,9 +263,9 @@ static enum status keys_of_step(struct writer *w, struct step_invalidate *f, str
     return st == ST_END ? OK : st;
 }
 
-/* Out of the context in which clients of ML Metadata would still find them. */
+/* Out of the context in which clients of ML Metadata would still find them, at most `max` of them: *n; *more: it has others. */
 static enum status out_of_context(struct writer *w, struct str ns, const struct digest *key,
-                                  int64_t *n, struct err *err)
+                                  int64_t id, int64_t max, int64_t *n, bool *more, struct err *err)
 {
     struct str name = step_key_text(w->v.arena, key);
     struct q_step_executions_in_row row;
@@ -275,11 +275,16 @@ static enum status out_of_context(struct writer *w, struct str ns, const struct 
     enum status st = name.p ? typed_cache_find(&w->v, ns, name, &ctx, err) : err_nomem(err);
 
     *n = 0;
+    *more = false;
     if (st) {
         return st == ST_NOT_FOUND ? OK : st;
     }
-    st = q_step_executions_in_open(w->v.conn, &stmt, ctx, INT64_MAX, err);
+    st = q_step_executions_in_open(w->v.conn, &stmt, ctx, max + 1, err);
     while (!st && (st = q_step_executions_in_next(stmt, &row, err)) == OK) {
+        if ((int64_t)uids_n == max) {
+            *more = true;
+            break;
+        }
         if (!arena_grow(w->v.arena, (void **)&uids, uids_n, &cap, sizeof(*uids))) {
             st = err_nomem(err);
             break;
@@ -292,8 +297,28 @@ static enum status out_of_context(struct writer *w, struct str ns, const struct 
         st = q_step_member_remove(w->v.conn, ctx, uids[i], &removed, err);
         st = st ? st
                 : q_member_log_append(w->v.conn, 2, ctx, uids[i], MEMBER_OF_CONTEXT, now, now, err);
+        st = st ? st
+                : q_step_done_gone_there(w->v.conn, w->s.ns, step_key_bytes(key), uids[i], now, id,
+                                         err);
     }
     *n = (int64_t)uids_n;
+    return st;
+}
+
+/* A key that has more than may be taken out now stays what it is for those that are recorded, until the rest is taken out. */
+static enum status take_out(struct writer *w, struct step_invalidate *f, const struct digest *key,
+                            int64_t id, int64_t *left, struct err *err)
+{
+    int64_t rows = 0, members = 0;
+    bool more;
+    enum status st = out_of_context(w, f->ns, key, id, *left, &members, &more, err);
+
+    if (!st && !more) {
+        st = q_step_done_gone(w->v.conn, w->s.ns, step_key_bytes(key), id, &rows, err);
+    }
+    f->n += MAX_OF(rows, members);
+    f->more = f->more || more;
+    *left -= members;
     return st;
 }
 
@@ -302,7 +327,7 @@ static enum status invalidate_validate(struct write_op *op, struct group *g, str
     struct step_invalidate *f = WRITE_OP_OF(op, struct step_invalidate);
     struct keys keys = { .p = NULL };
     struct writer w;
-    int64_t id = 0;
+    int64_t id = 0, left = STEP_INVALIDATE_MAX;
     enum status st = open_writer(&w, op, f->core, f->ns, g, err);
 
     w.s.v = &w.v;
@@ -315,11 +340,7 @@ static enum status invalidate_validate(struct write_op *op, struct group *g, str
         st = st ? st : keys_of_step(&w, f, &keys, err);
     }
     for (size_t i = 0; !st && i < keys.n; i++) {
-        int64_t rows = 0, members = 0;
-
-        st = q_step_done_gone(w.v.conn, w.s.ns, step_key_bytes(&keys.p[i]), id, &rows, err);
-        st = st ? st : out_of_context(&w, f->ns, &keys.p[i], &members, err);
-        f->n += MAX_OF(rows, members);
+        st = take_out(&w, f, &keys.p[i], id, &left, err);
     }
     if (!st && f->n == 0) {
         st = err_field(err, ST_NOT_FOUND, f->has_key ? "key" : "step",

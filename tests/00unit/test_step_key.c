@@ -49,9 +49,10 @@ TEST(there_and_back)
     struct err err = ERR_INIT;
 
     for (int round = 0; round < 200; round++) {
-        struct step_entry e[20], *got;
+        struct step_entry e[20];
+        struct step_entries got = { .p = NULL };
         struct digest key, other;
-        size_t n = (size_t)rand_below(ARRAY_N(e) + 1), got_n;
+        size_t n = (size_t)rand_below(ARRAY_N(e) + 1);
         struct str bytes, again;
 
         for (size_t i = 0; i < n; i++) {
@@ -64,9 +65,9 @@ TEST(there_and_back)
                                         .digest = some };
         }
         bytes = bytes_of(a, e, n, &key);
-        T_ST_ERR(step_key_read(a, bytes, &got, &got_n, &err), OK, &err);
-        T_UINT(got_n, n);
-        T_UINT(step_key_differ(e, n, got, got_n, NULL, 0), 0);
+        T_ST_ERR(step_key_read(a, bytes, &got, &err), OK, &err);
+        T_UINT(got.n, n);
+        T_UINT(step_key_differ(e, n, got.p, got.n, NULL, 0), 0);
         for (size_t i = n; i > 1; i--) {
             size_t k = (size_t)rand_below(i);
             struct step_entry kept = e[i - 1];
@@ -77,7 +78,7 @@ TEST(there_and_back)
         again = bytes_of(a, e, n, &other);
         T_OK(str_eq(bytes, again) && digest_eq(&key, &other));
         for (size_t cut = 1; cut < bytes.n; cut++) { /* never read beyond the end, never a crash */
-            enum status st = step_key_read(a, str_sub(bytes, 0, cut), &got, &got_n, &err);
+            enum status st = step_key_read(a, str_sub(bytes, 0, cut), &got, &err);
 
             T_OK(st == OK || st == ST_CORRUPT);
         }
@@ -99,11 +100,10 @@ TEST(damaged_bytes)
     };
     struct arena *a = arena_new(8 << 20);
     struct err err = ERR_INIT;
-    struct step_entry *got;
-    size_t n;
+    struct step_entries got = { .p = NULL };
 
     for (size_t i = 0; i < ARRAY_N(bad); i++) {
-        T_ST(step_key_read(a, bad[i], &got, &n, &err), ST_CORRUPT);
+        T_ST(step_key_read(a, bad[i], &got, &err), ST_CORRUPT);
     }
     arena_free(a);
 }

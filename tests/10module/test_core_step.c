@@ -159,6 +159,34 @@ SQL_TEST(nearest_of_many)
     corefix_close(&f);
 }
 
+/* Recorded by key alone, a step keeps the name that it has. */
+SQL_TEST(by_key_alone)
+{
+    struct corefix f;
+    struct step_record *r;
+    struct digest key;
+    struct str bytes, run;
+    int64_t n;
+
+    corefix_open(&f, location, NULL);
+    for (int i = 0; i < 3; i++) {
+        run = corefix_new_run(&f, 0);
+        r = ARENA_NEW(f.a, struct step_record);
+        T_OK(r != NULL);
+        step_record_init(r, f.core, f.a);
+        r->ns = S("team");
+        r->who = S("ann");
+        r->step = i == 1 ? S("train") : S("");
+        key_of(&f, 0.1, "d", &bytes, &key);
+        r->key = key;
+        r->execution = execution_of(&f, run);
+        T_ST_ERR(corefix_run(&f, &r->op), OK, &f.err);
+    }
+    T_ST_ERR(invalidate(&f, "team", true, 0, "", &n), OK, &f.err);
+    T_INT(n, 3);
+    corefix_close(&f);
+}
+
 /* ---- executions of ML Metadata ------------------------------------------------------------------------------------------------ */
 
 static struct typed_put *put_new(struct corefix *f, enum typed_put_kind kind)
@@ -203,13 +231,28 @@ static void put_execution(struct corefix *f, struct typed_node *x, struct typed_
     x->has_id = made->has_id = true;
 }
 
-static void state_of(struct corefix *f, struct typed_node *n, int32_t state)
+static void put_nodes(struct corefix *f, struct typed_node *n)
 {
     struct typed_put *p = put_new(f, TYPED_PUT_NODES);
 
-    n->state = state;
     p->artifacts = n;
     p->artifacts_n = 1;
+    T_ST_ERR(corefix_run(f, &p->op), OK, &f->err);
+}
+
+static void state_of(struct corefix *f, struct typed_node *n, int32_t state)
+{
+    n->state = state;
+    put_nodes(f, n);
+}
+
+static void put_member(struct corefix *f, int64_t execution, int64_t context)
+{
+    struct typed_put *p = put_new(f, TYPED_PUT_MEMBERS);
+    struct typed_pair pair = { .has_a = true, .has_b = true, .a = execution, .b = context };
+
+    p->pairs = &pair;
+    p->pairs_n = 1;
     T_ST_ERR(corefix_run(f, &p->op), OK, &f->err);
 }
 
@@ -264,6 +307,44 @@ SQL_TEST(executions)
     T_INT(find(&f, "default", 0.1, "d").miss, STEP_HIT);
     T_ST_ERR(invalidate(&f, "default", false, 0.1, "d", &n), OK, &f.err);
     T_INT(n, 1);
+    T_INT(find(&f, "default", 0.1, "d").miss, STEP_INVALIDATED);
+    corefix_close(&f);
+}
+
+/* What only a client has put into the context of a key is found, and is known as taken out afterwards; until a client puts it there again. */
+SQL_TEST(put_by_a_client)
+{
+    struct corefix f;
+    struct typed_node x = {
+        .kind = NODE_EXECUTION, .has_type = true, .has_state = true, .state = 3
+    };
+    struct typed_node ctx = { .kind = NODE_CONTEXT, .has_type = true };
+    struct step_found found;
+    struct digest key;
+    struct str bytes;
+    char hex[65];
+    int64_t n;
+
+    corefix_open(&f, location, NULL);
+    key_of(&f, 0.1, "d", &bytes, &key);
+    digest_hex(&key, hex);
+    x.type = put_type(&f, NODE_EXECUTION, "Trainer");
+    ctx.type = put_type(&f, NODE_CONTEXT, "execution_cache");
+    ctx.name = str_of(hex, 64);
+    state_of(&f, &x, 3);
+    put_nodes(&f, &ctx);
+    put_member(&f, x.id, ctx.id);
+    T_INT(find(&f, "default", 0.1, "d").miss, STEP_HIT);
+    T_ST_ERR(invalidate(&f, "default", false, 0.1, "d", &n), OK, &f.err);
+    T_INT(n, 1);
+    found = find(&f, "default", 0.1, "d");
+    T_INT(found.miss, STEP_INVALIDATED);
+    T_STR(found.who, "bob");
+    T_ST(invalidate(&f, "default", false, 0.1, "d", &n), ST_NOT_FOUND);
+    T_ST(record(&f, "default", 0.1, "d", S("execution:1"), NULL, 0), ST_INVALID_STATE);
+    put_member(&f, x.id, ctx.id);
+    T_INT(find(&f, "default", 0.1, "d").miss, STEP_HIT);
+    T_ST_ERR(invalidate(&f, "default", false, 0.1, "d", &n), OK, &f.err);
     T_INT(find(&f, "default", 0.1, "d").miss, STEP_INVALIDATED);
     corefix_close(&f);
 }

@@ -219,14 +219,6 @@ static enum status resolve(struct arena *a, struct described *d, struct err *err
     return st;
 }
 
-static struct str hex_of(struct arena *a, const struct digest *d)
-{
-    char hex[65];
-
-    digest_hex(d, hex);
-    return arena_str(a, str_of(hex, 64));
-}
-
 /* ---- answers ------------------------------------------------------------------------------------------------------------------ */
 
 static enum status key_answer(struct call *c, struct view *v, struct err *err)
@@ -240,7 +232,7 @@ static enum status key_answer(struct call *c, struct view *v, struct err *err)
     if (st) {
         return st;
     }
-    MSG_SET(out, CAIRN_V1_STEP_KEY_ANSWER_HAS_KEY, key, hex_of(c->arena, &d.key));
+    MSG_SET(out, CAIRN_V1_STEP_KEY_ANSWER_HAS_KEY, key, step_key_text(c->arena, &d.key));
     MSG_SET(out, CAIRN_V1_STEP_KEY_ANSWER_HAS_BYTES, bytes, d.bytes);
     c->out = out;
     return out->key.p ? OK : err_nomem(err);
@@ -249,7 +241,8 @@ static enum status key_answer(struct call *c, struct view *v, struct err *err)
 /* A value as JSON. */
 static struct str shown(struct arena *a, const struct step_entry *e)
 {
-    struct buf b = BUF_INIT(2 * STEP_BYTES_MAX);
+    struct buf b = BUF_INIT(6 * STEP_BYTES_MAX + 16); /* every byte may become \u00XX */
+    char hex[65];
     struct str out;
 
     switch (e->type) {
@@ -259,7 +252,10 @@ static struct str shown(struct arena *a, const struct step_entry *e)
     case STEP_BOOL: buf_put_cstr(&b, e->i ? "true" : "false"); break;
     case STEP_TEXT: json_put_str(&b, e->s, false); break;
     case STEP_JSON: buf_put_str(&b, e->s); break;
-    case STEP_DIGEST: buf_printf(&b, "\"sha256:%.*s\"", STR_ARG(hex_of(a, &e->digest))); break;
+    case STEP_DIGEST:
+        digest_hex(&e->digest, hex);
+        buf_printf(&b, "\"sha256:%s\"", hex);
+        break;
     }
     out = b.failed ? (struct str){ NULL, 0 } : arena_str(a, buf_str(&b));
     buf_release(&b);
@@ -316,7 +312,8 @@ static enum status put_outputs(struct call *c, const struct step_found *f,
         if (o->uri.n) MSG_SET(to, CAIRN_V1_STEP_OUTPUT_HAS_URI, uri, o->uri);
         if (o->is_checked) MSG_SET(to, CAIRN_V1_STEP_OUTPUT_HAS_CHECKED, checked, true);
         if (o->has_sha256) {
-            MSG_SET(to, CAIRN_V1_STEP_OUTPUT_HAS_SHA256, sha256, hex_of(c->arena, &o->sha256));
+            MSG_SET(to, CAIRN_V1_STEP_OUTPUT_HAS_SHA256, sha256,
+                    step_key_text(c->arena, &o->sha256));
             if (!to->sha256.p) {
                 return err_nomem(err);
             }
@@ -342,7 +339,7 @@ static enum status find_answer(struct call *c, struct view *v, struct err *err)
     if (st) {
         return st;
     }
-    MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_KEY, key, hex_of(c->arena, &d.key));
+    MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_KEY, key, step_key_text(c->arena, &d.key));
     MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_REUSE, reuse, f.miss == STEP_HIT);
     if (f.execution.p)
         MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_EXECUTION, execution, f.execution);
@@ -355,10 +352,10 @@ static enum status find_answer(struct call *c, struct view *v, struct err *err)
     if (f.near.p) {
         MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_NEAREST, nearest, f.near);
         MSG_SET(out, CAIRN_V1_STEP_FIND_ANSWER_HAS_NEAREST_KEY, nearest_key,
-                hex_of(c->arena, &f.near_key));
+                step_key_text(c->arena, &f.near_key));
     }
     c->out = out;
-    return OK;
+    return out->key.p && (!f.near.p || out->nearest_key.p) ? OK : err_nomem(err);
 }
 
 /* ---- writes --------------------------------------------------------------------------------------------------------------------- */
@@ -421,7 +418,7 @@ static enum status record_finish(struct call *c, struct err *err)
     if (!out) {
         return err_nomem(err);
     }
-    MSG_SET(out, CAIRN_V1_STEP_RECORD_ANSWER_HAS_KEY, key, hex_of(c->arena, &r->key));
+    MSG_SET(out, CAIRN_V1_STEP_RECORD_ANSWER_HAS_KEY, key, step_key_text(c->arena, &r->key));
     if (r->known) MSG_SET(out, CAIRN_V1_STEP_RECORD_ANSWER_HAS_KNOWN, known, true);
     c->out = out;
     return out->key.p ? OK : err_nomem(err);

@@ -7,14 +7,6 @@
 struct sql_conn;
 struct sql_stmt;
 
-struct q_step_key_get_row {
-    struct str name;
-    struct str body; /* p is NULL when it has no value */
-};
-enum status q_step_key_get(struct sql_conn *q_conn, struct arena *q_arena, int64_t ns,
-                           struct str key, struct q_step_key_get_row *q_row,
-                           struct err *q_err) ATTR_CHECK;
-
 enum status q_step_key_put(struct sql_conn *q_conn, int64_t ns, struct str key, struct str name,
                            struct str body, int64_t now_ms, struct err *q_err) ATTR_CHECK;
 
@@ -58,6 +50,10 @@ enum status q_step_done_list_next(struct sql_stmt *q_stmt, struct q_step_done_li
 
 enum status q_step_done_gone(struct sql_conn *q_conn, int64_t ns, struct str key, int64_t gone,
                              int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+enum status q_step_done_gone_there(struct sql_conn *q_conn, int64_t ns, struct str key,
+                                   int64_t execution, int64_t now_ms, int64_t gone,
+                                   struct err *q_err) ATTR_CHECK;
 
 enum status q_step_output_add(struct sql_conn *q_conn, int64_t ns, struct str key,
                               int64_t execution, int64_t ord, struct str name, int64_t node,

@@ -1,16 +1,11 @@
 -- step.sql - keys of steps, the executions that did them, and what was taken out again (core/step).
 
--- name: step_key_get :one
--- in: ns int, key blob
--- out: name text, body blob?
-SELECT name, body FROM step_key WHERE ns = $1 AND key = $2;
-
--- A key that was there without its bytes gets them.
+-- A key that was there without its bytes gets them, and the name that is said with them; nothing takes a name away.
 -- name: step_key_put :exec
 -- in: ns int, key blob, name text, body blob?, now_ms int
 INSERT INTO step_key (ns, key, name, body, ms) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (ns, key) DO UPDATE SET ms = excluded.ms, body = COALESCE(step_key.body, excluded.body),
-    name = CASE WHEN step_key.body IS NULL THEN excluded.name ELSE step_key.name END;
+    name = CASE WHEN step_key.body IS NULL AND excluded.name <> '' THEN excluded.name ELSE step_key.name END;
 
 -- Other keys of a step that an execution stands for, the newest first.
 -- name: step_keys_near :many
@@ -46,6 +41,12 @@ SELECT execution, who, ms FROM step_done WHERE ns = $1 AND key = $2 AND gone = 0
 -- name: step_done_gone :execrows
 -- in: ns int, key blob, gone int
 UPDATE step_done SET gone = $3 WHERE ns = $1 AND key = $2 AND gone = 0;
+
+-- One that only clients have put into the context of the key is known as taken out, too.
+-- name: step_done_gone_there :exec
+-- in: ns int, key blob, execution int, now_ms int, gone int
+INSERT INTO step_done (ns, key, execution, who, ms, gone) VALUES ($1, $2, $3, '', $4, $5)
+ON CONFLICT (ns, key, execution) DO UPDATE SET gone = excluded.gone WHERE step_done.gone > 0;
 
 -- name: step_output_add :exec
 -- in: ns int, key blob, execution int, ord int, name text, node int, sha256 blob?
