@@ -340,15 +340,24 @@ static enum status runs_of_page(struct importer *im, struct mlmd_runs *runs,
         if (k->outcome != UNCHANGED) {
             st = mlmd_runs_put(runs, page->arena, page->rows[i], &k->run, err);
         }
+        if (!st && !k->run.n) {
+            k->outcome = SKIPPED; /* noted */
+            im->report.outcomes[RUNS][SKIPPED]++;
+            continue;
+        }
         k->outcome = k->outcome ? k->outcome : TAKEN;
-        im->report.outcomes[RUNS][k->outcome]++;
         st = st ? st : run_row(&told, wire_i64(page->rows[i], 1), k->run, err);
     }
     st = st || !told.n ? st : ask(im, RUNS, told.rows, told.n, page->arena, &done, err);
-    for (size_t i = 0; !st && i < told.n; i++) {
-        if (done.results[i].outcome == SKIPPED) {
-            count(im, RUNS, told.rows[i], &done.results[i]);
+    for (size_t i = 0, k = 0; !st && i < page->n; i++) {
+        if (known.results[i].outcome == SKIPPED) {
+            continue;
         }
+        if (done.results[k].outcome != SKIPPED) {
+            done.results[k].outcome = known.results[i].outcome;
+        }
+        count(im, RUNS, told.rows[k], &done.results[k]);
+        k++;
     }
     return st;
 }

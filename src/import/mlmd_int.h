@@ -36,7 +36,8 @@ struct mlmd_runs {
 /* The id of the experiment of that name, which is made if there is none. */
 enum status mlmd_runs_experiment(struct cli *cli, const char *name, struct str *id,
                                  struct err *err) ATTR_CHECK;
-/* Makes the run of an execution, the message `row`; one that is there (*run) gets the state that the execution has now. */
+/* Makes the run of an execution, the message `row`; one that is there (*run) gets the state that the execution has now.
+ * *run is empty afterwards where the row was skipped, because somebody has deleted its run; that is noted. */
 enum status mlmd_runs_put(struct mlmd_runs *r, struct arena *a, struct str row, struct str *run,
                           struct err *err) ATTR_CHECK;
 /* Keeps the reason as long as there are not too many. */

@@ -203,57 +203,117 @@ static enum status create(struct mlmd_runs *r, struct cli *cli,
     return st;
 }
 
-static size_t put_params(struct mlmd_report *report, int64_t number, struct json_writer *w,
-                         const struct ml_metadata_property_entry *e, size_t n, size_t done)
+struct param {
+    struct str name, value;
+};
+struct params {
+    struct param p[PARAMS];
+    size_t n;
+};
+
+/* What the server would refuse with everything beside it: a name that is no path, or that is there. NULL: nothing. */
+static const char *refused(const struct params *to, struct str name)
 {
-    char name[KEY_MAX + 1];
-
-    for (size_t i = 0; i < n; i++) {
-        struct buf text = BUF_INIT(BODY_MAX);
-
-        if (done == PARAMS || !value_text(&text, e[i].value) || text.failed || text.n > VALUE_MAX) {
-            mlmd_report_skip(
-                report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, number,
-                S("a property is no param of the run: it is too long, no text, or one of more than 100"));
-        } else {
-            put_pair(w, param_name(e[i].key, name), buf_str(&text));
-            done++;
-        }
-        buf_release(&text);
+    if (!name.n || str_eq_lit(name, ".") || str_starts(name, S(".."))) {
+        return "its name is none that a param may have";
     }
-    return done;
+    for (size_t i = 0; i < to->n; i++) {
+        if (str_eq(to->p[i].name, name)) {
+            return "another one has its name";
+        }
+    }
+    return to->n == PARAMS ? "it is one of more than 100" : NULL;
 }
 
-static enum status log_params(struct mlmd_runs *r, struct cli *cli,
-                              const struct ml_metadata_execution *x, struct str run,
-                              struct err *err)
+static enum status add_params(struct mlmd_runs *r, struct arena *a, int64_t number,
+                              const struct ml_metadata_property_entry *e, size_t n,
+                              struct params *to, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        char name[KEY_MAX + 1];
+        struct buf text = BUF_INIT(BODY_MAX);
+        struct param p = { .name = arena_str(a, str_cstr(param_name(e[i].key, name))) };
+        bool is_text = value_text(&text, e[i].value);
+        const char *why = text.n > VALUE_MAX || text.failed ? "it is too long"
+                          : !is_text                        ? "it is no text"
+                                                            : refused(to, p.name);
+        struct str said;
+
+        if (why) {
+            said = arena_printf(a, "property %s is no param of the run: %s", name, why);
+            mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, number,
+                             said.p ? said : str_cstr(why));
+        } else {
+            p.value = arena_str(a, buf_str(&text));
+            to->p[to->n++] = p;
+            st = p.value.p || !text.n ? OK : err_nomem(err);
+        }
+        st = p.name.p ? st : err_nomem(err);
+        buf_release(&text);
+    }
+    return st;
+}
+
+static enum status log_batch(struct cli *cli, struct str run, const struct param *p, size_t n,
+                             struct err *err)
 {
     struct buf body = BUF_INIT(BODY_MAX);
     struct json_writer w = JSON_WRITER_INIT(&body);
     struct jv *out = NULL;
-    size_t n;
-    enum status st;
 
     json_w_object(&w);
     json_w_key(&w, S("run_id"));
     json_w_str(&w, run);
     json_w_key(&w, S("params"));
     json_w_array(&w);
-    n = put_params(r->report, x->id, &w, x->properties, x->properties_n, 0);
-    n = put_params(r->report, x->id, &w, x->custom_properties, x->custom_properties_n, n);
+    for (size_t i = 0; i < n; i++) {
+        json_w_object(&w);
+        json_w_key(&w, S("key"));
+        json_w_str(&w, p[i].name);
+        json_w_key(&w, S("value"));
+        json_w_str(&w, p[i].value);
+        json_w_object_end(&w);
+    }
     json_w_array_end(&w);
     json_w_object_end(&w);
-    if (n == 0) {
-        buf_release(&body);
+    return post(cli, API "runs/log-batch", &body, &out, err);
+}
+
+/* Params that the server refuses together are halved until the one at fault is alone. */
+static enum status log_params(struct mlmd_runs *r, struct cli *cli, int64_t number, struct str run,
+                              const struct param *p, size_t n, struct err *err)
+{
+    enum status st = n ? log_batch(cli, run, p, n, err) : OK;
+
+    if (st != ST_INVALID && st != ST_BAD_REQUEST && st != ST_EXISTS) {
+        return st;
+    }
+    if (n == 1) {
+        mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, number,
+                         str_cstr(err->message));
         return OK;
     }
-    st = post(cli, API "runs/log-batch", &body, &out, err);
-    if (st == ST_INVALID || st == ST_BAD_REQUEST || st == ST_EXISTS) {
-        mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, x->id,
-                         str_cstr(err->message));
-        st = OK;
+    st = log_params(r, cli, number, run, p, n / 2, err);
+    return st ? st : log_params(r, cli, number, run, p + n / 2, n - n / 2, err);
+}
+
+static enum status put_params(struct mlmd_runs *r, struct cli *cli,
+                              const struct ml_metadata_execution *x, struct str run,
+                              struct err *err)
+{
+    struct params *to = ARENA_NEW(cli->arena, struct params);
+    enum status st = OK;
+
+    if (!to) {
+        return err_nomem(err);
     }
-    return st;
+    st = add_params(r, cli->arena, x->id, x->properties, x->properties_n, to, err);
+    st = st ? st
+            : add_params(r, cli->arena, x->id, x->custom_properties, x->custom_properties_n, to,
+                         err);
+    return st ? st : log_params(r, cli, x->id, run, to->p, to->n, err);
 }
 
 static enum status update(struct cli *cli, const struct ml_metadata_execution *x, struct str run,
@@ -288,6 +348,16 @@ enum status mlmd_runs_put(struct mlmd_runs *r, struct arena *a, struct str row, 
 
     cli.arena = a;
     st = st || !made ? st : create(r, &cli, &x, run, err);
-    st = st || !made ? st : log_params(r, &cli, &x, *run, err);
-    return st ? st : update(&cli, &x, *run, err);
+    if (st) {
+        return st;
+    }
+    st = !made ? OK : put_params(r, &cli, &x, *run, err);
+    st = st ? st : update(&cli, &x, *run, err);
+    if (st == ST_INVALID || st == ST_NOT_FOUND) { /* somebody has deleted it */
+        mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, x.id,
+                         str_cstr(err->message));
+        *run = S("");
+        st = OK;
+    }
+    return st;
 }

@@ -201,7 +201,7 @@ def test_executions_as_runs(worker, filled, own, tmp_path):
     worker.run("""
 store = front.store_of(path)
 x = front.pb.Execution(type_id=store.get_execution_type("Train").id, name="rich", last_known_state=front.pb.Execution.RUNNING)
-for key, value in {"i": 2 ** 53 + 1, "d": 0.5, "b": True, "text/ü": "x", "long": "y" * 7000}.items():
+for key, value in {"i": 2 ** 53 + 1, "d": 0.5, "b": True, "text/ü": "x", "text_ü": "x", "..": "z", "long": "y" * 7000}.items():
     setattr(x.custom_properties[key], {int: "int_value", float: "double_value", bool: "bool_value", str: "string_value"}[type(value)], value)
 x.custom_properties["tree"].struct_value.update({"k": [1, None]})
 store.put_execution(x, [(None, front.pb.Event(artifact_id=2, type=front.pb.Event.INPUT))], [])
@@ -210,7 +210,8 @@ store.put_execution(x, [(None, front.pb.Event(artifact_id=2, type=front.pb.Event
         "table": "runs", "read": 0, "new": 0, "changed": 0, "unchanged": 0, "found": 0, "skipped": 0}
     report = cli.json("import", "mlmd", path, "--namespace", "r", "--as-runs", "old steps")
     assert counts(report, "read", "new", "unchanged")["runs"] == [111, 111, 0]
-    assert [(r["table"], r["number"]) for r in report["reasons"]] == [("runs", 111)]  # the long one
+    assert [(r["table"], r["number"]) for r in report["reasons"]] == [("runs", 111)] * 3  # a long one, a doubled name, a name that is none
+    assert len({r["reason"] for r in report["reasons"]}) == 3
     client = mlflow.MlflowClient(own.url)
     exp = client.get_experiment_by_name("old steps").experiment_id
     runs = {r.data.tags["mlmd.execution"]: r for r in client.search_runs([exp], max_results=1000)}
@@ -232,6 +233,32 @@ store.put_execution(x, [(None, front.pb.Event(artifact_id=4, type=front.pb.Event
     assert counts(report, "new", "changed", "unchanged")["runs"] == [0, 1, 110]
     assert client.get_run(rich.info.run_id).info.status == "FINISHED" and len(client.search_runs([exp], max_results=1000)) == 111
     assert "a 3" in cli.run("why", f"run:{rich.info.run_id}", "-o", "csv")
+
+    # A run that somebody has deleted is left alone, and ends nothing.
+    client.delete_run(rich.info.run_id)
+    client.delete_run(other.info.run_id)
+    worker.run("""
+x = store.get_executions_by_id([111])[0]
+x.last_known_state = front.pb.Execution.FAILED
+store.put_executions([x])
+""")
+    for _ in range(2):
+        report = cli.json("import", "mlmd", path, "--namespace", "r", "--as-runs", "old steps")
+        assert counts(report, "read", "new", "changed", "unchanged", "skipped")["runs"] == [111, 0, 0, 109, 2]
+        assert sorted((r["table"], r["number"]) for r in report["reasons"]) == [("runs", 4), ("runs", 111)]
+
+
+def test_a_type_that_is_named_like_one_of_mlflow_is_skipped_alone(worker, start_server, tmp_path):
+    cli = command.Cli(tmp_path, start_server().url)
+    path = tmp_path / "metadata.db"
+    worker.run("""
+store = front.store_of(path)
+types = [store.put_execution_type(front.pb.ExecutionType(name=name)) for name in ("Train", "mlflow.Run", "Test")]
+store.put_executions([front.pb.Execution(type_id=t) for t in types])
+""", path=str(path))
+    report = cli.json("import", "mlmd", path)
+    assert [(r["table"], r["number"]) for r in report["reasons"]] == [("execution types", 11), ("executions", 2)]
+    assert counts(report, "new", "skipped")["executions"] == [2, 1]
 
 
 def test_the_namespace_is_that_of_the_token(worker, filled, start_server, tmp_path):

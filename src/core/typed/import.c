@@ -301,8 +301,8 @@ static enum status take_run(struct importer *im, struct typed_import_row *row, s
 /* What is wrong with the row, not with the store or the server. */
 static bool is_about_row(enum status st)
 {
-    return st == ST_INVALID || st == ST_EXISTS || st == ST_NOT_FOUND || st == ST_NOT_IMPLEMENTED ||
-           st == ST_OUT_OF_RANGE;
+    return st == ST_INVALID || st == ST_INVALID_STATE || st == ST_EXISTS || st == ST_NOT_FOUND ||
+           st == ST_NOT_IMPLEMENTED || st == ST_OUT_OF_RANGE;
 }
 
 /* Inside of a savepoint: a row that fails leaves nothing behind. */
@@ -374,6 +374,9 @@ static enum status validate(struct write_op *op, struct group *g, struct err *er
     for (size_t i = 0; !st && i < in->rows_n; i++) {
         struct typed_import_row work = in->rows[i]; /* as it came, whenever it is validated again */
 
+        work.outcome = TYPED_NONE;
+        work.id = work.uid = 0;
+        work.reason = (struct str){ NULL, 0 };
         st = take(&im, &work, err);
         in->rows[i].outcome = work.outcome;
         in->rows[i].id = work.id;
