@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -165,6 +166,18 @@ enum status fs_mkdirs(const char *path, struct err *err)
         part[i] = '/';
     }
     return st ? st : make_one(part, err);
+}
+
+enum status fs_real_path(struct arena *a, const char *path, struct str *out, struct err *err)
+{
+    char real[PATH_MAX];
+
+    *out = (struct str){ NULL, 0 };
+    if (!realpath(path, real)) {
+        return err_errno(err, errno, "find where %s leads", base_name(path));
+    }
+    *out = arena_str(a, str_cstr(real));
+    return out->p ? OK : err_nomem(err);
 }
 
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err)

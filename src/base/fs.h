@@ -17,6 +17,8 @@ enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned 
 /* Whole file of at most max bytes into the arena; ST_TOO_BIG beyond. */
 enum status fs_read_file(struct arena *a, const char *path, size_t max, struct str *out,
                          struct err *err);
+/* Where path leads, absolute and without links, "." and ".."; of what exists. */
+enum status fs_real_path(struct arena *a, const char *path, struct str *out, struct err *err);
 /* All n bytes at the current position. */
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err);
 /* Exclusive advisory lock on path (created if missing) held by *fd until closed; ST_CONFLICT when another process holds

@@ -1,5 +1,6 @@
 /* core/outside.c - files beneath listed folders, and in listed buckets. */
 #include "core/outside.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/sys.h"
@@ -118,26 +119,108 @@ static struct str take_mode(struct str text, bool *writes)
     return *writes || str_ends(text, S("=ro")) ? str_sub(text, 0, text.n - 3) : text;
 }
 
-static enum status open_bucket(struct outside *o, struct outside_place *p, const char *text,
-                               const struct blob_s3_options *s3, const char *state_dir,
+/* What places are made from. */
+struct making {
+    struct outside *o;
+    const struct str *own; /* as own_path_of() has them */
+    size_t own_n;
+    const struct blob_s3_options *s3;
+    const char *state_dir;
+};
+
+/* A folder without links, "" = the root; a bucket with the prefix as the store of the bytes takes it. */
+static enum status own_path_of(struct arena *a, const char *own, struct str *out, struct err *err)
+{
+    struct str rest = str_cstr(own);
+    size_t slash;
+
+    if (!str_starts(rest, S(S3_SCHEME))) {
+        enum status st = fs_real_path(a, own, out, err);
+
+        out->n -= !st && str_eq_lit(*out, "/");
+        return st;
+    }
+    rest = str_sub(rest, sizeof(S3_SCHEME) - 1, rest.n);
+    slash = MIN_OF(str_find_byte(rest, '/', 0), rest.n);
+    *out = str_sub(rest, 0, slash);
+    rest = str_sub(rest, slash, rest.n);
+    while (rest.n && rest.p[0] == '/') {
+        rest = str_sub(rest, 1, rest.n);
+    }
+    while (rest.n && rest.p[rest.n - 1] == '/') {
+        rest.n--;
+    }
+    *out = arena_printf(a, S3_SCHEME "%.*s%s%.*s", STR_ARG(*out), rest.n ? "/" : "", STR_ARG(rest));
+    return out->p ? OK : err_nomem(err);
+}
+
+static bool lie_in_each_other(struct str a, struct str b)
+{
+    size_t n = MIN_OF(a.n, b.n);
+    struct str longer = a.n > b.n ? a : b;
+
+    return str_eq(str_sub(a, 0, n), str_sub(b, 0, n)) && (longer.n == n || longer.p[n] == '/');
+}
+
+/* real: the path without links. */
+static enum status check_apart(const struct making *m, struct str real, struct err *err)
+{
+    for (size_t i = 0; i < m->own_n; i++) {
+        if (lie_in_each_other(real, m->own[i])) {
+            enum status st =
+                err_set(err, ST_INVALID,
+                        "the place '%.*s' of others and the server's own '%.*s' lie in each other",
+                        STR_ARG(real), STR_ARG(m->own[i]));
+
+            err_hint(err, "list it without =rw in --artifact-places, or keep the server's own data "
+                          "elsewhere: who may write artifacts would write over it");
+            return st;
+        }
+    }
+    return OK;
+}
+
+static enum status open_bucket(const struct making *m, struct outside_place *p, const char *text,
                                struct err *err)
 {
-    enum status st = bucket_open(&p->bucket, text, s3, err);
+    enum status st = bucket_open(&p->bucket, text, m->s3, err);
 
-    o->n += st == OK;
+    m->o->n += st == OK;
     if (!st && p->writes) {
-        st = bucket_let_write(p->bucket, s3, state_dir, err);
-        st = st ? st : outside_writers_new(o, err);
-    }
-    if (st) {
-        err_ctx(err, "'%s'", text);
+        st = check_apart(m, p->path, err);
+        st = st ? st : bucket_let_write(p->bucket, m->s3, m->state_dir, err);
+        st = st ? st : outside_writers_new(m->o, err);
     }
     return st;
 }
 
-static enum status add_place(struct outside *o, const char *text, const struct blob_s3_options *s3,
-                             const char *state_dir, struct err *err)
+static enum status open_folder(const struct making *m, struct outside_place *p, struct err *err)
 {
+    const char *path = arena_cstr(m->o->arena, p->path.n ? p->path : S("/"));
+    struct str real;
+    enum status st;
+
+    if (!path) {
+        return err_nomem(err);
+    }
+    p->fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (p->fd < 0) {
+        st = err_set(err, ST_INVALID, "artifacts cannot be served from there: %s", strerror(errno));
+        err_hint(err, "name a folder that exists and that this user may read");
+        return st;
+    }
+    m->o->n++;
+    if (!p->writes) {
+        return OK;
+    }
+    st = own_path_of(m->o->arena, path, &real, err);
+    st = st ? st : check_apart(m, real, err);
+    return st ? st : outside_prepare(p, err);
+}
+
+static enum status add_place(const struct making *m, const char *text, struct err *err)
+{
+    struct outside *o = m->o;
     struct outside_place *p = &o->places[o->n];
     bool writes;
     const char *path = arena_cstr(o->arena, take_mode(str_cstr(text), &writes));
@@ -156,33 +239,54 @@ static enum status add_place(struct outside *o, const char *text, const struct b
     if (st) {
         return st;
     }
-    if (str_starts(uri, S(S3_SCHEME))) {
-        return open_bucket(o, p, path, s3, state_dir, err);
+    for (size_t i = 0; i < o->n; i++) {
+        if (str_eq(o->places[i].path, p->path)) {
+            st = err_set(err, ST_INVALID, "'%s' is listed twice", text);
+            err_hint(err, "name each place of --artifact-places once");
+            return st;
+        }
     }
-    path = arena_cstr(o->arena, p->path.n ? p->path : S("/"));
-    if (!path) {
-        return err_nomem(err);
-    }
-    p->fd = sys.open(path, O_RDONLY | O_DIRECTORY, 0);
-    if (p->fd < 0) {
-        st = err_set(err, ST_INVALID, "artifacts cannot be served from '%s': %s", text,
-                     strerror(errno));
-        err_hint(err, "name a folder that exists and that this user may read");
-        return st;
-    }
-    o->n++;
-    st = writes ? outside_prepare(p, err) : OK;
+    st = str_starts(uri, S(S3_SCHEME)) ? open_bucket(m, p, path, err) : open_folder(m, p, err);
     if (st) {
         err_ctx(err, "'%s'", text);
     }
     return st;
 }
 
-enum status outside_new(struct outside **out, const char *const *places,
+/* The places, each apart from what is the server's own. */
+static enum status add_places(struct making *m, const char *const *places, const char *const *own,
+                              struct err *err)
+{
+    struct outside *o = m->o;
+    struct str *paths;
+    size_t n = 0;
+    enum status st = OK;
+
+    while (own && own[n]) {
+        n++;
+    }
+    paths = ARENA_ARRAY(o->arena, struct str, MAX_OF(n, (size_t)1));
+    if (!paths) {
+        return err_nomem(err);
+    }
+    m->own = paths;
+    for (; !st && m->own_n < n; m->own_n++) {
+        st = own_path_of(o->arena, own[m->own_n], &paths[m->own_n], err);
+    }
+    for (size_t i = 0; !st && places[i]; i++) {
+        st = o->n < PLACES_MAX ? add_place(m, places[i], err)
+                               : err_set(err, ST_INVALID,
+                                         "artifacts are served from at most %d places", PLACES_MAX);
+    }
+    return st;
+}
+
+enum status outside_new(struct outside **out, const char *const *places, const char *const *own,
                         const struct blob_s3_options *s3, const char *state_dir, struct err *err)
 {
-    struct arena *a = arena_new(1 << 20);
+    struct arena *a = arena_new(4 << 20);
     struct outside *o = a ? ARENA_NEW(a, struct outside) : NULL;
+    struct making m = { .o = o, .s3 = s3, .state_dir = state_dir };
     enum status st = OK;
 
     *out = NULL;
@@ -194,11 +298,7 @@ enum status outside_new(struct outside **out, const char *const *places,
         arena_free(a);
         return err_nomem(err);
     }
-    for (size_t i = 0; !st && places && places[i]; i++) {
-        st = o->n < PLACES_MAX ? add_place(o, places[i], s3, state_dir, err)
-                               : err_set(err, ST_INVALID,
-                                         "artifacts are served from at most %d places", PLACES_MAX);
-    }
+    st = places && places[0] ? add_places(&m, places, own, err) : OK;
     if (st) {
         outside_free(o);
         return st;
@@ -219,32 +319,6 @@ void outside_free(struct outside *o)
         }
         arena_free(o->arena);
     }
-}
-
-enum status outside_check_apart(const struct outside *o, struct str blobs, struct err *err)
-{
-    while (blobs.n > 1 && blobs.p[blobs.n - 1] == '/') {
-        blobs.n--;
-    }
-    for (size_t i = 0; o && i < o->n; i++) {
-        const struct outside_place *p = &o->places[i];
-        size_t n = MIN_OF(p->path.n, blobs.n);
-        struct str longer = p->path.n > blobs.n ? p->path : blobs;
-
-        if (p->writes && str_eq(str_sub(p->path, 0, n), str_sub(blobs, 0, n)) &&
-            (longer.n == n || longer.p[n] == '/')) {
-            enum status st =
-                err_set(err, ST_INVALID,
-                        "the place '%.*s' of others and the server's own '%.*s' lie in each other",
-                        STR_ARG(p->path), STR_ARG(blobs));
-
-            err_hint(err,
-                     "list it without =rw in --artifact-places, or keep the server's own bytes "
-                     "elsewhere: who may write artifacts would write over them");
-            return st;
-        }
-    }
-    return OK;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------------ */

@@ -15,13 +15,13 @@ struct outside;
 struct outside_place;
 
 /* places: absolute folders, file: URIs or "s3://BUCKET[/PREFIX]", which s3 says how to reach; NULL-terminated, NULL = none. "=rw" behind
- * one: files are written there too; "=ro", or nothing: they are not. ST_INVALID for what is no folder and no bucket, or a folder that
- * cannot be written and should; no service is asked. state_dir: as bucket_let_write(). */
-enum status outside_new(struct outside **out, const char *const *places,
+ * one: files are written there too; "=ro", or nothing: they are not. own: folders and "s3://BUCKET/PREFIX" that the server keeps its own
+ * data in, all of them there; NULL-terminated, NULL = none. ST_INVALID for what is no folder and no bucket, or is listed twice, for a
+ * folder that cannot be written and should, and, before anything is written there, for a place with "=rw" that holds, or lies in, one of
+ * own, by whatever name or link. The start does not wait for a service. state_dir: as bucket_let_write(). */
+enum status outside_new(struct outside **out, const char *const *places, const char *const *own,
                         const struct blob_s3_options *s3, const char *state_dir, struct err *err);
 void outside_free(struct outside *o); /* NULL-safe */
-/* ST_INVALID when a place that is written holds, or lies in, the bucket or folder of the store's own bytes. */
-enum status outside_check_apart(const struct outside *o, struct str blobs, struct err *err);
 /* The place that a URI lies below, and the rest of its path. ST_NOT_FOUND when it lies below none; ST_INVALID for a URI that is not one of
  * a file or a bucket, or tries to leave. */
 enum status outside_find(const struct outside *o, struct arena *a, struct str uri,

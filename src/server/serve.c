@@ -216,6 +216,18 @@ static void writing_ended(void *ctx)
     quiet_soon(ctx);
 }
 
+/* The places of others, apart from all that the server keeps itself. */
+static enum status open_places(struct serving *s, const char *blobs, struct err *err)
+{
+    const struct serve_options *o = s->o;
+    const char *own[4] = { o->data, blobs };
+
+    if (o->store && str_find(str_cstr(o->store), S("://")) == SIZE_MAX) {
+        own[2] = o->store; /* a folder for SQLite */
+    }
+    return outside_new(&s->core->outside, o->artifact_places, own, &o->s3, o->data, err);
+}
+
 static enum status open_store(struct serving *s, struct err *err)
 {
     const struct serve_options *o = s->o;
@@ -243,8 +255,7 @@ static enum status open_store(struct serving *s, struct err *err)
         .location = o->blobs ? o->blobs : path, .s3 = o->s3, .state_dir = o->data, .keep = true
     };
     st = st ? st : blob_open_with(&s->core->blobs, &blobs, err);
-    st = st ? st : outside_new(&s->core->outside, o->artifact_places, &o->s3, o->data, err);
-    st = st ? st : outside_check_apart(s->core->outside, str_cstr(blobs.location), err);
+    st = st ? st : open_places(s, blobs.location, err);
     snprintf(s->spool, sizeof(s->spool), "%s/spool", o->data);
     st = st ? st : fs_mkdirs(s->spool, err);
     if (!st) {

@@ -26,7 +26,7 @@ static void setup(struct fix *f)
     *f = (struct fix){ .dir = t_tmpdir(), .a = arena_new(1 << 20), .err = ERR_INIT };
     T_OK(f->a != NULL);
     places[0] = arena_printf(f->a, "%s=rw", f->dir).p;
-    T_ST_ERR(outside_new(&f->o, places, NULL, NULL, &f->err), OK, &f->err);
+    T_ST_ERR(outside_new(&f->o, places, NULL, NULL, NULL, &f->err), OK, &f->err);
     T_ST_ERR(outside_find(f->o, f->a, str_cstr(f->dir), &f->at.outside, &rest, &f->err), OK,
              &f->err);
     T_OK(outside_writes(f->at.outside) && outside_writes_any(f->o) && !rest.n);
@@ -191,5 +191,78 @@ TEST(paths_that_are_no_files)
     T_OK(str_eq_lit(bytes_of(&f), "1"));
     f.at.path = S("none/x");
     T_ST_ERR(outside_delete(f.a, &f.at, &f.err), OK, &f.err);
+    teardown(&f);
+}
+
+/* What outside_new() says of two places (b may be NULL), with a server's own data in "data", beneath the folder of the process. */
+static enum status new_of(struct fix *f, const char *own, const char *a, const char *b)
+{
+    const struct blob_s3_options s3 = { .endpoint = "http://127.0.0.1:1" };
+    const char *all_own[] = { "data", own, NULL }, *places[] = { a, b, NULL };
+    struct outside *o;
+    enum status st;
+
+    err_clear(&f->err);
+    st = outside_new(&o, places, all_own, &s3, NULL, &f->err);
+    T_OK((st == OK) == (o != NULL));
+    outside_free(o);
+    return st;
+}
+
+static const char *below(struct fix *f, const char *rest)
+{
+    return arena_printf(f->a, "%s%s", f->dir, rest).p;
+}
+
+TEST(own_data_lies_apart)
+{
+    static const char *const bad[] = { "=rw",         "/data=rw", "/data/in=rw", "/data/in/=rw",
+                                       "/to/data=rw", "/up=rw",   "/link/in=rw" };
+    static const char *const bad_buckets[][2] = { { "s3://own", "s3://own/x=rw" },
+                                                  { "s3://own//x", "s3://own/x=rw" },
+                                                  { "s3://own/x/", "s3://own=rw" },
+                                                  { "s3://own/x", "s3://own/x/y/=rw" } };
+    struct fix f;
+
+    setup(&f);
+    T_INT(chdir(f.dir), 0);
+    T_INT(rmdir(below(&f, "/.cairn-uploads")), 0);
+    T_ST_ERR(fs_mkdirs("data/in", &f.err), OK, &f.err);
+    T_ST_ERR(fs_mkdirs("database", &f.err), OK, &f.err);
+    T_ST_ERR(fs_mkdirs("to", &f.err), OK, &f.err);
+    T_INT(symlink("../data", "to/data"), 0);
+    T_INT(symlink("..", "data/out"), 0);
+    T_INT(symlink("data/out", "up"), 0);
+    T_INT(symlink("data", "link"), 0);
+    for (size_t i = 0; i < ARRAY_N(bad); i++) {
+        T_ST(new_of(&f, NULL, below(&f, "/to"), below(&f, bad[i])), ST_INVALID);
+        T_OK(strstr(f.err.message, "lie in each other") != NULL);
+    }
+    for (size_t i = 0; i < ARRAY_N(bad_buckets); i++) {
+        T_ST(new_of(&f, bad_buckets[i][0], bad_buckets[i][1], NULL), ST_INVALID);
+        T_OK(strstr(f.err.message, "lie in each other") != NULL);
+    }
+    T_ST(new_of(&f, "missing", f.dir, NULL), ST_NOT_FOUND);
+    T_OK(access(".cairn-uploads", F_OK) != 0 && access("data/.cairn-uploads", F_OK) != 0 &&
+         access("data/in/.cairn-uploads", F_OK) != 0);
+    T_ST_ERR(new_of(&f, "s3://own/x", f.dir, "s3://own"), OK, &f.err);
+    T_ST_ERR(new_of(&f, NULL, below(&f, "/database=rw"), f.dir), OK, &f.err);
+    teardown(&f);
+}
+
+TEST(a_place_is_listed_once)
+{
+    static const char *const again[] = { "", "/", "=rw", "/=ro" };
+    struct fix f;
+
+    setup(&f);
+    T_INT(chdir(f.dir), 0);
+    T_ST_ERR(fs_mkdirs("data", &f.err), OK, &f.err);
+    for (size_t i = 0; i < ARRAY_N(again); i++) {
+        T_ST(new_of(&f, NULL, f.dir, below(&f, again[i])), ST_INVALID);
+        T_OK(strstr(f.err.message, "listed twice") != NULL);
+    }
+    T_ST(new_of(&f, NULL, "s3://one/x", "s3://one/x/=ro"), ST_INVALID);
+    T_OK(strstr(f.err.message, "listed twice") != NULL);
     teardown(&f);
 }

@@ -160,10 +160,16 @@ def test_a_place_inside_another_keeps_its_rule(own, places):
 
 
 def test_a_place_around_the_own_bytes_ends_the_start(tmp_path):
-    for listed in (tmp_path, tmp_path / "data/blobs"):
+    for listed in (tmp_path, tmp_path / "data/blobs", tmp_path / "data/x"):
         listed.mkdir(parents=True, exist_ok=True)
         with pytest.raises(cairn.StartError, match="lie in each other"):
             cairn.CairnServer(tmp_path / "data", args=["--artifact-places", f"{listed}=rw"]).start()
+    # By relative names, and where the bytes lie elsewhere.
+    for more in ([], ["--blobs", tmp_path / "elsewhere"]):
+        done = subprocess.run([cairn.find_binary(), "server", "--listen", "127.0.0.1:0", "--data", "data", *more,
+                               "--artifact-places", f"{tmp_path}/data/x=rw"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode and "lie in each other" in done.stderr, done.stderr
+    assert not (tmp_path / DESK).exists() and not (tmp_path / "data/x" / DESK).exists()
 
 
 POINTS = ["before_sync", "before_rename", "before_dir_sync"]
