@@ -387,12 +387,31 @@ def direct(radosgw, tmp_path):
     assert one.server.stop() == 0
 
 
+def test_an_end_that_nobody_knows_is_asked_again(double, tmp_path):
+    """Only where the service has said that there is no such upload and no such file is that the answer, which is for good."""
+    place = Place(double, InMemory(double), tmp_path, args=["--s3-direct", "--s3-patience", "1s"])
+    made = multipart(place, "create", "d/x", num_parts=1).json()
+    double.uploads[made["upload_id"].split(".", 1)[1]]["parts"][1] = ('"etag"', b"bytes")
+    parts = [{"part_number": 1, "etag": '"etag"', "url": made["credentials"][0]["url"]}]
+    double.fail("lost", op="complete")
+    double.fail("500", op="head", times=100000)
+    for upload_id in (made["upload_id"], made["upload_id"], "0" * 32 + ".nobody"):      # completed, answer lost; again; never begun
+        answer = multipart(place, "complete", "d/x", upload_id=upload_id, parts=parts)
+        assert answer.status_code == 503 and answer.headers["Retry-After"], answer.text
+    double.forget_failures()
+    assert multipart(place, "complete", "d/x", upload_id="0" * 32 + ".nobody", parts=parts).status_code == 400
+    assert multipart(place, "complete", "d/x", upload_id=made["upload_id"], parts=parts).status_code == 200
+    assert place.there.read(place.root + "d/x") == b"bytes" and place.is_clean()
+    assert place.server.stop() == 0
+
+
 def test_parts_and_files_straight_from_the_service(direct):
     place = direct
     made = multipart(place, "create", "d/x", num_parts=2).json()
     parts = send_parts(made, BIG[:6 << 20], BIG[6 << 20:])
     assert place.names() == [] and len(place.marks()) == 1
-    for bad in (dict(upload_id=made["upload_id"] + "x"), dict(upload_id="0" * 32 + ".nobody"), dict(upload_id=""), dict(parts=[])):
+    for bad in (dict(upload_id=made["upload_id"] + "x"), dict(upload_id="0" * 32 + ".nobody"), dict(upload_id=""), dict(parts=[]),
+                dict(parts=[parts[0], dict(parts[1], etag='"' + "0" * 32 + '"')])):
         assert multipart(place, "complete", "d/x", **{**dict(upload_id=made["upload_id"], parts=parts), **bad}).status_code == 400, bad
     assert multipart(place, "complete", "d/other", upload_id=made["upload_id"], parts=parts).status_code == 400     # of another file
     for _ in range(2):      # an answer that was lost
@@ -406,6 +425,10 @@ def test_parts_and_files_straight_from_the_service(direct):
     send_parts(made, b"y")
     assert multipart(place, "abort", "d/y", upload_id=made["upload_id"]).status_code == 200
     assert place.names() == ["d/x"] and place.is_clean()
+    made = multipart(place, "create", "d/y", num_parts=2).json()
+    answer = multipart(place, "complete", "d/y", upload_id=made["upload_id"], parts=send_parts(made, b"too small", b"y"))
+    assert answer.status_code == 400 and "EntityTooSmall" in answer.text
+    assert multipart(place, "abort", "d/y", upload_id=made["upload_id"]).status_code == 200 and place.is_clean()
     # One PUT, and GETs, by run and through the proxy.
     link = place.post(f"{API}/artifacts/presigned-upload-url", {"run_id": place.run, "path": "d/one", "expiration": 60})
     assert requests.put(link["presigned_url"], data=b"one", timeout=60).status_code == 200

@@ -345,6 +345,21 @@ static enum status not_supported(const char *what, struct err *err)
                    "Presigned %s is not supported for the current artifact repository", what);
 }
 
+/* The file of a path below a URI that no proxy serves: not supported where clients cannot reach it. */
+static enum status direct_place(struct call *c, struct view *v, struct str uri, int64_t owner,
+                                struct str path, const char *what, struct direct_call *d,
+                                struct err *err)
+{
+    struct err why = ERR_INIT;
+    enum status st = artifact_uri_place(v, uri, owner, path, &d->put.place, &why);
+
+    if (st == ST_NOMEM) {
+        *err = why;
+        return st;
+    }
+    return st || !has_direct(c, &d->put.place) ? not_supported(what, err) : OK;
+}
+
 static void put_work(struct exec_job *job, unsigned worker)
 {
     struct direct_call *d = CONTAINER_OF(job, struct direct_call, work);
@@ -370,11 +385,10 @@ static enum status upload_outside(struct call *c, struct view *v, struct str uri
 {
     const struct mlflow_create_presigned_upload_url *in = c->in;
     struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
-    struct err ignored = ERR_INIT;
-    enum status st = d ? OK : err_nomem(err);
+    enum status st =
+        d ? direct_place(c, v, uri, owner, in->path, "upload", d, err) : err_nomem(err);
 
-    if (!st && (artifact_uri_place(v, uri, owner, in->path, &d->put.place, &ignored) ||
-                !outside_writes(d->put.place.outside) || !has_direct(c, &d->put.place))) {
+    if (!st && !outside_writes(d->put.place.outside)) {
         return not_supported("upload", err);
     }
     st = st ? st : check_expiration(in->expiration, err);
@@ -421,7 +435,6 @@ static enum status presigned_download(struct call *c, struct view *v, struct err
 {
     const struct mlflow_create_presigned_download_url *in = c->in;
     struct direct_call *d = ARENA_NEW(c->arena, struct direct_call);
-    struct err ignored = ERR_INIT;
     struct run_view r;
     struct str scheme;
     enum status st = d ? name_check_artifact_path(in->path, err) : err_nomem(err);
@@ -432,10 +445,11 @@ static enum status presigned_download(struct call *c, struct view *v, struct err
         return st;
     }
     scheme = proxied_scheme(r.artifact_uri);
-    if (!scheme.p &&
-        (artifact_uri_place(v, r.artifact_uri, r.uid, in->path, &d->put.place, &ignored) ||
-         !has_direct(c, &d->put.place))) {
-        return not_supported("download", err);
+    if (!scheme.p) {
+        st = direct_place(c, v, r.artifact_uri, r.uid, in->path, "download", d, err);
+        if (st) {
+            return st;
+        }
     }
     if (scheme.p && (!artifact_direct_is_on(c->core) || !c->api->serve_artifacts)) {
         return not_for_proxied("download", "runs with ", "run with a ", scheme, err);

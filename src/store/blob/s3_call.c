@@ -314,11 +314,18 @@ static bool one_of(struct str code, const char *const *names)
     return false;
 }
 
-static enum verdict judge(const struct s3_op *op, const struct s3_answer *an, struct str *code)
+/* The service does not take the keys: others may do. */
+static bool is_of_keys(struct str code)
 {
-    static const char *const renew[] = { "ExpiredToken",          "InvalidToken",
+    static const char *const codes[] = { "ExpiredToken",          "InvalidToken",
                                          "TokenRefreshRequired",  "InvalidAccessKeyId",
                                          "SignatureDoesNotMatch", NULL };
+
+    return one_of(code, codes);
+}
+
+static enum verdict judge(const struct s3_op *op, const struct s3_answer *an, struct str *code)
+{
     static const char *const again[] = { "SlowDown",           "InternalError",
                                          "ServiceUnavailable", "RequestTimeout",
                                          "OperationAborted",   "Throttling",
@@ -338,7 +345,7 @@ static enum verdict judge(const struct s3_op *op, const struct s3_answer *an, st
     if (an->status == 301 || an->status == 307 || an->status == 308 || one_of(*code, elsewhere)) {
         return V_ELSEWHERE;
     }
-    if (one_of(*code, renew)) {
+    if (is_of_keys(*code)) {
         return V_RENEW;
     }
     /* The answer to a HEAD has no body: it does not say why. */
@@ -388,17 +395,16 @@ static bool is_one_of_full(struct str code)
 }
 
 /* Without the store of the server nothing works, so clients wait for it. What a place of others refuses, it refuses for good. */
-static enum status refusal_of(const struct s3 *s, struct str code, bool denied)
+static enum status refusal_of(const struct s3 *s, const struct s3_op *op, struct str code,
+                              bool denied)
 {
-    static const char *const passing[] = { "ExpiredToken",
-                                           "InvalidToken",
-                                           "TokenRefreshRequired",
-                                           "InvalidAccessKeyId",
-                                           "SignatureDoesNotMatch",
-                                           "RequestTimeTooSkewed",
-                                           NULL };
+    static const char *const parts[] = { "InvalidPart", "InvalidPartOrder", "EntityTooSmall",
+                                         NULL };
 
-    if (!s->of_others || one_of(code, passing)) {
+    if (op->lists_parts && one_of(code, parts)) {
+        return ST_INVALID;
+    }
+    if (!s->of_others || is_of_keys(code) || str_eq_lit(code, "RequestTimeTooSkewed")) {
         return ST_UNAVAILABLE;
     }
     return str_eq_lit(code, "NoSuchBucket") ? ST_INVALID : denied ? ST_DENIED : ST_UNAVAILABLE;
@@ -414,7 +420,7 @@ static enum status refuse(const struct s3 *s, const struct s3_op *op, const stru
     if (!code.p && an->status < 300) {
         code = S("without the result");
     }
-    st = err_set(err, refusal_of(s, code, denied && !is_full),
+    st = err_set(err, refusal_of(s, op, code, denied && !is_full),
                  "cannot %s: S3 answered %d %.*s%s%.*s", op->what, an->status,
                  STR_ARG(str_sub(code, 0, 80)), message.n ? ": " : "",
                  STR_ARG(str_sub(message, 0, 300)));

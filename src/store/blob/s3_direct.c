@@ -270,9 +270,10 @@ enum status s3_named_direct_end(struct s3 *s, const char *key, struct str id,
         snprintf(mark, sizeof(mark), "client.%s", name);
         st = is_open(s, a, key, upload, err);
         if (st == ST_NOT_FOUND) { /* or it was completed before, and the client asks again */
-            st = s3_call(s, &head, a, &an, err) == OK && strcmp(an.mark, mark) == 0
-                     ? OK
-                     : no_upload(err);
+            st = s3_call(s, &head, a, &an, err);
+            if (!st && strcmp(an.mark, mark) != 0) {
+                st = ST_NOT_FOUND;
+            }
         } else if (!st) {
             st = s3_complete(s, a, key, upload, mark, &list, UINT64_MAX, err);
         }

@@ -124,11 +124,13 @@ struct s3_op {
     int64_t
         patience_ms; /* for the whole call; 0 = that of the store, which also limits how long it is tried again */
     bool may_think;                 /* the service works before it answers */
+    bool lists_parts;               /* which a client sent: what is wrong with them is told it */
     const _Atomic bool *no_retries; /* (optional) relaxed: set when trying again is of no use */
     const char *what;               /* for messages: "put an object" */
 };
 
-/* OK for 2xx; ST_NOT_FOUND for 404; otherwise ST_UNAVAILABLE (or ST_NOMEM, ST_DENIED), after it was tried often enough. */
+/* OK for 2xx; ST_NOT_FOUND for 404; otherwise ST_UNAVAILABLE (or ST_NOMEM), after it was tried often enough. In a place of others also
+ * ST_DENIED, and ST_INVALID: there is no such bucket. ST_INVALID for lists_parts, too. */
 enum status s3_call(struct s3 *s, struct s3_op *op, struct arena *a, struct s3_answer *out,
                     struct err *err);
 /* The same for an answer that is read in pieces. */
@@ -180,8 +182,9 @@ enum status s3_create(struct s3 *s, struct arena *a, const char *key, const char
                       struct err *err);
 /* An entry of the list of parts. */
 void s3_put_part(struct buf *list, unsigned number, struct str etag);
-/* The parts become one object. ST_NOT_FOUND when there is no such upload and no object either. size UINT64_MAX: not known. mark: that
- * of s3_create(); NULL: nobody else makes that key. */
+/* The parts become one object. ST_NOT_FOUND when there is no such upload and no object either. size UINT64_MAX: not known, since a client
+ * sent the parts; ST_INVALID when they are not those of the list, or too small. mark: that of s3_create(); NULL: nobody else makes that
+ * key. */
 enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const char *id,
                         const char *mark, const struct buf *list, uint64_t size, struct err *err);
 /* A staged object is copied to its place, looked at there, and no longer staged. */

@@ -458,6 +458,7 @@ enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const ch
     struct s3_op op = { .method = "POST",
                         .key = str_cstr(key),
                         .root = "CompleteMultipartUploadResult",
+                        .lists_parts = size == UINT64_MAX,
                         .what = "complete an upload" };
     struct s3_op head = { .method = "HEAD", .key = str_cstr(key), .what = "look at an upload" };
     struct buf xml = BUF_INIT(XML_MAX + 1024);
@@ -478,12 +479,16 @@ enum status s3_complete(struct s3 *s, struct arena *a, const char *key, const ch
     }
     /* Nothing but this makes that key, or an object with that mark: when it is there, an answer that was lost was a success.
      * Services differ in what they say to the repetition. */
-    if (st == ST_NOT_FOUND || st == ST_UNAVAILABLE) {
+    if (st == ST_NOT_FOUND || st == ST_UNAVAILABLE || st == ST_INVALID) {
         struct err why = ERR_INIT;
+        enum status looked = s3_call(s, &head, a, &an, &why);
 
-        if (s3_call(s, &head, a, &an, &why) == OK && (!mark || strcmp(mark, an.mark) == 0) &&
+        if (!looked && (!mark || strcmp(mark, an.mark) == 0) &&
             (size == UINT64_MAX || (an.length >= 0 && (uint64_t)an.length == size))) {
             st = OK;
+        } else if (st == ST_NOT_FOUND && looked && looked != ST_NOT_FOUND) {
+            *err = why; /* not known: "there is no such upload" would be for good */
+            st = looked;
         }
     }
     buf_release(&xml);
