@@ -91,8 +91,33 @@ static enum status put_pairs(struct cli *cli, struct json_writer *w, const char 
     return st;
 }
 
+/* What options say is not in the file as well: one of them would count for nothing. */
+static enum status check_once(const struct step_flags *f, const struct jv *file, bool outputs,
+                              struct err *err)
+{
+    const struct {
+        const char *option, *member;
+        bool is_given;
+    } both[] = {
+        { "step", "step", f->step != NULL },
+        { "input", "inputs", f->input != NULL },
+        { "code", "code", f->code != NULL },
+        { "param", "parameters", f->param != NULL },
+        { "env", "environment", f->env != NULL },
+        { "output", "outputs", outputs && f->output != NULL },
+    };
+
+    for (size_t i = 0; i < ARRAY_N(both); i++) {
+        if (both[i].is_given && jv_get(file, both[i].member)) {
+            return err_set(err, ST_INVALID, "--%s and \"%s\" of the file: say it in one of the two",
+                           both[i].option, both[i].member);
+        }
+    }
+    return OK;
+}
+
 /* The members of a description that is kept in a file. */
-static enum status put_file(struct cli *cli, struct json_writer *w, const char *path,
+static enum status put_file(struct cli *cli, struct json_writer *w, const char *path, bool outputs,
                             struct err *err)
 {
     struct str text;
@@ -103,6 +128,7 @@ static enum status put_file(struct cli *cli, struct json_writer *w, const char *
     if (!st && v->kind != JV_OBJECT) {
         st = err_set(err, ST_INVALID, "not a JSON object");
     }
+    st = st ? st : check_once(cli->options, v, outputs, err);
     if (st) {
         err_ctx(err, "%s", path);
         return st;
@@ -156,7 +182,7 @@ static enum status ask(struct cli *cli, const char *path, const char *const *pai
     enum status st = OK;
 
     json_w_object(&w);
-    if (f->file) st = put_file(cli, &w, f->file, err);
+    if (f->file) st = put_file(cli, &w, f->file, outputs, err);
     if (f->step) {
         json_w_key(&w, S("step"));
         json_w_cstr(&w, f->step);
@@ -360,7 +386,7 @@ static int step_invalidate(struct cli *cli)
         LIST(env, "a library or anything else around it, with its version; may be repeated"),      \
     {                                                                                              \
         .name = "file", .letter = 'f', .type = OPT_TEXT, .arg = "FILE", AT(file),                  \
-        .doc = "JSON object with step, inputs, code, parameters, environment"                      \
+        .doc = "JSON object with step, inputs, code, parameters, environment: what no option says" \
     }
 
 static const struct opt_row describe_rows[] = { DESCRIPTION };

@@ -201,7 +201,6 @@ bool repack_find_open(const struct repacker *r, const struct digest *id, uint32_
 
 /* ---- extents --------------------------------------------------------------------------------------------------------------------- */
 
-/* bytes 0: of the open pack, which are known when it is sealed. */
 enum status repack_pack_of(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t *n,
                            struct err *err)
 {

@@ -116,21 +116,23 @@ static enum status cover(struct repacker *r, const struct recipe_pack *place, ui
     return raw >= skip + n ? OK : err_set(err, ST_CORRUPT, "a base does not lie in its packs");
 }
 
-/* Step i of the base's extent in hand, its last being its own chunks; n bytes of it from `at` on in the object. */
-static enum status step_of(struct repacker *r, size_t i, uint64_t at, uint64_t n,
-                           struct recipe_run *out, struct err *err)
+/* b->steps: where the next n bytes of the object lie in the base's extent in hand, its own chunks last. Their packs are the base's. */
+static enum status find_steps(struct repacker *r, size_t n, struct err *err)
 {
-    const struct repack_base *b = r->base;
+    struct repack_base *b = r->base;
     const struct recipe_extent *e = &b->recipe.extents[b->extent];
-    bool is_own = i == e->under_n;
-    uint32_t pack = is_own ? e->pack : e->under[i].pack;
-    const struct recipe_pack *place = &b->recipe.packs[pack];
-    enum status st;
+    enum status st = OK;
 
-    *out = (struct recipe_run){ .width = is_own ? e->width : e->under[i].width };
-    st = cover(r, place, is_own ? e->first : e->under[i].first,
-               (is_own ? 0 : e->under[i].skip) + (at - b->extent_from), n, out, err);
-    return st ? st : repack_pack_of(r, place->id, place->bytes, &out->pack, err);
+    b->steps_n = (size_t)e->under_n + 1;
+    for (size_t i = 0; !st && i < b->steps_n; i++) {
+        struct recipe_run run = { .pack = e->pack, .first = e->first, .width = e->width };
+
+        if (i < e->under_n) run = e->under[i];
+        b->steps[i] = run;
+        st = cover(r, &b->recipe.packs[run.pack], run.first, run.skip + (r->done - b->extent_from),
+                   n, &b->steps[i], err);
+    }
+    return st;
 }
 
 /* The last extent of the object in hand, if a piece whose differences are the chunk `number` of `pack` goes on where it ends. */
@@ -145,45 +147,65 @@ static struct recipe_extent *goes_on(struct repacker *r, uint32_t pack, uint32_t
                : NULL;
 }
 
+/* An extent of the object in hand that begins with the piece in hand. */
+static enum status begin_extent(struct repacker *r, uint32_t own, uint32_t number,
+                                struct recipe_extent **out, struct err *err)
+{
+    struct repack_object *o = r->cur;
+    struct repack_base *b = r->base;
+    struct recipe_run *under;
+    enum status st = OK;
+
+    if (o->extents.n == RECIPE_EXTENTS_MAX) {
+        return err_set(err, ST_NOT_IMPLEMENTED, "the object would lie in too many pieces");
+    }
+    under = mem_alloc(b->steps_n * sizeof(*under));
+    if (!under) return err_nomem(err);
+    memcpy(under, b->steps, b->steps_n * sizeof(*under));
+    for (size_t i = 0; !st && i < b->steps_n; i++) {
+        const struct recipe_pack *place = &b->recipe.packs[under[i].pack];
+
+        st = repack_pack_of(r, place->id, place->bytes, &under[i].pack, err);
+    }
+    *out = st ? NULL : vec_add(&o->extents);
+    if (!*out) {
+        mem_free(under);
+        return st ? st : err_nomem(err);
+    }
+    **out = (struct recipe_extent){ .pack = own,
+                                    .first = number,
+                                    .width = (uint8_t)b->width,
+                                    .under = under,
+                                    .under_n = (uint8_t)b->steps_n };
+    b->last_extent = b->extent;
+    o->has_deltas = true;
+    return OK;
+}
+
 static enum status add_delta(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t number,
                              size_t n, struct err *err)
 {
-    struct repack_object *o = r->cur;
-    size_t steps = (size_t)r->base->recipe.extents[r->base->extent].under_n + 1;
-    struct recipe_run *under;
+    const struct repack_base *b = r->base;
     struct recipe_extent *e;
     uint32_t own;
     enum status st = repack_pack_of(r, pack, bytes, &own, err);
 
-    e = st ? NULL : goes_on(r, own, number);
-    if (st || (!e && o->extents.n == RECIPE_EXTENTS_MAX)) {
-        return st ? st
-                  : err_set(err, ST_NOT_IMPLEMENTED, "the object would lie in too many pieces");
-    }
-    if (!e) {
-        under = mem_zalloc(steps, sizeof(*under));
-        e = under ? vec_add(&o->extents) : NULL;
-        if (!e) {
-            mem_free(under);
-            return err_nomem(err);
+    if (st) return st;
+    e = goes_on(r, own, number);
+    if (e) {
+        for (size_t i = 0; i < b->steps_n; i++) {
+            e->under[i].chunks = b->steps[i].first + b->steps[i].chunks - e->under[i].first;
         }
-        *e = (struct recipe_extent){ .pack = own,
-                                     .first = number,
-                                     .width = (uint8_t)r->base->width,
-                                     .under = under,
-                                     .under_n = (uint8_t)steps };
-        r->base->last_extent = r->base->extent;
-        o->has_deltas = true;
-    }
-    for (size_t i = 0; !st && i < steps; i++) {
-        st = step_of(r, i, r->done - e->raw, e->raw + n, &e->under[i], err);
+    } else {
+        st = begin_extent(r, own, number, &e, err);
+        if (st) return st;
     }
     e->chunks++;
     e->raw += n;
     lock_take(&r->lock);
     r->stats.delta_bytes += n;
     lock_give(&r->lock);
-    return st;
+    return OK;
 }
 
 /* The differences in hand become a chunk, or are one already. */
@@ -227,6 +249,7 @@ enum status repack_delta(struct repacker *r, const unsigned char *p, size_t n, s
     struct repack_base *b = r->base;
     size_t gap = (size_t)((RECIPE_ALIGN - r->done % RECIPE_ALIGN) % RECIPE_ALIGN), m;
     const struct recipe_extent *e;
+    struct err why = ERR_INIT;
     struct str coded;
     uint8_t codec;
     enum status st;
@@ -255,6 +278,12 @@ enum status repack_delta(struct repacker *r, const unsigned char *p, size_t n, s
         b->as_plain_n = gap ? 0 : m;
         if (is_hopeless(b)) repack_base_drop(r);
         return ST_NOT_FOUND;
+    }
+    /* nothing is written before it is known where the base lies: what is wrong with it is not the object's fault */
+    st = gap ? OK : find_steps(r, m, &why);
+    if (st) {
+        repack_base_drop(r);
+        return st == ST_NOMEM ? err_nomem(err) : ST_NOT_FOUND;
     }
     b->paid++;
     *used = gap ? gap : m;

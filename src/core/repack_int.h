@@ -75,7 +75,9 @@ struct repack_base {
     uint64_t at;
     size_t extent; /* one of the recipe, and where it begins in the object */
     uint64_t extent_from;
-    size_t last_extent;          /* of the differences that were added last */
+    size_t last_extent;                        /* of the differences that were added last */
+    struct recipe_run steps[RECIPE_STEPS_MAX]; /* of the piece in hand */
+    size_t steps_n;
     unsigned tried, paid, width; /* pieces; of the numbers of the last one */
     unsigned char *bytes, *made; /* of a piece, and its differences */
     struct packfile_coder plain, coded;
@@ -84,7 +86,7 @@ struct repack_base {
     size_t as_plain_n; /* 0: it is not coded */
 };
 
-/* An object that was packed lately. tables: of the names, types and shapes of its tensors, where its head has them. */
+/* An object that was packed lately. table: of the names, types and shapes of its tensors, where its head has them. */
 struct repack_recent {
     struct digest sha256, table;
     bool has_table;
@@ -223,7 +225,7 @@ enum status repack_write_chunk(struct repacker *r, const struct digest *id, cons
 /* n raw bytes become a chunk that the object in hand names, or are one already. The open pack has room. */
 enum status repack_put_plain(struct repacker *r, const struct digest *id, const void *p, size_t n,
                              struct err *err) ATTR_CHECK;
-/* The number of a pack in the recipe of the object in hand. */
+/* The number of a pack in the recipe of the object in hand. bytes 0: of the open pack, which are known when it is sealed. */
 enum status repack_pack_of(struct repacker *r, uint64_t pack, uint64_t bytes, uint32_t *n,
                            struct err *err) ATTR_CHECK;
 

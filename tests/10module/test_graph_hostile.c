@@ -336,6 +336,28 @@ SQL_TEST(every_order_of_facts_gives_one_graph)
     corefix_close(&f);
 }
 
+/* Types that clients declare have numbers without end: in totals they are one. */
+SQL_TEST(totals_of_types_without_end)
+{
+    struct core_options opt = { 0 };
+    struct graph_answer out;
+    struct corefix f;
+
+    corefix_open_with(&f, location, &opt);
+    script(&f,
+           "INSERT INTO node (uid, ns, kind, id, type_id, name, digest, create_ms, update_ms) "
+           "WITH RECURSIVE t(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM t WHERE i < #) "
+           "SELECT @ + i, 0, 1, @ + i, CASE WHEN i < 37 THEN 1010 + i ELSE 3 END, 'n' || i, 'd', "
+           "1, 1 FROM t",
+           FIRST, 39);
+    add_chain(&f, 39, false);
+    T_UINT(ask(&f, (struct graph_query){ .down = true }, FIRST, &out), 39);
+    T_UINT(out.totals_n, 2);
+    for (size_t i = 0; i < out.totals_n; i++)
+        T_UINT(out.totals[i].n, out.totals[i].type == TYPE_MLFLOW_DATASET ? 3 : 36);
+    corefix_close(&f);
+}
+
 /* ---- two servers -------------------------------------------------------------------------------------------------------------- */
 
 static void add_sets(struct corefix *f)

@@ -94,6 +94,23 @@ def test_columns_that_were_used(rest, story, tmp_path, server):
     say(rest, 400, run_id=story.runs[2], uses=use["uses"])  # it did not read that
     say(rest, 404, run_id=story.runs[0], uses=[{"dataset": "dataset:nothing-like-this", "columns": ["a"]}])
     say(rest, 400, run_id=story.runs[0], uses=[{"dataset": f"dataset:{story.raw}", "columns": [""]}])
+    # a use of no columns says nothing, and neither are there more than 1,000 things in one request
+    nothing = {"dataset": f"dataset:{story.raw}", "columns": []}
+    assert say(rest, 400, run_id=story.runs[0], uses=[use["uses"][0], nothing])["error"]["field"] == "columns"
+    made = {"from": "a", "from_column": "a", "to": "b", "to_column": "b"}
+    say(rest, 413, run_id=story.runs[0], uses=use["uses"] * 1001)
+    say(rest, 413, derived=[made] * 1001)
+    error = say(rest, 400, run_id=story.runs[0], uses=use["uses"] * 501, derived=[made] * 500)
+    assert error["error"]["field"] == "columns"
+
+
+def test_more_columns_than_are_looked_at(rest, client, story):
+    """A run that used hundreds of columns of something else is affected by what it read and said nothing of."""
+    run, wide = story.runs[0], f"wide.{story.raw}"
+    client.log_inputs(run, datasets=[data(wide)])
+    use = {"run_id": run, "uses": [{"dataset": f"dataset:{wide}", "columns": [f"c{i}" for i in range(300)]}]}
+    assert say(rest, **use)["changed"] == 300
+    assert refs(ask(rest, "lineage/impact", node=f"column:{story.raw}.zip"), "run") == sorted(f"run:{r}" for r in story.runs[:2])
 
 
 def test_columns_that_were_made(rest, story, tmp_path, server):

@@ -76,6 +76,15 @@ def test_the_server_agrees(ask, cli, tmp_path):
     assert cli.run("step", "key", "-f", "step.json").strip() == VECTORS[2]["key"]
 
 
+def test_what_a_file_says_is_not_said_again(cli, tmp_path):
+    (tmp_path / "step.json").write_text(json.dumps({"step": "train", "parameters": {"lr": 0.1}}))
+    for option, value in (("--param", "lr=0.2"), ("--step", "other")):
+        cli.run("step", "key", "-f", "step.json", option, value, rc=2)
+        assert option in cli.err
+    both = cli.run("step", "key", "-f", "step.json", "--code", "git=1")
+    assert both == cli.run("step", "key", "--step", "train", "--param", "lr=0.1", "--code", "git=1")
+
+
 def test_a_step_is_done_once(ask, cli, client, exp, run, uniq, tmp_path):
     """A run logs a model; the step is found until the model's files go, and again when somebody did it anew."""
     (tmp_path / "train.csv").write_text(uniq)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 enum {
-    COUNTED = 1024,     /* types have numbers below */
     ROW_MAX = 4096,     /* links of one node that an answer looks at */
     TRAIL_ENDS_MAX = 16 /* nodes of one name that a trail begins or ends at */
 };
@@ -98,15 +97,27 @@ static bool is_wanted(const struct graph_query *q, enum node_type type)
     return q->types_n == 0;
 }
 
-static void count(struct graph_total *totals, size_t *n, enum node_type type, size_t more)
+/* Nodes are counted by these; those that have no name of their own are one. */
+enum { COUNTED = ARRAY_N(type_names) + 1 };
+_Static_assert((size_t)COUNTED <= GRAPH_TYPES_MAX, "totals have room for each");
+
+static size_t counted_as(enum node_type type)
 {
+    size_t i = 0;
+
+    while (i < ARRAY_N(type_names) && type_names[i].type != type) {
+        i++;
+    }
+    return i;
+}
+
+static void count(struct graph_total *totals, size_t *n, size_t as, size_t more)
+{
+    enum node_type type = as < ARRAY_N(type_names) ? type_names[as].type : GRAPH_TYPE_OTHER;
     size_t i = 0;
 
     while (i < *n && totals[i].type != type) {
         i++;
-    }
-    if (i == GRAPH_TYPES_MAX) {
-        return;
     }
     if (i == *n) {
         totals[(*n)++] = (struct graph_total){ type, 0 };
@@ -121,12 +132,12 @@ static void count_all(const struct graph *g, const struct walk_found *f, struct 
     for (out->starts_n = 0; out->starts_n < f->n && f->distance[out->starts_n] == 0;) {
         out->starts_n++; /* what is the same as a start is one */
     }
-    for (size_t i = out->starts_n; i < f->n; i++) { /* the numbers of types are small */
-        n[MIN_OF((unsigned)graph_type(g, f->nodes[i]), COUNTED - 1)]++;
+    for (size_t i = out->starts_n; i < f->n; i++) {
+        n[counted_as(graph_type(g, f->nodes[i]))]++;
     }
-    for (unsigned type = 0; type < COUNTED; type++) {
-        if (n[type]) {
-            count(out->totals, &out->totals_n, (enum node_type)type, n[type]);
+    for (size_t as = 0; as < COUNTED; as++) {
+        if (n[as]) {
+            count(out->totals, &out->totals_n, as, n[as]);
         }
     }
     out->partial = f->partial;
@@ -338,7 +349,7 @@ static enum status between(struct over *o, const struct graph_starts *from,
 
         if (there && down.distance[i] && there > 1 &&
             (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth)) {
-            count(out->totals, &out->totals_n, graph_type(o->g, down.nodes[i]), 1);
+            count(out->totals, &out->totals_n, counted_as(graph_type(o->g, down.nodes[i])), 1);
         }
     }
     mem_free(far);

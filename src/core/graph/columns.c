@@ -5,6 +5,7 @@
 #include "store/sql/sql.h"
 
 enum { OP_SAID = 1, OP_TAKEN_BACK = 2 };
+enum { NARROWED_MAX = 256 }; /* columns that one run used, to tell of which data sets they are */
 
 const struct str column_kinds[COLUMN_KINDS_N] = {
     { "identity", 8 },     { "transformation", 14 }, { "aggregation", 11 }, { "join", 4 },
@@ -37,7 +38,7 @@ unsigned column_role(struct str kind)
 static const uint64_t of_columns =
     BIT(LINK_COLUMN) | BIT(LINK_USE) | BIT(LINK_MADE) | (BIT(COLUMN_KINDS_N) - 1) << LINK_DERIVED;
 
-/* Whether the run said which columns of the data set it used. */
+/* Whether the run said which columns of the data set it used. False also if it used more than are looked at: rather a run too many. */
 static bool is_narrowed(const struct column_walk *c, uint32_t set, uint32_t run)
 {
     struct walk w = { .direction = WALK_UP,
@@ -45,7 +46,7 @@ static bool is_narrowed(const struct column_walk *c, uint32_t set, uint32_t run)
                       .has_as_of = c->q->has_as_of,
                       .as_of_ms = c->q->as_of_ms,
                       .time = c->q->claimed ? WALK_CLAIMED : WALK_RECORDED };
-    struct link_end uses[64], of[4];
+    struct link_end uses[NARROWED_MAX], of[4];
     size_t n;
 
     n = links_of(c->g->links, run, &w, uses, ARRAY_N(uses));
@@ -60,7 +61,7 @@ static bool is_narrowed(const struct column_walk *c, uint32_t set, uint32_t run)
             }
         }
     }
-    return n > ARRAY_N(uses); /* so many columns of other data: it says what it uses */
+    return false;
 }
 
 static bool follow_down(void *ctx, uint32_t from, uint32_t to, uint8_t role)
@@ -179,7 +180,7 @@ static enum status say(struct columns_change *c, struct group *g, const struct e
     return append(c, g, c->undo ? OP_TAKEN_BACK : OP_SAID, a, b, via, kind, err);
 }
 
-static enum status check_count(struct columns_change *c, size_t n, struct err *err)
+static enum status check_count(size_t n, struct err *err)
 {
     if (n > COLUMN_FACTS_MAX) {
         return err_field(err, ST_INVALID, "columns",
@@ -187,7 +188,6 @@ static enum status check_count(struct columns_change *c, size_t n, struct err *e
                          "dataset:NAME@DIGEST",
                          COLUMN_FACTS_MAX);
     }
-    (void)c;
     return OK;
 }
 
@@ -208,7 +208,7 @@ static enum status say_use(struct columns_change *c, struct view *v, struct grou
         }
         of_run++;
         *facts += u->columns_n;
-        st = st ? st : check_count(c, *facts, err);
+        st = st ? st : check_count(*facts, err);
         for (size_t k = 0; !st && k < u->columns_n; k++) {
             struct end from;
             bool changed;
@@ -275,7 +275,7 @@ static enum status say_derived(struct columns_change *c, struct view *v, struct 
     st = st ? st : graph_find_data(v, d->to, "to", &to, &to_n, err);
     if (!st) {
         *facts += from_n * to_n;
-        st = check_count(c, *facts, err);
+        st = check_count(*facts, err);
     }
     for (size_t i = 0; !st && i < from_n; i++) {
         for (size_t k = 0; !st && k < to_n; k++) {
@@ -285,7 +285,8 @@ static enum status say_derived(struct columns_change *c, struct view *v, struct 
     return st;
 }
 
-static enum status check_kinds(const struct columns_change *c, struct err *err)
+/* What can be said without a look at the store. */
+static enum status check_said(const struct columns_change *c, struct err *err)
 {
     for (size_t i = 0; i < c->derived_n; i++) {
         struct str kind = c->derived[i].kind;
@@ -299,10 +300,17 @@ static enum status check_kinds(const struct columns_change *c, struct err *err)
                              STR_ARG(kind));
         }
     }
+    for (size_t i = 0; i < c->uses_n; i++) {
+        if (!c->uses[i].columns_n) {
+            return err_field(err, ST_INVALID, "columns",
+                             "name the columns of '%.*s' that the run used",
+                             STR_ARG(c->uses[i].dataset));
+        }
+    }
     if (c->uses_n && !c->run_id.n) {
         return err_field(err, ST_INVALID, "run_id", "columns were used by no run: give its id");
     }
-    return OK;
+    return check_count(c->uses_n + c->derived_n, err);
 }
 
 static enum status columns_validate(struct write_op *op, struct group *g, struct err *err)
@@ -311,7 +319,7 @@ static enum status columns_validate(struct write_op *op, struct group *g, struct
     struct view v = { c->core, group_conn(g), op->arena, false };
     int64_t run = 0, experiment;
     size_t facts = 0;
-    enum status st = check_kinds(c, err);
+    enum status st = check_said(c, err);
 
     c->changed = 0;
     if (!st && c->run_id.n) {

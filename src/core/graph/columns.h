@@ -19,7 +19,7 @@ enum {
 struct column_use {
     struct str dataset; /* an input of the run */
     struct str *columns;
-    size_t columns_n;
+    size_t columns_n; /* at least 1 */
 };
 struct column_derived {
     struct str from, from_column, to, to_column;

@@ -125,6 +125,7 @@ struct graph_total {
     size_t n;
 };
 enum { GRAPH_TYPES_MAX = 16 };
+#define GRAPH_TYPE_OTHER ((enum node_type)0) /* in totals: all that have no name of their own */
 /* Siblings that are alike: of one type, found over links of one role from one node or from nodes that are alike. */
 struct graph_group {
     uint64_t key; /* never 0; the same for the same group in the next answer */

@@ -364,6 +364,7 @@ struct cairn_v1_lineage_column_use {
     uint64_t has;
     /* An input of the run: dataset:NAME@DIGEST, dataset:NAME or dataset:@DIGEST. */
     struct str dataset;
+    /* At least one. */
     struct str *columns;
     size_t columns_n;
 };
