@@ -166,6 +166,73 @@ SQL_TEST(found_by_name)
     corefix_close(&f);
 }
 
+/* Rows that one put gathers are what they would be one by one: values, the log of them, dense numbers; also where it changes what it has
+ * made, and after one that failed. */
+SQL_TEST(gathered)
+{
+    static const char *keys[] = { "a", "b", "c", "d", "e", "f", "g" };
+    struct typed_node n[5], x = { .kind = NODE_EXECUTION, .has_type = true }, *got;
+    struct nodelist all = { .kind = NODE_ARTIFACT };
+    struct typed_edge edges[5];
+    struct prop props[5][7];
+    struct typed_put *p;
+    struct corefix f;
+    int64_t type;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, "Data", &type), OK, &f.err);
+    T_ST_ERR(put_type(&f, "a", NODE_EXECUTION, "Work", &x.type), OK, &f.err);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < 5;
+             i++) { /* 0, 7, 3, 1 and 7 properties; the last is the second again */
+            n[i] = (struct typed_node){ .kind = NODE_ARTIFACT,
+                                        .has_type = true,
+                                        .type = round    ? type
+                                                : i == 4 ? 4711
+                                                         : type,
+                                        .external_id = i == 1 || i == 4 ? S("x") : S(""),
+                                        .props = props[i],
+                                        .props_n = i == 0   ? 0
+                                                   : i == 2 ? 3
+                                                   : i == 3 ? 1
+                                                            : 7 };
+            for (size_t k = 0; k < 7; k++) {
+                props[i][k] = (struct prop){ .scope = PROP_CUSTOM,
+                                             .type = PROP_INT,
+                                             .key = str_cstr(keys[k]),
+                                             .i = (int64_t)(10 * i + k) };
+            }
+            edges[i] = (struct typed_edge){
+                .has_event = true, .has_artifact = true, .artifact = i, .event = { .type = 4 }
+            };
+        }
+        p = put_new(&f, TYPED_PUT_EXECUTION, "a");
+        p->artifacts = n;
+        p->artifacts_n = 5;
+        p->executions = &x;
+        p->executions_n = 1;
+        p->edges = edges;
+        p->edges_n = 4;
+        p->reuse_artifact = true;
+        T_ST_ERR(corefix_run(&f, &p->op), round ? OK : ST_INVALID, &f.err);
+    }
+    T_INT(list(&f, "a", &all, &got), 4);
+    for (int i = 0; i < 4; i++) {
+        T_INT(got[i].id, i + 1);
+        T_INT(got[i].props_n, n[i].props_n);
+    }
+    T_INT(got[1].props[6].i, 46);
+    T_INT(got[2].props[2].i, 22);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM prop"), 11);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM prop_log"), 18);
+    T_INT(sqltest_int(f.v.conn, "SELECT i FROM prop_log WHERE key = 'g' ORDER BY seq LIMIT 1"), 16);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM prop_log WHERE who = 'test'"), 18);
+    n[0] = (struct typed_node){ .kind = NODE_ARTIFACT, .has_type = true, .type = type };
+    T_ST_ERR(put_nodes(&f, "a", n, 1), OK, &f.err);
+    T_INT(n[0].id, 5);
+    corefix_close(&f);
+}
+
 SQL_TEST(pages)
 {
     struct nodelist l = { .kind = NODE_ARTIFACT, .limit = 4 };

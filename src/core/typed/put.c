@@ -15,6 +15,9 @@ enum status typed_count(struct putter *p, const char *what, int kind, int64_t *o
     if (p->s.ns == 0) {
         return group_counter(p->g, str_cstr(name), out, err);
     }
+    if (p->gather && kind) {
+        return typed_gather_number(p, (enum node_kind)kind, out, err);
+    }
     st = q_counter_next(p->v.conn, p->v.arena, str_cstr(name), &row, err);
     *out = row.value;
     return st;
@@ -449,32 +452,39 @@ enum status typed_open_space(struct putter *p, struct err *err)
     return st;
 }
 
+static enum status put_all(struct putter *p, struct err *err)
+{
+    struct typed_put *in = p->put;
+    enum status st = OK;
+
+    switch (in->kind) {
+    case TYPED_PUT_TYPES: return typed_put_types(p, err);
+    case TYPED_PUT_EVENTS:
+    case TYPED_PUT_MEMBERS:
+    case TYPED_PUT_PARENTS: return typed_put_edges(p, err);
+    case TYPED_PUT_EXECUTION: return typed_put_execution(p, err);
+    case TYPED_PUT_SUBGRAPH: return typed_put_subgraph(p, err);
+    case TYPED_PUT_NODES: break;
+    }
+    for (size_t i = 0; !st && i < in->artifacts_n; i++) {
+        st = typed_put_node(p, &in->artifacts[i], false, err);
+    }
+    return st;
+}
+
 static enum status validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct typed_put *in = WRITE_OP_OF(op, struct typed_put);
     struct putter p = { .g = g,
                         .v = { .core = in->core, .conn = group_conn(g), .arena = op->arena },
-                        .put = in };
+                        .put = in,
+                        .gather = true };
     enum status st;
 
     st = typed_open_space(&p, err);
     p.s.v = &p.v;
-    if (st) {
-        return st;
-    }
-    switch (in->kind) {
-    case TYPED_PUT_TYPES: return typed_put_types(&p, err);
-    case TYPED_PUT_EVENTS:
-    case TYPED_PUT_MEMBERS:
-    case TYPED_PUT_PARENTS: return typed_put_edges(&p, err);
-    case TYPED_PUT_EXECUTION: return typed_put_execution(&p, err);
-    case TYPED_PUT_SUBGRAPH: return typed_put_subgraph(&p, err);
-    case TYPED_PUT_NODES: break;
-    }
-    for (size_t i = 0; !st && i < in->artifacts_n; i++) {
-        st = typed_put_node(&p, &in->artifacts[i], false, err);
-    }
-    return st;
+    st = st ? st : put_all(&p, err);
+    return st ? st : typed_gather_end(&p, err);
 }
 
 static const struct write_kind put_kind = { .name = "typed.put",

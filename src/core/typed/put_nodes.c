@@ -101,20 +101,26 @@ enum status typed_check_node(struct putter *p, const struct typed_node *n, struc
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------ */
 
-static enum status store_prop(struct putter *p, int64_t uid, const struct prop *x, struct err *err)
+struct prop_row typed_prop_row(const struct prop *x)
 {
     bool has_i = x->type == PROP_INT || x->type == PROP_BOOL;
     bool has_s = x->type == PROP_TEXT || x->type == PROP_JSON || x->type == PROP_PROTO;
-    const int64_t *i = has_i ? &x->i : NULL;
-    const double *d = x->type == PROP_DOUBLE ? &x->d : NULL;
-    struct str s = has_s ? (x->s.p ? x->s : S("")) : none;
-    struct str b = x->type == PROP_PROTO ? (x->b.p ? x->b : S("")) : none;
-    enum status st =
-        q_typed_prop_insert(p->v.conn, uid, x->scope, x->key, x->type, i, d, s, b, err);
+
+    return (struct prop_row){ .i = has_i ? &x->i : NULL,
+                              .d = x->type == PROP_DOUBLE ? &x->d : NULL,
+                              .s = has_s ? (x->s.p ? x->s : S("")) : none,
+                              .b = x->type == PROP_PROTO ? (x->b.p ? x->b : S("")) : none };
+}
+
+static enum status store_prop(struct putter *p, int64_t uid, const struct prop *x, struct err *err)
+{
+    struct prop_row row = typed_prop_row(x);
+    enum status st = q_typed_prop_insert(p->v.conn, uid, x->scope, x->key, x->type, row.i, row.d,
+                                         row.s, row.b, err);
 
     return st ? st
-              : q_typed_prop_log(p->v.conn, uid, x->scope, x->key, x->type, i, d, s, b, p->put->who,
-                                 group_now_ms(p->g), err);
+              : q_typed_prop_log(p->v.conn, uid, x->scope, x->key, x->type, row.i, row.d, row.s,
+                                 row.b, p->put->who, group_now_ms(p->g), err);
 }
 
 static enum status drop_prop(struct putter *p, int64_t uid, const struct prop *x, struct err *err)
@@ -185,6 +191,9 @@ static enum status make(struct putter *p, struct typed_node *n, struct err *err)
                                   n->name.n ? n->name : none,
                                   n->kind == NODE_ARTIFACT ? (n->uri.p ? n->uri : S("")) : none,
                                   n->has_state ? 1 + n->state : 0, group_now_ms(p->g), err);
+    if (!st && p->gather) {
+        return typed_gather_props(p, n, err);
+    }
     for (size_t i = 0; !st && i < n->props_n; i++) {
         st = store_prop(p, n->uid, &n->props[i], err);
     }
@@ -294,6 +303,10 @@ static enum status change(struct putter *p, struct typed_node *n, bool force, st
     bool changed = force;
     enum status st = typed_node_get(&p->s, n->kind, n->id, &old, err);
 
+    if (!st && p->made_first && old.uid >= p->made_first) { /* this put has made it */
+        st = typed_gather_end(p, err);
+        st = st ? st : typed_node_get(&p->s, n->kind, n->id, &old, err);
+    }
     if (st == ST_NOT_FOUND) {
         return err_set(err, ST_INVALID, "Cannot find the given id %" PRId64, n->id);
     }

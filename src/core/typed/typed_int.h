@@ -7,6 +7,21 @@
 #include "store/sql/sql.h"
 #include <inttypes.h>
 
+/* The columns of a property's value; a NULL is none. Points into the property. */
+struct prop_row {
+    const int64_t *i;
+    const double *d;
+    struct str s, b;
+};
+struct prop_row typed_prop_row(const struct prop *x);
+
+/* A property of a new node on its way to the store. */
+struct gathered_prop {
+    int64_t uid;
+    const struct prop *x;
+    struct prop_row row;
+};
+
 /* A put at work on the sequencer: s reads what the group has written. */
 struct putter {
     struct group *g;
@@ -15,7 +30,21 @@ struct putter {
     struct typed_put *put;
     struct typed_type type; /* the last one that was asked for, with its declared properties */
     bool has_type;
+    /* gather.c: rows of new nodes go to the store together; typed_gather_end() follows, also before they are read. */
+    bool gather;
+    struct gathered_prop waiting[4];
+    size_t waiting_n;
+    int64_t made_first, made_last;     /* nodes whose properties are not in the log yet, 0: none */
+    int64_t numbers[NODE_CONTEXT + 1]; /* the last that was given out, by kind; 0: none was */
 };
+
+/* What a new node has, once its uid is known. */
+enum status typed_gather_props(struct putter *p, const struct typed_node *n, struct err *err);
+/* The next number of a kind, in a namespace whose counters are rows. */
+enum status typed_gather_number(struct putter *p, enum node_kind kind, int64_t *out,
+                                struct err *err);
+/* Everything that was gathered is in the store. */
+enum status typed_gather_end(struct putter *p, struct err *err);
 
 /* NULL: the type does not declare it. */
 const struct typed_decl *typed_decl_of(const struct typed_type *t, struct str key);

@@ -252,6 +252,21 @@ enum status q_typed_prop_log(struct sql_conn *q_conn, int64_t uid, int64_t scope
                              struct str b, struct str who, int64_t now_ms,
                              struct err *q_err) ATTR_CHECK;
 
+enum status q_typed_prop_insert_four(struct sql_conn *q_conn, int64_t a_uid, int64_t a_scope,
+                                     struct str a_key, int64_t a_vtype, const int64_t *a_i,
+                                     const double *a_d, struct str a_s, struct str a_b,
+                                     int64_t b_uid, int64_t b_scope, struct str b_key,
+                                     int64_t b_vtype, const int64_t *b_i, const double *b_d,
+                                     struct str b_s, struct str b_b, int64_t c_uid, int64_t c_scope,
+                                     struct str c_key, int64_t c_vtype, const int64_t *c_i,
+                                     const double *c_d, struct str c_s, struct str c_b,
+                                     int64_t d_uid, int64_t d_scope, struct str d_key,
+                                     int64_t d_vtype, const int64_t *d_i, const double *d_d,
+                                     struct str d_s, struct str d_b, struct err *q_err) ATTR_CHECK;
+
+enum status q_typed_prop_log_made(struct sql_conn *q_conn, int64_t first, int64_t last,
+                                  struct str who, int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
 struct q_typed_events_into_row {
     int64_t src;
     int64_t dst;

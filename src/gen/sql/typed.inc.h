@@ -774,6 +774,97 @@ enum status q_typed_prop_log(struct sql_conn *q_conn, int64_t uid, int64_t scope
     return sql_exec(q_conn, &query_typed_prop_log, q_in, NULL, q_err);
 }
 
+static const unsigned char typed_prop_insert_four_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const struct sql_query query_typed_prop_insert_four = {
+    .name = "typed_prop_insert_four", .cached = true, .kind = SQL_EXEC,
+    .in_n = 32, .out_n = 0,
+    .in = typed_prop_insert_four_in,
+    .text = { "INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) VALUES (?1, ?2, ?3, ?4, "
+              "?5, ?6, ?7, ?8), (?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16), (?17, ?18, ?19, "
+              "?20, ?21, ?22, ?23, ?24), (?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)",
+              "INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) VALUES ($1, $2, $3, $4, "
+              "$5, $6, $7, $8), ($9, $10, $11, $12, $13, $14, $15, $16), ($17, $18, $19, "
+              "$20, $21, $22, $23, $24), ($25, $26, $27, $28, $29, $30, $31, $32)" },
+};
+
+enum status q_typed_prop_insert_four(struct sql_conn *q_conn, int64_t a_uid, int64_t a_scope,
+                                     struct str a_key, int64_t a_vtype, const int64_t *a_i,
+                                     const double *a_d, struct str a_s, struct str a_b,
+                                     int64_t b_uid, int64_t b_scope, struct str b_key,
+                                     int64_t b_vtype, const int64_t *b_i, const double *b_d,
+                                     struct str b_s, struct str b_b, int64_t c_uid, int64_t c_scope,
+                                     struct str c_key, int64_t c_vtype, const int64_t *c_i,
+                                     const double *c_d, struct str c_s, struct str c_b,
+                                     int64_t d_uid, int64_t d_scope, struct str d_key,
+                                     int64_t d_vtype, const int64_t *d_i, const double *d_d,
+                                     struct str d_s, struct str d_b, struct err *q_err)
+{
+    struct sql_value q_in[32] = {
+        { .i = a_uid },
+        { .i = a_scope },
+        { .s = a_key },
+        { .i = a_vtype },
+        { .null = !a_i, .i = a_i ? *a_i : 0 },
+        { .null = !a_d, .d = a_d ? *a_d : 0 },
+        { .null = !a_s.p, .s = a_s },
+        { .null = !a_b.p, .s = a_b },
+        { .i = b_uid },
+        { .i = b_scope },
+        { .s = b_key },
+        { .i = b_vtype },
+        { .null = !b_i, .i = b_i ? *b_i : 0 },
+        { .null = !b_d, .d = b_d ? *b_d : 0 },
+        { .null = !b_s.p, .s = b_s },
+        { .null = !b_b.p, .s = b_b },
+        { .i = c_uid },
+        { .i = c_scope },
+        { .s = c_key },
+        { .i = c_vtype },
+        { .null = !c_i, .i = c_i ? *c_i : 0 },
+        { .null = !c_d, .d = c_d ? *c_d : 0 },
+        { .null = !c_s.p, .s = c_s },
+        { .null = !c_b.p, .s = c_b },
+        { .i = d_uid },
+        { .i = d_scope },
+        { .s = d_key },
+        { .i = d_vtype },
+        { .null = !d_i, .i = d_i ? *d_i : 0 },
+        { .null = !d_d, .d = d_d ? *d_d : 0 },
+        { .null = !d_s.p, .s = d_s },
+        { .null = !d_b.p, .s = d_b },
+    };
+
+    return sql_exec(q_conn, &query_typed_prop_insert_four, q_in, NULL, q_err);
+}
+
+static const unsigned char typed_prop_log_made_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT };
+static const struct sql_query query_typed_prop_log_made = {
+    .name = "typed_prop_log_made", .cached = true, .kind = SQL_EXEC,
+    .in_n = 4, .out_n = 0,
+    .in = typed_prop_log_made_in,
+    .text = { "INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, "
+              "seen_ms) SELECT uid, scope, key, vtype, i, d, s, b, CAST(?3 AS text), CAST(?4 "
+              "AS bigint), CAST(?4 AS bigint) FROM prop WHERE uid BETWEEN ?1 AND ?2 ORDER BY "
+              "uid, scope, key",
+              "INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, "
+              "seen_ms) SELECT uid, scope, key, vtype, i, d, s, b, CAST($3 AS text), CAST($4 "
+              "AS bigint), CAST($4 AS bigint) FROM prop WHERE uid BETWEEN $1 AND $2 ORDER BY "
+              "uid, scope, key" },
+};
+
+enum status q_typed_prop_log_made(struct sql_conn *q_conn, int64_t first, int64_t last,
+                                  struct str who, int64_t now_ms, struct err *q_err)
+{
+    struct sql_value q_in[4] = {
+        { .i = first },
+        { .i = last },
+        { .s = who },
+        { .i = now_ms },
+    };
+
+    return sql_exec(q_conn, &query_typed_prop_log_made, q_in, NULL, q_err);
+}
+
 static const unsigned char typed_events_into_in[] = { SQL_INT };
 static const unsigned char typed_events_into_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
 static const char *const typed_events_into_names[] = { "src", "dst", "role", "path", "ms", "src_id", "dst_id", "seq" };
@@ -1156,6 +1247,8 @@ static const struct sql_query *const area_typed[] = {
     &query_typed_props_of_many,
     &query_typed_prop_insert,
     &query_typed_prop_log,
+    &query_typed_prop_insert_four,
+    &query_typed_prop_log_made,
     &query_typed_events_into,
     &query_typed_events_from,
     &query_typed_contexts_of,

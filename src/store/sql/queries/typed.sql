@@ -115,6 +115,25 @@ ON CONFLICT (uid, scope, key) DO UPDATE SET vtype = excluded.vtype, i = excluded
 INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, seen_ms)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10);
 
+-- Four properties that are not there yet.
+-- name: typed_prop_insert_four :exec
+-- in: a_uid int, a_scope int, a_key text, a_vtype int, a_i int?, a_d real?, a_s text?, a_b blob?
+-- in: b_uid int, b_scope int, b_key text, b_vtype int, b_i int?, b_d real?, b_s text?, b_b blob?
+-- in: c_uid int, c_scope int, c_key text, c_vtype int, c_i int?, c_d real?, c_s text?, c_b blob?
+-- in: d_uid int, d_scope int, d_key text, d_vtype int, d_i int?, d_d real?, d_s text?, d_b blob?
+INSERT INTO prop (uid, scope, key, vtype, i, d, s, b)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8),
+       ($9, $10, $11, $12, $13, $14, $15, $16),
+       ($17, $18, $19, $20, $21, $22, $23, $24),
+       ($25, $26, $27, $28, $29, $30, $31, $32);
+
+-- All that nodes have which are not older than a node, as it is now.
+-- name: typed_prop_log_made :exec
+-- in: first int, last int, who text, now_ms int
+INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, seen_ms)
+SELECT uid, scope, key, vtype, i, d, s, b, CAST($3 AS text), CAST($4 AS bigint), CAST($4 AS bigint) FROM prop
+WHERE uid BETWEEN $1 AND $2 ORDER BY uid, scope, key;
+
 -- Events in the order in which they were put; artifacts and executions by their numbers.
 -- name: typed_events_into :many
 -- in: dst int
