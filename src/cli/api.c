@@ -338,6 +338,12 @@ void api_put_texts(struct json_writer *w, const char *const *pairs)
     }
 }
 
+void api_put_raw(const struct jv *answer)
+{
+    out_write(OUT_STDOUT, answer->raw);
+    out_write(OUT_STDOUT, S("\n"));
+}
+
 /* The server of the command, and the path there. */
 static enum status address(struct cli *cli, struct client_request *req, const char *path,
                            struct err *err)

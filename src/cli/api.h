@@ -37,6 +37,8 @@ enum status api_get(struct cli *cli, const char *path, const char *const *pairs,
                     struct err *err) ATTR_CHECK;
 /* The same pairs as fields of an open JSON object. */
 void api_put_texts(struct json_writer *w, const char *const *pairs);
+/* The answer as it came, and the end of the line, to stdout. */
+void api_put_raw(const struct jv *answer);
 /* Bytes of a file: sink as in client/http.h. An answer that is no success becomes an error. */
 enum status api_download(struct cli *cli, const char *path, uint64_t from,
                          bool (*sink)(void *ctx, int status, const void *p, size_t n), void *ctx,

@@ -535,12 +535,6 @@ static enum status put_table(struct cli *cli, const struct jv *answer, struct er
     return st;
 }
 
-static void put_raw(const struct jv *answer)
-{
-    out_write(OUT_STDOUT, answer->raw);
-    out_write(OUT_STDOUT, S("\n"));
-}
-
 /* An answer in the form that was asked for. tree: for people, else a table. */
 static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, const char *where)
 {
@@ -550,7 +544,7 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
     enum status st = OK;
 
     if (cli->format == CLI_JSON && !f->draw && !cli->fields) {
-        put_raw(answer);
+        api_put_raw(answer);
         return CLI_DONE;
     }
     if (!f->draw && (!tree || cli->format != CLI_TABLE || cli->fields)) {
@@ -661,7 +655,7 @@ static int trail(struct cli *cli)
         return cli_fail(cli, st, &err);
     }
     if (cli->format == CLI_JSON && !cli->fields) {
-        put_raw(answer);
+        api_put_raw(answer);
         return jv_items(answer, "nodes") ? CLI_DONE : CLI_NOT_FOUND;
     }
     if (cli->format != CLI_TABLE || cli->fields) {

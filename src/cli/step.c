@@ -200,12 +200,6 @@ static enum status ask(struct cli *cli, const char *path, const char *const *pai
     return st;
 }
 
-static void put_raw(const struct jv *answer)
-{
-    out_write(OUT_STDOUT, answer->raw);
-    out_write(OUT_STDOUT, S("\n"));
-}
-
 static const char *argument(const struct cli *cli)
 {
     return cli->arg_n ? cli->args[0] : NULL;
@@ -224,7 +218,7 @@ static int step_key(struct cli *cli)
         return cli_fail(cli, st, &err);
     }
     if (cli->format == CLI_JSON) {
-        put_raw(answer);
+        api_put_raw(answer);
     } else {
         out_printf(OUT_STDOUT, "%.*s\n", STR_ARG(jv_text(answer, "key")));
     }
@@ -319,7 +313,7 @@ static int step_find(struct cli *cli)
     reuse = jv_get(answer, "reuse");
     hit = reuse && reuse->is_true;
     if (cli->format == CLI_JSON) {
-        put_raw(answer);
+        api_put_raw(answer);
     } else if (hit) {
         return show_outputs(cli, answer);
     } else {
@@ -340,7 +334,7 @@ static int step_record(struct cli *cli)
         return cli_fail(cli, st, &err);
     }
     if (cli->format == CLI_JSON) {
-        put_raw(answer);
+        api_put_raw(answer);
     } else {
         out_printf(OUT_STDOUT, "%.*s\n", STR_ARG(jv_text(answer, "key")));
     }

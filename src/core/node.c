@@ -51,17 +51,26 @@ enum status group_edge_add(struct group *g, int64_t src, int64_t dst, enum edge_
     return q_edge_log_append(c, 1, src, dst, role, no_path, now, now, err);
 }
 
-enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
-                             struct err *err)
+enum status group_member_put(struct group *g, int64_t ctx, int64_t node, enum member_role role,
+                             bool *added, struct err *err)
 {
     struct sql_conn *c = group_conn(g);
     int64_t now = group_now_ms(g), n = 0;
     enum status st = q_member_add(c, ctx, node, role, &n, err);
 
+    *added = n > 0;
     if (st || n == 0) {
         return st;
     }
     return q_member_log_append(c, 1, ctx, node, role, now, now, err);
+}
+
+enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
+                             struct err *err)
+{
+    bool added;
+
+    return group_member_put(g, ctx, node, role, &added, err);
 }
 
 enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enum parent_role role,

@@ -80,6 +80,9 @@ enum status group_parent_add(struct group *g, int64_t child, int64_t parent, enu
                              struct err *err);
 enum status group_member_add(struct group *g, int64_t ctx, int64_t node, enum member_role role,
                              struct err *err);
+/* The same; *added is false when it was there already. */
+enum status group_member_put(struct group *g, int64_t ctx, int64_t node, enum member_role role,
+                             bool *added, struct err *err);
 
 /* The texts of one scope, by key, in the view's arena. */
 enum status node_texts(struct view *v, int64_t uid, enum prop_scope scope, struct key_value **out,

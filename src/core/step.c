@@ -77,12 +77,14 @@ static enum status check_uri(struct look *l, struct step_output *o, int64_t owne
                              struct err *err)
 {
     struct artifact_place at = { .owner = 0 };
-    struct err ignored = ERR_INIT;
     struct str bad;
     size_t n;
-    enum status st;
+    enum status st = o->uri.n ? artifact_uri_place(l->v, o->uri, owner, S(""), &at, err) : OK;
 
-    if (!o->uri.n || artifact_uri_place(l->v, o->uri, owner, S(""), &at, &ignored) || at.outside) {
+    if (st && st != ST_INVALID && st != ST_NOT_FOUND) {
+        return st;
+    }
+    if (st || !o->uri.n || at.outside) {
         return OK;
     }
     st = files_sound(l->v, &at, &bad, &n, err);

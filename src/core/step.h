@@ -15,7 +15,7 @@
 #include "store/seq.h"
 
 enum {
-    STEP_OUTPUTS_MAX = 1000, /* of an execution */
+    STEP_OUTPUTS_MAX = 1000, /* of an execution: that links lead to, and that are said beside */
     STEP_REASON_MAX = 2000,  /* bytes */
     STEP_TRIED_MAX = 100,    /* executions of a key that are looked at, newest first */
     STEP_NEAR_MAX =

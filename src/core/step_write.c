@@ -140,23 +140,6 @@ static enum status open_writer(struct writer *w, struct write_op *op, struct cor
     return typed_open(&w->v, ns, &w->s, err);
 }
 
-/* A namespace that nobody has written to yet gets its row here, too. */
-static enum status need_space(struct writer *w, struct str ns, struct err *err)
-{
-    struct q_counter_next_row row;
-    enum status st;
-
-    if (w->s.ns >= 0) {
-        return OK;
-    }
-    st = q_counter_next(w->v.conn, w->v.arena, S("ns"), &row, err);
-    if (!st) {
-        w->s.ns = row.value;
-        st = q_ns_insert(w->v.conn, row.value, ns, err);
-    }
-    return st;
-}
-
 static enum status put_rows(struct writer *w, struct step_record *r, int64_t execution,
                             struct err *err)
 {
@@ -183,13 +166,12 @@ static enum status record_validate(struct write_op *op, struct group *g, struct 
     bool is_typed;
     enum status st = open_writer(&w, op, r->core, r->ns, g, err);
 
-    w.s.v = &w.v;
     r->known = false;
     st = st ? st : execution_of(&w, r->execution, &is_typed, &execution, err);
     for (size_t i = 0; !st && i < r->outputs_n; i++) {
         st = output_of(&w, &r->outputs[i], err);
     }
-    st = st ? st : need_space(&w, r->ns, err);
+    st = st ? st : typed_need(&w.s, r->ns, err);
     if (st) {
         return st;
     }
@@ -330,7 +312,6 @@ static enum status invalidate_validate(struct write_op *op, struct group *g, str
     int64_t id = 0, left = STEP_INVALIDATE_MAX;
     enum status st = open_writer(&w, op, f->core, f->ns, g, err);
 
-    w.s.v = &w.v;
     f->n = 0;
     f->more = false;
     st = st ? st : group_counter(g, S("step_gone"), &id, err);

@@ -213,7 +213,8 @@ static enum status take_event(struct importer *im, struct typed_import_row *row,
 static enum status take_member(struct importer *im, struct typed_import_row *row, struct err *err)
 {
     struct typed_pair *x = &row->pair;
-    int64_t node, ctx = 0, now = group_now_ms(im->p.g), n = 0;
+    int64_t node, ctx = 0;
+    bool added;
     enum status st = end_of(im, row, im->in->kind, x->has_a, &x->a, &node, err);
 
     if (!st && node) {
@@ -222,11 +223,9 @@ static enum status take_member(struct importer *im, struct typed_import_row *row
     if (st || !ctx) {
         return st;
     }
-    st = q_member_add(im->p.v.conn, ctx, node, MEMBER_OF_CONTEXT, &n, err);
-    row->outcome = n ? TYPED_TAKEN : TYPED_UNCHANGED;
-    return st || !n
-               ? st
-               : q_member_log_append(im->p.v.conn, 1, ctx, node, MEMBER_OF_CONTEXT, now, now, err);
+    st = group_member_put(im->p.g, ctx, node, MEMBER_OF_CONTEXT, &added, err);
+    row->outcome = added ? TYPED_TAKEN : TYPED_UNCHANGED;
+    return st;
 }
 
 static enum status take_parent(struct importer *im, struct typed_import_row *row, struct err *err)
@@ -369,7 +368,6 @@ static enum status validate(struct write_op *op, struct group *g, struct err *er
                             .v = { .core = in->core, .conn = group_conn(g), .arena = op->arena },
                             .put = &im.put };
     st = typed_open_space(&im.p, err);
-    im.p.s.v = &im.p.v;
     st = st ? st : open_source(&im, err);
     for (size_t i = 0; !st && i < in->rows_n; i++) {
         struct typed_import_row work = in->rows[i]; /* as it came, whenever it is validated again */

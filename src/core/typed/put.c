@@ -438,18 +438,9 @@ enum status typed_put_subgraph(struct putter *p, struct err *err)
 /* The namespace is made by the first that writes to it. */
 enum status typed_open_space(struct putter *p, struct err *err)
 {
-    struct q_counter_next_row row;
     enum status st = typed_open(&p->v, p->put->ns, &p->s, err);
 
-    if (st || p->s.ns >= 0) {
-        return st;
-    }
-    st = q_counter_next(p->v.conn, p->v.arena, S("ns"), &row, err);
-    if (!st) {
-        p->s.ns = row.value;
-        st = q_ns_insert(p->v.conn, row.value, p->put->ns, err);
-    }
-    return st;
+    return st ? st : typed_need(&p->s, p->put->ns, err);
 }
 
 static enum status put_all(struct putter *p, struct err *err)

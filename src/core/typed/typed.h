@@ -87,6 +87,8 @@ struct typed_space {
     bool others; /* nodes of other protocols are shown (others.h) */
 };
 enum status typed_open(struct view *v, struct str ns, struct typed_space *out, struct err *err);
+/* Makes the namespace that was opened so if it is not there. Inside validate(). */
+enum status typed_need(struct typed_space *s, struct str ns, struct err *err);
 
 /* ST_NOT_FOUND without text where there is none; version NULL p: the one without. With its declared properties. */
 enum status typed_type_named(struct typed_space *s, enum node_kind kind, struct str name,

@@ -18,6 +18,22 @@ enum status typed_open(struct view *v, struct str ns, struct typed_space *out, s
     return st == ST_NOT_FOUND ? OK : st;
 }
 
+enum status typed_need(struct typed_space *s, struct str ns, struct err *err)
+{
+    struct q_counter_next_row row;
+    enum status st;
+
+    if (s->ns != NO_NS) {
+        return OK;
+    }
+    st = q_counter_next(s->v->conn, s->v->arena, S("ns"), &row, err);
+    if (!st) {
+        s->ns = row.value;
+        st = q_ns_insert(s->v->conn, row.value, ns, err);
+    }
+    return st;
+}
+
 /* ---- reads ----------------------------------------------------------------------------------------------------------------- */
 
 static enum status declared(struct typed_space *s, struct typed_type *t, struct err *err)

@@ -12,7 +12,6 @@ struct q_other_node_row {
     int64_t type_id;
     struct str name; /* p is NULL when it has no value */
     struct str uri; /* p is NULL when it has no value */
-    struct str digest; /* p is NULL when it has no value */
     int64_t create_ms;
     int64_t update_ms;
 };

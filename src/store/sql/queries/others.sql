@@ -2,8 +2,8 @@
 
 -- name: other_node :one
 -- in: kind int, id int
--- out: uid int, type_id int, name text?, uri text?, digest text?, create_ms int, update_ms int
-SELECT uid, type_id, name, uri, digest, create_ms, update_ms FROM node WHERE ns = 0 AND kind = $1 AND id = $2 AND type_id < 8;
+-- out: uid int, type_id int, name text?, uri text?, create_ms int, update_ms int
+SELECT uid, type_id, name, uri, create_ms, update_ms FROM node WHERE ns = 0 AND kind = $1 AND id = $2 AND type_id < 8;
 
 -- name: other_ident :one
 -- in: uid int, scheme int
