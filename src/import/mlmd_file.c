@@ -278,12 +278,26 @@ static enum status event_row(struct file *f, const struct sqlfile_value *v, stru
 
 /* ---- the source ------------------------------------------------------------------------------------------------------------------- */
 
+static const char *table_of(int what)
+{
+    return what <= W(CONTEXT_TYPES)  ? "Type"
+           : what <= W(CONTEXTS)     ? node_tables[what - W(ARTIFACTS)].name
+           : what == W(PARENTS)      ? "ParentContext"
+           : what == W(ATTRIBUTIONS) ? "Attribution"
+           : what == W(ASSOCIATIONS) ? "Association"
+                                     : "Event";
+}
+
+/* EXECUTION 0, ARTIFACT 1, CONTEXT 2 */
+static int type_kind_of(int what)
+{
+    return what == W(ARTIFACT_TYPES) ? 1 : what == W(EXECUTION_TYPES) ? 0 : 2;
+}
+
 /* The query of a table; every one gives the row's number first, and takes the last one. */
 static void query_of(const struct file *f, int what, char *text, size_t size)
 {
     const char *external = f->schema >= SCHEMA_EXTERNAL ? "external_id" : "NULL";
-    /* EXECUTION 0, ARTIFACT 1, CONTEXT 2 */
-    static const int kinds[] = { 1, 0, 2 };
 
     switch (what) {
     case W(ARTIFACT_TYPES):
@@ -293,7 +307,7 @@ static void query_of(const struct file *f, int what, char *text, size_t size)
                  "SELECT id, name, version, description, %s, (SELECT b.name FROM ParentType p JOIN "
                  "Type b ON b.id = p.parent_type_id WHERE p.type_id = t.id), input_type, "
                  "output_type FROM Type t WHERE id > ?1 AND type_kind = %d ORDER BY id LIMIT %d",
-                 external, kinds[what - W(ARTIFACT_TYPES)], MLMD_PAGE);
+                 external, type_kind_of(what), MLMD_PAGE);
         return;
     case W(PARENTS):
         snprintf(text, size,
@@ -304,8 +318,8 @@ static void query_of(const struct file *f, int what, char *text, size_t size)
     case W(ATTRIBUTIONS):
     case W(ASSOCIATIONS):
         snprintf(text, size, "SELECT id, %s, context_id FROM %s WHERE id > ?1 ORDER BY id LIMIT %d",
-                 what == W(ATTRIBUTIONS) ? "artifact_id" : "execution_id",
-                 what == W(ATTRIBUTIONS) ? "Attribution" : "Association", MLMD_PAGE);
+                 what == W(ATTRIBUTIONS) ? "artifact_id" : "execution_id", table_of(what),
+                 MLMD_PAGE);
         return;
     case W(EVENTS):
         snprintf(text, size,
@@ -318,8 +332,7 @@ static void query_of(const struct file *f, int what, char *text, size_t size)
     snprintf(text, size,
              "SELECT id, type_id, name, %s, create_time_since_epoch, "
              "last_update_time_since_epoch, %s FROM %s WHERE id > ?1 ORDER BY id LIMIT %d",
-             external, node_tables[what - W(ARTIFACTS)].more, node_tables[what - W(ARTIFACTS)].name,
-             MLMD_PAGE);
+             external, node_tables[what - W(ARTIFACTS)].more, table_of(what), MLMD_PAGE);
 }
 
 static int columns_of(int what)
@@ -340,6 +353,48 @@ static enum status row_of(struct file *f, int what, const struct sqlfile_value *
         return node_row(f, what, &node_tables[what - W(ARTIFACTS)], v, page, err);
     }
     return what == W(EVENTS) ? event_row(f, v, page, err) : pair_row(v, page, err);
+}
+
+/* The number that the query gives, or NULL. */
+static enum status number_of(struct file *f, const char *text, int64_t in,
+                             struct sqlfile_value *out, struct err *err)
+{
+    struct sqlfile_rows *r = NULL;
+    enum status st = sqlfile_query(f->db, text, &in, 1, &r, err);
+
+    st = st ? st : sqlfile_next(r, out, 1, err);
+    sqlfile_end(r);
+    return st;
+}
+
+/* Goes beyond the next row of the table, which cannot be read because a value of it is too large. Types of other kinds lie between. */
+static enum status pass_large(struct file *f, int what, struct err *err)
+{
+    bool other = false;
+    char text[200];
+    struct sqlfile_value v;
+    enum status st;
+
+    snprintf(text, sizeof(text), "SELECT MIN(rowid) FROM %s WHERE rowid > ?1", table_of(what));
+    do {
+        st = number_of(f, text, f->after, &v, err);
+        if (!st && v.kind != SQLFILE_INT) {
+            st = err_set(err, ST_CORRUPT, "the file is damaged: a row has no number");
+        }
+        if (!st) {
+            f->after = v.i;
+        }
+        if (!st && what <= W(CONTEXT_TYPES)) {
+            st = number_of(f, "SELECT type_kind FROM Type WHERE rowid = ?1", f->after, &v, err);
+            other = !st && v.i != type_kind_of(what);
+            st = st == ST_TOO_BIG ? OK : st;
+        }
+    } while (!st && other);
+    if (!st) {
+        note(f, what, f->after, "a value of the row is larger than", S("64 MiB"),
+             "; the row is left out");
+    }
+    return st;
 }
 
 static enum status file_next(struct mlmd_source *base, int what, struct mlmd_page *page,
@@ -382,6 +437,9 @@ static enum status file_next(struct mlmd_source *base, int what, struct mlmd_pag
     }
     sqlfile_end(r);
     f->done = st == ST_END && n < MLMD_PAGE;
+    if (st == ST_TOO_BIG) {
+        st = pass_large(f, what, err);
+    }
     return st == ST_END ? OK : st;
 }
 

@@ -149,7 +149,13 @@ static enum status numbers(struct server *s, const char *method, struct mlmd_pag
     enum status st = list_next(s, &s->list, method, 0, &nodes, err);
 
     s->ids_n = s->at = 0;
-    for (size_t i = 0; !st && i < nodes.n && s->ids_n < ARRAY_N(s->ids); i++) {
+    if (!st && nodes.n > ARRAY_N(s->ids)) {
+        st = err_set(err, ST_INVALID,
+                     "the source's answer to %s has %zu rows where %d were asked for: is it ML "
+                     "Metadata?",
+                     method, nodes.n, MLMD_PAGE);
+    }
+    for (size_t i = 0; !st && i < nodes.n; i++) {
         s->ids[s->ids_n++] = wire_i64(nodes.rows[i], 1);
     }
     return st;

@@ -1,6 +1,6 @@
 /* import/wire.c - protobuf messages field by field. */
 #include "import/wire.h"
-#include <string.h>
+#include "base/num.h"
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
@@ -12,13 +12,8 @@ void wire_put_i64(struct buf *b, unsigned field, int64_t v)
 
 void wire_put_double(struct buf *b, unsigned field, double v)
 {
-    uint64_t bits;
-
-    memcpy(&bits, &v, sizeof(bits));
     buf_put_varint(b, (uint64_t)field << 3 | FIXED64);
-    for (int i = 0; i < 8; i++) {
-        buf_put_u8(b, (unsigned char)(bits >> (8 * i)));
-    }
+    buf_put_u64(b, num_double_bits(v));
 }
 
 void wire_put_bytes(struct buf *b, unsigned field, struct str v)
@@ -28,47 +23,29 @@ void wire_put_bytes(struct buf *b, unsigned field, struct str v)
     buf_put_str(b, v);
 }
 
-static bool take_varint(struct str *s, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned i = 0; i < 10 && i < s->n; i++) {
-        uint64_t c = (unsigned char)s->p[i];
-
-        *out |= (c & 127) << (7 * i);
-        if (c < 128) {
-            *s = str_sub(*s, i + 1, s->n);
-            return true;
-        }
-    }
-    return false;
-}
-
 bool wire_next(struct str *message, struct wire_field *out, bool *ok)
 {
-    uint64_t tag, n;
+    struct rd r = rd_of(message->p, message->n);
+    uint64_t tag;
 
     *out = (struct wire_field){ 0 };
     *ok = message->n == 0;
-    if (message->n == 0 || !take_varint(message, &tag)) {
+    if (*ok) {
         return false;
     }
+    tag = rd_varint(&r);
     out->number = tag >> 3;
     switch (tag & 7) {
-    case VARINT: *ok = take_varint(message, &out->v); return *ok;
-    case BYTES:
-        if (!take_varint(message, &n) || n > message->n) {
-            return false;
-        }
-        out->bytes = (struct str){ message->p, (size_t)n };
-        break;
-    case FIXED64: n = 8; break;
-    case FIXED32: n = 4; break;
+    case VARINT: out->v = rd_varint(&r); break;
+    case BYTES: out->bytes = rd_bytes(&r, rd_varint(&r)); break;
+    case FIXED64: (void)rd_u64(&r); break;
+    case FIXED32: (void)rd_u32(&r); break;
     default: return false;
     }
-    if (n > message->n) {
+    if (r.bad) {
         return false;
     }
-    *message = str_sub(*message, (size_t)n, message->n);
+    *message = str_sub(*message, message->n - rd_left(&r), message->n);
     *ok = true;
     return true;
 }

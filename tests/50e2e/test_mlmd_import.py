@@ -116,6 +116,30 @@ calls("PutContexts", contexts=[{"type_id": c, "name": "mine"}, {"type_id": c, "n
     same(got, held(worker, own, "three"))
 
 
+def test_a_server_that_gives_more_than_it_was_asked_for(worker, filled, start_server, tmp_path):
+    cli = command.Cli(tmp_path, start_server().url)
+    port = worker.run("""
+class Wide(front.Front):
+    @staticmethod
+    def handler(store, method):
+        def answer(request, context):
+            out = getattr(front.service, method + "Response")()
+            store._call(method, request, out)
+            if method == "GetContexts":
+                out.contexts.extend(list(out.contexts) * 50)
+            return out
+
+        return front.grpc.unary_unary_rpc_method_handler(answer, getattr(front.service, method + "Request").FromString,
+                                                         getattr(front.service, method + "Response").SerializeToString)
+
+wide = Wide(front.store_of(path))
+result = wide.port
+""", path=str(filled))
+    cli.run("import", "mlmd", f"grpc://127.0.0.1:{port}", rc=2)
+    assert "204 rows where 100 were asked for" in cli.err, cli.err
+    worker.run("wide.stop()")
+
+
 def hostile(path):
     """What the library never writes, but a file may hold."""
     with sqlite3.connect(path) as db:
@@ -130,6 +154,7 @@ def hostile(path):
         run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (504, 'nobody', 0, 'text')")
         run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (2, 'torn', 1, 'mlmd-struct::!!!')")
         run("INSERT INTO ArtifactProperty (artifact_id, name, is_custom_property, string_value) VALUES (4, 'long', 1, ?)", ("x" * 3_000_000,))
+        run("INSERT INTO Artifact (id, type_id, uri) VALUES (507, 10, ?)", ("x" * (65 << 20),))
         run("INSERT INTO Type (id, name, type_kind) VALUES (900, '', 1), (901, 'Odd', 1), (902, 'Data', 1)")  # 902: of that name before
         run("INSERT INTO TypeProperty VALUES (901, 'p', 99), (902, 'rows', 3)")
         run("INSERT INTO Artifact (id, type_id) VALUES (505, 901), (506, 902)")
@@ -147,9 +172,10 @@ def test_hostile_rows_are_skipped_and_named(worker, filled, start_server, tmp_pa
     for r in report["reasons"]:
         got.setdefault(r["table"], []).append((r["number"], r["reason"]))
     assert [n for n, _ in got["artifact types"]] == [900, 901, 902]
-    assert sorted(n for n, _ in got["artifacts"]) == [1, 2, 500, 501, 502, 503, 504, 505, 506]
+    assert sorted(n for n, _ in got["artifacts"]) == [1, 2, 500, 501, 502, 503, 504, 505, 506, 507]
     texts = dict(got["artifacts"])
     assert "empty" in texts[1] and "torn" in texts[2] and "4711" in texts[500] and "rows" in texts[503] and "nobody" in texts[504]
+    assert "64 MiB" in texts[507]
     assert "901" in texts[505] and len(got["events"]) == 4 and len(got["attributions"]) == 2 and "cycle" in got["parents"][0][1]
     held_now = held(worker, server, "h")
     assert len(held_now["artifacts"]) == 131 and len(held_now["events"]) == 220
