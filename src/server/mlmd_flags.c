@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "base/sys.h"
 #include "codec/query.h"
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define NAME "metadata_store_server"
@@ -338,6 +339,22 @@ static void note_own(struct turning *t, struct str name)
     t->has_data = t->has_data || str_eq_lit(name, "data") || str_eq_lit(name, "store");
 }
 
+static bool in_env(const char *name)
+{
+    const char *text = getenv(name);
+
+    return text && text[0];
+}
+
+/* What cairn's variables say stands where no flag says it; --grpc_port says where to listen. */
+static void note_env(struct turning *t)
+{
+    t->has_listen = t->has_listen || (!t->port.p && in_env("CAIRN_LISTEN"));
+    t->has_hosts = t->has_hosts || in_env("CAIRN_ALLOWED_HOSTS");
+    t->has_auth = t->has_auth || in_env("CAIRN_AUTH") || in_env("CAIRN_TOKEN_FILE");
+    t->has_data = t->has_data || in_env("CAIRN_DATA") || in_env("CAIRN_STORE");
+}
+
 /* What is not one of the flags goes to cairn as it is. */
 static enum status scan(struct turning *t, int from, int argc, char **argv, char **rest,
                         int *rest_n, struct err *err)
@@ -347,7 +364,7 @@ static enum status scan(struct turning *t, int from, int argc, char **argv, char
     for (int i = from; !st && i < argc; i++) {
         struct str value = str_cstr(argv[i]), name = value;
 
-        while (name.n && name.p[0] == '-' && name.p + 2 > argv[i] && name.p < argv[i] + 2) {
+        while (name.n && name.p[0] == '-' && name.p < argv[i] + 2) {
             name = str_sub(name, 1, name.n);
         }
         value = (struct str){ NULL, 0 };
@@ -574,6 +591,7 @@ enum status mlmd_flags_turn(struct arena *a, int argc, char **argv, char ***out,
     *out_n = 0;
     *notes = (struct str){ NULL, 0 };
     st = st ? st : scan(&t, from, argc, argv, rest, &rest_n, err);
+    note_env(&t);
     st = st ? st : check_channel(&t, err);
     st = st || !t.config.n ? st : read_config(&t, err);
     st = st ? st : check(&t, err);

@@ -1,6 +1,6 @@
 /* server/mlmd_flags.h - the flags of ML Metadata's own server, for deployments that start cairn in its place: a program that is called
  * metadata_store_server (a link), or `cairn metadata_store_server FLAGS`, is `cairn server` with what these flags mean. cairn's own
- * flags may stand beside them. docs/mlmd.md has the table. What has no meaning here is refused with what to do instead.
+ * flags and variables may stand beside them. docs/mlmd.md has the table. What has no meaning here is refused with what to do instead.
  * Ownership: texts live in the arena. Thread rule: the main thread. */
 #ifndef CAIRN_SERVER_MLMD_FLAGS_H
 #define CAIRN_SERVER_MLMD_FLAGS_H

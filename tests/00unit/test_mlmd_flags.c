@@ -3,6 +3,8 @@
 #include "server/mlmd_flags.h"
 #include "tap.h"
 
+#include <stdlib.h>
+
 enum { ARGS_MAX = 16 };
 
 static struct arena *arena;
@@ -69,6 +71,20 @@ TEST(flags)
     LINE("cairn server --listen=0.0.0.0:8080 --allowed-hosts=*", "metadata_store_server",
          "--grpc_channel_arguments=grpc.max_receive_message_length=-1,a=b");
     T_OK(str_find(notes, S("100 MiB")) != SIZE_MAX);
+}
+
+/* Variables of cairn stand where no flag says the same. */
+TEST(variables)
+{
+    T_INT(setenv("CAIRN_LISTEN", "127.0.0.1:0", 1), 0);
+    LINE("cairn server --allowed-hosts=*", "metadata_store_server");
+    LINE("cairn server --listen=0.0.0.0:9000 --allowed-hosts=*", "metadata_store_server",
+         "--grpc_port=9000");
+    T_INT(setenv("CAIRN_ALLOWED_HOSTS", "db", 1), 0);
+    T_INT(setenv("CAIRN_AUTH", "none", 1), 0);
+    LINE("cairn server", "metadata_store_server");
+    T_OK(notes.p == NULL);
+    T_INT(unsetenv("CAIRN_LISTEN") | unsetenv("CAIRN_ALLOWED_HOSTS") | unsetenv("CAIRN_AUTH"), 0);
 }
 
 TEST(postgres)
