@@ -10,8 +10,8 @@
 
 enum { SEND_MIN = 16 << 20 }; /* smaller files are sent in one request */
 
-/* Sends the file behind fd; path: of the route, with its query. *sent is the digest of the file; ST_CORRUPT when the server has other bytes.
- * *begun is false when the server does not take such an upload: then nothing was sent, and a PUT says why or does it. */
+/* Sends the file behind fd; path: of the route, with its query. ST_CORRUPT when the server says that it has other bytes; it does not
+ * say it again to a command that finds the upload whole because the last answer was lost. *begun is false when the server does not take such an upload: then nothing was sent, and a PUT says why or does it. */
 enum status send_resumed(struct cli *cli, const char *path, int fd, const char *name, uint64_t size,
                          bool *begun, struct err *err) ATTR_CHECK;
 

@@ -2,6 +2,7 @@
 #include "core/retention.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "core/experiment.h"
 #include "core/purge_int.h"
 #include "core/run.h"
@@ -94,17 +95,17 @@ enum status retention_check_run(struct group *g, struct str run_id, struct err *
 
 /* ---- what stands on it ---------------------------------------------------------------------------------------------------------- */
 
-enum { STANDING_NAMED = 5 };
+enum { STANDING_NAMED = 5, SHOWN_CHARS = 128 };
 
 /* "reg/3 (has an alias), other/1". */
 struct standing {
-    char text[1024];
+    char text[STANDING_NAMED * (4 * SHOWN_CHARS + 64)];
     size_t used, n;
 };
 
 static void stands(struct standing *s, struct str name, int64_t version, bool aliased)
 {
-    struct str shown = str_sub(name, 0, MIN_OF(name.n, (size_t)128));
+    struct str shown = utf8_prefix(name, SHOWN_CHARS);
     int n;
 
     if (s->n++ >= STANDING_NAMED) return;
@@ -125,8 +126,8 @@ static enum status refuse(const struct standing *s, const char *what, struct str
     return ST_CONFLICT;
 }
 
-/* The queries give the same rows. */
-#define ADD_STANDING(query, key, what, id)                                                         \
+/* Returns from the function. The queries give the same rows. */
+#define RETURN_STANDING(query, key, what, id)                                                      \
     do {                                                                                           \
         struct query##_row row;                                                                    \
         struct standing s = { .n = 0 };                                                            \
@@ -141,12 +142,12 @@ static enum status refuse(const struct standing *s, const char *what, struct str
 
 enum status standing_check_run(struct group *g, struct str run_id, struct err *err)
 {
-    ADD_STANDING(q_stands_on_run, run_id, "run", run_id);
+    RETURN_STANDING(q_stands_on_run, run_id, "run", run_id);
 }
 
 enum status standing_check_logged_model(struct group *g, struct str model_id, struct err *err)
 {
-    ADD_STANDING(q_stands_on_model, model_id, "logged model", model_id);
+    RETURN_STANDING(q_stands_on_model, model_id, "logged model", model_id);
 }
 
 enum status standing_check_experiment(struct group *g, int64_t experiment, struct err *err)
@@ -154,7 +155,7 @@ enum status standing_check_experiment(struct group *g, int64_t experiment, struc
     char id[24];
     int n = snprintf(id, sizeof(id), "%" PRId64, experiment);
 
-    ADD_STANDING(q_stands_on_experiment, experiment, "experiment", str_of(id, (size_t)n));
+    RETURN_STANDING(q_stands_on_experiment, experiment, "experiment", str_of(id, (size_t)n));
 }
 
 /* ---- the best ------------------------------------------------------------------------------------------------------------------- */
@@ -395,7 +396,8 @@ static enum status add_staying(void *ctx, const struct run_view *run, struct err
         .stays = true,
         .reason = stands.n > 0 ? S("registered versions stand on it: it never goes by itself")
                   : active     ? why_active_stays(p, run)
-                               : S("it is not in the trash long enough for the rule"),
+                  : !p->rule->has_purge ? S("the rule deletes nothing for good")
+                                        : S("it is not in the trash long enough for the rule"),
     };
     if (!item->id.p || !item->name.p || !item->reason.p) return err_nomem(err);
     p->n++;

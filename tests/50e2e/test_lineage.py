@@ -244,6 +244,10 @@ def test_commands(server, story, tmp_path):
     for part in ("@prod", "train 0", "rate=0.1", f"{story.data}@d1g3st", "(evaluated on)", "1 run"):
         assert part in tree, tree
     assert json.loads(run("why", f"{story.registered}@prod", "-o", "json"))["nodes"]
+    for name in (f"{story.registered}@prod", f"version:{story.registered}/1"):
+        assert all(part in run("why", name, "-o", "table") for part in ("train 0", f"{story.data}@d1g3st"))
+    table = run("why", f"{story.registered}@prod", "-o", "table=type,name").splitlines()
+    assert ["run", "train", "0"] in [line.split() for line in table]
     table = run("impact", f"dataset:{story.data}", "--metric", "auc")
     assert table.index("train 1") < table.index("train 0")
     mermaid = run("why", f"{story.registered}@prod", "--draw", "mermaid")

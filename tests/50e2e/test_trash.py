@@ -295,6 +295,7 @@ def test_the_best_runs_stay(own, rm, tmp_path):
     shown = rm.json("experiment", "retention", "best")
     assert (shown["keep_best"], shown["metric"], shown["mode"]) == (2, "acc", "max")
     wait_for(lambda: {n for n, s in stages(own, experiment).items() if s == "deleted"} == goes)
+    wait_for(lambda: plan("acc", "--all")["low"] == ("stay", "the rule deletes nothing for good"))
     check(own, tmp_path)
     assert own.stop() == 0, own.log()
     own.start()

@@ -236,7 +236,7 @@ enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_
     st = links_walk(g->links, &w, &f, err);
     if (!st) {
         count_all(g, &f, out);
-        st = groups_make(&groups, g, q, &f, err);
+        st = groups_make(&groups, g, q, &f, w.still, err);
     }
     st = st ? st : choose(v, g, q, &f, &groups, out, err);
     st = st ? st : groups_give(v, &groups, &f, out, err);
@@ -561,7 +561,7 @@ enum status graph_impact(struct view *v, const struct graph_impact *in, struct g
         count_all(g, &f, out);
         types = ARENA_ARRAY(v->arena, enum node_type, f.n + 1);
         st = types ? OK : err_nomem(err);
-        st = st ? st : groups_make(&groups, g, &q, &f, err);
+        st = st ? st : groups_make(&groups, g, &q, &f, w.still, err);
     }
     for (size_t i = 0; !st && i < f.n; i++) {
         types[i] = graph_type(g, f.nodes[i]);

@@ -78,6 +78,10 @@ static enum status rows_of_columns(struct people *p, size_t n, struct err *err)
 
         if (row.dataset.p) {
             set = arena_printf(p->v->arena, "%.*s@%.*s", STR_ARG(row.dataset), STR_ARG(row.digest));
+            if (!set.p) {
+                st = err_nomem(err);
+                break;
+            }
         }
         ref = arena_printf(p->v->arena, "%.*s.%.*s", STR_ARG(set), STR_ARG(row.name));
         x->time_ms = row.ms;

@@ -9,7 +9,7 @@
 #include "store/sql/sql.h"
 #include <stdio.h>
 
-enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256, DOTS_MAX = 16 };
+enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256, DOTS_MAX = 16, SCHEMA_ROOM = 32 << 20 };
 
 struct found {
     int64_t *uids; /* room for GRAPH_STARTS_MAX */
@@ -199,9 +199,9 @@ static enum status find_dataset(struct view *v, const struct graph_query *q, str
     return st || f->n ? st : datasets_digest(v, text, f, err);
 }
 
-/* The node of a data set's column; the data set itself if only its schema knows the column. */
-static enum status put_column(struct view *v, int64_t ds, struct str name, struct found *f,
-                              struct err *err)
+/* The node of a data set's column; the data set itself if only its schema knows the column. room: for the schema. */
+static enum status put_column(struct view *v, struct arena *room, int64_t ds, struct str name,
+                              struct found *f, struct err *err)
 {
     struct q_field_find_row field;
     struct q_prop_text_row schema;
@@ -210,11 +210,11 @@ static enum status put_column(struct view *v, int64_t ds, struct str name, struc
     if (st != ST_NOT_FOUND) {
         return st ? st : put(f, field.uid);
     }
-    st = q_prop_text(v->conn, v->arena, ds, PROP_TYPED, S("schema"), &schema, err);
+    st = q_prop_text(v->conn, room, ds, PROP_TYPED, S("schema"), &schema, err);
     if (st) {
         return none_is_fine(st);
     }
-    return dataschema_has(schema.value, name, v->arena) ? put(f, ds) : OK;
+    return dataschema_has(schema.value, name, room) ? put(f, ds) : OK;
 }
 
 /* DATASET.NAME, where either may have dots: the longest data set first. */
@@ -222,7 +222,8 @@ static enum status find_column(struct view *v, const struct graph_query *q, stru
                                struct found *f, struct err *err)
 {
     struct found sets = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
-    enum status st = sets.uids ? OK : err_nomem(err);
+    struct arena *room = arena_new(SCHEMA_ROOM);
+    enum status st = sets.uids && room ? OK : err_nomem(err);
 
     for (size_t i = text.n, dots = 0; !st && !f->n && dots < DOTS_MAX && i-- > 1;) {
         if (text.p[i] != '.' || i + 1 == text.n) {
@@ -232,9 +233,11 @@ static enum status find_column(struct view *v, const struct graph_query *q, stru
         sets.n = 0;
         st = find_dataset(v, q, str_sub(text, 0, i), &sets, err);
         for (size_t k = 0; !st && k < sets.n; k++) {
-            st = put_column(v, sets.uids[k], str_sub(text, i + 1, text.n), f, err);
+            arena_reset(room);
+            st = put_column(v, room, sets.uids[k], str_sub(text, i + 1, text.n), f, err);
         }
     }
+    arena_free(room);
     f->columns = f->n > 0;
     return st;
 }

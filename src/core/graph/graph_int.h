@@ -49,8 +49,9 @@ struct groups {
     size_t n, cap;
     uint32_t *of; /* by place in the walk; UINT32_MAX = alone */
 };
+/* still: as in the walk that found them. */
 enum status groups_make(struct groups *x, const struct graph *g, const struct graph_query *q,
-                        const struct walk_found *f, struct err *err);
+                        const struct walk_found *f, uint64_t still, struct err *err);
 void groups_release(struct groups *x);
 /* Whether the node at place i is given, which counts it; *key: its group, or 0. */
 bool groups_take(struct groups *x, size_t i, uint64_t *key);

@@ -90,7 +90,7 @@ static enum status group_level(struct groups *x, const struct graph *g, const st
 }
 
 enum status groups_make(struct groups *x, const struct graph *g, const struct graph_query *q,
-                        const struct walk_found *f, struct err *err)
+                        const struct walk_found *f, uint64_t still, struct err *err)
 {
     enum status st = OK;
 
@@ -106,8 +106,7 @@ enum status groups_make(struct groups *x, const struct graph *g, const struct gr
         for (end = i; end < f->n && f->distance[end] == f->distance[i];) {
             end++;
         }
-        st = group_level(x, g, f, (uint64_t)1 << LINK_SAME | (uint64_t)1 << LINK_COLUMN, i, end,
-                         err);
+        st = group_level(x, g, f, still, i, end, err);
     }
     if (st) {
         groups_release(x);

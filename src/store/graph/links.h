@@ -92,7 +92,7 @@ size_t links_of(const struct links *l, int64_t node, const struct walk *w, struc
                 size_t max);
 
 /* A shortest way from one node to another along w->direction, both ends included; *n 0 when there is none. Only direction, roles,
- * skip_aside, times, depth, deadline_ms and follow of *w count. role[i] is the link from nodes[i] to nodes[i + 1]. */
+ * still, skip_aside, times, depth, deadline_ms and follow of *w count. role[i] is the link from nodes[i] to nodes[i + 1]. */
 struct link_path {
     uint32_t *nodes;
     uint8_t *role; /* the last one is 0 */
