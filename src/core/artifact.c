@@ -371,7 +371,7 @@ void artifact_upload_all(struct artifact_upload *u, struct core *core, struct ar
     u->small_n = bytes.n;
 }
 
-/* The first bytes and the next ones, into a listed folder. */
+/* The first bytes and the next ones, into a listed place. */
 static enum status begin_outside(struct artifact_upload *u, struct str bytes, struct err *err)
 {
     enum status st = outside_write_begin(u->into, u->arena, &u->outside, err);

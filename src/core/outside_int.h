@@ -26,7 +26,6 @@ enum status outside_bucket_delete(const struct artifact_place *at, struct err *e
 /* The place itself, and those that are listed inside of it, are not what a path may name; a path may lie in one. */
 enum status outside_check_place(struct arena *a, const struct artifact_place *at, struct err *err);
 
-struct outside;
 /* The threads of outside_work_submit(), unless they are there. */
 enum status outside_writers_new(struct outside *o, struct err *err);
 

@@ -5,9 +5,10 @@
  * A file that is written has its name when it is whole and the service has said so, and no part of it before: one PUT, or parts of an
  * upload of the service that bear the name from the start. Such an upload leaves a mark below BUCKET_DESK while it goes on, by which
  * those of servers that were killed are found and given up. What others have begun there is not touched.
- * Every call waits for the network; those that read are tried again for BUCKET_PATIENCE_MS at most, and at most BUCKET_CALLS_MAX of them wait at once: one more
- * is ST_UNAVAILABLE at once, so that a service that is away does not hold up every thread. Calls that write are as patient as those of
- * a store: they belong on threads of their own.
+ * Every call waits for the network. ST_DENIED: the service does not let this server; ST_INVALID: there is no such bucket;
+ * ST_UNAVAILABLE: it is away, slow or full, or does not take the keys now. Calls that read are tried again for BUCKET_PATIENCE_MS at
+ * most, and at most BUCKET_CALLS_MAX of them wait at once: one more is ST_UNAVAILABLE at once, so that a service that is away does not
+ * hold up every thread. Calls that write are as patient as those of a store: they belong on threads of their own.
  * Ownership: the opener's until bucket_close(), which no reader may outlive. Thread rule: as blob.h. */
 #ifndef CAIRN_STORE_BLOB_BUCKET_H
 #define CAIRN_STORE_BLOB_BUCKET_H
@@ -49,8 +50,7 @@ enum status bucket_stat(struct bucket *b, struct arena *a, struct str path,
 enum status bucket_read(struct bucket *b, struct str path, struct str etag, uint64_t size,
                         uint64_t from, uint64_t n, struct blob_reader **out, struct err *err);
 
-/* ---- writing: of a bucket that bucket_let_write() was told of. ST_DENIED: the service does not let this server; ST_INVALID: there is
- * no such bucket. ---- */
+/* ---- writing: of a bucket that bucket_let_write() was told of ---- */
 
 /* Whether a file may have this name: ST_INVALID. Asks nothing of the service. */
 enum status bucket_check_name(const struct bucket *b, struct str path, struct err *err);
@@ -67,7 +67,8 @@ enum status bucket_write_finish(struct s3_writer *w, const struct digest *sha256
                                 struct err *err);
 void bucket_write_abort(struct s3_writer *w); /* NULL-safe; does not wait */
 /* As the calls of blob.h, for the file of a path: clients send its parts, or get it, themselves. Only where it is wanted
- * (blob_s3_options.direct), and the first three only where it is written. Ending an upload twice is fine. */
+ * (blob_s3_options.direct), and the first three only where it is written. Ending an upload twice is fine; ST_INVALID also when
+ * there is none, or its parts are not those of the list. */
 bool bucket_has_direct(const struct bucket *b);
 enum status bucket_direct_begin(struct bucket *b, struct arena *a, struct str path, unsigned parts,
                                 struct str *id, struct str *urls, struct err *err);

@@ -11,6 +11,7 @@
  * and, below a place of others that is written (bucket.h), where files have the names that they were given:
  *
  *     PREFIX/.cairn-uploads/<instance>.<start>.<n>   a mark: names the upload of the service that sends parts of a file
+ *     PREFIX/.cairn-uploads/client.<random>          likewise, of one that a client sends itself
  *
  * What fits into one part is one PUT to its place, signed with its SHA-256, which the service checks. More goes in parts to a key of
  * staging, becomes one object there, and is copied to its place by the service when the digest is known; only then a row may name
@@ -26,12 +27,13 @@
 #define CAIRN_STORE_BLOB_S3_INT_H
 
 #include "store/blob/blob_ops.h"
+#include "store/blob/bucket.h"
 #include "store/blob/s3_creds.h"
 #include "store/blob/s3_http.h"
 #include "store/blob/s3_sign.h"
 #include <stdatomic.h>
 
-#define S3_MARKS ".cairn-uploads/"
+#define S3_MARKS BUCKET_DESK "/"
 
 enum {
     S3_BUCKET_MAX = 64,
@@ -46,9 +48,9 @@ enum {
     S3_PATIENCE_MS = 30000,
     S3_PART_BYTES = 7 << 20, /* three of an upload at once stay below 30 MB with all around them */
     S3_PART_BYTES_MAX = 128 << 20,
-    S3_BUFFERED_MAX = 512 << 20, /* parts of all uploads together */
+    S3_BUFFERED_MAX = 512 << 20, /* parts of all uploads together, of one struct s3 */
     S3_AHEAD_OF_UPLOAD = 2,      /* parts that are sent while the next one fills: of one upload */
-    S3_AHEAD_MAX_PARTS = 8,      /* and of all; so many threads send */
+    S3_AHEAD_MAX_PARTS = 8,      /* and of all, likewise; so many threads send */
     S3_AHEAD_BUFFERED_MAX = 128 << 20, /* no part goes ahead where the buffers would be more */
     S3_LEFTOVER_MS = 24 * 3600 * 1000,
     S3_RESUME_DAYS = 9, /* of what goes on later, which has an owner that removes it before */
@@ -165,12 +167,9 @@ enum status s3_resume_drop(void *b, struct str id, struct str ledger, struct err
 /* A file of a name of its own, in a place of others: it has the name when s3_named_finish() is OK, and in no part before. Parts of
  * what is large go under that name at once, as an upload of the service, which a mark names; s3_write() and s3_write_abort() as above.
  * sha256 NULL: not known. */
-struct s3_writer;
 enum status s3_named_begin(struct s3 *s, const char *key, struct s3_writer **out, struct err *err);
 enum status s3_named_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,
                             struct err *err);
-/* The name of the next mark of this start. */
-void s3_next_mark(struct s3 *s, char out[S3_MARK_MAX]);
 enum status s3_put_mark(struct s3 *s, struct arena *a, const char *mark, const char *key,
                         const char *id, struct err *err);
 /* What cannot be deleted now is later. */

@@ -271,16 +271,6 @@ static const struct kind staged = {
     .one = tidy_staged,
 };
 
-static const struct kind marked = {
-    .root = "ListBucketResult",
-    .item = "Contents",
-    .below = S3_MARKS,
-    .first = { { S_INIT("list-type"), S_INIT("2") }, { S_INIT("max-keys"), S_INIT("1000") } },
-    .marks = { "continuation-token", NULL },
-    .nexts = { "NextContinuationToken", NULL },
-    .one = tidy_mark,
-};
-
 static enum status tidy_page(struct tidy *t, const struct kind *k, struct buf marks[2], bool *more,
                              struct err *err)
 {
@@ -335,8 +325,11 @@ static enum status tidy_kind(struct tidy *t, const struct kind *k, struct err *e
 enum status s3_tidy(void *b, size_t *left, struct err *err)
 {
     struct tidy t = { .s = b };
+    struct kind marked = staged;
     enum status st;
 
+    marked.below = S3_MARKS;
+    marked.one = tidy_mark;
     s3_abort_doomed(b);
     t.a = arena_new(S3_ARENA_MAX);
     t.short_lived = arena_new(S3_ARENA_MAX);

@@ -191,7 +191,8 @@ void s3_put_part(struct buf *list, unsigned number, struct str etag)
 }
 
 /* A new one of this start, for a mark or for staging. */
-void s3_next_mark(struct s3 *s, char out[S3_MARK_MAX])
+/* The name of the next mark, or staged object, of this start. */
+static void next_mark(struct s3 *s, char out[S3_MARK_MAX])
 {
     uint64_t n = atomic_fetch_add_explicit(&s->staging_n, 1, memory_order_relaxed);
 
@@ -209,11 +210,11 @@ static enum status begin_upload(struct s3_writer *w, struct err *err)
         return err_nomem(err);
     }
     if (w->is_named) {
-        s3_next_mark(w->s, w->live.mark);
+        next_mark(w->s, w->live.mark);
     } else if (!w->is_resumed) {
         char name[S3_MARK_MAX];
 
-        s3_next_mark(w->s, name);
+        next_mark(w->s, name);
         snprintf(w->live.key, sizeof(w->live.key), "%sstaging/%s", w->s->prefix, name);
     }
     if (!w->is_resumed) {
