@@ -389,6 +389,7 @@ static bool scans(struct sql_conn *r, const char *name, const char *statement)
     T_ST_ERR(sql_rows(r, &plan, NULL, &s, &err), OK, &err);
     while (sql_next(s, v, &err) == OK) {
         if (str_starts(v[3].s, S("SCAN")) && !str_starts(v[3].s, S("SCAN CONSTANT ROW")) &&
+            !str_ends(v[3].s, S("CONSTANT ROWS")) &&
             str_find(v[3].s, S(" VIRTUAL TABLE")) == SIZE_MAX && /* a list: json_each */
             !(strstr(statement, "WITH RECURSIVE d(n)") && str_eq_lit(v[3].s, "SCAN d"))) {
             t_note("%s: %.*s", name, STR_ARG(v[3].s));
