@@ -347,9 +347,9 @@ static void burst(struct member *m, struct arena *a, int from)
             atomic_fetch_add(&m->crowd->wrong, 1);
         }
     }
-    do {
+    do { /* also for what others have left to this one, when its own is answered */
         ms = seq_here(seq);
-    } while (!exec_event_wait(m->answered, ms));
+    } while (!exec_event_wait(m->answered, ms) || ms >= 0);
     exec_event_free(m->answered);
 }
 
