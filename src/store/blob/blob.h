@@ -43,7 +43,7 @@ struct blob_s3_options {
     int64_t patience_ms; /* how long a failing call is tried again; 0 = 30 s */
     bool direct;         /* clients may send and get bytes themselves, see blob_has_direct() */
     /* For tests. */
-    size_t part_bytes; /* of an upload in parts: the first parts; 0 = 7 MiB */
+    size_t part_bytes; /* of an upload in parts: the first parts; 0 = 6 MiB */
     uint64_t copy_max; /* larger objects are copied in ranges; 0 = 5 GiB */
     int64_t stall_ms;  /* a connection without a byte for so long is broken; 0 = 20 s */
 };

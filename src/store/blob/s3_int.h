@@ -46,7 +46,7 @@ enum {
     S3_ARENA_MAX = 24 << 20,
     S3_THREADS = 16,
     S3_PATIENCE_MS = 30000,
-    S3_PART_BYTES = 7 << 20, /* three of an upload at once stay below 30 MB with all around them */
+    S3_PART_BYTES = 6 << 20, /* three of an upload at once stay below 30 MB with all around them */
     S3_PART_BYTES_MAX = 128 << 20,
     S3_BUFFERED_MAX = 512 << 20, /* parts of all uploads together, of one struct s3 */
     S3_AHEAD_OF_UPLOAD = 2,      /* parts that are sent while the next one fills: of one upload */
