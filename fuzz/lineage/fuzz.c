@@ -4,39 +4,20 @@
 #include "api/call.h"
 #include "api/native/native.h"
 #include "codec/msg.h"
-#include "core/core_open.h"
 #include "core/dataset.h"
 #include "core/graph/columns.h"
 #include "core/graph/same.h"
 #include "core/logged_model.h"
 #include "gen/native/lineage.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 enum { ARENA_MAX = 64 << 20, TEXT_MAX = 8 << 20, RUNS = 8 };
 
-static char folder[] = "/tmp/fuzz-lineage-XXXXXX";
 static struct core *core;
 static struct arena *kept;
 static struct str runs[RUNS];
-
-static void done(void)
-{
-    static const char *const files[] = { "cairn.db", "cairn.db-wal", "cairn.db-shm", "lock" };
-    char path[128];
-
-    core_close(core);
-    arena_free(kept);
-    for (size_t i = 0; i < ARRAY_N(files); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(folder);
-}
 
 static void run_op(struct write_op *op)
 {
@@ -96,19 +77,6 @@ static void fill(void)
     run_op(&same.op);
 }
 
-static void begin(void)
-{
-    struct core_options opt = { .artifact_root = S("mlflow-artifacts:/"), .readers = 1 };
-    struct err err = ERR_INIT;
-
-    CHECK(mkdtemp(folder));
-    opt.sql.location = folder;
-    kept = arena_new(ARENA_MAX);
-    CHECK(kept && core_open(&core, &opt, &err) == OK);
-    CHECK(atexit(done) == 0);
-    fill();
-}
-
 /* "1" is the first run, and so on: their ids are new in every process. */
 static void name_run(struct str *id)
 {
@@ -152,7 +120,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     if (!core) {
-        begin();
+        core = fuzz_store_open(&kept);
+        fill();
     }
     route = &native_lineage_methods[data[0] % native_lineage_methods_n];
     to = route->handler;

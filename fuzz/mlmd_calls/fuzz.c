@@ -2,32 +2,14 @@
  * API and of core to a small store and back. Types 10 (artifacts), 11 (executions) and 12 (contexts) are there, three nodes of each, events and
  * memberships. What is answered can be written and read again; what is refused says why, as a fault of the client. */
 #include "api/mlmd/mlmd_int.h"
-#include "core/core_open.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 enum { ARENA_MAX = 64 << 20, TEXT_MAX = 8 << 20, NODES = 3 };
 
-static char folder[] = "/tmp/fuzz-mlmd-XXXXXX";
 static struct core *core;
 static struct arena *kept;
-
-static void done(void)
-{
-    static const char *const files[] = { "cairn.db", "cairn.db-wal", "cairn.db-shm", "lock" };
-    char path[128];
-
-    core_close(core);
-    arena_free(kept);
-    for (size_t i = 0; i < ARRAY_N(files); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(folder);
-}
 
 static void put(struct typed_put *p, enum typed_put_kind kind)
 {
@@ -86,19 +68,6 @@ static void fill(void)
     p.pairs = pairs;
     p.pairs_n = p.pairs_artifacts = NODES;
     put(&p, TYPED_PUT_MEMBERS);
-}
-
-static void begin(void)
-{
-    struct core_options opt = { .artifact_root = S("mlflow-artifacts:/"), .readers = 1 };
-    struct err err = ERR_INIT;
-
-    CHECK(mkdtemp(folder));
-    opt.sql.location = folder;
-    kept = arena_new(ARENA_MAX);
-    CHECK(kept && core_open(&core, &opt, &err) == OK);
-    CHECK(atexit(done) == 0);
-    fill();
 }
 
 static const struct route *method(size_t at)
@@ -173,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     if (!core) {
-        begin();
+        core = fuzz_store_open(&kept);
+        fill();
     }
     req.route = method(data[0]);
     c.req = &req;

@@ -44,14 +44,30 @@ static enum status put_common(struct cli *cli, struct json_writer *w, const char
     return OK;
 }
 
-/* Sends the body; *changed: facts that are new, or gone. */
-static enum status send(struct cli *cli, struct buf *body, int64_t *changed, struct err *err)
+/* Begins the body: the list that a command says one thing of, and that thing. */
+static void begin(struct json_writer *w, struct str list)
+{
+    json_w_object(w);
+    json_w_key(w, list);
+    json_w_array(w);
+    json_w_object(w);
+}
+
+/* Ends the body and sends it; *changed: facts that are new, or gone. */
+static enum status send(struct cli *cli, struct json_writer *w, const char *run, int64_t *changed,
+                        struct err *err)
 {
     struct jv *answer = NULL;
-    enum status st = buf_status(body, "request", err);
+    enum status st;
 
-    st = st ? st : api_call(cli, "POST", PATH, buf_str(body), &answer, err);
+    json_w_object_end(w);
+    json_w_array_end(w);
+    st = put_common(cli, w, run, err);
+    json_w_object_end(w);
+    st = st ? st : buf_status(w->b, "request", err);
+    st = st ? st : api_call(cli, "POST", PATH, buf_str(w->b), &answer, err);
     *changed = st ? 0 : jv_i64(answer, "changed", 0);
+    buf_release(w->b);
     return st;
 }
 
@@ -64,10 +80,7 @@ static int column_use(struct cli *cli)
     int64_t changed = 0;
     enum status st;
 
-    json_w_object(&w);
-    json_w_key(&w, S("uses"));
-    json_w_array(&w);
-    json_w_object(&w);
+    begin(&w, S("uses"));
     json_w_key(&w, S("dataset"));
     json_w_cstr(&w, cli->args[1]);
     json_w_key(&w, S("columns"));
@@ -76,12 +89,7 @@ static int column_use(struct cli *cli)
         json_w_cstr(&w, cli->args[i]);
     }
     json_w_array_end(&w);
-    json_w_object_end(&w);
-    json_w_array_end(&w);
-    st = put_common(cli, &w, cli->args[0], &err);
-    json_w_object_end(&w);
-    st = st ? st : send(cli, &body, &changed, &err);
-    buf_release(&body);
+    st = send(cli, &w, cli->args[0], &changed, &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }
@@ -105,17 +113,9 @@ static int column_link(struct cli *cli)
     int64_t changed = 0;
     enum status st;
 
-    json_w_object(&w);
-    json_w_key(&w, S("derived"));
-    json_w_array(&w);
-    json_w_object(&w);
+    begin(&w, S("derived"));
     api_put_texts(&w, pairs);
-    json_w_object_end(&w);
-    json_w_array_end(&w);
-    st = put_common(cli, &w, f->run, &err);
-    json_w_object_end(&w);
-    st = st ? st : send(cli, &body, &changed, &err);
-    buf_release(&body);
+    st = send(cli, &w, f->run, &changed, &err);
     if (st) {
         return cli_fail(cli, st, &err);
     }

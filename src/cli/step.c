@@ -207,15 +207,11 @@ static const char *argument(const struct cli *cli)
 
 /* ---- commands ----------------------------------------------------------------------------------------------------------------- */
 
-static int step_key(struct cli *cli)
+/* The key in an answer, or why there is none. */
+static int show_key(struct cli *cli, enum status st, const struct jv *answer, const struct err *err)
 {
-    const char *const none[] = { NULL };
-    struct err err = ERR_INIT;
-    struct jv *answer = NULL;
-    enum status st = ask(cli, PATH "/key", none, false, &answer, &err);
-
     if (st) {
-        return cli_fail(cli, st, &err);
+        return cli_fail(cli, st, err);
     }
     if (cli->format == CLI_JSON) {
         api_put_raw(answer);
@@ -223,6 +219,16 @@ static int step_key(struct cli *cli)
         out_printf(OUT_STDOUT, "%.*s\n", STR_ARG(jv_text(answer, "key")));
     }
     return CLI_DONE;
+}
+
+static int step_key(struct cli *cli)
+{
+    const char *const none[] = { NULL };
+    struct err err = ERR_INIT;
+    struct jv *answer = NULL;
+    enum status st = ask(cli, PATH "/key", none, false, &answer, &err);
+
+    return show_key(cli, st, answer, &err);
 }
 
 static const struct column columns[] = {
@@ -330,15 +336,7 @@ static int step_record(struct cli *cli)
     struct jv *answer = NULL;
     enum status st = ask(cli, PATH, pairs, true, &answer, &err);
 
-    if (st) {
-        return cli_fail(cli, st, &err);
-    }
-    if (cli->format == CLI_JSON) {
-        api_put_raw(answer);
-    } else {
-        out_printf(OUT_STDOUT, "%.*s\n", STR_ARG(jv_text(answer, "key")));
-    }
-    return CLI_DONE;
+    return show_key(cli, st, answer, &err);
 }
 
 static int step_invalidate(struct cli *cli)

@@ -10,7 +10,7 @@ import requests
 from mlflow.entities import Dataset, DatasetInput
 
 import cairn
-from registry_worker import Worker
+from registry_worker import worker_of
 
 pytestmark = pytest.mark.cairn_only
 
@@ -48,12 +48,7 @@ def error(*args, **fields):
 
 @pytest.fixture(scope="module")
 def worker():
-    python = cairn.find_python("grpc")
-    if python is None:
-        pytest.skip("no environment grpc: tools/pyenv grpc")
-    one = Worker(python)
-    yield one
-    one.stop()
+    yield from worker_of("grpc")
 
 
 def connect(worker, server):

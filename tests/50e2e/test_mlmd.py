@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import cairn
-from registry_worker import Worker
+from registry_worker import worker_of
 from replicas import Servers
 
 pytestmark = pytest.mark.cairn_only
@@ -24,13 +24,7 @@ from mlmd_calls import pb
 
 @pytest.fixture(scope="module")
 def worker():
-    python = cairn.find_python("mlmd")
-    if python is None:
-        pytest.skip("no environment mlmd: tools/pyenv mlmd")
-    one = Worker(python)
-    one.run(SETUP)
-    yield one
-    one.stop()
+    yield from worker_of("mlmd", SETUP)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import cairn
 import command
 import pytest
-from registry_worker import Worker
+from registry_worker import worker_of
 
 pytestmark = pytest.mark.cairn_only
 
@@ -22,13 +22,7 @@ TABLES = ["artifact types", "execution types", "context types", "artifacts", "ex
 
 @pytest.fixture(scope="module")
 def worker():
-    python = cairn.find_python("mlmd")
-    if python is None:
-        pytest.skip("no environment mlmd: tools/pyenv mlmd")
-    one = Worker(python)
-    one.run(SETUP)
-    yield one
-    one.stop()
+    yield from worker_of("mlmd", SETUP)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import cairn
 import command
 import mlflow
 import pytest
-from registry_worker import Worker
+from registry_worker import worker_of
 
 pytestmark = pytest.mark.cairn_only
 
@@ -24,13 +24,7 @@ def code(fn, *args, **kwargs):
 
 @pytest.fixture(scope="module")
 def worker():
-    python = cairn.find_python("mlmd")
-    if python is None:
-        pytest.skip("no environment mlmd: tools/pyenv mlmd")
-    one = Worker(python)
-    one.run(SETUP)
-    yield one
-    one.stop()
+    yield from worker_of("mlmd", SETUP)
 
 
 @pytest.fixture(params=cairn.engines())

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import cairn
-from registry_worker import Worker
+from registry_worker import worker_of
 
 pytestmark = pytest.mark.cairn_only
 
@@ -20,13 +20,7 @@ LIB = Path(__file__).resolve().parent.parent / "lib"
 
 @pytest.fixture(scope="module")
 def worker():
-    python = cairn.find_python("mlmd")
-    if python is None:
-        pytest.skip("no environment mlmd: tools/pyenv mlmd")
-    one = Worker(python)
-    one.run(f"import sys; sys.path.insert(0, {str(LIB)!r}); import mlmd_calls as calls; from mlmd_calls import pb")
-    yield one
-    one.stop()
+    yield from worker_of("mlmd", f"import sys; sys.path.insert(0, {str(LIB)!r}); import mlmd_calls as calls; from mlmd_calls import pb")
 
 
 @pytest.fixture

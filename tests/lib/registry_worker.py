@@ -33,6 +33,21 @@ class Worker:
         self.process.stdout.close()
 
 
+def worker_of(environment, setup=None):
+    """For a fixture (yield from): a Worker in that environment of tools/pyenv, which has run `setup`; skips where there is none."""
+    import cairn     # not on the other end
+    import pytest
+
+    python = cairn.find_python(environment)
+    if python is None:
+        pytest.skip(f"no environment {environment}: tools/pyenv {environment}")
+    one = Worker(python)
+    if setup:
+        one.run(setup)
+    yield one
+    one.stop()
+
+
 def plain(value):
     """What JSON can say of it."""
     if hasattr(value, "model_dump"):
