@@ -541,6 +541,7 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
     const struct lineage_flags *f = cli->options;
     struct err err = ERR_INIT;
     struct drawing d;
+    bool totals = false; /* are given, which say so of themselves */
     enum status st = OK;
 
     if (cli->format == CLI_JSON && !f->draw && !cli->fields) {
@@ -558,8 +559,10 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
             put_mermaid(&d);
         } else if (!st && tree && !cli->fields) {
             put_whole_tree(&d, answer, where);
+            totals = true;
         } else if (!st && out_is_tty(OUT_STDOUT)) {
             put_totals(&d, answer, where);
+            totals = true;
             put_groups(&d, answer);
         } else if (!st) {
             put_groups(&d, answer);
@@ -567,6 +570,9 @@ static int show(struct cli *cli, const struct jv *answer, bool down, bool tree, 
         if (!st) {
             drawing_show(&d);
         }
+    }
+    if (!st && is_true(answer, "partial") && !totals) {
+        cli_note(cli, "there is more: the time was over (--deadline)");
     }
     return st ? cli_fail(cli, st, &err) : CLI_DONE;
 }

@@ -16,9 +16,7 @@ def test_every_workload_runs_and_its_answers_are_right(engine, tmp_path):
     if engine not in cairn.engines():
         pytest.skip("engine not selected")
     binary = cairn.find_binary()
-    missing = [name for name in ("bench/bench_load", "bench/bench_receive", "bench/bench_floor", "bench/bench_run", "bench/bench_lineage") if not (binary.parent / name).exists()]
-    if missing:
-        subprocess.run(["ninja", "-C", binary.parent, *missing], check=True, stdout=subprocess.DEVNULL)
+    cairn.bench_binaries("bench_load", "bench_receive", "bench_floor", "bench_run", "bench_lineage")
     env = dict(os.environ, CAIRN_BIN=str(binary))
     env.pop("TMPDIR", None)  # PostgreSQL runs under another account, which must get into its folder
     done = subprocess.run([sys.executable, cairn.ROOT / "tools/bench", "--tiny", "--engine", engine, "--json", tmp_path / "figures.json"],
@@ -31,5 +29,4 @@ def test_every_workload_runs_and_its_answers_are_right(engine, tmp_path):
 
 
 def test_the_load_generator_prints_numbers_exactly():
-    binary = cairn.find_binary()
-    subprocess.run([binary.parent / "bench/bench_load", "check", "20000"], check=True)
+    subprocess.run([*cairn.bench_binaries("bench_load"), "check", "20000"], check=True)

@@ -1,6 +1,7 @@
 """Lineage from what an unmodified client records: why, impact, trail, diff; from the API and from the command line."""
 
 import json
+import subprocess
 import time
 
 import mlflow
@@ -9,6 +10,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.entities import LoggedModelInput, LoggedModelOutput
 
+import cairn
 from command import Cli
 
 pytestmark = pytest.mark.cairn_only
@@ -261,3 +263,24 @@ def test_commands(server, story, tmp_path):
     assert "nothing is known behind it" in early
     run("why", "nothing-like-this", code=3)
     run("why", f"{story.registered}/1", "--as-of", "soon", code=2)
+
+
+def test_a_deadline_gives_a_part_and_says_so(tmp_path):
+    if "sqlite" not in cairn.engines():
+        pytest.skip("engine not selected")
+    (tmp_path / "data").mkdir()
+    subprocess.run([*cairn.bench_binaries("bench_lineage"), tmp_path / "data", "200000", "alone"], check=True, capture_output=True)
+    server = cairn.CairnServer(tmp_path / "data").start()
+    try:
+        cli = Cli(tmp_path, server.url)
+        first, last = "node:1000000", "node:1059000"
+        assert cli.json("impact", first, "--deadline", "1ms")["partial"]
+        for form in ("table", "csv"):
+            assert len(cli.run("impact", first, "--deadline", "1ms", "-o", form).splitlines()) > 1
+            assert "the time was over" in cli.err
+        assert "and more: the time was over" in cli.run("why", last, "--deadline", "1ms")
+        assert not cli.json("impact", first).get("partial")
+        cli.run("impact", first, "-o", "csv")
+        assert "time was over" not in cli.err
+    finally:
+        server.stop()

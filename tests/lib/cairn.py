@@ -14,6 +14,7 @@ by process id. Environment:
     CAIRN_MLFLOW_RELEASE  "new" (default) or "312": which real server CAIRN_E2E_TARGET=mlflow starts
 """
 
+import fcntl
 import json
 import os
 import pwd
@@ -47,6 +48,18 @@ def find_binary():
         if path.is_file():
             return path
     raise StartError("no cairn program found: build it, or name it in CAIRN_BIN")
+
+
+def bench_binaries(*names):
+    """Paths of programs of bench/ beside the program under test, built if they are not there."""
+    build = find_binary().parent
+    paths = [build / "bench" / name for name in names]
+    with open(build / "bench.lock", "w") as lock:  # two workers may ask
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [path.relative_to(build) for path in paths if not path.exists()]
+        if missing:
+            subprocess.run(["ninja", "-C", build, *missing], check=True, stdout=subprocess.DEVNULL)
+    return paths
 
 
 def find_binary_with_failpoints():
