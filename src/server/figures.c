@@ -238,7 +238,7 @@ void figures_put(void *ctx, struct buf *out)
         (uint64_t)f->start_ms / 1000);
     one(out, "process_resident_memory_bytes", "gauge", "Memory of the process.", resident_bytes());
     seconds(out, "cairn_start_seconds", "gauge",
-            "From the first listening socket to the first answer, replay included.", f->start_ns);
+            "From the first listening socket to the first answer, replay included.", f->ready_ns);
     one(out, "cairn_uptime_seconds", "gauge", "Time since the start.",
         (uint64_t)MAX_OF(clock_wall_ms() - f->start_ms, (int64_t)0) / 1000);
 }

@@ -10,8 +10,7 @@ struct figures {
     const struct http_server *http;
     const struct api *api;
     int64_t start_ms;
-    int64_t
-        start_ns; /* monotonic time of the start, then how long it took until requests were answered */
+    int64_t ready_ns; /* from the start until requests were answered; 0 until then */
 };
 /* ctx is a struct figures. */
 void figures_put(void *ctx, struct buf *out);

@@ -37,6 +37,7 @@ struct serving {
     struct access *access;
     struct api api;
     struct figures figures;
+    int64_t start_ns; /* monotonic */
     struct http_hooks hooks;
     struct router *router;
     struct http_server *http;
@@ -380,9 +381,8 @@ static enum status bind_all(struct serving *s, struct err *err)
     options.limits = o->limits;
     options.tls.cert_file = o->tls_cert;
     options.tls.key_file = o->tls_key;
-    s->figures = (struct figures){ .api = &s->api,
-                                   .start_ms = clock_wall_ms(),
-                                   .start_ns = clock_mono_ns() };
+    s->figures = (struct figures){ .api = &s->api, .start_ms = clock_wall_ms() };
+    s->start_ns = clock_mono_ns();
     s->api.serve_artifacts = o->serve_artifacts;
     s->api.figures = o->expose_metrics ? figures_put : NULL;
     s->api.figures_ctx = &s->figures;
@@ -413,7 +413,7 @@ static enum status start(struct serving *s, struct err *err)
 {
     enum status st = listen_local(s, err);
 
-    s->figures.start_ns = clock_mono_ns() - s->figures.start_ns;
+    s->figures.ready_ns = clock_mono_ns() - s->start_ns;
     s->api.core = s->core;
     s->api.access = s->access;
     return st ? st : http_server_start(s->http, err);
