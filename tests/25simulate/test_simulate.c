@@ -4,9 +4,10 @@
  * plain reference must agree with every answer, with every read, and with the store after each loss: it holds everything
  * acknowledged, and of what was in flight a run of whole operations in their order. Some lives end with the process alone:
  * what it wrote is there, and may still be lost later. Every fourth seed uploads, deletes and reads artifacts too; every fifth records
- * links, stores them beside the store, and asks what lies behind what.
+ * links, stores them beside the store, and asks what lies behind what; every third of the others writes ML Metadata, records and takes out steps,
+ * and takes rows of a source over, again and again.
  * CAIRN_SIM_SEEDS = how many seeds (1000), CAIRN_SIM_FIRST = the first (1), CAIRN_SIM_BLOBS = every which seed has
- * artifacts (4), CAIRN_SIM_LINKS = every which has links (5). */
+ * artifacts (4), CAIRN_SIM_LINKS = every which has links (5), CAIRN_SIM_TYPED = every which has ML Metadata (3). */
 #include "artmodel.h"
 #include "linmodel.h"
 #include "runmodel.h"
@@ -14,6 +15,7 @@
 #include "simfs.h"
 #include "simvfs.h"
 #include "tap.h"
+#include "typmodel.h"
 
 #include "base/clock.h"
 #include "base/exec.h"
@@ -35,7 +37,8 @@ enum { FLIGHT_MAX = 256, UPLOADS_MAX = 6, STEPS_MAX = 100000 };
 struct flight {
     struct model_op *op; /* or */
     struct art_op *art;  /* or */
-    struct lin_op *link;
+    struct lin_op *link; /* or */
+    struct typ_op *typed;
     struct write_op *w;
     bool ghost; /* answered "unavailable": it may still turn up after a power loss */
 };
@@ -46,8 +49,10 @@ struct sim {
     struct model *m;
     struct arts arts;
     struct lins lins;
+    struct typs typs;
     bool blobs; /* whether this history has artifacts, */
-    bool links; /* or links */
+    bool links; /* or links, */
+    bool typed; /* or ML Metadata */
     struct core *core;
     struct arena *arena; /* of the operations of this life */
     struct flight flight[FLIGHT_MAX];
@@ -57,7 +62,7 @@ struct sim {
 };
 
 static struct sim sim;
-static uint64_t sim_blobs, sim_links;
+static uint64_t sim_blobs, sim_links, sim_typed;
 
 static uint64_t draw(void *ctx)
 {
@@ -107,10 +112,11 @@ static void ghosts_gone(size_t before)
     }
 }
 
-static enum status apply(struct model *m, struct arts *arts, struct lins *lins,
+static enum status apply(struct model *m, struct arts *arts, struct lins *lins, struct typs *typs,
                          const struct flight *f)
 {
     if (f->link) return lin_apply(lins, f->link);
+    if (f->typed) return typ_apply(typs, f->typed);
     return f->op ? model_apply(m, f->op) : art_apply(arts, f->art);
 }
 
@@ -134,11 +140,12 @@ static void answered(struct write_op *w)
         sim.flight[i].ghost = true;
         return;
     }
-    want = apply(sim.m, &sim.arts, &sim.lins, &sim.flight[i]);
+    want = apply(sim.m, &sim.arts, &sim.lins, &sim.typs, &sim.flight[i]);
     if (w->st != want) {
         T_FAIL("seed %llu: %s answered %d, not %d: %s", (unsigned long long)sim.seed,
                name_of(&sim.flight[i]), (int)w->st, (int)want, w->err.message);
     }
+    if (w->st == OK && sim.flight[i].typed) typ_check_answer(sim.flight[i].typed, sim.seed);
     flight_remove(i);
     if (w->st == OK) ghosts_gone(i);
 }
@@ -172,6 +179,15 @@ static void submit_links(size_t n)
         struct lin_op *op = lin_draw(draw, sim.core, sim.arena);
 
         submit_write((struct flight){ .link = op }, lin_op_write(op));
+    }
+}
+
+static void submit_typed(size_t n)
+{
+    for (size_t i = 0; sim.typed && i < n && sim.flight_n < FLIGHT_MAX / 2; i++) {
+        struct typ_op *op = typ_draw(draw, &sim.typs, sim.core, sim.arena);
+
+        submit_write((struct flight){ .typed = op }, typ_op_write(op));
     }
 }
 
@@ -339,17 +355,20 @@ static bool agrees_with(size_t from, size_t to)
     struct model *guess = model_new(draw, NULL);
     struct arts arts = sim.arts;
     struct lins lins = sim.lins;
+    struct typs typs = sim.typs;
     bool same;
 
     model_copy(guess, sim.m);
     for (size_t i = from; i < to; i++) {
-        (void)apply(guess, &arts, &lins, &sim.flight[i]);
+        (void)apply(guess, &arts, &lins, &typs, &sim.flight[i]);
     }
     same = model_agrees(guess, sim.core) && (!sim.blobs || arts_agree(&arts, sim.core)) &&
-           (!sim.links || lins_agree(&lins, sim.core));
+           (!sim.links || lins_agree(&lins, sim.core)) &&
+           (!sim.typed || typs_agree(&typs, sim.core));
     if (same) model_copy(sim.m, guess);
     if (same) sim.arts = arts;
     if (same) sim.lins = lins;
+    if (same) sim.typs = typs;
     model_free(guess);
     return same;
 }
@@ -364,6 +383,7 @@ static void check(void)
     model_check(sim.m, sim.core);
     if (sim.blobs) arts_check(&sim.arts, sim.core);
     if (sim.links) T_OK(lins_agree(&sim.lins, sim.core));
+    if (sim.typed) T_OK(typs_agree(&sim.typs, sim.core));
     ask(6);
 }
 
@@ -403,6 +423,7 @@ static void live(void)
         case 1:
             submit(1 + below(5));
             submit_links(4);
+            submit_typed(4);
             break;
         case 2:
             upload_begin();
@@ -491,6 +512,7 @@ static uint64_t history(uint64_t seed)
     sim.seed = sim.state = sim.arts.seed = seed;
     sim.blobs = seed % sim_blobs == 0;
     sim.links = seed % sim_links == 0;
+    sim.typed = seed % sim_typed == 0 && !sim.links;
     sim.wall_ms = 1700000000000;
     sim.mono_ns = 1000000000;
     hash_seed_set(seed);
@@ -547,6 +569,7 @@ TEST(one_seed_repeats)
     log_setup(LOG_LEVEL_ERROR, false);
     sim_blobs = 4;
     sim_links = 5;
+    sim_typed = 3;
     for (uint64_t seed = 7; seed < 12; seed++) {
         uint64_t first = history(seed);
 
@@ -561,6 +584,7 @@ TEST_LIMIT(histories, 900)
     log_setup(LOG_LEVEL_ERROR, false);
     sim_blobs = MAX_OF(from_env("CAIRN_SIM_BLOBS", 4), 1u);
     sim_links = MAX_OF(from_env("CAIRN_SIM_LINKS", 5), 1u);
+    sim_typed = MAX_OF(from_env("CAIRN_SIM_TYPED", 3), 1u);
     for (uint64_t seed = first; seed < first + n; seed++) {
         (void)history(seed);
     }
