@@ -101,6 +101,7 @@ enum status step_key_make(struct arena *a, struct step_entry *e, size_t n, struc
 static void read_entry(struct rd *r, struct step_entry *e)
 {
     struct str digest;
+    uint64_t bits;
 
     *e = (struct step_entry){ .section = (enum step_section)rd_u8(r) };
     e->name = rd_bytes(r, rd_u32(r));
@@ -108,10 +109,17 @@ static void read_entry(struct rd *r, struct step_entry *e)
     switch (e->type) {
     case STEP_NULL: break;
     case STEP_INT: e->i = (int64_t)rd_u64(r); break;
-    case STEP_DOUBLE: e->d = num_bits_double(rd_u64(r)); break;
+    case STEP_DOUBLE:
+        bits = rd_u64(r);
+        e->d = num_bits_double(bits);
+        r->bad = r->bad || bits_of(e->d) != bits;
+        break;
     case STEP_TEXT:
     case STEP_JSON: e->s = rd_bytes(r, rd_u32(r)); break;
-    case STEP_BOOL: e->i = rd_u8(r); break;
+    case STEP_BOOL:
+        e->i = rd_u8(r);
+        r->bad = r->bad || e->i > 1;
+        break;
     case STEP_DIGEST:
         digest = rd_bytes(r, sizeof(e->digest.b));
         if (!r->bad) {
@@ -120,7 +128,8 @@ static void read_entry(struct rd *r, struct step_entry *e)
         break;
     default: r->bad = true;
     }
-    r->bad = r->bad || e->section < STEP_NAME || e->section > STEP_ENVIRONMENT;
+    r->bad = r->bad || e->section < STEP_NAME || e->section > STEP_ENVIRONMENT ||
+             e->name.n > STEP_NAME_MAX || (e->section == STEP_NAME && e->s.n > STEP_NAME_MAX);
 }
 
 enum status step_key_read(struct arena *a, struct str bytes, struct step_entries *out,
@@ -129,7 +138,7 @@ enum status step_key_read(struct arena *a, struct str bytes, struct step_entries
     struct rd r = rd_of(bytes.p, bytes.n);
 
     out->n = 0;
-    if (rd_u8(&r) != STEP_KEY_VERSION) {
+    if (bytes.n > STEP_BYTES_MAX || rd_u8(&r) != STEP_KEY_VERSION) {
         r.bad = true;
     }
     while (!r.bad && rd_left(&r) && out->n < STEP_ENTRIES_MAX) {

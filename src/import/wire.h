@@ -11,7 +11,8 @@ void wire_put_bytes(struct buf *b, unsigned field, struct str v);
 
 struct wire_field {
     uint64_t number;
-    uint64_t v;       /* of a varint */
+    bool is_number;
+    uint64_t v;       /* of a number (a varint) */
     struct str bytes; /* of a text, bytes or a message; p NULL otherwise */
 };
 /* Takes the next field off the message. False at its end, and where it is malformed: *ok says which. */
