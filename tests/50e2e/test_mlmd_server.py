@@ -1,6 +1,7 @@
 """ML Metadata for what deployments bring along: the flags of its own server, clients of TFX and Kubeflow Pipelines, gRPC-Web."""
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -294,3 +295,52 @@ def test_pages_over_grpc_web(ask):
         result = out
     """, address=ask.server.url.split("://")[1])
     assert got == [[["Data"], "grpc-status:0", "grpc-status:5"]] * 2
+
+
+@pytest.mark.parametrize("form", ["text", "binary"])
+def test_the_client_of_pages(ask, tmp_path, form):
+    """Google's npm client of gRPC-Web with stubs of the library's own messages: a walk of the pages, a refusal, a namespace."""
+    env = subprocess.run([cairn.ROOT / "tools/nodeenv", "grpc-web"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if env.returncode == 3:
+        pytest.skip("node and npm are not installed")
+    assert env.returncode == 0, env.stderr
+    ask("""
+        from google.protobuf import descriptor_pb2
+        from ml_metadata.proto import metadata_store_service_pb2 as service
+        files, seen = descriptor_pb2.FileDescriptorSet(), set()
+        def add(file):
+            if file.name not in seen:
+                seen.add(file.name)
+                for needed in file.dependencies:
+                    add(needed)
+                file.CopyToProto(files.file.add())
+        add(service.DESCRIPTOR)
+        open(path, "wb").write(files.SerializeToString())
+    """, path=str(tmp_path / "descriptors"))
+
+    def call(*calls):
+        argv = ["node", str(LIB / "mlmd_web.mjs"), env.stdout.strip() + "/node_modules", ask.server.url, str(tmp_path / "descriptors"), form]
+        done = subprocess.run(argv, input=json.dumps(calls), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    text = {"string_value": "täglich \u4e2d " + "x" * 200000}
+    one = {"cairn-namespace": f"pages {form}"}
+    [kind, made, named, page, rest, missing, foreign, whole] = call(
+        ["PutArtifactType", {"artifact_type": {"name": "Data", "properties": {"rows": 1}}}, one],
+        ["PutArtifacts", {"artifacts": [{"type_id": 10, "name": f"a{i}", "uri": "s3://b", "state": 2, "properties": {"rows": {"int_value": str(2**53 + i)}},
+                                         "custom_properties": {"note": text}} for i in range(3)]}, one],
+        ["GetArtifactByTypeAndName", {"type_name": "Data", "artifact_name": "a1"}, one],
+        ["GetArtifacts", {"options": {"max_result_size": 2, "filter_query": "uri = 's3://b'", "order_by_field": {"field": 3, "is_asc": False}}}, one],
+        ["GetArtifactsByID", {"artifact_ids": [1, 2, 3]}, one],
+        ["GetContextType", {"type_name": "täglich"}, one],
+        ["GetArtifactTypes", {}, {}],
+        ["PutExecution", {"execution": {"type_id": 10}}, one])
+    assert kind == {"answer": {"type_id": "10"}} and made == {"answer": {"artifact_ids": ["1", "2", "3"]}}
+    got = named["answer"]["artifact"]
+    assert (got["id"], got["type"], got["properties"]["rows"]["int_value"], got["custom_properties"]["note"]) == ("2", "Data", str(2**53 + 1), text)
+    assert [a["name"] for a in page["answer"]["artifacts"]] == ["a2", "a1"] and page["answer"]["next_page_token"]
+    assert len(rest["answer"]["artifacts"]) == 3
+    assert missing["code"] == 5 and missing["message"].startswith("No type found for query, name: `täglich`, version: `nullopt`")
+    assert foreign == {"answer": {}}
+    assert whole["code"] == 5 and "type_id: 10" in whole["message"]
