@@ -36,6 +36,11 @@ enum { SHA256_SAVED_MAX = 32 + 8 + 63 };
 struct sha256 *sha256_resume(const void *p, size_t n);
 /* Of a hash that sha256_resume() made and that has not ended; the length of the text. */
 size_t sha256_save(const struct sha256 *s, unsigned char out[SHA256_SAVED_MAX]);
+/* The digest of what came so far, of such a hash; it goes on. */
+struct digest sha256_so_far(const struct sha256 *s);
+/* Two such hashes go on over the same bytes, which are copied to `copy` as well unless it is NULL. Where the processor can, that takes
+ * one pass and as long as one of them alone. */
+void sha256_update_both(struct sha256 *a, struct sha256 *b, void *copy, const void *p, size_t n);
 /* False when memory is out. */
 bool sha256_of(const void *p, size_t n, struct digest *out);
 

@@ -387,7 +387,7 @@ enum status outside_write_begin(const struct artifact_place *at, struct arena *a
     w->at = at;
     w->place = at->outside;
     w->fd = w->desk = -1;
-    w->sha = sha256_new();
+    w->sha = sha256_resume(NULL, 0);
     st = !w->sha            ? err_nomem(err)
          : w->place->bucket ? outside_bucket_begin(at, a, &w->in_bucket, err)
                             : begin_file(w, err);
@@ -403,13 +403,11 @@ enum status outside_write(struct outside_writer *w, struct str bytes, struct err
 {
     size_t at = 0;
 
-    if (bytes.n) {
-        sha256_update(w->sha, bytes.p, bytes.n);
-        w->size += bytes.n;
-    }
+    w->size += bytes.n;
     if (w->in_bucket) {
-        return bucket_write(w->in_bucket, bytes, err);
+        return bucket_write(w->in_bucket, w->sha, bytes, err);
     }
+    sha256_update(w->sha, bytes.p, bytes.n);
     while (at < bytes.n) {
         ssize_t n = sys.write(w->fd, bytes.p + at, bytes.n - at);
 

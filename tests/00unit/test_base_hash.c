@@ -220,6 +220,74 @@ TEST(sha256_goes_on_later)
     mem_fail_never();
 }
 
+/* What `s` says in the end; it may not be used any more. */
+static bool ends_as(struct sha256 *s, const struct digest *want)
+{
+    struct digest d = sha256_end(s);
+
+    sha256_free(s);
+    return digest_eq(&d, want);
+}
+
+/* Against OpenSSL alone, however the bytes are cut, and wherever the second hash begins. */
+TEST(two_hashes_go_on_over_the_same_bytes)
+{
+    static unsigned char data[4096], copy[4096];
+    struct digest want_a, want_b, d;
+    uint64_t x = 11;
+
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (unsigned char)((i * 167) ^ (i >> 5));
+    }
+    for (unsigned round = 0; round < 400; round++) {
+        struct sha256 *a = sha256_resume(NULL, 0), *b = round % 7 ? sha256_resume(NULL, 0) : NULL;
+        size_t from = round % 3 ? (round * 64) % 1024 : round % 200, n = sizeof(data) - round % 129;
+
+        b = b ? b : sha256_new(); /* the other kind goes on, too */
+        T_OK(a && b);
+        memset(copy, 0, sizeof(copy));
+        sha256_update(a, data, from);
+        for (size_t at = from, k; at < n; at += k) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            k = MIN_OF((size_t)(x >> 33) % (round % 2 ? 150 : 1500), n - at);
+            sha256_update_both(a, b, round % 5 ? copy + at : NULL, data + at, k);
+            if (at == from) {
+                T_OK(sha256_of(data, at + k, &want_a));
+                d = sha256_so_far(a);
+                T_OK(digest_eq(&d, &want_a));
+            }
+        }
+        T_OK(sha256_of(data, n, &want_a) && sha256_of(data + from, n - from, &want_b));
+        T_OK(ends_as(a, &want_a));
+        T_OK(ends_as(b, &want_b));
+        T_OK(round % 5 == 0 || memcmp(copy + from, data + from, n - from) == 0);
+    }
+}
+
+/* The count of bits goes on into its second word. */
+TEST(two_hashes_count_beyond_half_a_gigabyte)
+{
+    static unsigned char data[1000];
+    unsigned char saved[SHA256_SAVED_MAX] = { 1, 2, 3 };
+    struct sha256 *a, *b, *alone;
+    struct digest want;
+
+    memset(saved + 32, 0, 8);
+    saved[36] = 0x1f; /* 0x1fffffc0 bytes, in whole blocks */
+    saved[37] = saved[38] = 0xff;
+    saved[39] = 0xc0;
+    a = sha256_resume(saved, 40);
+    b = sha256_resume(saved, 40);
+    alone = sha256_resume(saved, 40);
+    T_OK(a && b && alone);
+    sha256_update_both(a, b, NULL, data, sizeof(data));
+    sha256_update(alone, data, sizeof(data));
+    want = sha256_end(alone);
+    sha256_free(alone);
+    T_OK(ends_as(a, &want));
+    T_OK(ends_as(b, &want));
+}
+
 /* Beyond the words that a count of bits needs. */
 TEST(sha256_goes_on_after_a_gigabyte)
 {

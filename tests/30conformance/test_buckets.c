@@ -60,7 +60,7 @@ static enum status put(struct fix *f, const char *path, struct str bytes)
     err_clear(&f->err);
     st = bucket_write_begin(f->b, str_cstr(path), &w, &f->err);
     for (size_t at = 0; !st && at < bytes.n; at += 1 << 20) {
-        st = bucket_write(w, str_sub(bytes, at, 1 << 20), &f->err);
+        st = bucket_write(w, NULL, str_sub(bytes, at, 1 << 20), &f->err);
         if (st) {
             bucket_write_abort(w);
         }

@@ -185,7 +185,7 @@ enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, str
         return err_nomem(err);
     }
     w->ops = s->ops;
-    w->sha = sha256_new();
+    w->sha = sha256_resume(NULL, 0);
     st = w->sha ? s->ops->write_begin(s->backend, &w->backend, err) : err_nomem(err);
     if (st) {
         free_writer(w);
@@ -197,12 +197,9 @@ enum status blob_write_begin(struct blob_store *s, struct blob_writer **out, str
 
 enum status blob_write(struct blob_writer *w, const void *p, size_t n, struct err *err)
 {
-    enum status st = w->ops->write(w->backend, p, n, err);
+    enum status st = w->ops->write(w->backend, w->sha, p, n, err);
 
-    if (!st) {
-        sha256_update(w->sha, p, n);
-        w->size += n;
-    }
+    w->size += st ? 0 : n;
     return say_full(st, err);
 }
 

@@ -28,7 +28,9 @@ struct blob_ops {
 
     /* A writer takes pieces and ends with finish or abort, which free it. */
     enum status (*write_begin)(void *b, void **out, struct err *err);
-    enum status (*write)(void *w, const void *p, size_t n, struct err *err);
+    /* sha: goes on over the bytes as well, in the same pass where the backend hashes them too; NULL: nobody wants it. It is of the kind
+     * of sha256_resume(), and covers all that the writer got, always or never. */
+    enum status (*write)(void *w, struct sha256 *sha, const void *p, size_t n, struct err *err);
     /* The bytes, which have this digest and size, are durable in their place of generation gen, or nothing is. */
     enum status (*write_finish)(void *w, const struct digest *sha256, int64_t gen, uint64_t size,
                                 struct err *err);

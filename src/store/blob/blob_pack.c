@@ -71,7 +71,7 @@ void blob_pack_abort(struct blob_pack_writer *w)
 
 static enum status put_bytes(struct blob_pack_writer *w, const void *p, size_t n, struct err *err)
 {
-    enum status st = w->s->ops->write(w->backend, p, n, err);
+    enum status st = w->s->ops->write(w->backend, NULL, p, n, err);
 
     w->bytes += st ? 0 : n;
     return blob_as_io(st, err);

@@ -60,7 +60,9 @@ enum status bucket_has(struct bucket *b, struct arena *a, struct str path, bool 
 struct s3_writer;
 enum status bucket_write_begin(struct bucket *b, struct str path, struct s3_writer **out,
                                struct err *err);
-enum status bucket_write(struct s3_writer *w, struct str bytes, struct err *err);
+/* sha: goes on over the bytes as well; as of blob_ops.write. */
+enum status bucket_write(struct s3_writer *w, struct sha256 *sha, struct str bytes,
+                         struct err *err);
 /* OK: the file is there, durable and whole; what had its name is replaced. The writer is gone in any case. ST_UNAVAILABLE says that it
  * is not known to be there: when the service answered and the answer was lost for good, it may be, whole. */
 enum status bucket_write_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,

@@ -248,11 +248,16 @@ static enum status dir_write_begin(void *b, void **out, struct err *err)
     return OK;
 }
 
-static enum status dir_write(void *writer, const void *p, size_t n, struct err *err)
+static enum status dir_write(void *writer, struct sha256 *sha, const void *p, size_t n,
+                             struct err *err)
 {
     struct dir_writer *w = writer;
+    enum status st = fs_write_all(w->fd, p, n, err);
 
-    return fs_write_all(w->fd, p, n, err);
+    if (!st && sha) {
+        sha256_update(sha, p, n);
+    }
+    return st;
 }
 
 static void dir_write_abort(void *writer)

@@ -420,9 +420,9 @@ enum status bucket_write_begin(struct bucket *b, struct str path, struct s3_writ
     return st ? st : s3_named_begin(b->w, key, out, err);
 }
 
-enum status bucket_write(struct s3_writer *w, struct str bytes, struct err *err)
+enum status bucket_write(struct s3_writer *w, struct sha256 *sha, struct str bytes, struct err *err)
 {
-    return has_gone(s3_write(w, bytes.p, bytes.n, err), err);
+    return has_gone(s3_write(w, sha, bytes.p, bytes.n, err), err);
 }
 
 enum status bucket_write_finish(struct s3_writer *w, const struct digest *sha256, uint64_t size,

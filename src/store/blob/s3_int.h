@@ -18,6 +18,7 @@
  * it. So a content key is written whole or not at all, and what a crash leaves lies under staging, listed by the service: removed
  * by a look now and then of whoever staged it, at the next start of the same instance, or after a day. Instance: a random name in the state folder of the server. Start: drawn
  * anew at each opening, so that leftovers are told from what is at work.
+ * Over plain HTTP a part is signed with its SHA-256, which is made while the bytes come, in one pass with that of the object.
  * While a part is sent the next one comes from the client: up to two parts of an upload and eight of all are on their way, sent by
  * threads of their own. Where there is no room for that, a writer sends its part itself.
  * One call to the service is signed, sent, and tried again with jitter until its patience is over (s3_call.c); nothing above it
@@ -154,7 +155,7 @@ void s3_pack_key(const struct s3 *s, uint64_t id, char out[S3_KEY_MAX]);
 
 /* s3_upload.c: slots of blob_ops */
 enum status s3_write_begin(void *b, void **out, struct err *err);
-enum status s3_write(void *w, const void *p, size_t n, struct err *err);
+enum status s3_write(void *w, struct sha256 *sha, const void *p, size_t n, struct err *err);
 enum status s3_write_finish(void *w, const struct digest *sha256, int64_t gen, uint64_t size,
                             struct err *err);
 enum status s3_pack_finish(void *w, uint64_t id, uint64_t size, struct err *err);

@@ -27,6 +27,10 @@ struct part {
     char *p;
     size_t n, cap;
     unsigned number;
+    struct sha256 *sha; /* what signs it, while it fills; made for the second part and later ones */
+    bool is_hashed;     /* it covers all of the part */
+    bool is_signed;     /* sha256 is that of the whole part */
+    struct digest sha256;
     struct exec_event *sent; /* NULL: not on its way */
     enum status st;          /* this and the next two: the sender's, until `sent` is set */
     struct err err;
@@ -94,6 +98,7 @@ static void free_writer(struct s3_writer *w)
         /* Relaxed: a sum. */
         atomic_fetch_sub_explicit(&w->s->buffered, w->parts[i].cap, memory_order_relaxed);
         mem_free(w->parts[i].p);
+        sha256_free(w->parts[i].sha);
         exec_event_free(w->parts[i].sent);
     }
     buf_release(&w->list);
@@ -246,11 +251,15 @@ static enum status send_part(struct part *part, struct err *err)
                         .no_retries = &w->no_retries,
                         .what = "send a part of an upload" };
     struct s3_answer an;
-    char number[16];
+    char number[16], hex[65];
     enum status st;
 
     if (!a) {
         return err_nomem(err);
+    }
+    if (part->is_signed) {
+        digest_hex(&part->sha256, hex);
+        op.payload = hex;
     }
     snprintf(number, sizeof(number), "%u", part->number + 1);
     s3_add_query(&op, S("partNumber"), str_cstr(number));
@@ -346,8 +355,58 @@ static enum status collect(struct s3_writer *w, struct err *err)
     s3_put_part(&w->list, w->taken + 1, str_cstr(part->etag));
     part->etag[0] = 0;
     part->n = 0;
+    part->is_hashed = part->is_signed = false;
     w->taken++;
     return buf_status(&w->list, "list of parts", err);
+}
+
+/* Over TLS parts are not signed, and the first part has the digest that the object has had so far. Where nobody wants that of the object
+ * either, its senders hash a part; what was saved of an upload is hashed by none yet. */
+static bool hashes_part(const struct s3_writer *w, const struct sha256 *sha)
+{
+    return !w->s->is_https && w->filling && (sha || w->is_resumed);
+}
+
+/* Bytes of the part that fills, for which there is room. */
+static enum status add_bytes(struct s3_writer *w, struct part *part, struct sha256 *sha,
+                             const char *p, size_t n, struct err *err)
+{
+    char *to = part->p + part->n;
+
+    if (!part->n && hashes_part(w, sha)) {
+        if (!part->sha) {
+            part->sha = sha256_resume(NULL, 0);
+        }
+        part->is_hashed = part->sha && sha256_restart(part->sha);
+        if (!part->is_hashed) {
+            return err_nomem(err);
+        }
+    }
+    if (part->is_hashed && sha) {
+        sha256_update_both(sha, part->sha, to, p, n);
+    } else {
+        memcpy(to, p, n);
+        if (part->is_hashed || sha) {
+            sha256_update(sha ? sha : part->sha, to, n);
+        }
+    }
+    part->n += n;
+    return OK;
+}
+
+/* The part that fills is full. sha: as of s3_write(). */
+static void sign_part(struct s3_writer *w, const struct sha256 *sha)
+{
+    struct part *part = part_of(w, w->filling);
+
+    if (part->is_hashed) {
+        part->sha256 = sha256_end(part->sha);
+        part->is_signed = true;
+        part->is_hashed = false;
+    } else if (sha && !w->filling && !w->s->is_https) {
+        part->sha256 = sha256_so_far(sha);
+        part->is_signed = true;
+    }
 }
 
 /* What fills becomes a part on its way; more is to come. */
@@ -399,7 +458,7 @@ enum status s3_write_begin(void *b, void **out, struct err *err)
     return OK;
 }
 
-enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
+enum status s3_write(void *writer, struct sha256 *sha, const void *p, size_t n, struct err *err)
 {
     struct s3_writer *w = writer;
     const char *at = p;
@@ -410,6 +469,7 @@ enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
         size_t max = part_size(w, w->filling), k;
 
         if (part->n >= max) {
+            sign_part(w, sha);
             st = next_part(w, err); /* more is to come, so it is not the last one */
             continue;
         }
@@ -419,8 +479,7 @@ enum status s3_write(void *writer, const void *p, size_t n, struct err *err)
             continue;
         }
         k = MIN_OF(n, MIN_OF(part->cap, max) - part->n);
-        memcpy(part->p + part->n, at, k);
-        part->n += k;
+        st = add_bytes(w, part, sha, at, k, err);
         at += k;
         n -= k;
     }
@@ -627,8 +686,10 @@ static bool was_completed(struct s3_writer *w, uint64_t size)
 static enum status finish_parts(struct s3_writer *w, struct arena *a, const char *key,
                                 uint64_t size, struct err *err)
 {
-    enum status st = send_part(part_of(w, w->filling), err); /* beside those on their way */
+    enum status st;
 
+    sign_part(w, NULL);
+    st = send_part(part_of(w, w->filling), err); /* beside those on their way */
     if (st == ST_NOT_FOUND && w->is_resumed && was_completed(w, size)) {
         return put_in_place(w->s, a, w->live.key, key, size, err);
     }
@@ -800,7 +861,7 @@ static enum status read_tail(struct s3_writer *w, size_t tail_n, struct err *err
     st = st ? st : s3_read_key(w->s, key, size, 0, tail_n, &reader, err);
     for (size_t got = 0; !st && tail_n; tail_n -= got) {
         st = s3_read(reader, room, MIN_OF(tail_n, (size_t)FIRST_BYTES), &got, err);
-        st = st ? st : s3_write(w, room, got, err);
+        st = st ? st : s3_write(w, NULL, room, got, err);
     }
     if (reader) {
         s3_read_end(reader);
