@@ -78,60 +78,52 @@ def best_mlflow(bench, engine):
     return best[1] if best else None
 
 
-def compare_floor(row, found, limits):
-    """Say what the machine allows: found are rounds of the minimal server under the same load, between those of the others. What
-    it misses itself, the machine forbids."""
-    if not found:
+def beside_floor(bench, row, floor, everybody, least, work, sizes, *args):
+    """Rounds of everybody and of the minimal server under the same load (least). What its best round misses, the machine forbids."""
+    for _ in range(sizes["rounds"]):
+        bench.rounds(row, everybody, work, sizes, *args, rounds=1)
+        found = bench.attempt(row, floor, least, sizes) if floor else None
+        row.least += [dict(found, cpu=found["cpu_us"])] if found else []
+    if not row.least or "cairn" not in row.rounds:
         return
-    p50, rate, cpu, system = (report.median(found, k) for k in ("p50_ms", "rate", "cpu_us", "system_us"))
-    ours = {k: row.value("cairn", k) for k in ("cpu", "system_us")}
-    row.probe = {"p50_ms": p50, "rate": rate, "cpu": cpu, "system_us": system}
-    parts = [f"a minimal server on this machine: {report.number(rate)}/s, p50 {report.number(p50)} ms, {report.number(cpu)} us CPU "
-             f"({report.number(system)} in the kernel)"]
-    if cpu and ours["cpu"]:
-        parts.append(f"cairn: {report.number(ours['cpu'])} us CPU ({report.number(ours['system_us'])} in the kernel), "
-                     f"{report.number(ours['cpu'] / cpu)} times as much")
-
-    def part(what, ours, least, limit, worse):
-        if not ours or not worse(ours, limit):
-            return
-        times = max(ours, least) / min(ours, least)
-        parts.append(f"{what}: cairn is {report.number(times)} times {'worse' if worse(ours, least) else 'better'}, and it "
-                     + ("misses the target itself: the machine forbids it" if worse(least, limit) else "meets the target"))
-
-    def above(a, b):
-        return a > b
-
-    part("p50", row.value("cairn", "p50_ms"), p50, limits[0], above)
-    part("CPU", row.value("cairn", "cpu"), cpu, limits[2], above)
-    part("rate", row.value("cairn"), rate, limits[1], lambda a, b: a < b)
+    row.probe = {k: report.median(row.least, k) for k in ("p50_ms", "rate", "cpu", "system_us")} | {"rounds": row.least}
+    parts = [f"a minimal server on this machine: {row.least_text()}"]
+    ours, theirs = row.value("cairn", "cpu"), row.probe["cpu"]
+    if ours and theirs:
+        parts.append(f"cairn: {report.number(ours)} us CPU ({report.number(row.value('cairn', 'system_us'))} in the kernel), "
+                     f"{report.number(ours / theirs)} times as much")
+    for key, sense, limit in row.limits:
+        what, figure = {"p50_ms": "p50", "cpu": "CPU", "rate": "rate"}[key], row.value("cairn", key)
+        if figure and report.misses(figure, (key, sense, limit)):
+            times = max(figure, row.probe[key]) / min(figure, row.probe[key])
+            worse = (figure < row.probe[key]) == (sense == ">=")
+            parts.append(f"{what}: cairn is {report.number(times)} times {'worse' if worse else 'better'}, and the minimal "
+                         "server's best round " + ("misses the target itself: the machine forbids it" if row.forbids((key, sense, limit))
+                                                   else "meets the target"))
     row.note("cairn", "; ".join(parts))
 
 
 def record_writes(bench, engine, everybody):
     sizes = bench.sizes
+    floor = bench.launch(servers.Floor, "sqlite") if bench.wants("W1") or bench.wants("W2") else None
     if bench.wants("W1"):
-        row = bench.row("W1", "create runs, 16 clients", engine, RATE, ">= 12,000/s", lambda r: r.value("cairn") >= 12000)
-        bench.rounds(row, everybody, writes.create, sizes)
+        row = bench.row("W1", "create runs, 16 clients", engine, RATE, ">= 12,000/s", limits=(("rate", ">=", 12000),))
+        beside_floor(bench, row, floor, everybody, lambda f, s: writes.floor(f, s, "create", 16), writes.create, sizes)
     if bench.wants("W2"):
-        limits = {1: (0.5, 0, 1e9), 16: (0.5, 30000, 15), 128: (3, 0, 15)}
-        floor = bench.launch(servers.Floor, "sqlite")
+        wanted = {1: (("p50_ms", "<=", 0.5),), 16: (("p50_ms", "<=", 0.5), ("rate", ">=", 30000), ("cpu", "<=", 15)),
+                  128: (("p50_ms", "<=", 3), ("cpu", "<=", 15))}
+        names = {"p50_ms": "p50 {} {} ms", "rate": "{} {:,}/s", "cpu": "{} {} us CPU"}
         for clients in sizes["clients"]:
-            p50, rate, cpu = limits[clients]
-            target = f"p50 <= {p50} ms" + (f", >= {rate:,}/s" if rate else "") + (f", <= {cpu} us CPU" if cpu < 1e9 else "")
-            row = bench.row("W2", f"log-metric, {plural(clients, 'client')}", engine, RATE, target,
-                            lambda r, l=(p50, rate, cpu): r.value("cairn", "p50_ms") <= l[0] and r.value("cairn") >= l[1]
-                            and r.value("cairn", "cpu") <= l[2])
-            allowed = []
-            for _ in range(sizes["rounds"]):
-                bench.rounds(row, everybody, writes.series, sizes, "metric", clients, rounds=1)
-                allowed.append(bench.attempt(row, floor, writes.floor, sizes, clients) if floor else None)
-            compare_floor(row, [r for r in allowed if r], (p50, rate, cpu))
-        if floor:
-            bench.close(floor)
+            limits = wanted[clients]
+            row = bench.row("W2", f"log-metric, {plural(clients, 'client')}", engine, RATE,
+                            ", ".join(names[key].format(sense, limit) for key, sense, limit in limits), limits=limits)
+            beside_floor(bench, row, floor, everybody, lambda f, s, n=clients: writes.floor(f, s, "metric", n), writes.series, sizes,
+                         "metric", clients)
         for clients in (1, 16):
             row = bench.row("W2", f"log-metric, {plural(clients, 'client')}, no TCP_QUICKACK", engine, RATE)
             bench.rounds(row, everybody, writes.series, sizes, "metric", clients, quickack=False, rounds=1)
+    if floor:
+        bench.close(floor)
     if bench.wants("W3"):
         for clients in (1, 16):
             row = bench.row("W3", f"log-batch of 1000, {plural(clients, 'client')}", engine, POINTS,

@@ -25,16 +25,23 @@ def number(x):
     return f"{x:.3g}"
 
 
+def misses(figure, limit):
+    _, sense, wanted = limit
+    return figure < wanted if sense == ">=" else figure > wanted
+
+
 class Row:
     """One line of the table: a workload on an engine, with the rounds of each server.
 
-    figures: (key of a round, unit, "more" or "less" is better); the first is the one whose ratio is shown."""
+    figures: (key of a round, unit, "more" or "less" is better); the first is the one whose ratio is shown.
+    met: whether the target is met, of the row; or limits: (key, ">=" or "<=", figure), all of which are to be met."""
 
-    def __init__(self, work, title, engine, figures, target="", met=None):
+    def __init__(self, work, title, engine, figures, target="", met=None, limits=()):
         self.work, self.title, self.engine = work, title, engine
-        self.figures, self.target, self.met = figures, target, met
+        self.figures, self.target, self.met, self.limits = figures, target, met, limits
         self.rounds, self.notes = {}, {}
         self.probe = None  # what the machine allows, measured beside it
+        self.least = []  # the rounds of the minimal server, between those of the others
 
     def add(self, server, result):
         self.rounds.setdefault(server, []).append(result)
@@ -54,13 +61,28 @@ class Row:
         return ours / theirs if better == "more" else theirs / ours
 
     def verdict(self):
-        """True, False, or None without a target or a figure."""
-        if not self.met or "cairn" not in self.rounds:
+        """True, False, "machine" when the machine forbids all that is missed, or None without a target or a figure."""
+        if "cairn" not in self.rounds:
             return None
         try:
-            return bool(self.met(self))
+            if self.limits:
+                missed = [limit for limit in self.limits if misses(self.value("cairn", limit[0]), limit)]
+                return not missed or ("machine" if all(self.forbids(limit) for limit in missed) else False)
+            return bool(self.met(self)) if self.met else None
         except TypeError:  # a figure is missing
             return None
+
+    def forbids(self, limit):
+        """The best round of the minimal server misses it too."""
+        figures = [r[limit[0]] for r in self.least if r.get(limit[0])]
+        return bool(figures) and misses((max if limit[1] == ">=" else min)(figures), limit)
+
+    def least_text(self):
+        """What the minimal server did, and what the kernel used of it."""
+        if not self.least:
+            return "-"
+        p50, rate, cpu, system = (number(median(self.least, k)) for k in ("p50_ms", "rate", "cpu_us", "system_us"))
+        return f"{rate}/s, {p50} ms, {cpu} us CPU ({system} kernel)"
 
     def text(self, server):
         """Medians; of the first figure the smallest and largest as well."""
@@ -120,11 +142,12 @@ def markdown(info, rows):
     for engine in dict.fromkeys(row.engine for row in rows):
         mine = [row for row in rows if row.engine == engine]
         peers = [s for s in COLUMNS[1:] if any(s in r.rounds or s in r.notes for r in mine)]
-        out += [f"## {engine}", "", "| | workload | cairn | target | " + "".join(f"{p} | ratio | " for p in peers),
-                "|---|---|---|---|" + "---|---|" * len(peers)]
+        least = any(row.least for row in mine)
+        out += [f"## {engine}", "", "| | workload | cairn | target | " + "minimal server | " * least + "".join(f"{p} | ratio | " for p in peers),
+                "|---|---|---|---|" + "---|" * least + "---|---|" * len(peers)]
         for row in mine:
-            verdict = {True: " (met)", False: " (**missed**)", None: ""}[row.verdict()]
-            cells = [row.work, row.title, row.text("cairn"), row.target + verdict]
+            verdict = {True: " (met)", False: " (**missed**)", "machine": " (machine)", None: ""}[row.verdict()]
+            cells = [row.work, row.title, row.text("cairn"), row.target + verdict] + [row.least_text()] * least
             for p in peers:
                 cells += [row.text(p), row.ratios(p)]
             out.append("| " + " | ".join(cells) + " |")

@@ -82,11 +82,14 @@ def series(server, sizes, work, clients, quickack=True):
     return result
 
 
-def floor(server, sizes, clients):
-    """The load of log-metric against the minimal server, which stores nothing that could be compared."""
+def floor(server, sizes, work, clients):
+    """The load of create() or of log-metric against the minimal server, which stores nothing that could be compared."""
     ids = Path(server.folder) / "ids"
+    if work == "create":
+        return loader.measure(server, work, experiment="1", clients=clients, requests=sizes["create_runs"], seconds=sizes["seconds"],
+                              out=ids)
     ids.write_text("".join(f"{i:032x}\n" for i in range(clients)))
-    return loader.measure(server, "metric", ids=ids, clients=clients, seconds=sizes["seconds"], kind="loss")
+    return loader.measure(server, work, ids=ids, clients=clients, seconds=sizes["seconds"], kind="loss")
 
 
 def check_latest(server, run, want):
