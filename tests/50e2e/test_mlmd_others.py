@@ -65,13 +65,16 @@ events = [[e.artifact_id == data.id, e.type] for e in s.get_events_by_execution_
 again = s.get_executions_by_id([x.id])[0] == x
 all_types = {t.name for t in s.get_execution_types()} >= {"mlflow.Run", "Train"}
 plain = [n.type for n in s.get_executions()]
-result = [kind.id, x.last_known_state, x.type_id == kind.id, custom, listed == [[x.id, run, "mlflow.Run"]], events, again, all_types, plain,
+def times(n):
+    return n.create_time_since_epoch <= n.last_update_time_since_epoch and "start_time" in n.custom_properties and "end_time" in n.custom_properties
+custom.pop("start_time"), custom.pop("end_time")
+result = [kind.id, x.last_known_state, x.type_id == kind.id and times(x), custom, listed == [[x.id, run, "mlflow.Run"]], events, again, all_types, plain,
           data.custom_properties["name"].string_value, data.custom_properties["digest"].string_value,
           s.get_context_by_type_and_name("mlflow.RegisteredModel", "fraud").name]
 """, address=server.url.split("://")[1], run=run)
     assert got[:3] == [1000000002, 3, True]
     assert got[3]["params.lr"] == "0.1" and got[3]["metrics.auc"] == 0.75 and got[3]["tags.team"] == "a" and got[3]["run_name"] == "fit"
-    assert got[4:] == [True, [[True, 3]], True, True, [], "clicks", "d1", "fraud"]
+    assert got[4:] == [True, [[True, 3]], True, True, ["mlflow.Run"], "clicks", "d1", "fraud"]
 
     # Linked from there: an artifact of ML Metadata that the run has made, and a context that the run is in.
     codes = worker.run("""
@@ -105,3 +108,89 @@ result = [code(s.get_execution_type, "mlflow.Run"), s.get_executions_by_type("ml
           s.get_execution_by_type_and_name("mlflow.Run", run), [t.name for t in s.get_execution_types()],
           code(s.put_execution_type, pb.ExecutionType(name="mlflow.Run"))]
 """, address=server.url.split("://")[1], run=run) == [5, [], [], None, [], 9]
+
+
+def test_lists_and_filters(worker, server):
+    """Both kinds of nodes in one list, in its order, page by page; filters ask what is shown, numbers exactly."""
+    client = mlflow.MlflowClient(server.url)
+    numbers = [0.1, 1 / 3, -2.5e-30, 3.337e20, 1e-7 + 1e-17, 5e-324, float("nan"), 2.0**60]
+    runs = []
+    for i, number in enumerate(numbers):
+        runs.append(client.create_run("0", run_name=f"r{i}").info.run_id)
+        client.log_metric(runs[-1], "auc", number)
+        client.log_param(runs[-1], "note", f"täglich {i % 3}")
+    client.set_terminated(runs[0], "FINISHED")
+    client.set_terminated(runs[1], "FAILED")
+    got = worker.run("""
+st = calls.Store(calls.config_of(address))
+calls.types(st)
+s = st.s
+own = s.put_executions([pb.Execution(type_id=st.train, name=f"own {i}", last_known_state=pb.Execution.COMPLETE,
+                                     custom_properties={"params.note": pb.Value(string_value=f"täglich {i}")}) for i in range(4)])
+kinds = {n.id: n.name for n in s.get_executions()}
+def find(filter, order="ID", size=3, is_asc=True):
+    out, token = [], ""
+    while True:
+        r = st.raw("GetExecutions", options={"max_result_size": size, "filter_query": filter, "next_page_token": token,
+                                             "order_by_field": {"field": order, "is_asc": is_asc}})
+        out += [kinds[n.id] for n in r.executions]
+        token = r.next_page_token
+        if not token:
+            return out
+def places(*filter, **options):
+    return [names.index(n) for n in find(*filter, **options)]
+everything = [n.id for n in s.get_executions()]
+exact = []
+for i, number in enumerate(numbers):
+    if number == number:
+        f = f"custom_properties.`metrics.auc`.double_value {{}} {number!r}"
+        exact.append([places(f.format(op)) for op in ("=",)] + [sorted(places(f.format(">"))) == sorted(k for k, n in enumerate(numbers) if n > number and k != 5)])
+note = "custom_properties.`params.note`.string_value"
+result = [
+    everything == sorted(everything) and len(everything) == len(names), exact,
+    places(f"{note} = 'täglich 1'"), places(f"{note} LIKE 'T%0' AND last_known_state = COMPLETE"), places("last_known_state IN (FAILED, RUNNING)"),
+    places("type = 'mlflow.Run' AND type_id = 1000000002 AND last_known_state = COMPLETE"), places("type = 'Train'"),
+    places(f"name = '{names[2]}'"), places(f"name = '{names[9]}'"), places(f"name = '{names[2]}' OR name = 'own 3'"),
+    places("id > 0", order="CREATE_TIME") == list(reversed(places("id > 0", order="CREATE_TIME", is_asc=False))),
+    sorted(places("id > 0", order="LAST_UPDATE_TIME", size=1)) == list(range(12)),
+    places("custom_properties.run_name.string_value IN ('r3', 'r4') AND custom_properties.experiment_id.int_value = 0"),
+    calls.outcome(st.raw, "GetExecutions", options={"filter_query": "custom_properties.run_name.string_value = 1"})["code"],
+]
+""", address=server.url.split("://")[1], names=runs + [f"own {i}" for i in range(4)], numbers=numbers)
+    assert got[0]
+    assert got[1] == [[[i] if i != 5 else [], True] for i in range(8) if i != 6]
+    assert got[2:] == [[1, 4, 7, 9], [0, 8], [1, 2, 3, 4, 5, 6, 7], [0], [8, 9, 10, 11], [2], [9], [2, 11], True, True, [3, 4], 3]
+
+
+def test_subgraphs_lead_through_runs(worker, server):
+    run = tracked(server)
+    got = worker.run("""
+st = calls.Store(calls.config_of(address))
+calls.types(st)
+s = st.s
+x = s.get_execution_by_type_and_name("mlflow.Run", run)
+data = s.get_artifacts_by_type("mlflow.Dataset")[0]
+made = s.put_artifacts([pb.Artifact(type_id=st.data, name="made of it")])[0]
+ctx = s.put_contexts([pb.Context(type_id=st.exp, name="p")])[0]
+s.put_events([pb.Event(artifact_id=made, execution_id=x.id, type=pb.Event.OUTPUT)])
+s.put_attributions_and_associations([], [pb.Association(execution_id=x.id, context_id=ctx)])
+def walk(**asked):
+    g = st.raw("GetLineageSubgraph", lineage_subgraph_query_options=asked).lineage_subgraph
+    return [sorted(a.id for a in g.artifacts), [n.id for n in g.executions], len(g.events), [c.id for c in g.contexts], len(g.associations)]
+def ids(filter):
+    return [n.id for n in st.raw("GetExecutions", options={"filter_query": filter}).executions]
+both = sorted([data.id, made])
+full = s.get_lineage_subgraph(pb.LineageSubgraphQueryOptions(starting_artifacts={"filter_query": "name = 'made of it'"}))
+result = [
+    walk(starting_artifacts={"filter_query": "name = 'made of it'"}, direction="UPSTREAM") == [both, [x.id], 2, [ctx], 1],
+    walk(starting_artifacts={"filter_query": "custom_properties.digest.string_value = 'd1'"}, direction="DOWNSTREAM") == [both, [x.id], 2, [ctx], 1],
+    walk(starting_executions={"filter_query": "custom_properties.`params.lr`.string_value = '0.1'"}, max_num_hops=0) == [[], [x.id], 0, [ctx], 1],
+    walk(starting_artifacts={"filter_query": "name = 'made of it'"}, ending_executions={"filter_query": "type = 'mlflow.Run'"}) == [[made], [], 0, [], 0],
+    walk(starting_artifacts={"filter_query": "name = 'made of it'"},
+         ending_executions={"filter_query": "custom_properties.`metrics.auc`.double_value > 0.5", "include_ending_nodes": True}) == [[made], [x.id], 1, [ctx], 1],
+    ids(f"events_0.artifact_id = {data.id} AND events_0.type = INPUT") == [x.id], ids("contexts_0.name = 'p'") == [x.id],
+    sorted(a.type for a in full.artifacts) == ["Data", "mlflow.Dataset"], [n.type for n in full.executions] == ["mlflow.Run"],
+    calls.outcome(st.raw, "PutLineageSubgraph", executions=[x])["code"], calls.outcome(st.raw, "PutLineageSubgraph", artifacts=[data])["code"],
+]
+""", address=server.url.split("://")[1], run=run)
+    assert got == [True] * 9 + [9, 9]

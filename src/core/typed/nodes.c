@@ -247,8 +247,8 @@ enum status typed_node_external(struct typed_space *s, enum node_kind kind, stru
     return whole(s, &w, out, err);
 }
 
-enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_node **out,
-                       size_t *n, struct err *err)
+enum status typed_list_rows(struct typed_space *s, const struct nodelist *in,
+                            struct typed_node **out, size_t *n, struct err *err)
 {
     struct nodelist_cursor c;
     struct nodelist_row row;
@@ -257,8 +257,6 @@ enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_
 
     *out = NULL;
     *n = 0;
-    in->ns = s->ns;
-    in->others = s->others && in->ctx;
     st = nodelist_open(&c, s->v->conn, s->v->arena, in, err);
     while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
         if (!arena_grow(s->v->arena, (void **)out, *n, &cap, sizeof(**out))) {
@@ -277,6 +275,16 @@ enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_
         }
     }
     return st;
+}
+
+enum status typed_list(struct typed_space *s, struct nodelist *in, struct typed_node **out,
+                       size_t *n, struct err *err)
+{
+    in->ns = s->ns;
+    in->others = in->others_beside = s->others;
+    return s->others && in->filter && (!in->type || typed_is_other(in->type))
+               ? typed_other_list(s, in, out, n, err)
+               : typed_list_rows(s, in, out, n, err);
 }
 
 enum status typed_uid(struct typed_space *s, enum node_kind kind, int64_t id, int64_t *out,

@@ -108,12 +108,13 @@ static enum status dress_run(struct typed_space *s, struct typed_node *n, struct
     n->name = run.run_id;
     n->has_state = (size_t)run.status < ARRAY_N(states) && states[run.status];
     n->state = n->has_state ? states[run.status] : 0;
-    n->create_ms = run.start_ms ? run.start_ms : n->create_ms;
-    n->update_ms =
-        run.has_end ? MAX_OF(run.end_ms, n->create_ms) : MAX_OF(n->update_ms, n->create_ms);
     add_text(d, NULL, S("run_name"), run.name);
     p = add(d, NULL, S("experiment_id"), PROP_INT);
     if (p) p->i = run.experiment;
+    p = add(d, NULL, S("start_time"), PROP_INT);
+    if (p) p->i = run.start_ms;
+    p = run.has_end ? add(d, NULL, S("end_time"), PROP_INT) : NULL;
+    if (p) p->i = run.end_ms;
     for (size_t i = 0; i < run.params_n; i++) {
         add_text(d, "params", run.params[i].key, run.params[i].value);
     }

@@ -7,7 +7,10 @@
 
 #include "core/typed/typed.h"
 
-enum { TYPED_OTHER_TYPES = 1000000000 }; /* added to the id of a type: its number */
+enum {
+    TYPED_OTHER_TYPES = 1000000000, /* added to the id of a type: its number */
+    TYPED_OTHER_LOOK_MAX = 100000
+};
 
 static inline bool typed_is_other(int64_t type_uid)
 {
@@ -26,6 +29,10 @@ enum status typed_other_named(struct typed_space *s, const struct typed_type *ty
                               struct typed_node *out, struct err *err);
 /* What a node of which only the row is known has: name, state, properties. */
 enum status typed_other_dress(struct typed_space *s, struct typed_node *n, struct err *err);
+/* A list with a filter, which is asked of what nodes of other protocols show, and of the others' rows. ST_TOO_BIG where more than
+ * TYPED_OTHER_LOOK_MAX of them would have to be looked at. */
+enum status typed_other_list(struct typed_space *s, const struct nodelist *in,
+                             struct typed_node **out, size_t *n, struct err *err);
 /* The error for what a client may not do with it: ST_INVALID_STATE. */
 enum status typed_other_refused(struct err *err);
 

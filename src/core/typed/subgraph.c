@@ -4,7 +4,7 @@
 #include "base/map.h"
 #include "core/typed/typed_int.h"
 
-enum { PORTION = 1000 };
+enum { PORTION = 1000, TYPE_OF_OTHERS_END = TYPE_MODEL + 1 };
 
 struct found {
     int64_t uid, id;
@@ -77,6 +77,46 @@ static size_t portion(const struct walker *w, size_t *at, size_t end, bool all, 
     return n;
 }
 
+/* What is to be done with a node of a list, of which the row is enough where no other protocol is shown. */
+typedef enum status (*take_fn)(struct walker *w, int64_t uid, int64_t id, struct err *err);
+
+static enum status which(struct walker *w, struct nodelist *l, take_fn take, struct err *err)
+{
+    struct nodelist_cursor c;
+    struct nodelist_row row;
+    struct typed_node *nodes;
+    size_t n = 0;
+    enum status st;
+
+    l->ns = w->s->ns;
+    if (w->s->others) {
+        st = typed_list(w->s, l, &nodes, &n, err);
+        for (size_t i = 0; !st && i < n; i++) {
+            st = take(w, nodes[i].uid, nodes[i].id, err);
+        }
+        return st;
+    }
+    st = nodelist_open(&c, w->s->v->conn, w->s->v->arena, l, err);
+    while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
+        st = take(w, row.uid, row.id, err);
+    }
+    nodelist_close(&c);
+    return st == ST_END ? OK : st;
+}
+
+static enum status end_at(struct walker *w, int64_t uid, int64_t id, struct err *err)
+{
+    (void)id;
+    (void)err;
+    w->nodes[place_of(w, uid) - 1].ending = true;
+    return OK;
+}
+
+static enum status begin_at(struct walker *w, int64_t uid, int64_t id, struct err *err)
+{
+    return add_node(w, uid, id, w->io->kind == NODE_ARTIFACT, err);
+}
+
 /* Which of the nodes from a place on end the walk. */
 static enum status mark_ending(struct walker *w, size_t from, struct err *err)
 {
@@ -85,44 +125,30 @@ static enum status mark_ending(struct walker *w, size_t from, struct err *err)
     for (size_t at = from; !st && at < w->nodes_n;) {
         int64_t uids[PORTION];
         bool artifact = w->nodes[at].artifact;
-        struct nodelist l = { .ns = w->s->ns,
-                              .kind = artifact ? NODE_ARTIFACT : NODE_EXECUTION,
+        struct nodelist l = { .kind = artifact ? NODE_ARTIFACT : NODE_EXECUTION,
                               .filter = ending_of(w, artifact)->filter,
                               .uids = uids };
-        struct nodelist_cursor c;
-        struct nodelist_row row;
 
         if (!l.filter) {
             return OK;
         }
         l.uids_n = portion(w, &at, w->nodes_n, false, uids);
-        st = nodelist_open(&c, w->s->v->conn, w->s->v->arena, &l, err);
-        while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
-            w->nodes[place_of(w, row.uid) - 1].ending = true;
-        }
-        nodelist_close(&c);
-        st = st == ST_END ? OK : st;
+        st = which(w, &l, end_at, err);
     }
     return st;
 }
 
 static enum status begin(struct walker *w, struct err *err)
 {
-    struct nodelist l = {
-        .ns = w->s->ns, .kind = (int)w->io->kind, .filter = w->io->start, .limit = TYPED_START_MAX
-    };
-    struct nodelist_cursor c;
-    struct nodelist_row row;
-    enum status st = nodelist_open(&c, w->s->v->conn, w->s->v->arena, &l, err);
+    struct nodelist l = { .kind = (int)w->io->kind,
+                          .filter = w->io->start,
+                          .limit = TYPED_START_MAX };
+    enum status st = which(w, &l, begin_at, err);
 
-    while (!st && (st = nodelist_next(&c, &row, err)) == OK) {
-        st = add_node(w, row.uid, row.id, w->io->kind == NODE_ARTIFACT, err);
-    }
-    nodelist_close(&c);
-    if (st == ST_END && !w->nodes_n) {
+    if (!st && !w->nodes_n) {
         return err_set(err, ST_NOT_FOUND, "Cannot find qualified nodes to start the traversal.");
     }
-    return st == ST_END ? mark_ending(w, 0, err) : st;
+    return st ? st : mark_ending(w, 0, err);
 }
 
 /* One event, seen from the node `near` of this level. */
@@ -175,8 +201,9 @@ static enum status along(struct walker *w, const int64_t *uids, size_t n, bool d
     struct q_typed_links_from_row a;
     struct q_typed_links_into_row b;
     struct sql_conn *conn = w->s->v->conn;
-    enum status st = down ? q_typed_links_from_open(conn, &stmt, uids, n, w->s->ns, err)
-                          : q_typed_links_into_open(conn, &stmt, uids, n, w->s->ns, err);
+    int64_t below = w->s->others ? TYPE_OF_OTHERS_END : 0;
+    enum status st = down ? q_typed_links_from_open(conn, &stmt, uids, n, w->s->ns, below, err)
+                          : q_typed_links_into_open(conn, &stmt, uids, n, w->s->ns, below, err);
 
     while (!st) {
         st = down ? q_typed_links_from_next(stmt, &a, err) : q_typed_links_into_next(stmt, &b, err);
@@ -235,7 +262,8 @@ static enum status members(struct walker *w, struct err *err)
         struct sql_stmt *stmt = NULL;
         struct q_typed_contexts_of_many_row row;
 
-        st = q_typed_contexts_of_many_open(w->s->v->conn, &stmt, uids, n, err);
+        st = q_typed_contexts_of_many_open(w->s->v->conn, &stmt, uids, n,
+                                           w->s->others ? TYPE_OF_OTHERS_END : 0, err);
         while (!st && (st = q_typed_contexts_of_many_next(stmt, &row, err)) == OK) {
             const struct found *f = &w->nodes[place_of(w, row.node) - 1];
 

@@ -78,6 +78,9 @@ enum status typed_props(struct view *v, int64_t uid, struct prop **out, size_t *
 enum status typed_props_of(struct view *v, struct typed_node *nodes, size_t n, struct err *err);
 /* The steps of an event's path, from as it is stored. */
 enum status typed_steps_of(struct view *v, struct str path, struct typed_event *e, struct err *err);
+/* Nodes of a list as its query finds them; those of other protocols are dressed, and a filter does not know what they wear. */
+enum status typed_list_rows(struct typed_space *s, const struct nodelist *in,
+                            struct typed_node **out, size_t *n, struct err *err);
 /* A row of nodelist as a node. */
 enum status typed_from_row(struct view *v, const struct nodelist_row *row, struct typed_node *out,
                            struct err *err);

@@ -338,7 +338,7 @@ struct q_typed_links_from_row {
     int64_t kind;
 };
 enum status q_typed_links_from_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    const int64_t *uids, size_t uids_n, int64_t ns, int64_t below,
                                     struct err *q_err) ATTR_CHECK;
 enum status q_typed_links_from_next(struct sql_stmt *q_stmt, struct q_typed_links_from_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
@@ -353,7 +353,7 @@ struct q_typed_links_into_row {
     int64_t kind;
 };
 enum status q_typed_links_into_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    const int64_t *uids, size_t uids_n, int64_t ns, int64_t below,
                                     struct err *q_err) ATTR_CHECK;
 enum status q_typed_links_into_next(struct sql_stmt *q_stmt, struct q_typed_links_into_row *q_row,
                                     struct err *q_err) ATTR_CHECK;
@@ -364,7 +364,7 @@ struct q_typed_contexts_of_many_row {
     int64_t id;
 };
 enum status q_typed_contexts_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                          const int64_t *uids, size_t uids_n,
+                                          const int64_t *uids, size_t uids_n, int64_t below,
                                           struct err *q_err) ATTR_CHECK;
 enum status q_typed_contexts_of_many_next(struct sql_stmt *q_stmt,
                                           struct q_typed_contexts_of_many_row *q_row,

@@ -1094,30 +1094,32 @@ enum status q_typed_is_ancestor(struct sql_conn *q_conn, struct arena *q_arena, 
     return OK;
 }
 
-static const unsigned char typed_links_from_in[] = { SQL_INT_LIST, SQL_INT };
+static const unsigned char typed_links_from_in[] = { SQL_INT_LIST, SQL_INT, SQL_INT };
 static const unsigned char typed_links_from_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT };
 static const char *const typed_links_from_names[] = { "src", "dst", "role", "path", "ms", "id", "kind" };
 static const struct sql_query query_typed_links_from = {
     .name = "typed_links_from", .cached = true, .kind = SQL_MANY,
-    .in_n = 2, .out_n = 7,
+    .in_n = 3, .out_n = 7,
     .in = typed_links_from_in,
     .out = typed_links_from_out, .out_names = typed_links_from_names,
     .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.dst WHERE e.src IN (SELECT value FROM json_each(?1)) AND "
-              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND +n.type_id > 100 ORDER BY e.src, "
-              "e.dst, e.role",
+              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND (+n.type_id > 100 OR +n.type_id < "
+              "?3) ORDER BY e.src, e.dst, e.role",
               "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.dst WHERE e.src = ANY ($1) AND e.role BETWEEN 1 AND 7 AND "
-              "+n.ns = $2 AND +n.type_id > 100 ORDER BY e.src, e.dst, e.role" },
+              "+n.ns = $2 AND (+n.type_id > 100 OR +n.type_id < $3) ORDER BY e.src, e.dst, "
+              "e.role" },
 };
 
 enum status q_typed_links_from_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    const int64_t *uids, size_t uids_n, int64_t ns, int64_t below,
                                     struct err *q_err)
 {
-    struct sql_value q_in[2] = {
+    struct sql_value q_in[3] = {
         { .list = uids, .list_n = uids_n },
         { .i = ns },
+        { .i = below },
     };
 
     return sql_rows(q_conn, &query_typed_links_from, q_in, q_stmt, q_err);
@@ -1140,30 +1142,32 @@ enum status q_typed_links_from_next(struct sql_stmt *q_stmt, struct q_typed_link
     return OK;
 }
 
-static const unsigned char typed_links_into_in[] = { SQL_INT_LIST, SQL_INT };
+static const unsigned char typed_links_into_in[] = { SQL_INT_LIST, SQL_INT, SQL_INT };
 static const unsigned char typed_links_into_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT };
 static const char *const typed_links_into_names[] = { "src", "dst", "role", "path", "ms", "id", "kind" };
 static const struct sql_query query_typed_links_into = {
     .name = "typed_links_into", .cached = true, .kind = SQL_MANY,
-    .in_n = 2, .out_n = 7,
+    .in_n = 3, .out_n = 7,
     .in = typed_links_into_in,
     .out = typed_links_into_out, .out_names = typed_links_into_names,
     .text = { "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.src WHERE e.dst IN (SELECT value FROM json_each(?1)) AND "
-              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND +n.type_id > 100 ORDER BY e.dst, "
-              "e.src, e.role",
+              "e.role BETWEEN 1 AND 7 AND +n.ns = ?2 AND (+n.type_id > 100 OR +n.type_id < "
+              "?3) ORDER BY e.dst, e.src, e.role",
               "SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node "
               "n ON n.uid = e.src WHERE e.dst = ANY ($1) AND e.role BETWEEN 1 AND 7 AND "
-              "+n.ns = $2 AND +n.type_id > 100 ORDER BY e.dst, e.src, e.role" },
+              "+n.ns = $2 AND (+n.type_id > 100 OR +n.type_id < $3) ORDER BY e.dst, e.src, "
+              "e.role" },
 };
 
 enum status q_typed_links_into_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                    const int64_t *uids, size_t uids_n, int64_t ns,
+                                    const int64_t *uids, size_t uids_n, int64_t ns, int64_t below,
                                     struct err *q_err)
 {
-    struct sql_value q_in[2] = {
+    struct sql_value q_in[3] = {
         { .list = uids, .list_n = uids_n },
         { .i = ns },
+        { .i = below },
     };
 
     return sql_rows(q_conn, &query_typed_links_into, q_in, q_stmt, q_err);
@@ -1186,26 +1190,29 @@ enum status q_typed_links_into_next(struct sql_stmt *q_stmt, struct q_typed_link
     return OK;
 }
 
-static const unsigned char typed_contexts_of_many_in[] = { SQL_INT_LIST };
+static const unsigned char typed_contexts_of_many_in[] = { SQL_INT_LIST, SQL_INT };
 static const unsigned char typed_contexts_of_many_out[] = { SQL_INT, SQL_INT, SQL_INT };
 static const char *const typed_contexts_of_many_names[] = { "node", "ctx", "id" };
 static const struct sql_query query_typed_contexts_of_many = {
     .name = "typed_contexts_of_many", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 3,
+    .in_n = 2, .out_n = 3,
     .in = typed_contexts_of_many_in,
     .out = typed_contexts_of_many_out, .out_names = typed_contexts_of_many_names,
     .text = { "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
-              "m.node IN (SELECT value FROM json_each(?1)) AND m.role = 6 AND +n.type_id > "
-              "100 ORDER BY m.node, m.ctx",
+              "m.node IN (SELECT value FROM json_each(?1)) AND m.role = 6 AND (+n.type_id > "
+              "100 OR +n.type_id < ?2) ORDER BY m.node, m.ctx",
               "SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx WHERE "
-              "m.node = ANY ($1) AND m.role = 6 AND +n.type_id > 100 ORDER BY m.node, m.ctx" },
+              "m.node = ANY ($1) AND m.role = 6 AND (+n.type_id > 100 OR +n.type_id < $2) "
+              "ORDER BY m.node, m.ctx" },
 };
 
 enum status q_typed_contexts_of_many_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                          const int64_t *uids, size_t uids_n, struct err *q_err)
+                                          const int64_t *uids, size_t uids_n, int64_t below,
+                                          struct err *q_err)
 {
-    struct sql_value q_in[1] = {
+    struct sql_value q_in[2] = {
         { .list = uids, .list_n = uids_n },
+        { .i = below },
     };
 
     return sql_rows(q_conn, &query_typed_contexts_of_many, q_in, q_stmt, q_err);

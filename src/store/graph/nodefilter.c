@@ -324,6 +324,13 @@ struct str nodefilter_name(const struct nodefilter *f)
     return e ? e->s : (struct str){ NULL, 0 };
 }
 
+struct str nodefilter_type_name(const struct nodefilter *f)
+{
+    const struct nodefilter_expr *e = needs_text(f->root, NODEFILTER_TYPE);
+
+    return e ? e->s : (struct str){ NULL, 0 };
+}
+
 /* Whether the tree is true only for artifacts at some URI that is not empty: those have an index. */
 static bool needs_uri(const struct nodefilter *f)
 {
@@ -348,9 +355,8 @@ void nodefilter_put_joins(struct nodelist_builder *q, const struct nodefilter *f
         if (!nodefilter_is_prop(&f->tables[i])) {
             continue;
         }
-        buf_printf(&q->b,
-                   " JOIN prop p%zu ON p%zu.uid = n.uid AND p%zu.scope = %d AND p%zu.key = ", i, i,
-                   i, f->tables[i].kind == NODEFILTER_CUSTOM, i);
+        buf_printf(&q->b, " JOIN %s p%zu ON p%zu.uid = n.uid AND p%zu.scope = %d AND p%zu.key = ",
+                   q->props, i, i, i, f->tables[i].kind == NODEFILTER_CUSTOM, i);
         nodelist_put_value(q, SQL_TEXT, (struct sql_value){ .s = f->tables[i].name });
         value = needs_int(f->root, i);
         if (value) {
@@ -387,7 +393,10 @@ static void put_neighbour(struct nodelist_builder *q, enum nodefilter_table_kind
                    i, i, i, i, i, kind == NODEFILTER_ARTIFACT ? 1 : 2);
         break;
     }
-    buf_printf(&q->b, " AND x%zu.type_id > 100", i);
+    buf_printf(&q->b,
+               q->others && kind == NODEFILTER_EVENT ? " AND x%zu.type_id NOT BETWEEN 8 AND 100"
+                                                     : " AND x%zu.type_id > 100",
+               i);
 }
 
 static void put_neighbour_of(struct nodelist_builder *q, enum nodefilter_table_kind kind, size_t i)

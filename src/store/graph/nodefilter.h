@@ -109,6 +109,10 @@ struct nodefilter {
     size_t tables_n;
 };
 
+/* The name, or the name of the type, that a node must have for the filter to be true. NULL p: there is none. */
+struct str nodefilter_name(const struct nodefilter *f);
+struct str nodefilter_type_name(const struct nodefilter *f);
+
 /* Of NODEFILTER_TYPED and _CUSTOM. */
 static inline bool nodefilter_is_prop(const struct nodefilter_table *t)
 {

@@ -41,6 +41,14 @@ static void put_named(struct nodelist_builder *q, const struct nodelist *in, str
     nodelist_put(q, ")");
 }
 
+/* What the rows would say is checked by who shows the nodes. */
+static void where_shown(struct nodelist_builder *q, const struct nodelist *in)
+{
+    nodefilter_put_joins(q, in->filter);
+    nodelist_put(q, " WHERE n.uid <> 0");
+    nodefilter_put_where(q, in->filter);
+}
+
 static void where(struct nodelist_builder *q, const struct nodelist *in)
 {
     struct str name = in->filter ? nodefilter_name(in->filter) : (struct str){ NULL, 0 };
@@ -67,8 +75,9 @@ static void where(struct nodelist_builder *q, const struct nodelist *in)
         nodelist_put(q, few ? " AND +n.type_id = " : " AND n.type_id = ");
         nodelist_put_int(q, in->type);
     } else {
-        nodelist_put(q,
-                     in->others ? " AND n.type_id NOT BETWEEN 8 AND 100" : " AND n.type_id > 100");
+        nodelist_put(q, in->only_others ? " AND n.type_id < 8"
+                        : in->others    ? " AND n.type_id NOT BETWEEN 8 AND 100"
+                                        : " AND n.type_id > 100");
     }
     if (in->uris_n) {
         nodelist_put(q, " AND n.uri <> '' AND n.uri ");
@@ -150,13 +159,24 @@ enum status nodelist_open(struct nodelist_cursor *c, struct sql_conn *conn, stru
     }
     w->a = a;
     w->postgres = sql_conn_engine(conn) == SQL_POSTGRES;
+    w->others = in->others_beside;
+    w->props = in->shown ? "shown_prop" : "prop";
     buf_init(&w->b, TEXT_MAX);
+    if (in->shown) {
+        nodelist_put_shown(w, in->kind, in->shown);
+    }
     nodelist_put(
         w,
         "SELECT n.uid, n.kind, n.id, n.type_id, t.shown, t.name, n.name, n.uri, n.flags, n.create_ms, "
         "n.update_ms, (SELECT i.key FROM ident i WHERE i.uid = n.uid AND i.scheme = 11 + n.kind) "
-        "FROM node n JOIN type t ON t.id = n.type_id");
-    where(w, in);
+        "FROM ");
+    nodelist_put(w, in->shown ? "shown_node n JOIN shown_type t ON t.uid = n.uid"
+                              : "node n JOIN type t ON t.id = n.type_id");
+    if (in->shown) {
+        where_shown(w, in);
+    } else {
+        where(w, in);
+    }
     buf_put(&w->b, "", 1);
     st = buf_status(&w->b, "query", err);
     if (!st && (w->full || w->nomem)) {

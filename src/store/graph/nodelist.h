@@ -12,12 +12,33 @@ struct sql_stmt;
 
 enum nodelist_order { NODELIST_BY_ID, NODELIST_BY_CREATE, NODELIST_BY_UPDATE };
 
+/* Nodes whose values lie elsewhere, as they are shown: a list asks about these, not about rows. Values that are a NaN, and numbers
+ * beyond about 1e-58 to 1e53 in amount, match no condition; nor do texts with a NUL. */
+struct nodelist_row;
+struct nodelist_prop {
+    int64_t uid;
+    int vtype; /* enum prop_type; as custom properties */
+    struct str key;
+    int64_t i;
+    double d;
+    struct str s;
+};
+struct nodelist_shown {
+    const struct nodelist_row *nodes; /* of the list's kind */
+    size_t n;
+    const struct nodelist_prop *props;
+    size_t props_n;
+};
+
 struct nodelist {
     int64_t ns;
     int kind;     /* enum node_kind */
     int64_t type; /* type.id; 0 = any */
     int64_t ctx;  /* members of that node; 0 = any */
-    bool others;  /* also those of other protocols (types 1 to 7) where no type is named */
+    /* Those of other protocols (types 1 to 7), where no type is named: also, or alone; at the other end of a filter's events. */
+    bool others, only_others, others_beside;
+    const struct nodelist_shown
+        *shown;             /* NULL: rows; else which of these pass the filter, in no order */
     const struct str *uris; /* artifacts at one of these; n 0 = any */
     size_t uris_n;
     const int64_t *uids; /* only these, in no order and without a limit; n 0 = any */

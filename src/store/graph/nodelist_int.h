@@ -13,6 +13,8 @@ struct nodelist_builder {
     unsigned char types[SQL_IN_MAX];
     unsigned char n;
     bool postgres, full, nomem; /* full: more values than a query takes */
+    bool others;                /* neighbours of other protocols count */
+    const char *props;          /* the table of properties */
 };
 
 void nodelist_put(struct nodelist_builder *q, const char *text);
@@ -20,10 +22,11 @@ void nodelist_put(struct nodelist_builder *q, const char *text);
 void nodelist_put_value(struct nodelist_builder *q, unsigned char type, struct sql_value v);
 void nodelist_put_int(struct nodelist_builder *q, int64_t i);
 
+/* The tables shown_node, shown_type and shown_prop, before the SELECT that asks them. */
+void nodelist_put_shown(struct nodelist_builder *q, int kind, const struct nodelist_shown *shown);
+
 /* Whether few nodes pass, and an index knows them: a number that a property has, or a URI. */
 bool nodefilter_is_narrow(const struct nodefilter *f);
-/* The name that the node must have for the filter to be true. NULL p: there is none. */
-struct str nodefilter_name(const struct nodefilter *f);
 /* Joins of the properties that a filter mentions, to the node n. */
 void nodefilter_put_joins(struct nodelist_builder *q, const struct nodefilter *f);
 /* " AND " and the condition itself on n, its type t and those joins. */

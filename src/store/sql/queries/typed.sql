@@ -178,22 +178,22 @@ WITH RECURSIVE d(n) AS (
 )
 SELECT COUNT(*) FROM d WHERE n = $1;
 
--- Events out of many nodes and into them, with the number and the kind of the other end. The plus signs keep an engine from beginning with all
+-- Events out of many nodes and into them, with the number and the kind of the other end; below: 8 = also those of other protocols. The plus signs keep an engine from beginning with all
 -- nodes of the namespace.
 -- name: typed_links_from :many
--- in: uids int[], ns int
+-- in: uids int[], ns int, below int
 -- out: src int, dst int, role int, path blob?, ms int, id int, kind int
 SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node n ON n.uid = e.dst
-WHERE e.src {in:$1} AND e.role BETWEEN 1 AND 7 AND +n.ns = $2 AND +n.type_id > 100 ORDER BY e.src, e.dst, e.role;
+WHERE e.src {in:$1} AND e.role BETWEEN 1 AND 7 AND +n.ns = $2 AND (+n.type_id > 100 OR +n.type_id < $3) ORDER BY e.src, e.dst, e.role;
 
 -- name: typed_links_into :many
--- in: uids int[], ns int
+-- in: uids int[], ns int, below int
 -- out: src int, dst int, role int, path blob?, ms int, id int, kind int
 SELECT e.src, e.dst, e.role, e.path, e.ms, n.id, n.kind FROM edge e JOIN node n ON n.uid = e.src
-WHERE e.dst {in:$1} AND e.role BETWEEN 1 AND 7 AND +n.ns = $2 AND +n.type_id > 100 ORDER BY e.dst, e.src, e.role;
+WHERE e.dst {in:$1} AND e.role BETWEEN 1 AND 7 AND +n.ns = $2 AND (+n.type_id > 100 OR +n.type_id < $3) ORDER BY e.dst, e.src, e.role;
 
 -- name: typed_contexts_of_many :many
--- in: uids int[]
+-- in: uids int[], below int
 -- out: node int, ctx int, id int
 SELECT m.node, m.ctx, n.id FROM member m JOIN node n ON n.uid = m.ctx
-WHERE m.node {in:$1} AND m.role = 6 AND +n.type_id > 100 ORDER BY m.node, m.ctx;
+WHERE m.node {in:$1} AND m.role = 6 AND (+n.type_id > 100 OR +n.type_id < $2) ORDER BY m.node, m.ctx;
