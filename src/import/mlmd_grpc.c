@@ -113,6 +113,48 @@ static enum status list_next(struct server *s, struct list *l, const char *metho
 
 /* ---- types ------------------------------------------------------------------------------------------------------------------- */
 
+/* The answer to a question about up to MLMD_PAGE types by their numbers. */
+static enum status types_by_number(struct server *s, int kind, const struct str *rows, size_t n,
+                                   struct mlmd_page *out, struct err *err)
+{
+    static const char *const by_id[] = { "GetArtifactTypesByID", "GetExecutionTypesByID",
+                                         "GetContextTypesByID" };
+    struct buf request = BUF_INIT(REQUEST_MAX);
+    struct str answer;
+    enum status st;
+
+    for (size_t i = 0; i < n; i++) {
+        wire_put_i64(&request, 1, wire_i64(rows[i], 1));
+    }
+    st = call(s, by_id[kind], &request, out->arena, &answer, err);
+    return st ? st : rows_of(answer, out, NULL, err);
+}
+
+/* Lists of types leave their external ids out; by number they have them. One that is gone meanwhile stays as it was listed. */
+static enum status whole_types(struct server *s, int kind, const struct mlmd_page *listed,
+                               struct mlmd_page *page, struct err *err)
+{
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < listed->n; i += MLMD_PAGE) {
+        size_t n = MIN_OF(listed->n - i, (size_t)MLMD_PAGE);
+        struct mlmd_page whole = { .arena = page->arena };
+
+        st = types_by_number(s, kind, listed->rows + i, n, &whole, err);
+        for (size_t k = 0; !st && k < n; k++) {
+            struct str row = listed->rows[i + k];
+
+            for (size_t j = 0; j < whole.n; j++) {
+                if (wire_i64(whole.rows[j], 1) == wire_i64(listed->rows[i + k], 1)) {
+                    row = whole.rows[j];
+                }
+            }
+            st = mlmd_page_add(page, row, err);
+        }
+    }
+    return st;
+}
+
 static enum status types(struct server *s, int what, struct mlmd_page *page, struct err *err)
 {
     static const char *const all[] = { "GetArtifactTypes", "GetExecutionTypes", "GetContextTypes" };
@@ -121,6 +163,7 @@ static enum status types(struct server *s, int what, struct mlmd_page *page, str
     size_t from = kind == 0 ? 0 : SYSTEM_ARTIFACTS;
     size_t to = kind == 0 ? SYSTEM_ARTIFACTS : kind == 1 ? ARRAY_N(system_types) : 0;
     struct buf request = BUF_INIT(REQUEST_MAX);
+    struct mlmd_page listed = { .arena = page->arena };
     struct str answer;
     enum status st;
 
@@ -129,7 +172,8 @@ static enum status types(struct server *s, int what, struct mlmd_page *page, str
     }
     s->list.begun = true;
     st = call(s, all[kind], &request, page->arena, &answer, err);
-    st = st ? st : rows_of(answer, page, NULL, err);
+    st = st ? st : rows_of(answer, &listed, NULL, err);
+    st = st ? st : whole_types(s, kind, &listed, page, err);
     for (size_t i = from; !st && i < to; i++) {
         buf_init(&request, REQUEST_MAX);
         wire_put_bytes(&request, 1, str_cstr(system_types[i]));

@@ -80,14 +80,13 @@ def plain(message, drop=()):
 
 
 def dump(calls):
-    """Everything, by number; without numbers of types, which need not be the same everywhere, and their external ids, which the library
-    does not say in lists."""
+    """Everything, by number; without numbers of types, which need not be the same everywhere. Lists of the library do not say external ids of types."""
     out = {}
     for kind in ("Artifact", "Execution", "Context"):
         low = kind.lower()
         types = {t.id: f"{t.name}/{t.version}" for t in getattr(calls(f"Get{kind}Types"), low + "_types")}
-        out[low + " types"] = sorted((plain(t, ("id", "external_id")) for t in getattr(calls(f"Get{kind}Types"), low + "_types")),
-                                     key=lambda t: (t["name"], t.get("version", "")))
+        whole = getattr(calls(f"Get{kind}TypesByID", type_ids=types), low + "_types")
+        out[low + " types"] = sorted((plain(t, ("id",)) for t in whole), key=lambda t: (t["name"], t.get("version", "")))
         nodes = calls.all(f"Get{kind}s", low + "s")
         out[low + "s"] = [dict(plain(n, ("type_id",)), type=types.get(n.type_id, n.type)) for n in nodes]
     ids = [int(x["id"]) for x in out["executions"]]
