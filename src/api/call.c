@@ -15,7 +15,7 @@ struct str call_capture(const struct call *c, const char *name)
 
 static const struct tongue *tongue_of(const struct http_req *req)
 {
-    extern const struct tongue mlflow_tongue, kubeflow_tongue, grpc_tongue;
+    extern const struct tongue mlflow_tongue, kubeflow_tongue, openlineage_tongue, grpc_tongue;
     const struct endpoint *ep = req->route ? req->route->handler : NULL;
 
     if (!ep && str_starts(http_header(req, S("content-type")), S("application/grpc"))) {
@@ -24,6 +24,7 @@ static const struct tongue *tongue_of(const struct http_req *req)
 
     return ep                                                           ? ep->tongue
            : str_find(req->path, S("/api/model_registry/")) != SIZE_MAX ? &kubeflow_tongue
+           : str_find(req->path, S("/api/v1/")) != SIZE_MAX             ? &openlineage_tongue
                                                                         : &mlflow_tongue;
 }
 
@@ -133,19 +134,24 @@ static void run_read(struct read_job *job, struct view *v)
     log_thread_request(NULL);
 }
 
-static void submit_read(struct call *c)
+static void submit_job(struct call *c, void (*run)(struct read_job *job, struct view *v))
 {
     enum status st;
 
     memset(&c->job, 0, offsetof(struct read_job, err));
     err_clear(&c->job.err);
-    c->job.run = run_read;
+    c->job.run = run;
     c->job.arena = c->arena;
     st = core_read_submit(c->core, &c->job);
     if (st) {
         err_set(&c->err, ST_UNAVAILABLE, "too many reads are waiting; try again");
         conclude(c, ST_UNAVAILABLE);
     }
+}
+
+static void submit_read(struct call *c)
+{
+    submit_job(c, run_read);
 }
 
 /* ---- writes ---------------------------------------------------------------------------------------------------------------- */
@@ -290,9 +296,9 @@ static enum status take_share(struct call *c, size_t bytes)
     return fair_enter(&c->api->fair, who, bytes, queue_ops, queue_bytes, &c->share, &c->err);
 }
 
-static void submit_write(struct call *c)
+/* st: of start(). */
+static void started(struct call *c, enum status st)
 {
-    enum status st = c->endpoint->start(c, &c->op, &c->err);
     struct write_op *op;
 
     st = st ? st : wrap_once(c);
@@ -314,6 +320,34 @@ static void submit_write(struct call *c)
         fair_leave(c->share, op->bytes);
         err_set(&c->err, ST_UNAVAILABLE, "too many writes are waiting; try again");
         conclude(c, ST_UNAVAILABLE);
+    }
+}
+
+static void after_start(struct http_req *req, void *ctx)
+{
+    struct call *c = ctx;
+
+    (void)req;
+    started(c, c->job.st);
+}
+
+/* A large request is taken apart where it holds nobody up; the loop goes on with it. */
+static void run_start(struct read_job *job, struct view *v)
+{
+    struct call *c = CONTAINER_OF(job, struct call, job);
+
+    (void)v;
+    c->job.st = c->endpoint->start(
+        c, &c->op, &c->err); /* memory that lags behind others does not matter here */
+    http_req_post(c->req, after_start, c);
+}
+
+static void submit_write(struct call *c)
+{
+    if (c->endpoint->heavy && c->req->body.n > c->endpoint->heavy) {
+        submit_job(c, run_start);
+    } else {
+        started(c, c->endpoint->start(c, &c->op, &c->err));
     }
 }
 

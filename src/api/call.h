@@ -61,6 +61,8 @@ struct endpoint {
     enum status (*read)(struct call *c, struct view *v, struct err *err);
     enum status (*start)(struct call *c, struct write_op **op, struct err *err);
     enum status (*finish)(struct call *c, struct err *err);
+    /* WRITE: with a body of more bytes than this, start() runs on a pool thread; 0 = it never does. */
+    size_t heavy;
     /* For Idempotency-Key where read() needs what the operation made (a new id): the text to keep, and taking it back when the
      * operation is not run again. May be NULL. */
     struct str (*remember)(struct call *c);

@@ -7,6 +7,7 @@
 #include "core/experiment.h"
 #include "core/fragments.h"
 #include "core/graph/graph.h"
+#include "core/openlineage/openlineage.h"
 #include "core/registry_names.h"
 #include "core/repack.h"
 #include "core/run_purge.h"
@@ -39,6 +40,8 @@ struct core_all {
     struct lock watch_lock; /* guards the next two */
     void (*tokens_changed)(void *ctx);
     void *tokens_ctx;
+    void (*idle)(void *ctx); /* of the options */
+    void *idle_ctx;
 };
 
 #define ALL_OF(c) CONTAINER_OF((c), struct core_all, core)
@@ -83,9 +86,18 @@ static void others_wrote(void *ctx, bool tokens)
 
     experiments_forget(&all->core);
     typed_known_forget(all->core.typed);
+    ol_memo_forget(all->core.openlineage);
     lock_take(&all->watch_lock);
     if (tokens && all->tokens_changed) all->tokens_changed(all->tokens_ctx);
     lock_give(&all->watch_lock);
+}
+
+static void went_idle(void *ctx)
+{
+    struct core_all *all = ctx;
+
+    ol_memo_forget(all->core.openlineage);
+    if (all->idle) all->idle(all->idle_ctx);
 }
 
 static enum status open_seq(struct core *c, const struct core_options *opt, struct err *err)
@@ -104,8 +116,8 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
                               .stale_poll_ms = opt->stale_poll_ms,
                               .changed = others_wrote,
                               .changed_ctx = c,
-                              .idle = opt->idle,
-                              .idle_ctx = opt->idle_ctx };
+                              .idle = went_idle,
+                              .idle_ctx = ALL_OF(c) };
     enum status st = sql_connect(&so.writer, c->db, SQL_WRITER, err);
 
     if (!st)
@@ -176,12 +188,15 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     }
     if (opt->artifact_root.n > 0)
         memcpy(all->artifact_root, opt->artifact_root.p, opt->artifact_root.n);
+    all->idle = opt->idle;
+    all->idle_ctx = opt->idle_ctx;
     c->typed_others = opt->typed_others;
     c->purge_rows = opt->purge_rows ? opt->purge_rows : (int64_t)PURGE_ROWS;
     c->artifact_root = str_of(all->artifact_root, opt->artifact_root.n);
     st = sql_open(&c->db, &opt->sql, err);
     if (!st) st = experiments_new(&c->experiments, err);
     if (!st) st = typed_known_new(&c->typed, err);
+    if (!st) st = ol_memo_new(&c->openlineage, err);
     if (!st) st = compact_new(&c->compact, &opt->compact, err);
     if (!st) {
         st = columns_open(c,
@@ -241,6 +256,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     mkeys_close(core->mkeys);
     experiments_free(core->experiments);
     typed_known_free(core->typed);
+    ol_memo_free(core->openlineage);
     fragments_free(core->fragments);
     registry_names_free(core->registry);
     graph_free(core->graph);

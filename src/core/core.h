@@ -29,6 +29,7 @@ struct runcols;
 struct column_saver;
 struct outside;
 struct typed_known;
+struct ol_memo;
 
 struct core {
     struct sql_db *db;
@@ -49,6 +50,7 @@ struct core {
     struct registry_names *registry; /* the list of registered models */
     struct graph *graph;             /* links of lineage in memory */
     struct typed_known *typed;       /* namespaces and types in memory */
+    struct ol_memo *openlineage;     /* rows of OpenLineage, for writing */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
     struct outside *outside; /* places of others that are served; NULL = none */

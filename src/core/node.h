@@ -25,6 +25,11 @@ enum node_type {
     TYPE_KF_SERVING_ENVIRONMENT = 13,
     TYPE_KF_INFERENCE_SERVICE = 14,
     TYPE_KF_SERVE_MODEL = 15,
+    TYPE_OL_RUN = 16, /* 16 to 20: core/openlineage */
+    TYPE_OL_JOB = 17,
+    TYPE_OL_DATASET = 18,
+    TYPE_OL_VERSION = 19,
+    TYPE_OL_NAMESPACE = 20,
     TYPE_OF_OTHERS = 100,  /* above it: types that clients declare (core/typed) */
     TYPE_DATA_COLUMN = 900 /* of nodes in `field`, which are in no other table */
 };
@@ -41,7 +46,12 @@ enum ident_scheme {
     IDENT_CATALOG = 10,         /* type, '/', uid of the parent, '/', name */
     IDENT_TYPED_NAME = 11,      /* of a node of a declared type: type, '/', name */
     IDENT_TYPED_EXTERNAL =
-        12 /* 12, 13, 14 for artifacts, executions, contexts: the id that a client gave */
+        12, /* 12, 13, 14 for artifacts, executions, contexts: the id that a client gave */
+    IDENT_OL_RUN =
+        15, /* its UUID, 16 bytes; this and the next ones in the namespace OL_NS (core/openlineage) */
+    IDENT_OL_JOB = 16, /* namespace NUL name; the SHA-256 of that where it is long */
+    IDENT_OL_DATASET = 17,
+    IDENT_OL_NAMESPACE = 18
 };
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
 enum member_role {
@@ -50,12 +60,17 @@ enum member_role {
     MEMBER_BESIDE = 3,       /* another artifact of a version */
     MEMBER_OF_SERVICE = 4,   /* a serving of an inference service */
     MEMBER_OF_RUN_NAMES = 5, /* an artifact that a client attributed to a run */
-    MEMBER_OF_CONTEXT = 6    /* of a context of a declared type */
+    MEMBER_OF_CONTEXT = 6,   /* of a context of a declared type */
+    MEMBER_OF_JOB = 7,       /* a run of a job of OpenLineage */
+    MEMBER_OF_DATASET = 8    /* a version of a data set of OpenLineage */
 };
 enum parent_role {
     PARENT_REGISTERED_MODEL = 1,
     PARENT_SERVING_ENVIRONMENT = 2,
-    PARENT_CONTEXT = 3 /* of a context of a declared type */
+    PARENT_CONTEXT = 3,   /* of a context of a declared type */
+    PARENT_NAMESPACE = 4, /* of a job or a data set of OpenLineage */
+    PARENT_RUN = 5,       /* the run that started a run of OpenLineage */
+    PARENT_ROOT = 6       /* the one at the beginning of that chain */
 };
 enum prop_scope { PROP_TYPED = 0, PROP_CUSTOM = 1, PROP_PARAM = 2, PROP_TAG = 3, PROP_FACET = 4 };
 

@@ -4,6 +4,7 @@
 #include "api/kubeflow/kubeflow.h"
 #include "api/mlflow/mlflow.h"
 #include "api/native/native.h"
+#include "api/openlineage/openlineage.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -394,6 +395,7 @@ static enum status bind_all(struct serving *s, struct err *err)
     st = st ? st : router_new(&s->router, err);
     st = st ? st : mlflow_routes(s->router, o->static_prefix, err);
     st = st ? st : kubeflow_routes(s->router, o->static_prefix, err);
+    st = st ? st : openlineage_routes(s->router, o->static_prefix, err);
     st = st ? st : grpc_routes(s->router, err);
     st = st ? st : native_routes(s->router, o->static_prefix, o->expose_metrics, err);
     st = st ? st : http_server_new(&s->http, &options, s->router, &s->hooks, err);

@@ -6,6 +6,7 @@
 #include "api/kubeflow/kubeflow.h"
 #include "api/mlflow/mlflow.h"
 #include "api/native/native.h"
+#include "api/openlineage/openlineage.h"
 #include "base/fs.h"
 #include "base/sock.h"
 #include "base/sys.h"
@@ -184,6 +185,7 @@ TEST_LIMIT(every_route_and_every_caller, 120)
     T_ST_ERR(mlflow_routes(router, NULL, &err), OK, &err);
     T_ST_ERR(kubeflow_routes(router, NULL, &err), OK, &err);
     T_ST_ERR(grpc_routes(router, &err), OK, &err);
+    T_ST_ERR(openlineage_routes(router, NULL, &err), OK, &err);
     T_ST_ERR(native_routes(router, NULL, true, &err), OK, &err);
     router_each(router, take_route, &w);
     for (size_t c = 0; c < ARRAY_N(callers); c++) {
