@@ -10,6 +10,12 @@ A query is
 with one SQL text for both engines and parameters $1..$n, which are all used. `uid {in:$1}` tests against a list.
 Where the engines cannot share a text, '-- engine: sqlite' and '-- engine: postgres' lines precede one each.
 
+    -- name: point_rows :rows               :rowsn also says how many were added
+    -- in: id int, note text?               the columns of one row; the first is never NULL
+    INSERT INTO t (id, note) {rows} ON CONFLICT (id) DO NOTHING;
+adds any number of rows, up to 16 to a statement; what is behind {rows} may be missing. On SQLite a statement that fails leaves the
+rows before the bad one (INSERT OR FAIL), which saves a journal for each: after an error only the savepoint around it can be rolled back anyway.
+
 Types of the schema are macros: {int} {real} {text} {blob}, {body} (a large blob that is compressed already), {seqid}
 (an ascending primary key that the engine assigns), {x} (the writing transaction), {strict} and {rowless} (table ends).
 A statement after '-- engine: NAME' is for that engine only."""
@@ -21,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINES = ("sqlite", "postgres")
 TYPES = {"int": "SQL_INT", "real": "SQL_REAL", "text": "SQL_TEXT", "blob": "SQL_BLOB",
          "int[]": "SQL_INT_LIST", "text[]": "SQL_TEXT_LIST"}
-KINDS = {"one": "SQL_ONE", "many": "SQL_MANY", "exec": "SQL_EXEC", "execrows": "SQL_EXECROWS"}
+KINDS = {"one": "SQL_ONE", "many": "SQL_MANY", "exec": "SQL_EXEC", "execrows": "SQL_EXECROWS", "rows": "SQL_EXEC",
+         "rowsn": "SQL_EXECROWS"}
+ROWS = ("rows", "rowsn")
 KEYWORDS = set("""auto break case char const continue default do double else enum extern float for goto if inline int
 long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
 bool true false NULL errno""".split())
@@ -35,6 +43,7 @@ MACROS = {
 }
 LIST_MACRO = {"sqlite": r"IN (SELECT value FROM json_each(?\1))", "postgres": r"= ANY ($\1)"}
 IN_MAX = OUT_MAX = 32
+ROWS_MAX, ROWS_IN_MAX = 16, 128  # of a statement; the second is SQL_IN_MAX
 
 
 class Refused(Exception):
@@ -79,7 +88,7 @@ def read_queries(path):
         if m and m.group(1) == "name":
             n = re.fullmatch(r"([a-z][a-z0-9_]*)\s+:(\w+)", m.group(2))
             if not n or n.group(2) not in KINDS:
-                raise Refused(f"{path.name}:{number}: expected '-- name: NAME :one|:many|:exec|:execrows'")
+                raise Refused(f"{path.name}:{number}: expected '-- name: NAME :one|:many|:exec|:execrows|:rows|:rowsn'")
             q, engine = Query(f"{path.name}:{number}", n.group(1), n.group(2)), None
             found.append(q)
         elif m and q is None:
@@ -114,11 +123,17 @@ def check(q):
         q.refuse("a column cannot be a list")
     if q.kind in ("one", "many") and not q.outs:
         q.refuse(f":{q.kind} needs '-- out:'")
-    if q.kind in ("exec", "execrows") and q.outs:
+    if q.kind not in ("one", "many") and q.outs:
         q.refuse(f":{q.kind} has no columns")
+    if q.kind in ROWS and (not q.ins or q.ins[0][2] or any(t.endswith("[]") for _, t, _ in q.ins)):
+        q.refuse("the first column of a row is never NULL, and none is a list")
     for engine, lines in q.sql.items():
         text = "\n".join(lines)
         plain = bare(text)
+        if q.kind in ROWS:
+            if plain.count("{rows}") != 1 or "$" in plain:
+                q.refuse("needs {rows} once, and no other parameters")
+            plain = plain.replace("{rows}", values(q, 1))
         if plain.count(";") != 1 or not text.rstrip().endswith(";"):
             q.refuse("must be one statement that ends with ';'")
         if "::" in plain:
@@ -139,8 +154,21 @@ def check(q):
             q.refuse("unknown macro")
 
 
-def sql_for(q, engine):
+def rows_max(q):
+    return min(ROWS_MAX, ROWS_IN_MAX // len(q.ins))
+
+
+def values(q, rows):
+    """What stands for {rows}: of several, those whose first column is NULL are none."""
+    text = ", ".join("(" + ", ".join(f"${r * len(q.ins) + i + 1}" for i in range(len(q.ins))) + ")" for r in range(rows))
+    return f"VALUES {text}" if rows == 1 else f"SELECT * FROM (VALUES {text}) AS v WHERE v.column1 IS NOT NULL"
+
+
+def sql_for(q, engine, rows=1):
     text = " ".join(line.strip() for line in q.sql.get(None, q.sql.get(engine)))
+    if q.kind in ROWS:
+        text = text.replace("{rows}", values(q, rows))
+        text = text.replace("INSERT INTO", "INSERT OR FAIL INTO", 1) if engine == "sqlite" and rows > 1 else text
     text = text.rstrip().rstrip(";")
     text = re.sub(r"\{in:\$(\d+)\}", LIST_MACRO[engine], text)
     # never inside literals
@@ -202,7 +230,9 @@ def signatures(q):
     if q.kind == "many":
         return [(f"enum status q_{q.name}_open", [conn, "struct sql_stmt **q_stmt"] + params(q) + [err]),
                 (f"enum status q_{q.name}_next", ["struct sql_stmt *q_stmt", f"struct q_{q.name}_row *q_row", err])]
-    more = ["int64_t *q_n"] if q.kind == "execrows" else []
+    more = ["int64_t *q_n"] if q.kind in ("execrows", "rowsn") else []
+    if q.kind in ROWS:
+        return [(f"enum status q_{q.name}", [conn, f"const struct q_{q.name}_in *q_rows", "size_t q_rows_n"] + more + [err])]
     return [(f"enum status q_{q.name}", [conn] + params(q) + more + [err])]
 
 
@@ -220,6 +250,8 @@ def area_header(area, queries):
                 if maybe and ctype != "struct str":
                     out.append(f"    bool {field}_null;")
             out.append("};")
+        if q.kind in ROWS:
+            out += [f"struct q_{q.name}_in {{"] + [f"    {each};" for each in params(q)] + ["};"]
         for head, args in signatures(q):
             out.append(wrap(head, args, " ATTR_CHECK;"))
         out.append("")
@@ -229,8 +261,8 @@ def area_header(area, queries):
 def header(areas):
     return """/* Generated by tools/sqlgen.py from src/store/sql/queries/. Do not edit.
  * One function per query. `:one` copies texts into the arena and returns ST_NOT_FOUND, without a message, when there is
- * no row; `:many` is _open, _next until ST_END, sql_close(); `:execrows` stores the number of rows in *q_n. A nullable
- * parameter is a pointer or a str whose p is NULL. Errors, transactions and threads: store/sql/sql.h. */
+ * no row; `:many` is _open, _next until ST_END, sql_close(); `:execrows` stores the number of rows in *q_n; `:rows` and
+ * `:rowsn` add rows, several to a statement. A nullable parameter is a pointer or a str whose p is NULL. Errors, transactions and threads: store/sql/sql.h. */
 #ifndef CAIRN_GEN_SQL_QUERIES_H
 #define CAIRN_GEN_SQL_QUERIES_H
 
@@ -253,6 +285,29 @@ def bind(q):
     return out + ["    };"]
 
 
+def rows_body(q):
+    """Several rows to a statement; a single one by a statement of its own."""
+    n, most = len(q.ins), rows_max(q)
+    counted = q.kind == "rowsn"
+    out = [wrap(h, a, "") + "\n{" for h, a in signatures(q)]
+    out += [f"    struct sql_value q_in[{n * most}];", "    enum status q_st = OK;", ""] + (["    *q_n = 0;"] if counted else [])
+    out += ["    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {"]
+    out += ["        int64_t q_added = 0;"] if counted else []
+    out += ["        struct sql_value *q_to = q_in;", "", f"        q_k = q_rows_n - q_at < {most} ? q_rows_n - q_at : {most};",
+            f"        for (const struct q_{q.name}_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {{"]
+    for name, kind, maybe in q.ins:
+        at = f"q_row->{name}"
+        member = {"int": "i", "real": "d"}.get(kind, "s")
+        value = f".{member} = {at}" if not maybe else f".null = !{at}.p, .s = {at}" if member == "s" else \
+            f".null = !{at}, .{member} = {at} ? *{at} : 0"
+        out.append(f"            *q_to++ = (struct sql_value){{ {value} }};")
+    out += ["        }", f"        while (q_k > 1 && q_to < q_in + {n * most}) {{", "            *q_to++ = (struct sql_value){ .null = true };",
+            "        }", f"        q_st = sql_exec(q_conn, q_k > 1 ? &query_{q.name}_many : &query_{q.name}, q_in, "
+            + ("&q_added" if counted else "NULL") + ", q_err);"]
+    out += ["        *q_n += q_added;"] if counted else []
+    return out + ["    }", "    return q_st;", "}", ""]
+
+
 def unpack(q):
     out = []
     for i, (name, kind, maybe) in enumerate(q.outs):
@@ -264,6 +319,8 @@ def unpack(q):
 
 
 def body(q):
+    if q.kind in ROWS:
+        return rows_body(q)
     ref, args = f"&query_{q.name}", "q_in" if q.ins else "NULL"
     heads = [wrap(h, a, "") + "\n{" for h, a in signatures(q)]
     if q.kind in ("exec", "execrows"):
@@ -299,7 +356,15 @@ def constant(q):
     if q.outs:
         out.append(f"    .out = {q.name}_out, .out_names = {q.name}_names,")
     texts = ",\n              ".join(c_text(sql_for(q, e), 14) for e in ENGINES)
-    return out + [f"    .text = {{ {texts} }},", "};", ""]
+    out += [f"    .text = {{ {texts} }},", "};", ""]
+    if q.kind in ROWS:
+        kinds = [f"{TYPES[t]} | SQL_MAYBE" for _, t, _ in q.ins] * rows_max(q)
+        texts = ",\n              ".join(c_text(sql_for(q, e, rows_max(q)), 14) for e in ENGINES)
+        out += [f"static const unsigned char {q.name}_many_in[] = {{ {', '.join(kinds)} }};",
+                f"static const struct sql_query query_{q.name}_many = {{",
+                f'    .name = "{q.name}_many", .cached = true, .kind = {KINDS[q.kind]},',
+                f"    .in_n = {len(kinds)}, .out_n = 0,", f"    .in = {q.name}_many_in,", f"    .text = {{ {texts} }},", "};", ""]
+    return out
 
 
 def area_source(area, queries):
@@ -308,7 +373,8 @@ def area_source(area, queries):
     for q in queries:
         out += constant(q) + body(q)
     out.append(f"static const struct sql_query *const area_{area}[] = {{")
-    return "\n".join(out + [f"    &query_{q.name}," for q in queries] + ["};", "/* clang-format on */"]) + "\n"
+    names = [name for q in queries for name in ([q.name, q.name + "_many"] if q.kind in ROWS else [q.name])]
+    return "\n".join(out + [f"    &query_{name}," for name in names] + ["};", "/* clang-format on */"]) + "\n"
 
 
 def source(areas):

@@ -233,6 +233,108 @@ SQL_TEST(gathered)
     corefix_close(&f);
 }
 
+/* An execution with `n` events, of which the last names the same artifact as the first if `twice`, in a context that is named `contexts` times. */
+static enum status put_run(struct corefix *f, const int64_t *types, int64_t artifact, int64_t ctx,
+                           size_t n, bool twice, size_t contexts)
+{
+    struct typed_put *p = put_new(f, TYPED_PUT_EXECUTION, "a");
+    struct typed_node *made = ARENA_ARRAY(f->a, struct typed_node, n + 1 + contexts);
+    struct typed_edge *edges = ARENA_ARRAY(f->a, struct typed_edge, n);
+
+    T_OK(made && edges);
+    for (size_t i = 0; i < n; i++) {
+        made[i] = (struct typed_node){ .kind = NODE_ARTIFACT, .has_type = true, .type = types[0] };
+        edges[i] = (struct typed_edge){
+            .has_event = true, .has_artifact = true, .artifact = i, .event = { .type = 4 }
+        };
+    }
+    edges[0] =
+        (struct typed_edge){ .has_event = true,
+                             .event = { .type = 3, .has_artifact = true, .artifact = artifact } };
+    if (twice) {
+        edges[n - 1] = edges[0];
+    }
+    made[n] = (struct typed_node){ .kind = NODE_EXECUTION, .has_type = true, .type = types[1] };
+    for (size_t i = 0; i < contexts; i++) {
+        made[n + 1 + i] = (struct typed_node){
+            .kind = NODE_CONTEXT, .has_type = true, .type = types[2], .has_id = true, .id = ctx
+        };
+    }
+    p->artifacts = made;
+    p->artifacts_n = n;
+    p->executions = &made[n];
+    p->executions_n = 1;
+    p->contexts = &made[n + 1];
+    p->contexts_n = contexts;
+    p->force_reuse_context = true;
+    p->edges = edges;
+    p->edges_n = n;
+    return corefix_run(f, &p->op);
+}
+
+/* Links of what a put makes are written together and nobody looks before: one that comes twice is told or passed over all the same, also
+ * where there are more than wait at a time. */
+SQL_TEST(links_twice)
+{
+    enum { MANY = 4100 };
+    struct typed_node a = { .kind = NODE_ARTIFACT, .has_type = true };
+    struct typed_node c = { .kind = NODE_CONTEXT, .has_type = true, .name = S("run") };
+    struct corefix f;
+    int64_t types[3];
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, "Data", &types[0]), OK, &f.err);
+    T_ST_ERR(put_type(&f, "a", NODE_EXECUTION, "Train", &types[1]), OK, &f.err);
+    T_ST_ERR(put_type(&f, "a", NODE_CONTEXT, "Run", &types[2]), OK, &f.err);
+    a.type = types[0];
+    c.type = types[2];
+    T_ST_ERR(put_nodes(&f, "a", &a, 1), OK, &f.err);
+    T_ST_ERR(put_nodes(&f, "a", &c, 1), OK, &f.err);
+    T_ST(put_run(&f, types, a.id, c.id, 2, true, 0), ST_EXISTS);
+    T_ST(put_run(&f, types, a.id, c.id, 5, true, 1), ST_EXISTS);
+    T_OK(strstr(f.err.message, "Given event already exists: artifact_id: 1 execution_id: "));
+    T_ST(put_run(&f, types, a.id, c.id, MANY, true, 0), ST_EXISTS);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge"), 0);
+    T_ST_ERR(put_run(&f, types, a.id, c.id, 5, false, 3), OK, &f.err);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge"), 5);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge_log"), 5);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member"), 6);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member_log"), 6);
+    T_ST_ERR(put_run(&f, types, a.id, c.id, MANY, false, 2), OK, &f.err);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge"), 5 + MANY);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM edge_log"), 5 + MANY);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member"), 6 + MANY);
+    T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member_log"), 6 + MANY);
+    corefix_close(&f);
+}
+
+/* Puts remember what types declare; what a type gains counts from then on, and what a failed operation gave it does not. */
+SQL_TEST(types_that_grow)
+{
+    struct prop more = { .scope = PROP_TYPED, .type = PROP_INT, .key = S("more"), .i = 1 };
+    struct typed_decl decl = { S("more"), PROP_INT };
+    struct typed_node n = { .kind = NODE_ARTIFACT, .has_type = true, .props = &more, .props_n = 1 };
+    struct typed_type grown[2];
+    struct typed_put *p;
+    struct corefix f;
+
+    corefix_open(&f, location, NULL);
+    T_ST_ERR(put_type(&f, "a", NODE_ARTIFACT, "Data", &n.type), OK, &f.err);
+    for (int round = 0; round < 3; round++) {
+        T_ST(put_nodes(&f, "a", &n, 1), round < 2 ? ST_INVALID : OK);
+        p = put_new(&f, TYPED_PUT_TYPES, "a");
+        grown[0] = (struct typed_type){
+            .kind = NODE_ARTIFACT, .name = S("Data"), .props = &decl, .props_n = 1
+        };
+        grown[1] = (struct typed_type){ .kind = NODE_ARTIFACT }; /* has no name */
+        p->types = grown;
+        p->types_n = round == 0 ? 2 : 1;
+        p->can_add = p->can_omit = true;
+        T_ST(corefix_run(&f, &p->op), round == 0 ? ST_INVALID : OK);
+    }
+    corefix_close(&f);
+}
+
 SQL_TEST(pages)
 {
     struct nodelist l = { .kind = NODE_ARTIFACT, .limit = 4 };

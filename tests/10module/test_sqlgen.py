@@ -33,6 +33,9 @@ REFUSED = [  # (what, query file, part of the message)
     ("one engine only", HEAD + "-- engine: sqlite\nSELECT $1;\n", "needs one text for both engines"),
     ("an engine nobody knows", HEAD + "-- engine: oracle\nSELECT $1;\n", "unknown engine"),
     ("SQL before a name", "SELECT 1;\n", "SQL before the first"),
+    ("rows without {rows}", "-- name: x :rows\n-- in: a int\nINSERT INTO t (a) VALUES ($1);\n", "needs {rows} once"),
+    ("rows and a parameter", "-- name: x :rows\n-- in: a int\nINSERT INTO t (a) {rows} ON CONFLICT (a) DO UPDATE SET a = $1;\n", "needs {rows} once"),
+    ("rows that begin with NULL", "-- name: x :rows\n-- in: a int?\nINSERT INTO t (a) {rows};\n", "is never NULL"),
 ]
 REFUSED_SCHEMA = [
     ("an unknown type", "CREATE TABLE t (a {number});\n", "unknown macro {number}"),
@@ -50,6 +53,9 @@ SELECT a, b FROM t WHERE a {in:$1} AND b {in:$2} AND b IS NOT DISTINCT FROM $3 A
 DELETE FROM t WHERE a LIKE $1;
 -- engine: postgres
 DELETE FROM t WHERE a ILIKE $1;
+-- name: several :rowsn
+-- in: a int, b blob?
+INSERT INTO t (a, b) {rows} ON CONFLICT (a) DO NOTHING;
 """
 
 done = 0
@@ -93,6 +99,8 @@ check("a good file is taken", rc == 0 and not out, out)
 code, head, schema = made.get("area.inc.h", ""), made.get("area.h", ""), made.get("schema.c", "")
 check("a literal stays as it is", code.count("'$2 :: ? {x}'") == 2, code)
 check("parameters are numbered for each engine", "a = ?1 AND" in code and "a = $1 AND" in code, code)
+check("rows", "const struct q_several_in *q_rows" in head and "INSERT OR FAIL INTO t (a, b) SELECT * FROM (VALUES (?1, ?2), " in code
+      and "AS v WHERE v.column1 IS NOT NULL ON CONFLICT" in code and "($31, $32)" in code and "VALUES ($1, $2) ON CONFLICT" in code, code)
 check("lists", "IN (SELECT value FROM json_each(?1))" in code and "= ANY ($2)" in code, code)
 check("engines have their own text", "LIKE ?1" in code and "ILIKE $1" in code, code)
 check("nullable columns", "bool a_null;" in head and "struct str b;" in head, head)

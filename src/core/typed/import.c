@@ -87,7 +87,6 @@ static enum status take_type(struct importer *im, struct typed_import_row *row, 
         im->put.types = t;
         im->put.types_n = 1;
         st = typed_put_types(&im->p, err);
-        im->p.has_type = false;
     }
     row->id = t->id;
     return st ? st

@@ -5,16 +5,28 @@
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
+enum { WHOLE_BYTES = 1 << 20 }; /* of all whole types */
+
 struct entry {
     int64_t uid, id;
     size_t n;
     char key[];
 };
 
+/* A type that puts have asked for. */
+struct whole_type {
+    int64_t ns;
+    struct typed_type type;
+};
+
 struct typed_known {
-    struct lock lock; /* guards the rest */
+    struct lock lock; /* guards the next two */
     struct str_map entries;
     uint64_t forgotten; /* times: what was asked for before is not kept after it */
+    /* The sequencer's. */
+    struct arena *arena;
+    struct whole_type whole[TYPED_KNOWN_WHOLE];
+    size_t whole_n;
 };
 
 /* What an entry is found by. A namespace has no kind. */
@@ -31,9 +43,23 @@ enum status typed_known_new(struct typed_known **out, struct err *err)
     if (!k) {
         return err_nomem(err);
     }
+    k->arena = arena_new(WHOLE_BYTES);
+    if (!k->arena) {
+        mem_free(k);
+        *out = NULL;
+        return err_nomem(err);
+    }
     lock_init(&k->lock, LOCK_RANK_CACHE);
     k->entries.max = TYPED_KNOWN_MAX;
     return OK;
+}
+
+static void forget_whole(void *ctx)
+{
+    struct typed_known *k = ctx;
+
+    k->whole_n = 0;
+    arena_reset(k->arena);
 }
 
 static void clear(struct typed_known *k)
@@ -52,6 +78,7 @@ void typed_known_free(struct typed_known *k)
     if (k) {
         clear(k);
         lock_release(&k->lock);
+        arena_free(k->arena);
         mem_free(k);
     }
 }
@@ -62,6 +89,7 @@ void typed_known_forget(struct typed_known *k)
     clear(k);
     k->forgotten++;
     lock_give(&k->lock);
+    forget_whole(k);
 }
 
 static void key_put(struct known_key *k, const void *p, size_t n)
@@ -176,4 +204,50 @@ enum status typed_known_type(struct view *v, int64_t ns, struct typed_type *key,
         keep(k, v, &at, row.id, row.shown, forgotten);
     }
     return st;
+}
+
+/* ---- whole types, of the sequencer ----------------------------------------------------------------------------------------- */
+
+bool typed_known_whole(struct typed_known *k, int64_t ns, enum node_kind kind, int64_t id,
+                       struct typed_type *out)
+{
+    for (size_t i = 0; i < k->whole_n; i++) {
+        const struct whole_type *w = &k->whole[i];
+
+        if (w->type.id == id && w->type.kind == kind && w->ns == ns) {
+            *out = w->type;
+            return true;
+        }
+    }
+    return false;
+}
+
+void typed_known_keep(struct typed_known *k, int64_t ns, const struct typed_type *t)
+{
+    struct typed_decl *props;
+
+    if (t->props_n > TYPED_KNOWN_DECLS) {
+        return;
+    }
+    if (k->whole_n == TYPED_KNOWN_WHOLE) {
+        forget_whole(k);
+    }
+    props = ARENA_ARRAY(k->arena, struct typed_decl, t->props_n + 1);
+    for (size_t i = 0; props && i < t->props_n; i++) {
+        props[i] = (struct typed_decl){ arena_str(k->arena, t->props[i].key), t->props[i].type };
+        props = props[i].key.p ? props : NULL;
+    }
+    if (!props) { /* what did not fit is asked for again, and so are the others */
+        forget_whole(k);
+        return;
+    }
+    k->whole[k->whole_n++] = (struct whole_type){
+        ns, { .kind = t->kind, .uid = t->uid, .id = t->id, .props = props, .props_n = t->props_n }
+    };
+}
+
+enum status typed_known_changing(struct typed_known *k, struct group *g, struct err *err)
+{
+    forget_whole(k);
+    return group_effect(g, NULL, forget_whole, k, err);
 }

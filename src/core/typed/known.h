@@ -8,8 +8,10 @@
 #include "core/typed/typed.h"
 
 enum {
-    TYPED_KNOWN_MAX = 4096, /* namespaces, and types, before both are forgotten and begun anew */
-    TYPED_KNOWN_BYTES = 512 /* of a name; longer ones are asked for each time */
+    TYPED_KNOWN_MAX = 4096,  /* namespaces, and types, before both are forgotten and begun anew */
+    TYPED_KNOWN_BYTES = 512, /* of a name; longer ones are asked for each time */
+    TYPED_KNOWN_WHOLE = 64,  /* whole types */
+    TYPED_KNOWN_DECLS = 256  /* properties of one */
 };
 
 struct typed_known;
@@ -22,5 +24,15 @@ void typed_known_forget(struct typed_known *k);
 enum status typed_known_space(struct view *v, struct str name, int64_t *out, struct err *err);
 /* uid and id of the type that `key` names; it has kind, name and version (NULL p: none). ST_NOT_FOUND without text. */
 enum status typed_known_type(struct view *v, int64_t ns, struct typed_type *key, struct err *err);
+
+/* Types as puts need them: their numbers, and what they declare, which may grow; nothing else is filled in. On the sequencer's thread,
+ * inside validate() only: what a group changes is forgotten before and, if the operation or the group fails, after it. `out` points
+ * into memory until the next call of typed_known_keep() or typed_known_changing(). */
+bool typed_known_whole(struct typed_known *k, int64_t ns, enum node_kind kind, int64_t id,
+                       struct typed_type *out);
+/* Keeps a copy, if there is room. */
+void typed_known_keep(struct typed_known *k, int64_t ns, const struct typed_type *t);
+/* Types are about to be changed. */
+enum status typed_known_changing(struct typed_known *k, struct group *g, struct err *err);
 
 #endif

@@ -23,6 +23,14 @@ enum status typed_count(struct putter *p, const char *what, int kind, int64_t *o
     return st;
 }
 
+enum status typed_put_uid(struct putter *p, enum node_kind kind, int64_t id, int64_t *out,
+                          struct err *err)
+{
+    enum status st = typed_gather_rows(p, err);
+
+    return st ? st : typed_uid(&p->s, kind, id, out, err);
+}
+
 enum status typed_number(struct putter *p, enum node_kind kind, int64_t wanted, int64_t *out,
                          struct err *err)
 {
@@ -71,6 +79,14 @@ static struct str path_text(struct arena *a, const struct typed_event *e)
     return out;
 }
 
+enum status typed_event_exists(int64_t artifact, int64_t execution, int64_t type, struct err *err)
+{
+    return err_set(err, ST_EXISTS,
+                   "Given event already exists: artifact_id: %" PRId64 " execution_id: %" PRId64
+                   " type: %" PRId64,
+                   artifact, execution, type);
+}
+
 enum status typed_put_event(struct putter *p, const struct typed_event *e, int64_t artifact,
                             int64_t execution, struct err *err)
 {
@@ -89,12 +105,15 @@ enum status typed_put_event(struct putter *p, const struct typed_event *e, int64
             return err_nomem(err);
         }
     }
+    if (typed_gathers(p, MAX_OF(src, dst))) {
+        return typed_gather_edge(
+            p,
+            &(struct gathered_edge){ { src, dst, e->type, path, ms }, e->artifact, e->execution },
+            err);
+    }
     st = q_edge_add(p->v.conn, src, dst, e->type, path, ms, &n, err);
     if (!st && n == 0) {
-        return err_set(err, ST_EXISTS,
-                       "Given event already exists: artifact_id: %" PRId64 " execution_id: %" PRId64
-                       " type: %d",
-                       e->artifact, e->execution, e->type);
+        return typed_event_exists(e->artifact, e->execution, e->type, err);
     }
     return st ? st : q_edge_log_append(p->v.conn, 1, src, dst, e->type, path, ms, now, err);
 }
@@ -108,7 +127,7 @@ static enum status event_end(struct putter *p, enum node_kind kind, bool has, in
     if (!has) {
         return err_set(err, ST_INVALID, "No %s id is specified.", what);
     }
-    st = typed_uid(&p->s, kind, id, uid, err);
+    st = typed_put_uid(p, kind, id, uid, err);
     return st == ST_NOT_FOUND
                ? err_set(err, ST_INVALID, "No %s with the given id %" PRId64, what, id)
                : st;
@@ -137,13 +156,15 @@ static enum status put_event(struct putter *p, const struct typed_event *e, stru
 
 enum status typed_put_member(struct putter *p, int64_t node, int64_t ctx, struct err *err)
 {
-    return group_member_add(p->g, ctx, node, MEMBER_OF_CONTEXT, err);
+    return typed_gathers(p, MAX_OF(node, ctx))
+               ? typed_gather_member(p, ctx, node, err)
+               : group_member_add(p->g, ctx, node, MEMBER_OF_CONTEXT, err);
 }
 
 static enum status end_of(struct putter *p, enum node_kind kind, bool has, int64_t id,
                           const char *what, int64_t *uid, struct err *err)
 {
-    enum status st = has ? typed_uid(&p->s, kind, id, uid, err) : ST_NOT_FOUND;
+    enum status st = has ? typed_put_uid(p, kind, id, uid, err) : ST_NOT_FOUND;
 
     return st == ST_NOT_FOUND ? err_set(err, ST_INVALID, "%s id not found.", what) : st;
 }
@@ -170,8 +191,8 @@ enum status typed_put_parent(struct putter *p, const struct typed_pair *x, struc
     if (!x->has_a || !x->has_b) {
         return err_set(err, ST_INVALID, "Missing parent / child id in the parent_context: ");
     }
-    st = typed_uid(&p->s, NODE_CONTEXT, x->b, &parent, err);
-    st = st ? st : typed_uid(&p->s, NODE_CONTEXT, x->a, &child, err);
+    st = typed_put_uid(p, NODE_CONTEXT, x->b, &parent, err);
+    st = st ? st : typed_put_uid(p, NODE_CONTEXT, x->a, &child, err);
     if (st == ST_NOT_FOUND || (!st && child == parent)) {
         return err_set(err, ST_INVALID,
                        "Given parent / child id in the parent_context cannot be found: child_id: "
@@ -224,7 +245,8 @@ static enum status put_artifact(struct putter *p, struct typed_node *n, struct e
     enum status st;
 
     if (!n->has_id && n->external_id.n && p->put->reuse_artifact) {
-        st = typed_node_external(&p->s, NODE_ARTIFACT, n->external_id, &old, err);
+        st = typed_gather_rows(p, err);
+        st = st ? st : typed_node_external(&p->s, NODE_ARTIFACT, n->external_id, &old, err);
         if (st && st != ST_NOT_FOUND) {
             return st;
         }
@@ -319,7 +341,7 @@ enum status typed_put_execution(struct putter *p, struct err *err)
         int64_t uid = e->has_artifact ? in->artifacts[e->artifact].uid : 0;
 
         if (!uid && e->has_event) {
-            st = typed_uid(&p->s, NODE_ARTIFACT, e->event.artifact, &uid, err);
+            st = typed_put_uid(p, NODE_ARTIFACT, e->event.artifact, &uid, err);
         }
         st = st || !uid ? st : into_contexts(p, uid, err);
     }

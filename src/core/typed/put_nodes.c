@@ -1,4 +1,5 @@
 /* core/typed/put_nodes.c - making and changing nodes of declared types, on the sequencer. */
+#include "core/typed/known.h"
 #include "core/typed/others.h"
 #include "core/typed/typed_int.h"
 #include <stdlib.h>
@@ -14,12 +15,18 @@ static enum status type_of(struct putter *p, enum node_kind kind, int64_t id, st
     if (p->has_type && p->type.kind == kind && p->type.id == id) {
         return OK;
     }
-    p->has_type = false;
+    p->has_type = typed_known_whole(p->v.core->typed, p->s.ns, kind, id, &p->type);
+    if (p->has_type) {
+        return OK;
+    }
     st = typed_type_get(&p->s, kind, id, &p->type, err);
     if (st == ST_NOT_FOUND) {
         return err_set(err, st, "No type found for query, type_id: %" PRId64, id);
     }
     p->has_type = !st;
+    if (!st && !typed_is_other(p->type.uid)) {
+        typed_known_keep(p->v.core->typed, p->s.ns, &p->type);
+    }
     return st;
 }
 
@@ -186,18 +193,7 @@ static enum status make(struct putter *p, struct typed_node *n, struct err *err)
         st = give_external(p, n, err);
     }
     st = st ? st : typed_number(p, n->kind, n->keep, &n->id, err);
-    st = st ? st
-            : q_typed_node_insert(p->v.conn, n->uid, p->s.ns, n->kind, n->id, n->type_uid,
-                                  n->name.n ? n->name : none,
-                                  n->kind == NODE_ARTIFACT ? (n->uri.p ? n->uri : S("")) : none,
-                                  n->has_state ? 1 + n->state : 0, group_now_ms(p->g), err);
-    if (!st && p->gather) {
-        return typed_gather_props(p, n, err);
-    }
-    for (size_t i = 0; !st && i < n->props_n; i++) {
-        st = store_prop(p, n->uid, &n->props[i], err);
-    }
-    return st;
+    return st ? st : typed_gather_node(p, n, err);
 }
 
 /* ---- changes --------------------------------------------------------------------------------------------------------------- */
@@ -301,11 +297,11 @@ static enum status change(struct putter *p, struct typed_node *n, bool force, st
     struct typed_node old, as;
     int64_t flags;
     bool changed = force;
-    enum status st = typed_node_get(&p->s, n->kind, n->id, &old, err);
+    enum status st = typed_gather_rows(p, err);
 
+    st = st ? st : typed_node_get(&p->s, n->kind, n->id, &old, err);
     if (!st && p->made_first && old.uid >= p->made_first) { /* this put has made it */
         st = typed_gather_end(p, err);
-        st = st ? st : typed_node_get(&p->s, n->kind, n->id, &old, err);
     }
     if (st == ST_NOT_FOUND) {
         return err_set(err, ST_INVALID, "Cannot find the given id %" PRId64, n->id);
@@ -355,7 +351,7 @@ enum status typed_put_context(struct putter *p, struct typed_node *n, struct err
     enum status st;
 
     if (n->has_id && p->put->force_reuse_context) {
-        st = typed_uid(&p->s, NODE_CONTEXT, n->id, &n->uid, err);
+        st = typed_put_uid(p, NODE_CONTEXT, n->id, &n->uid, err);
         return st == ST_NOT_FOUND
                    ? err_set(err, st, "Results missing for ids: {%" PRId64 "}", n->id)
                    : st;
@@ -370,6 +366,7 @@ enum status typed_put_context(struct putter *p, struct typed_node *n, struct err
         return typed_put_node(p, n, false, err);
     }
     st = type_of(p, NODE_CONTEXT, n->type, err);
+    st = st ? st : typed_gather_rows(p, err);
     st = st ? st : typed_node_named(&p->s, &p->type, n->name, &old, err);
     if (st == ST_NOT_FOUND && p->has_type) {
         return typed_put_node(p, n, false, err);

@@ -15,11 +15,10 @@ struct prop_row {
 };
 struct prop_row typed_prop_row(const struct prop *x);
 
-/* A property of a new node on its way to the store. */
-struct gathered_prop {
-    int64_t uid;
-    const struct prop *x;
-    struct prop_row row;
+/* An event on its way to the store, with the numbers that clients see. */
+struct gathered_edge {
+    struct q_typed_edge_rows_in row;
+    int64_t artifact, execution;
 };
 
 /* A put at work on the sequencer: s reads what the group has written. */
@@ -28,22 +27,33 @@ struct putter {
     struct view v;
     struct typed_space s;
     struct typed_put *put;
-    struct typed_type type; /* the last one that was asked for, with its declared properties */
+    struct typed_type type; /* the last one that was asked for: its numbers, and what it declares */
     bool has_type;
-    /* gather.c: rows of new nodes go to the store together; typed_gather_end() follows, also before they are read. */
-    bool gather;
-    struct gathered_prop waiting[4];
-    size_t waiting_n;
+    /* gather.c: what new nodes have goes to the store together; typed_gather_rows() precedes reads of nodes, typed_gather_end() the end. */
+    bool gather; /* else every node goes alone */
+    struct q_typed_node_rows_in *nodes;
+    struct q_typed_prop_rows_in *props;
+    struct gathered_edge *edges;
+    struct q_typed_member_rows_in *members;
+    size_t nodes_n, nodes_cap, props_n, props_cap, edges_n, edges_cap, members_n, members_cap;
+    bool links_alone;                  /* links went to the store already */
+    int64_t first;                     /* the first uid that this put gave, 0: none */
     int64_t made_first, made_last;     /* nodes whose properties are not in the log yet, 0: none */
     int64_t numbers[NODE_CONTEXT + 1]; /* the last that was given out, by kind; 0: none was */
 };
 
-/* What a new node has, once its uid is known. */
-enum status typed_gather_props(struct putter *p, const struct typed_node *n, struct err *err);
+/* A new node, which has its uid and its number. */
+enum status typed_gather_node(struct putter *p, const struct typed_node *n, struct err *err);
+/* Whether a link can wait that ends at this uid: one that the put itself has made, so that the link is new too. */
+bool typed_gathers(const struct putter *p, int64_t uid);
+enum status typed_gather_edge(struct putter *p, const struct gathered_edge *e, struct err *err);
+enum status typed_gather_member(struct putter *p, int64_t ctx, int64_t node, struct err *err);
 /* The next number of a kind, in a namespace whose counters are rows. */
 enum status typed_gather_number(struct putter *p, enum node_kind kind, int64_t *out,
                                 struct err *err);
-/* Everything that was gathered is in the store. */
+/* Nodes and their properties are in the store. */
+enum status typed_gather_rows(struct putter *p, struct err *err);
+/* Everything that was gathered is, and the log of it. */
 enum status typed_gather_end(struct putter *p, struct err *err);
 
 /* NULL: the type does not declare it. */
@@ -62,6 +72,11 @@ enum status typed_put_edges(struct putter *p, struct err *err);
 enum status typed_put_execution(struct putter *p, struct err *err);
 enum status typed_put_subgraph(struct putter *p, struct err *err);
 
+/* ST_EXISTS with the client's text. */
+enum status typed_event_exists(int64_t artifact, int64_t execution, int64_t type, struct err *err);
+/* typed_uid() of nodes that this put may have made. */
+enum status typed_put_uid(struct putter *p, enum node_kind kind, int64_t id, int64_t *out,
+                          struct err *err);
 /* The next of a dense count. */
 enum status typed_count(struct putter *p, const char *what, int kind, int64_t *out,
                         struct err *err);

@@ -296,8 +296,9 @@ static enum status change(struct putter *p, struct typed_type *t, const struct t
 
 enum status typed_put_types(struct putter *p, struct err *err)
 {
-    enum status st = OK;
+    enum status st = typed_known_changing(p->v.core->typed, p->g, err);
 
+    p->has_type = false;
     for (size_t i = 0; !st && i < p->put->types_n; i++) {
         struct typed_type *t = &p->put->types[i], old;
 

@@ -1926,6 +1926,42 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX ol_link_src ON ol_link (src, dst);\n"
         "CREATE INDEX ol_link_dst ON ol_link (dst, src);\n",
     } },
+    { .version = 34, .name = "prop_entries", .text = {
+        "CREATE TABLE prop_entry (\n"
+        "    uid INTEGER NOT NULL,\n"
+        "    scope INTEGER NOT NULL,\n"
+        "    key TEXT NOT NULL,\n"
+        "    vtype INTEGER NOT NULL,\n"
+        "    i INTEGER,\n"
+        "    d REAL,\n"
+        "    s TEXT,\n"
+        "    b BLOB,\n"
+        "    PRIMARY KEY (uid, scope, key)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "INSERT INTO prop_entry (uid, scope, key, vtype, i, d, s, b)\n"
+        "SELECT uid, scope, key, vtype, i, d, s, b FROM prop ORDER BY uid, scope, key;\n"
+        "DROP TABLE prop;\n"
+        "ALTER TABLE prop_entry RENAME TO prop;\n"
+        "CREATE INDEX prop_i ON prop (key, i) WHERE i IS NOT NULL;\n"
+        "DROP INDEX prop_log_uid;\n",
+        "CREATE TABLE prop_entry (\n"
+        "    uid bigint NOT NULL,\n"
+        "    scope bigint NOT NULL,\n"
+        "    key text COLLATE \"C\" NOT NULL,\n"
+        "    vtype bigint NOT NULL,\n"
+        "    i bigint,\n"
+        "    d double precision,\n"
+        "    s text COLLATE \"C\",\n"
+        "    b bytea,\n"
+        "    PRIMARY KEY (uid, scope, key)\n"
+        ");\n"
+        "INSERT INTO prop_entry (uid, scope, key, vtype, i, d, s, b)\n"
+        "SELECT uid, scope, key, vtype, i, d, s, b FROM prop ORDER BY uid, scope, key;\n"
+        "DROP TABLE prop;\n"
+        "ALTER TABLE prop_entry RENAME TO prop;\n"
+        "CREATE INDEX prop_i ON prop (key, i) WHERE i IS NOT NULL;\n"
+        "DROP INDEX prop_log_uid;\n",
+    } },
 };
-const unsigned sql_migrations_n = 33;
+const unsigned sql_migrations_n = 34;
 /* clang-format on */

@@ -100,9 +100,20 @@ enum status q_type_props_next(struct sql_stmt *q_stmt, struct q_type_props_row *
 enum status q_type_prop_insert(struct sql_conn *q_conn, int64_t type, struct str key, int64_t vtype,
                                struct err *q_err) ATTR_CHECK;
 
-enum status q_typed_node_insert(struct sql_conn *q_conn, int64_t uid, int64_t ns, int64_t kind,
-                                int64_t id, int64_t type_id, struct str name, struct str uri,
-                                int64_t flags, int64_t now_ms, struct err *q_err) ATTR_CHECK;
+struct q_typed_node_rows_in {
+    int64_t uid;
+    int64_t ns;
+    int64_t kind;
+    int64_t id;
+    int64_t type_id;
+    struct str name;
+    struct str uri;
+    int64_t flags;
+    int64_t create_ms;
+    int64_t update_ms;
+};
+enum status q_typed_node_rows(struct sql_conn *q_conn, const struct q_typed_node_rows_in *q_rows,
+                              size_t q_rows_n, struct err *q_err) ATTR_CHECK;
 
 enum status q_typed_node_update(struct sql_conn *q_conn, int64_t uid, struct str name,
                                 struct str uri, int64_t flags, int64_t now_ms,
@@ -252,20 +263,65 @@ enum status q_typed_prop_log(struct sql_conn *q_conn, int64_t uid, int64_t scope
                              struct str b, struct str who, int64_t now_ms,
                              struct err *q_err) ATTR_CHECK;
 
-enum status q_typed_prop_insert_four(struct sql_conn *q_conn, int64_t a_uid, int64_t a_scope,
-                                     struct str a_key, int64_t a_vtype, const int64_t *a_i,
-                                     const double *a_d, struct str a_s, struct str a_b,
-                                     int64_t b_uid, int64_t b_scope, struct str b_key,
-                                     int64_t b_vtype, const int64_t *b_i, const double *b_d,
-                                     struct str b_s, struct str b_b, int64_t c_uid, int64_t c_scope,
-                                     struct str c_key, int64_t c_vtype, const int64_t *c_i,
-                                     const double *c_d, struct str c_s, struct str c_b,
-                                     int64_t d_uid, int64_t d_scope, struct str d_key,
-                                     int64_t d_vtype, const int64_t *d_i, const double *d_d,
-                                     struct str d_s, struct str d_b, struct err *q_err) ATTR_CHECK;
+struct q_typed_prop_rows_in {
+    int64_t uid;
+    int64_t scope;
+    struct str key;
+    int64_t vtype;
+    const int64_t *i;
+    const double *d;
+    struct str s;
+    struct str b;
+};
+enum status q_typed_prop_rows(struct sql_conn *q_conn, const struct q_typed_prop_rows_in *q_rows,
+                              size_t q_rows_n, struct err *q_err) ATTR_CHECK;
 
 enum status q_typed_prop_log_made(struct sql_conn *q_conn, int64_t first, int64_t last,
                                   struct str who, int64_t now_ms, struct err *q_err) ATTR_CHECK;
+
+struct q_typed_edge_rows_in {
+    int64_t src;
+    int64_t dst;
+    int64_t role;
+    struct str path;
+    int64_t ms;
+};
+enum status q_typed_edge_rows(struct sql_conn *q_conn, const struct q_typed_edge_rows_in *q_rows,
+                              size_t q_rows_n, int64_t *q_n, struct err *q_err) ATTR_CHECK;
+
+struct q_typed_edge_log_rows_in {
+    int64_t op;
+    int64_t src;
+    int64_t dst;
+    int64_t role;
+    struct str path;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_typed_edge_log_rows(struct sql_conn *q_conn,
+                                  const struct q_typed_edge_log_rows_in *q_rows, size_t q_rows_n,
+                                  struct err *q_err) ATTR_CHECK;
+
+struct q_typed_member_rows_in {
+    int64_t ctx;
+    int64_t node;
+    int64_t role;
+};
+enum status q_typed_member_rows(struct sql_conn *q_conn,
+                                const struct q_typed_member_rows_in *q_rows, size_t q_rows_n,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_typed_member_log_rows_in {
+    int64_t op;
+    int64_t ctx;
+    int64_t node;
+    int64_t role;
+    int64_t claimed_ms;
+    int64_t seen_ms;
+};
+enum status q_typed_member_log_rows(struct sql_conn *q_conn,
+                                    const struct q_typed_member_log_rows_in *q_rows,
+                                    size_t q_rows_n, struct err *q_err) ATTR_CHECK;
 
 struct q_typed_events_into_row {
     int64_t src;

@@ -343,34 +343,74 @@ enum status q_type_prop_insert(struct sql_conn *q_conn, int64_t type, struct str
     return sql_exec(q_conn, &query_type_prop_insert, q_in, NULL, q_err);
 }
 
-static const unsigned char typed_node_insert_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
-static const struct sql_query query_typed_node_insert = {
-    .name = "typed_node_insert", .cached = true, .kind = SQL_EXEC,
-    .in_n = 9, .out_n = 0,
-    .in = typed_node_insert_in,
+static const unsigned char typed_node_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_typed_node_rows = {
+    .name = "typed_node_rows", .cached = true, .kind = SQL_EXEC,
+    .in_n = 10, .out_n = 0,
+    .in = typed_node_rows_in,
     .text = { "INSERT INTO node (uid, ns, kind, id, type_id, name, uri, flags, create_ms, "
-              "update_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
+              "update_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
               "INSERT INTO node (uid, ns, kind, id, type_id, name, uri, flags, create_ms, "
-              "update_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)" },
+              "update_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)" },
 };
 
-enum status q_typed_node_insert(struct sql_conn *q_conn, int64_t uid, int64_t ns, int64_t kind,
-                                int64_t id, int64_t type_id, struct str name, struct str uri,
-                                int64_t flags, int64_t now_ms, struct err *q_err)
-{
-    struct sql_value q_in[9] = {
-        { .i = uid },
-        { .i = ns },
-        { .i = kind },
-        { .i = id },
-        { .i = type_id },
-        { .null = !name.p, .s = name },
-        { .null = !uri.p, .s = uri },
-        { .i = flags },
-        { .i = now_ms },
-    };
+static const unsigned char typed_node_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const struct sql_query query_typed_node_rows_many = {
+    .name = "typed_node_rows_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 120, .out_n = 0,
+    .in = typed_node_rows_many_in,
+    .text = { "INSERT OR FAIL INTO node (uid, ns, kind, id, type_id, name, uri, flags, "
+              "create_ms, update_ms) SELECT * FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+              "?9, ?10), (?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20), (?21, ?22, ?23, "
+              "?24, ?25, ?26, ?27, ?28, ?29, ?30), (?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, "
+              "?39, ?40), (?41, ?42, ?43, ?44, ?45, ?46, ?47, ?48, ?49, ?50), (?51, ?52, "
+              "?53, ?54, ?55, ?56, ?57, ?58, ?59, ?60), (?61, ?62, ?63, ?64, ?65, ?66, ?67, "
+              "?68, ?69, ?70), (?71, ?72, ?73, ?74, ?75, ?76, ?77, ?78, ?79, ?80), (?81, "
+              "?82, ?83, ?84, ?85, ?86, ?87, ?88, ?89, ?90), (?91, ?92, ?93, ?94, ?95, ?96, "
+              "?97, ?98, ?99, ?100), (?101, ?102, ?103, ?104, ?105, ?106, ?107, ?108, ?109, "
+              "?110), (?111, ?112, ?113, ?114, ?115, ?116, ?117, ?118, ?119, ?120)) AS v "
+              "WHERE v.column1 IS NOT NULL",
+              "INSERT INTO node (uid, ns, kind, id, type_id, name, uri, flags, create_ms, "
+              "update_ms) SELECT * FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), "
+              "($11, $12, $13, $14, $15, $16, $17, $18, $19, $20), ($21, $22, $23, $24, $25, "
+              "$26, $27, $28, $29, $30), ($31, $32, $33, $34, $35, $36, $37, $38, $39, $40), "
+              "($41, $42, $43, $44, $45, $46, $47, $48, $49, $50), ($51, $52, $53, $54, $55, "
+              "$56, $57, $58, $59, $60), ($61, $62, $63, $64, $65, $66, $67, $68, $69, $70), "
+              "($71, $72, $73, $74, $75, $76, $77, $78, $79, $80), ($81, $82, $83, $84, $85, "
+              "$86, $87, $88, $89, $90), ($91, $92, $93, $94, $95, $96, $97, $98, $99, "
+              "$100), ($101, $102, $103, $104, $105, $106, $107, $108, $109, $110), ($111, "
+              "$112, $113, $114, $115, $116, $117, $118, $119, $120)) AS v WHERE v.column1 "
+              "IS NOT NULL" },
+};
 
-    return sql_exec(q_conn, &query_typed_node_insert, q_in, NULL, q_err);
+enum status q_typed_node_rows(struct sql_conn *q_conn, const struct q_typed_node_rows_in *q_rows,
+                              size_t q_rows_n, struct err *q_err)
+{
+    struct sql_value q_in[120];
+    enum status q_st = OK;
+
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 12 ? q_rows_n - q_at : 12;
+        for (const struct q_typed_node_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->uid };
+            *q_to++ = (struct sql_value){ .i = q_row->ns };
+            *q_to++ = (struct sql_value){ .i = q_row->kind };
+            *q_to++ = (struct sql_value){ .i = q_row->id };
+            *q_to++ = (struct sql_value){ .i = q_row->type_id };
+            *q_to++ = (struct sql_value){ .null = !q_row->name.p, .s = q_row->name };
+            *q_to++ = (struct sql_value){ .null = !q_row->uri.p, .s = q_row->uri };
+            *q_to++ = (struct sql_value){ .i = q_row->flags };
+            *q_to++ = (struct sql_value){ .i = q_row->create_ms };
+            *q_to++ = (struct sql_value){ .i = q_row->update_ms };
+        }
+        while (q_k > 1 && q_to < q_in + 120) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_node_rows_many : &query_typed_node_rows, q_in, NULL, q_err);
+    }
+    return q_st;
 }
 
 static const unsigned char typed_node_update_in[] = { SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT, SQL_INT };
@@ -774,67 +814,72 @@ enum status q_typed_prop_log(struct sql_conn *q_conn, int64_t uid, int64_t scope
     return sql_exec(q_conn, &query_typed_prop_log, q_in, NULL, q_err);
 }
 
-static const unsigned char typed_prop_insert_four_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
-static const struct sql_query query_typed_prop_insert_four = {
-    .name = "typed_prop_insert_four", .cached = true, .kind = SQL_EXEC,
-    .in_n = 32, .out_n = 0,
-    .in = typed_prop_insert_four_in,
+static const unsigned char typed_prop_rows_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const struct sql_query query_typed_prop_rows = {
+    .name = "typed_prop_rows", .cached = true, .kind = SQL_EXEC,
+    .in_n = 8, .out_n = 0,
+    .in = typed_prop_rows_in,
     .text = { "INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) VALUES (?1, ?2, ?3, ?4, "
-              "?5, ?6, ?7, ?8), (?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16), (?17, ?18, ?19, "
-              "?20, ?21, ?22, ?23, ?24), (?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32)",
+              "?5, ?6, ?7, ?8)",
               "INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) VALUES ($1, $2, $3, $4, "
-              "$5, $6, $7, $8), ($9, $10, $11, $12, $13, $14, $15, $16), ($17, $18, $19, "
-              "$20, $21, $22, $23, $24), ($25, $26, $27, $28, $29, $30, $31, $32)" },
+              "$5, $6, $7, $8)" },
 };
 
-enum status q_typed_prop_insert_four(struct sql_conn *q_conn, int64_t a_uid, int64_t a_scope,
-                                     struct str a_key, int64_t a_vtype, const int64_t *a_i,
-                                     const double *a_d, struct str a_s, struct str a_b,
-                                     int64_t b_uid, int64_t b_scope, struct str b_key,
-                                     int64_t b_vtype, const int64_t *b_i, const double *b_d,
-                                     struct str b_s, struct str b_b, int64_t c_uid, int64_t c_scope,
-                                     struct str c_key, int64_t c_vtype, const int64_t *c_i,
-                                     const double *c_d, struct str c_s, struct str c_b,
-                                     int64_t d_uid, int64_t d_scope, struct str d_key,
-                                     int64_t d_vtype, const int64_t *d_i, const double *d_d,
-                                     struct str d_s, struct str d_b, struct err *q_err)
-{
-    struct sql_value q_in[32] = {
-        { .i = a_uid },
-        { .i = a_scope },
-        { .s = a_key },
-        { .i = a_vtype },
-        { .null = !a_i, .i = a_i ? *a_i : 0 },
-        { .null = !a_d, .d = a_d ? *a_d : 0 },
-        { .null = !a_s.p, .s = a_s },
-        { .null = !a_b.p, .s = a_b },
-        { .i = b_uid },
-        { .i = b_scope },
-        { .s = b_key },
-        { .i = b_vtype },
-        { .null = !b_i, .i = b_i ? *b_i : 0 },
-        { .null = !b_d, .d = b_d ? *b_d : 0 },
-        { .null = !b_s.p, .s = b_s },
-        { .null = !b_b.p, .s = b_b },
-        { .i = c_uid },
-        { .i = c_scope },
-        { .s = c_key },
-        { .i = c_vtype },
-        { .null = !c_i, .i = c_i ? *c_i : 0 },
-        { .null = !c_d, .d = c_d ? *c_d : 0 },
-        { .null = !c_s.p, .s = c_s },
-        { .null = !c_b.p, .s = c_b },
-        { .i = d_uid },
-        { .i = d_scope },
-        { .s = d_key },
-        { .i = d_vtype },
-        { .null = !d_i, .i = d_i ? *d_i : 0 },
-        { .null = !d_d, .d = d_d ? *d_d : 0 },
-        { .null = !d_s.p, .s = d_s },
-        { .null = !d_b.p, .s = d_b },
-    };
+static const unsigned char typed_prop_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_REAL | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE };
+static const struct sql_query query_typed_prop_rows_many = {
+    .name = "typed_prop_rows_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 128, .out_n = 0,
+    .in = typed_prop_rows_many_in,
+    .text = { "INSERT OR FAIL INTO prop (uid, scope, key, vtype, i, d, s, b) SELECT * FROM "
+              "(VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8), (?9, ?10, ?11, ?12, ?13, ?14, ?15, "
+              "?16), (?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24), (?25, ?26, ?27, ?28, ?29, "
+              "?30, ?31, ?32), (?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40), (?41, ?42, ?43, "
+              "?44, ?45, ?46, ?47, ?48), (?49, ?50, ?51, ?52, ?53, ?54, ?55, ?56), (?57, "
+              "?58, ?59, ?60, ?61, ?62, ?63, ?64), (?65, ?66, ?67, ?68, ?69, ?70, ?71, ?72), "
+              "(?73, ?74, ?75, ?76, ?77, ?78, ?79, ?80), (?81, ?82, ?83, ?84, ?85, ?86, ?87, "
+              "?88), (?89, ?90, ?91, ?92, ?93, ?94, ?95, ?96), (?97, ?98, ?99, ?100, ?101, "
+              "?102, ?103, ?104), (?105, ?106, ?107, ?108, ?109, ?110, ?111, ?112), (?113, "
+              "?114, ?115, ?116, ?117, ?118, ?119, ?120), (?121, ?122, ?123, ?124, ?125, "
+              "?126, ?127, ?128)) AS v WHERE v.column1 IS NOT NULL",
+              "INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) SELECT * FROM (VALUES "
+              "($1, $2, $3, $4, $5, $6, $7, $8), ($9, $10, $11, $12, $13, $14, $15, $16), "
+              "($17, $18, $19, $20, $21, $22, $23, $24), ($25, $26, $27, $28, $29, $30, $31, "
+              "$32), ($33, $34, $35, $36, $37, $38, $39, $40), ($41, $42, $43, $44, $45, "
+              "$46, $47, $48), ($49, $50, $51, $52, $53, $54, $55, $56), ($57, $58, $59, "
+              "$60, $61, $62, $63, $64), ($65, $66, $67, $68, $69, $70, $71, $72), ($73, "
+              "$74, $75, $76, $77, $78, $79, $80), ($81, $82, $83, $84, $85, $86, $87, $88), "
+              "($89, $90, $91, $92, $93, $94, $95, $96), ($97, $98, $99, $100, $101, $102, "
+              "$103, $104), ($105, $106, $107, $108, $109, $110, $111, $112), ($113, $114, "
+              "$115, $116, $117, $118, $119, $120), ($121, $122, $123, $124, $125, $126, "
+              "$127, $128)) AS v WHERE v.column1 IS NOT NULL" },
+};
 
-    return sql_exec(q_conn, &query_typed_prop_insert_four, q_in, NULL, q_err);
+enum status q_typed_prop_rows(struct sql_conn *q_conn, const struct q_typed_prop_rows_in *q_rows,
+                              size_t q_rows_n, struct err *q_err)
+{
+    struct sql_value q_in[128];
+    enum status q_st = OK;
+
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 16 ? q_rows_n - q_at : 16;
+        for (const struct q_typed_prop_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->uid };
+            *q_to++ = (struct sql_value){ .i = q_row->scope };
+            *q_to++ = (struct sql_value){ .s = q_row->key };
+            *q_to++ = (struct sql_value){ .i = q_row->vtype };
+            *q_to++ = (struct sql_value){ .null = !q_row->i, .i = q_row->i ? *q_row->i : 0 };
+            *q_to++ = (struct sql_value){ .null = !q_row->d, .d = q_row->d ? *q_row->d : 0 };
+            *q_to++ = (struct sql_value){ .null = !q_row->s.p, .s = q_row->s };
+            *q_to++ = (struct sql_value){ .null = !q_row->b.p, .s = q_row->b };
+        }
+        while (q_k > 1 && q_to < q_in + 128) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_prop_rows_many : &query_typed_prop_rows, q_in, NULL, q_err);
+    }
+    return q_st;
 }
 
 static const unsigned char typed_prop_log_made_in[] = { SQL_INT, SQL_INT, SQL_TEXT, SQL_INT };
@@ -863,6 +908,247 @@ enum status q_typed_prop_log_made(struct sql_conn *q_conn, int64_t first, int64_
     };
 
     return sql_exec(q_conn, &query_typed_prop_log_made, q_in, NULL, q_err);
+}
+
+static const unsigned char typed_edge_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT };
+static const struct sql_query query_typed_edge_rows = {
+    .name = "typed_edge_rows", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 5, .out_n = 0,
+    .in = typed_edge_rows_in,
+    .text = { "INSERT INTO edge (src, dst, role, path, ms) VALUES (?1, ?2, ?3, ?4, ?5) ON "
+              "CONFLICT (src, dst, role) DO NOTHING",
+              "INSERT INTO edge (src, dst, role, path, ms) VALUES ($1, $2, $3, $4, $5) ON "
+              "CONFLICT (src, dst, role) DO NOTHING" },
+};
+
+static const unsigned char typed_edge_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const struct sql_query query_typed_edge_rows_many = {
+    .name = "typed_edge_rows_many", .cached = true, .kind = SQL_EXECROWS,
+    .in_n = 80, .out_n = 0,
+    .in = typed_edge_rows_many_in,
+    .text = { "INSERT OR FAIL INTO edge (src, dst, role, path, ms) SELECT * FROM (VALUES "
+              "(?1, ?2, ?3, ?4, ?5), (?6, ?7, ?8, ?9, ?10), (?11, ?12, ?13, ?14, ?15), (?16, "
+              "?17, ?18, ?19, ?20), (?21, ?22, ?23, ?24, ?25), (?26, ?27, ?28, ?29, ?30), "
+              "(?31, ?32, ?33, ?34, ?35), (?36, ?37, ?38, ?39, ?40), (?41, ?42, ?43, ?44, "
+              "?45), (?46, ?47, ?48, ?49, ?50), (?51, ?52, ?53, ?54, ?55), (?56, ?57, ?58, "
+              "?59, ?60), (?61, ?62, ?63, ?64, ?65), (?66, ?67, ?68, ?69, ?70), (?71, ?72, "
+              "?73, ?74, ?75), (?76, ?77, ?78, ?79, ?80)) AS v WHERE v.column1 IS NOT NULL "
+              "ON CONFLICT (src, dst, role) DO NOTHING",
+              "INSERT INTO edge (src, dst, role, path, ms) SELECT * FROM (VALUES ($1, $2, "
+              "$3, $4, $5), ($6, $7, $8, $9, $10), ($11, $12, $13, $14, $15), ($16, $17, "
+              "$18, $19, $20), ($21, $22, $23, $24, $25), ($26, $27, $28, $29, $30), ($31, "
+              "$32, $33, $34, $35), ($36, $37, $38, $39, $40), ($41, $42, $43, $44, $45), "
+              "($46, $47, $48, $49, $50), ($51, $52, $53, $54, $55), ($56, $57, $58, $59, "
+              "$60), ($61, $62, $63, $64, $65), ($66, $67, $68, $69, $70), ($71, $72, $73, "
+              "$74, $75), ($76, $77, $78, $79, $80)) AS v WHERE v.column1 IS NOT NULL ON "
+              "CONFLICT (src, dst, role) DO NOTHING" },
+};
+
+enum status q_typed_edge_rows(struct sql_conn *q_conn, const struct q_typed_edge_rows_in *q_rows,
+                              size_t q_rows_n, int64_t *q_n, struct err *q_err)
+{
+    struct sql_value q_in[80];
+    enum status q_st = OK;
+
+    *q_n = 0;
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        int64_t q_added = 0;
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 16 ? q_rows_n - q_at : 16;
+        for (const struct q_typed_edge_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->src };
+            *q_to++ = (struct sql_value){ .i = q_row->dst };
+            *q_to++ = (struct sql_value){ .i = q_row->role };
+            *q_to++ = (struct sql_value){ .null = !q_row->path.p, .s = q_row->path };
+            *q_to++ = (struct sql_value){ .i = q_row->ms };
+        }
+        while (q_k > 1 && q_to < q_in + 80) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_edge_rows_many : &query_typed_edge_rows, q_in, &q_added, q_err);
+        *q_n += q_added;
+    }
+    return q_st;
+}
+
+static const unsigned char typed_edge_log_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_BLOB | SQL_MAYBE, SQL_INT, SQL_INT };
+static const struct sql_query query_typed_edge_log_rows = {
+    .name = "typed_edge_log_rows", .cached = true, .kind = SQL_EXEC,
+    .in_n = 7, .out_n = 0,
+    .in = typed_edge_log_rows_in,
+    .text = { "INSERT INTO edge_log (op, src, dst, role, path, claimed_ms, seen_ms) VALUES "
+              "(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+              "INSERT INTO edge_log (op, src, dst, role, path, claimed_ms, seen_ms) VALUES "
+              "($1, $2, $3, $4, $5, $6, $7)" },
+};
+
+static const unsigned char typed_edge_log_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_BLOB | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const struct sql_query query_typed_edge_log_rows_many = {
+    .name = "typed_edge_log_rows_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 112, .out_n = 0,
+    .in = typed_edge_log_rows_many_in,
+    .text = { "INSERT OR FAIL INTO edge_log (op, src, dst, role, path, claimed_ms, seen_ms) "
+              "SELECT * FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7), (?8, ?9, ?10, ?11, ?12, "
+              "?13, ?14), (?15, ?16, ?17, ?18, ?19, ?20, ?21), (?22, ?23, ?24, ?25, ?26, "
+              "?27, ?28), (?29, ?30, ?31, ?32, ?33, ?34, ?35), (?36, ?37, ?38, ?39, ?40, "
+              "?41, ?42), (?43, ?44, ?45, ?46, ?47, ?48, ?49), (?50, ?51, ?52, ?53, ?54, "
+              "?55, ?56), (?57, ?58, ?59, ?60, ?61, ?62, ?63), (?64, ?65, ?66, ?67, ?68, "
+              "?69, ?70), (?71, ?72, ?73, ?74, ?75, ?76, ?77), (?78, ?79, ?80, ?81, ?82, "
+              "?83, ?84), (?85, ?86, ?87, ?88, ?89, ?90, ?91), (?92, ?93, ?94, ?95, ?96, "
+              "?97, ?98), (?99, ?100, ?101, ?102, ?103, ?104, ?105), (?106, ?107, ?108, "
+              "?109, ?110, ?111, ?112)) AS v WHERE v.column1 IS NOT NULL",
+              "INSERT INTO edge_log (op, src, dst, role, path, claimed_ms, seen_ms) SELECT * "
+              "FROM (VALUES ($1, $2, $3, $4, $5, $6, $7), ($8, $9, $10, $11, $12, $13, $14), "
+              "($15, $16, $17, $18, $19, $20, $21), ($22, $23, $24, $25, $26, $27, $28), "
+              "($29, $30, $31, $32, $33, $34, $35), ($36, $37, $38, $39, $40, $41, $42), "
+              "($43, $44, $45, $46, $47, $48, $49), ($50, $51, $52, $53, $54, $55, $56), "
+              "($57, $58, $59, $60, $61, $62, $63), ($64, $65, $66, $67, $68, $69, $70), "
+              "($71, $72, $73, $74, $75, $76, $77), ($78, $79, $80, $81, $82, $83, $84), "
+              "($85, $86, $87, $88, $89, $90, $91), ($92, $93, $94, $95, $96, $97, $98), "
+              "($99, $100, $101, $102, $103, $104, $105), ($106, $107, $108, $109, $110, "
+              "$111, $112)) AS v WHERE v.column1 IS NOT NULL" },
+};
+
+enum status q_typed_edge_log_rows(struct sql_conn *q_conn,
+                                  const struct q_typed_edge_log_rows_in *q_rows, size_t q_rows_n,
+                                  struct err *q_err)
+{
+    struct sql_value q_in[112];
+    enum status q_st = OK;
+
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 16 ? q_rows_n - q_at : 16;
+        for (const struct q_typed_edge_log_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->op };
+            *q_to++ = (struct sql_value){ .i = q_row->src };
+            *q_to++ = (struct sql_value){ .i = q_row->dst };
+            *q_to++ = (struct sql_value){ .i = q_row->role };
+            *q_to++ = (struct sql_value){ .null = !q_row->path.p, .s = q_row->path };
+            *q_to++ = (struct sql_value){ .i = q_row->claimed_ms };
+            *q_to++ = (struct sql_value){ .i = q_row->seen_ms };
+        }
+        while (q_k > 1 && q_to < q_in + 112) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_edge_log_rows_many : &query_typed_edge_log_rows, q_in, NULL, q_err);
+    }
+    return q_st;
+}
+
+static const unsigned char typed_member_rows_in[] = { SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_typed_member_rows = {
+    .name = "typed_member_rows", .cached = true, .kind = SQL_EXEC,
+    .in_n = 3, .out_n = 0,
+    .in = typed_member_rows_in,
+    .text = { "INSERT INTO member (ctx, node, role) VALUES (?1, ?2, ?3)",
+              "INSERT INTO member (ctx, node, role) VALUES ($1, $2, $3)" },
+};
+
+static const unsigned char typed_member_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const struct sql_query query_typed_member_rows_many = {
+    .name = "typed_member_rows_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 48, .out_n = 0,
+    .in = typed_member_rows_many_in,
+    .text = { "INSERT OR FAIL INTO member (ctx, node, role) SELECT * FROM (VALUES (?1, ?2, "
+              "?3), (?4, ?5, ?6), (?7, ?8, ?9), (?10, ?11, ?12), (?13, ?14, ?15), (?16, ?17, "
+              "?18), (?19, ?20, ?21), (?22, ?23, ?24), (?25, ?26, ?27), (?28, ?29, ?30), "
+              "(?31, ?32, ?33), (?34, ?35, ?36), (?37, ?38, ?39), (?40, ?41, ?42), (?43, "
+              "?44, ?45), (?46, ?47, ?48)) AS v WHERE v.column1 IS NOT NULL",
+              "INSERT INTO member (ctx, node, role) SELECT * FROM (VALUES ($1, $2, $3), ($4, "
+              "$5, $6), ($7, $8, $9), ($10, $11, $12), ($13, $14, $15), ($16, $17, $18), "
+              "($19, $20, $21), ($22, $23, $24), ($25, $26, $27), ($28, $29, $30), ($31, "
+              "$32, $33), ($34, $35, $36), ($37, $38, $39), ($40, $41, $42), ($43, $44, "
+              "$45), ($46, $47, $48)) AS v WHERE v.column1 IS NOT NULL" },
+};
+
+enum status q_typed_member_rows(struct sql_conn *q_conn,
+                                const struct q_typed_member_rows_in *q_rows, size_t q_rows_n,
+                                struct err *q_err)
+{
+    struct sql_value q_in[48];
+    enum status q_st = OK;
+
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 16 ? q_rows_n - q_at : 16;
+        for (const struct q_typed_member_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->ctx };
+            *q_to++ = (struct sql_value){ .i = q_row->node };
+            *q_to++ = (struct sql_value){ .i = q_row->role };
+        }
+        while (q_k > 1 && q_to < q_in + 48) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_member_rows_many : &query_typed_member_rows, q_in, NULL, q_err);
+    }
+    return q_st;
+}
+
+static const unsigned char typed_member_log_rows_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const struct sql_query query_typed_member_log_rows = {
+    .name = "typed_member_log_rows", .cached = true, .kind = SQL_EXEC,
+    .in_n = 6, .out_n = 0,
+    .in = typed_member_log_rows_in,
+    .text = { "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) VALUES (?1, "
+              "?2, ?3, ?4, ?5, ?6)",
+              "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) VALUES ($1, "
+              "$2, $3, $4, $5, $6)" },
+};
+
+static const unsigned char typed_member_log_rows_many_in[] = { SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE, SQL_INT | SQL_MAYBE };
+static const struct sql_query query_typed_member_log_rows_many = {
+    .name = "typed_member_log_rows_many", .cached = true, .kind = SQL_EXEC,
+    .in_n = 96, .out_n = 0,
+    .in = typed_member_log_rows_many_in,
+    .text = { "INSERT OR FAIL INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) "
+              "SELECT * FROM (VALUES (?1, ?2, ?3, ?4, ?5, ?6), (?7, ?8, ?9, ?10, ?11, ?12), "
+              "(?13, ?14, ?15, ?16, ?17, ?18), (?19, ?20, ?21, ?22, ?23, ?24), (?25, ?26, "
+              "?27, ?28, ?29, ?30), (?31, ?32, ?33, ?34, ?35, ?36), (?37, ?38, ?39, ?40, "
+              "?41, ?42), (?43, ?44, ?45, ?46, ?47, ?48), (?49, ?50, ?51, ?52, ?53, ?54), "
+              "(?55, ?56, ?57, ?58, ?59, ?60), (?61, ?62, ?63, ?64, ?65, ?66), (?67, ?68, "
+              "?69, ?70, ?71, ?72), (?73, ?74, ?75, ?76, ?77, ?78), (?79, ?80, ?81, ?82, "
+              "?83, ?84), (?85, ?86, ?87, ?88, ?89, ?90), (?91, ?92, ?93, ?94, ?95, ?96)) AS "
+              "v WHERE v.column1 IS NOT NULL",
+              "INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) SELECT * "
+              "FROM (VALUES ($1, $2, $3, $4, $5, $6), ($7, $8, $9, $10, $11, $12), ($13, "
+              "$14, $15, $16, $17, $18), ($19, $20, $21, $22, $23, $24), ($25, $26, $27, "
+              "$28, $29, $30), ($31, $32, $33, $34, $35, $36), ($37, $38, $39, $40, $41, "
+              "$42), ($43, $44, $45, $46, $47, $48), ($49, $50, $51, $52, $53, $54), ($55, "
+              "$56, $57, $58, $59, $60), ($61, $62, $63, $64, $65, $66), ($67, $68, $69, "
+              "$70, $71, $72), ($73, $74, $75, $76, $77, $78), ($79, $80, $81, $82, $83, "
+              "$84), ($85, $86, $87, $88, $89, $90), ($91, $92, $93, $94, $95, $96)) AS v "
+              "WHERE v.column1 IS NOT NULL" },
+};
+
+enum status q_typed_member_log_rows(struct sql_conn *q_conn,
+                                    const struct q_typed_member_log_rows_in *q_rows,
+                                    size_t q_rows_n, struct err *q_err)
+{
+    struct sql_value q_in[96];
+    enum status q_st = OK;
+
+    for (size_t q_at = 0, q_k; !q_st && q_at < q_rows_n; q_at += q_k) {
+        struct sql_value *q_to = q_in;
+
+        q_k = q_rows_n - q_at < 16 ? q_rows_n - q_at : 16;
+        for (const struct q_typed_member_log_rows_in *q_row = q_rows + q_at; q_row < q_rows + q_at + q_k; q_row++) {
+            *q_to++ = (struct sql_value){ .i = q_row->op };
+            *q_to++ = (struct sql_value){ .i = q_row->ctx };
+            *q_to++ = (struct sql_value){ .i = q_row->node };
+            *q_to++ = (struct sql_value){ .i = q_row->role };
+            *q_to++ = (struct sql_value){ .i = q_row->claimed_ms };
+            *q_to++ = (struct sql_value){ .i = q_row->seen_ms };
+        }
+        while (q_k > 1 && q_to < q_in + 96) {
+            *q_to++ = (struct sql_value){ .null = true };
+        }
+        q_st = sql_exec(q_conn, q_k > 1 ? &query_typed_member_log_rows_many : &query_typed_member_log_rows, q_in, NULL, q_err);
+    }
+    return q_st;
 }
 
 static const unsigned char typed_events_into_in[] = { SQL_INT };
@@ -1244,7 +1530,8 @@ static const struct sql_query *const area_typed[] = {
     &query_type_list,
     &query_type_props,
     &query_type_prop_insert,
-    &query_typed_node_insert,
+    &query_typed_node_rows,
+    &query_typed_node_rows_many,
     &query_typed_node_update,
     &query_typed_whole,
     &query_typed_whole_of_uid,
@@ -1254,8 +1541,17 @@ static const struct sql_query *const area_typed[] = {
     &query_typed_props_of_many,
     &query_typed_prop_insert,
     &query_typed_prop_log,
-    &query_typed_prop_insert_four,
+    &query_typed_prop_rows,
+    &query_typed_prop_rows_many,
     &query_typed_prop_log_made,
+    &query_typed_edge_rows,
+    &query_typed_edge_rows_many,
+    &query_typed_edge_log_rows,
+    &query_typed_edge_log_rows_many,
+    &query_typed_member_rows,
+    &query_typed_member_rows_many,
+    &query_typed_member_log_rows,
+    &query_typed_member_log_rows_many,
     &query_typed_events_into,
     &query_typed_events_from,
     &query_typed_contexts_of,

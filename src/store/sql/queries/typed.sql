@@ -56,10 +56,9 @@ SELECT key, vtype FROM type_prop WHERE type = $1 ORDER BY key;
 -- in: type int, key text, vtype int
 INSERT INTO type_prop (type, key, vtype) VALUES ($1, $2, $3);
 
--- name: typed_node_insert :exec
--- in: uid int, ns int, kind int, id int, type_id int, name text?, uri text?, flags int, now_ms int
-INSERT INTO node (uid, ns, kind, id, type_id, name, uri, flags, create_ms, update_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9);
+-- name: typed_node_rows :rows
+-- in: uid int, ns int, kind int, id int, type_id int, name text?, uri text?, flags int, create_ms int, update_ms int
+INSERT INTO node (uid, ns, kind, id, type_id, name, uri, flags, create_ms, update_ms) {rows};
 
 -- name: typed_node_update :exec
 -- in: uid int, name text?, uri text?, flags int, now_ms int
@@ -115,17 +114,10 @@ ON CONFLICT (uid, scope, key) DO UPDATE SET vtype = excluded.vtype, i = excluded
 INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, seen_ms)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10);
 
--- Four properties that are not there yet.
--- name: typed_prop_insert_four :exec
--- in: a_uid int, a_scope int, a_key text, a_vtype int, a_i int?, a_d real?, a_s text?, a_b blob?
--- in: b_uid int, b_scope int, b_key text, b_vtype int, b_i int?, b_d real?, b_s text?, b_b blob?
--- in: c_uid int, c_scope int, c_key text, c_vtype int, c_i int?, c_d real?, c_s text?, c_b blob?
--- in: d_uid int, d_scope int, d_key text, d_vtype int, d_i int?, d_d real?, d_s text?, d_b blob?
-INSERT INTO prop (uid, scope, key, vtype, i, d, s, b)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8),
-       ($9, $10, $11, $12, $13, $14, $15, $16),
-       ($17, $18, $19, $20, $21, $22, $23, $24),
-       ($25, $26, $27, $28, $29, $30, $31, $32);
+-- Properties that are not there yet.
+-- name: typed_prop_rows :rows
+-- in: uid int, scope int, key text, vtype int, i int?, d real?, s text?, b blob?
+INSERT INTO prop (uid, scope, key, vtype, i, d, s, b) {rows};
 
 -- All that nodes have which are not older than a node, as it is now.
 -- name: typed_prop_log_made :exec
@@ -133,6 +125,22 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8),
 INSERT INTO prop_log (uid, scope, key, vtype, i, d, s, b, who, claimed_ms, seen_ms)
 SELECT uid, scope, key, vtype, i, d, s, b, CAST($3 AS text), CAST($4 AS bigint), CAST($4 AS bigint) FROM prop
 WHERE uid BETWEEN $1 AND $2 ORDER BY uid, scope, key;
+
+-- name: typed_edge_rows :rowsn
+-- in: src int, dst int, role int, path blob?, ms int
+INSERT INTO edge (src, dst, role, path, ms) {rows} ON CONFLICT (src, dst, role) DO NOTHING;
+
+-- name: typed_edge_log_rows :rows
+-- in: op int, src int, dst int, role int, path blob?, claimed_ms int, seen_ms int
+INSERT INTO edge_log (op, src, dst, role, path, claimed_ms, seen_ms) {rows};
+
+-- name: typed_member_rows :rows
+-- in: ctx int, node int, role int
+INSERT INTO member (ctx, node, role) {rows};
+
+-- name: typed_member_log_rows :rows
+-- in: op int, ctx int, node int, role int, claimed_ms int, seen_ms int
+INSERT INTO member_log (op, ctx, node, role, claimed_ms, seen_ms) {rows};
 
 -- Events in the order in which they were put; artifacts and executions by their numbers.
 -- name: typed_events_into :many
