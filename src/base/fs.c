@@ -234,6 +234,41 @@ enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned 
     return sync_parent(path, err);
 }
 
+/* The last byte of a file of lines is the end of one. */
+static enum status end_last_line(int fd, struct err *err)
+{
+    struct stat info;
+    char last = '\n';
+
+    if (sys.fstat(fd, &info) < 0) return err_errno(err, errno, "look at");
+    if (!S_ISREG(info.st_mode) || info.st_size == 0) return OK;
+    if (sys.pread(fd, &last, 1, info.st_size - 1) != 1) return err_errno(err, errno, "read");
+    return last == '\n' ? OK : fs_write_all(fd, "\n", 1, err);
+}
+
+enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned mode,
+                            struct err *err)
+{
+    bool made = false;
+    int fd = sys.open(path, O_RDWR | O_APPEND, 0);
+    enum status st;
+
+    if (fd < 0 && errno == ENOENT) {
+        fd = sys.open(path, O_RDWR | O_APPEND | O_CREAT, (mode_t)mode);
+        made = fd >= 0;
+    }
+    if (fd < 0) return err_errno(err, errno, "open %s", base_name(path));
+    st = end_last_line(fd, err);
+    if (!st) st = fs_write_all(fd, p, n, err);
+    if (!st && sys.fdatasync(fd) < 0 && errno != EINVAL) st = err_errno(err, errno, "sync");
+    if (sys.close(fd) < 0 && !st) st = err_errno(err, errno, "close");
+    if (st) {
+        err_ctx(err, "%s", base_name(path));
+        return st;
+    }
+    return made ? sync_parent(path, err) : OK;
+}
+
 static enum status read_rest(struct arena *a, int fd, const char *path, size_t max, struct str *out,
                              struct err *err)
 {

@@ -54,6 +54,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
     } rows[] = { { S("x-request-id:"), out->request_id, sizeof(out->request_id) },
                  { S("location:"), out->location, sizeof(out->location) },
                  { S("upload-offset:"), out->upload_offset, sizeof(out->upload_offset) },
+                 { S("retry-after:"), out->retry_after, sizeof(out->retry_after) },
                  { S("repr-digest:"), out->repr_digest, sizeof(out->repr_digest) } };
 
     for (size_t i = 0; i < ARRAY_N(rows); i++) {
@@ -68,6 +69,18 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx)
         }
     }
     return size * n;
+}
+
+static int on_progress(void *ctx, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up)
+{
+    const struct client_request *req = ctx;
+
+    (void)total;
+    (void)now;
+    (void)up_total;
+    (void)up;
+    return req->stop(req->stop_ctx);
 }
 
 /* A proxy of the environment is not for this machine's own addresses. */
@@ -144,6 +157,11 @@ static void set_up(CURL *h, const struct client_request *req, struct body *body,
     } else {
         curl.easy_setopt(h, CURLOPT_TIMEOUT_MS, total);
     }
+    if (req->stop) {
+        curl.easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+        curl.easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl.easy_setopt(h, CURLOPT_XFERINFODATA, req);
+    }
     if (strcmp(req->method, "HEAD") == 0) {
         curl.easy_setopt(h, CURLOPT_NOBODY, 1L);
     }
@@ -156,6 +174,9 @@ static void set_up(CURL *h, const struct client_request *req, struct body *body,
     curl.easy_setopt(h, CURLOPT_HEADERDATA, out);
     if (is_here(req)) {
         curl.easy_setopt(h, CURLOPT_NOPROXY, "*");
+    }
+    if (req->ca_file) {
+        curl.easy_setopt(h, CURLOPT_CAINFO, req->ca_file);
     }
     if (req->socket) {
         /* Only its owner can make or open that file: it says who answers, so no certificate has to. */
@@ -176,6 +197,9 @@ static enum status explain(CURLcode code, const struct client_request *req, cons
 
     if (body->sink_failed) {
         return err_set(err, ST_IO, "the bytes of %s could not be kept", req->url);
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK) {
+        return err_set(err, ST_CANCELLED, "the request was given up");
     }
     if (body->buf.failed) {
         return buf_status(&body->buf, "answer", err);

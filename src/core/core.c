@@ -105,6 +105,7 @@ static enum status open_seq(struct core *c, const struct core_options *opt, stru
     struct seq_options so = { .db = c->db,
                               .drain_age_ms = opt->drain_age_ms,
                               .drain_bytes = opt->drain_bytes,
+                              .hold_bytes = opt->hold_bytes,
                               .head_age_ms = opt->head_age_ms,
                               .wal_bytes = opt->wal_bytes,
                               .idle_ms = opt->idle_ms,

@@ -25,6 +25,7 @@ struct core_options {
     struct graph_options graph;
     int64_t drain_age_ms; /* these as in struct seq_options */
     size_t drain_bytes;
+    size_t hold_bytes;
     int64_t head_age_ms;
     int64_t wal_bytes;
     int64_t idle_ms;

@@ -7,6 +7,7 @@
 #include "core/repack.h"
 #include "core/scrub.h"
 #include "core/store_info.h"
+#include "engine/emit.h"
 #include "store/seq.h"
 #include <inttypes.h>
 #include <unistd.h>
@@ -115,6 +116,8 @@ static void put_store(struct buf *b, struct core *core)
         s.failed_groups);
     one(b, "cairn_writes_total", "counter", "Writes taken into groups.", s.ops);
     one(b, "cairn_points_total", "counter", "Metric points stored.", s.points);
+    one(b, "cairn_log_held_bytes", "gauge",
+        "Bytes of the log kept for others who have not been told of them.", s.held_bytes);
     one(b, "cairn_drains_total", "counter", "Moves from the log to packs and rows.", s.drains);
     one(b, "cairn_log_bytes", "gauge", "Bytes in the log that a start has to replay.", s.log_bytes);
     one(b, "cairn_replay_bytes", "gauge",
@@ -204,6 +207,45 @@ static void put_collected(struct buf *b, struct core *core)
         s.failed);
 }
 
+static void put_emitted(struct buf *b, struct emitter *emitter)
+{
+    struct emit_stats s[EMIT_DESTINATIONS];
+    size_t n = emit_stats(emitter, s);
+    const struct {
+        const char *name, *type, *help;
+        size_t off;
+    } rows[] = {
+        { "cairn_openlineage_sent_total", "counter", "Events that were told.",
+          offsetof(struct emit_stats, sent) },
+        { "cairn_openlineage_failed_total", "counter", "Tries after which an event had to wait.",
+          offsetof(struct emit_stats, failed) },
+        { "cairn_openlineage_refused_total", "counter", "Events that were refused, and are kept.",
+          offsetof(struct emit_stats, dead) },
+        { "cairn_openlineage_lost_rows_total", "counter",
+          "Rows of the log that were released before they were told.",
+          offsetof(struct emit_stats, lost) },
+        { "cairn_openlineage_behind_rows", "gauge", "Rows of the log that are not yet told.",
+          offsetof(struct emit_stats, behind) },
+    };
+
+    for (size_t r = 0; n > 0 && r < ARRAY_N(rows); r++) {
+        head(b, rows[r].name, rows[r].type, rows[r].help);
+        for (size_t i = 0; i < n; i++) {
+            buf_printf(b, "%s{destination=\"%s\"} %" PRIu64 "\n", rows[r].name, s[i].name,
+                       *(const uint64_t *)(const void *)((const char *)&s[i] + rows[r].off));
+        }
+    }
+    if (n > 0) {
+        head(b, "cairn_openlineage_behind_seconds", "gauge",
+             "How long the oldest event that was read has been waiting.");
+    }
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(
+            b, "cairn_openlineage_behind_seconds{destination=\"%s\"} %" PRId64 ".%03" PRId64 "\n",
+            s[i].name, s[i].behind_ms / 1000, s[i].behind_ms % 1000);
+    }
+}
+
 /* Second number of /proc/self/statm: resident pages. */
 static uint64_t resident_bytes(void)
 {
@@ -233,6 +275,7 @@ void figures_put(void *ctx, struct buf *out)
     put_packs(out, f->api->core);
     put_scrubbed(out, f->api->core);
     put_collected(out, f->api->core);
+    put_emitted(out, f->emitter);
     put_memory(out, f->api->core);
     one(out, "process_start_time_seconds", "gauge", "Start of the process.",
         (uint64_t)f->start_ms / 1000);

@@ -9,6 +9,7 @@
 struct figures {
     const struct http_server *http;
     const struct api *api;
+    struct emitter *emitter; /* NULL = nothing is told to others */
     int64_t start_ms;
     int64_t ready_ns; /* from the start until requests were answered; 0 until then */
 };

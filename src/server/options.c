@@ -634,6 +634,92 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .doc =
           "beside other servers: reads may lack what those acknowledged in the last 20 ms, and do not look; the others ring" },
 
+    { .name = "openlineage-url",
+      .type = OPT_TEXT,
+      .arg = "URL",
+      ENV("OPENLINEAGE_URL"),
+      .key = "openlineage.url",
+      AT(ol_url),
+      .doc =
+          "tell runs, registrations and imports to this address, as events of OpenLineage; without "
+          "a path it is URL/api/v1/lineage" },
+    { .name = "openlineage-token-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      ENV("OPENLINEAGE_TOKEN_FILE"),
+      .key = "openlineage.token_file",
+      AT(ol_token_file),
+      .doc = "file with the bearer token for that address; read again for every event" },
+    { .name = "openlineage-headers",
+      .type = OPT_LIST,
+      .arg = "FIELDS",
+      ENV("OPENLINEAGE_HEADERS"),
+      .key = "openlineage.headers",
+      AT(ol_headers),
+      .flags = OPT_SECRET,
+      .doc = "header fields for that address, \"Name: value\", with commas between them" },
+    { .name = "openlineage-ca-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      ENV("OPENLINEAGE_CA_FILE"),
+      .key = "openlineage.ca_file",
+      AT(ol_ca_file),
+      .doc =
+          "PEM file of the authorities to trust for that address; without it those of the system" },
+    { .name = "openlineage-timeout",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "5s",
+      .min = "10ms",
+      .max = "10m",
+      ENV("OPENLINEAGE_TIMEOUT"),
+      .key = "openlineage.timeout",
+      AT(ol_timeout_ms),
+      .doc = "how long that address may take to answer; then the event is sent again" },
+    { .name = "openlineage-gzip",
+      .type = OPT_BOOL,
+      ENV("OPENLINEAGE_GZIP"),
+      .key = "openlineage.gzip",
+      AT(ol_gzip),
+      .doc = "compress events for that address; not every receiver can read them" },
+    { .name = "openlineage-refused",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      ENV("OPENLINEAGE_REFUSED"),
+      .key = "openlineage.refused",
+      AT(ol_refused),
+      .doc =
+          "where events are kept that the address refuses, until `cairn server emit retry`; without "
+          "it DATA/openlineage-refused.jsonl" },
+    { .name = "openlineage-file",
+      .type = OPT_TEXT,
+      .arg = "FILE",
+      ENV("OPENLINEAGE_FILE"),
+      .key = "openlineage.file",
+      AT(ol_file),
+      .doc = "add the events to this file, one a line; it may be moved away at any time" },
+    { .name = "openlineage-namespace",
+      .type = OPT_TEXT,
+      .arg = "NAME",
+      .def = "cairn",
+      ENV("OPENLINEAGE_NAMESPACE"),
+      .key = "openlineage.namespace",
+      AT(ol_namespace),
+      .doc =
+          "namespace of the jobs in these events, and of data sets that have no place of their own" },
+    { .name = "openlineage-hold",
+      .type = OPT_SIZE,
+      .arg = "SIZE",
+      .def = "64M",
+      .min = "64K",
+      .max = "64G",
+      ENV("OPENLINEAGE_HOLD"),
+      .key = "openlineage.hold",
+      AT(ol_hold),
+      .doc =
+          "so much of the log is kept while events cannot be told; what goes beyond it is not told, "
+          "which is logged and counted" },
+
     { .name = "host",
       .type = OPT_TEXT,
       .arg = "HOST",
@@ -815,7 +901,8 @@ static void say_ignored(const struct cli *cli)
 /* A mistyped key of a section that is the server's would silently do nothing. */
 static enum status check_keys(const struct opts *o, const struct conf *c, struct err *err)
 {
-    static const char *const sections[] = { "server.", "s3.", "http.", "store.", "log." };
+    static const char *const sections[] = { "server.", "s3.",  "http.",
+                                            "store.",  "log.", "openlineage." };
 
     for (size_t i = 0; i < c->n; i++) {
         struct str key = str_cstr(c->entries[i].key);
@@ -918,6 +1005,18 @@ static void fill_rest(const struct server_options *o, struct serve_options *out)
                       : o->s3_addressing[0] == 'v' ? BLOB_S3_VIRTUAL
                                                    : BLOB_S3_AUTO,
     };
+    out->emit = (struct emit_options){
+        .to = { .url = o->ol_url,
+                .token_file = o->ol_token_file,
+                .headers = o->ol_headers,
+                .ca_file = o->ol_ca_file,
+                .timeout_ms = o->ol_timeout_ms,
+                .gzip = o->ol_gzip },
+        .file = o->ol_file,
+        .refused = o->ol_refused,
+        .ns = o->ol_namespace,
+    };
+    out->core.hold_bytes = (size_t)o->ol_hold;
     out->drain_ms = o->drain_ms;
     out->grace_ms = o->grace_ms;
     out->log_json = str_eq_lit(str_cstr(o->log_format), "json");

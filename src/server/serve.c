@@ -43,7 +43,9 @@ struct serving {
     struct router *router;
     struct http_server *http;
     struct quiet *quiet;
-    char spool[PATH_BYTES]; /* DATA/spool */
+    struct emitter *emitter;
+    char refused[PATH_BYTES]; /* DATA/openlineage-refused.jsonl */
+    char spool[PATH_BYTES];   /* DATA/spool */
     /* Reading the tokens again when another server changed them. */
     struct read_job reload;
     struct arena *reload_arena;
@@ -410,6 +412,19 @@ static enum status bind_all(struct serving *s, struct err *err)
     return st;
 }
 
+/* What happens here is told to others. */
+static enum status start_emitter(struct serving *s, struct err *err)
+{
+    struct emit_options options = s->o->emit;
+    enum status st;
+
+    snprintf(s->refused, sizeof(s->refused), "%s/" EMIT_REFUSED_FILE, s->o->data);
+    if (!options.refused) options.refused = s->refused;
+    st = emit_start(&s->emitter, s->core, &options, err);
+    s->figures.emitter = s->emitter;
+    return st;
+}
+
 /* With the store open: requests are answered from here on. */
 static enum status start(struct serving *s, struct err *err)
 {
@@ -483,6 +498,7 @@ static void close_all(struct serving *s)
     blobs = s->core ? s->core->blobs : NULL;
     outside = s->core ? s->core->outside : NULL;
     if (s->core) core_watch_tokens(s->core, NULL, NULL);
+    emit_stop(s->emitter);
     core_close(s->core);
     quiet_free(s->quiet);
     blob_close(blobs);
@@ -523,6 +539,7 @@ int serve_run(const struct serve_options *o)
         if (st) err_ctx(&err, "data folder %s", o->data);
     }
     st = st ? st : open_store(&s, &err);
+    st = st ? st : start_emitter(&s, &err);
     st = st ? st : start(&s, &err);
     st = st ? st : announce(&s, &err);
     if (!st) {

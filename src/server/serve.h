@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/access.h"
 #include "core/core_open.h"
+#include "engine/emit.h"
 #include "net/server.h"
 #include "store/blob/blob.h"
 
@@ -38,6 +39,7 @@ struct serve_options {
     int64_t drain_ms, grace_ms;
     unsigned loops; /* 0 = by the number of cores */
     struct http_limits limits;
+    struct emit_options emit; /* refused NULL = DATA/openlineage-refused.jsonl */
     struct core_options core; /* its sql and artifact_root are filled from the members above */
     enum log_level log_level;
     bool log_json;

@@ -25,6 +25,7 @@ enum {
     DRAIN_BYTES = 8 << 20,
     HEAD_AGE_MS = 60000,
     WAL_BYTES = 8 << 20,
+    HOLD_BYTES = 64 << 20,
     IDLE_MS = 1000,
     WAIT_OPS = 8192,
     WAIT_BYTES = 256 << 20,
@@ -419,6 +420,11 @@ static bool group_full(const struct group *g)
 {
     return g->ops_n >= GROUP_OPS_MAX || g->batch.points_n >= GROUP_POINTS_MAX ||
            g->batch.records.n >= GROUP_BYTES_MAX || g->ops_bytes >= GROUP_REQUESTS_MAX;
+}
+
+int64_t group_server(const struct group *g)
+{
+    return g->s->peers.me;
 }
 
 size_t group_ahead(struct group *g, struct write_op **out, size_t max)
@@ -865,6 +871,8 @@ void seq_stats(struct seq *s, struct seq_stats *out)
         .rebuilt = atomic_load_explicit(&s->peers.rebuilt, memory_order_relaxed),
         .rings = sql_bell_rings(s->peers.bell),
         .bell_up = sql_bell_is_up(s->peers.bell),
+        .held_bytes = atomic_load_explicit(&s->held, memory_order_relaxed),
+        .unread = atomic_load_explicit(&s->unread, memory_order_relaxed),
     };
 }
 
@@ -876,6 +884,7 @@ static void defaults(struct seq_options *o)
     if (o->drain_bytes == 0) o->drain_bytes = DRAIN_BYTES;
     if (o->head_age_ms == 0) o->head_age_ms = HEAD_AGE_MS;
     if (o->wal_bytes == 0) o->wal_bytes = WAL_BYTES;
+    if (o->hold_bytes == 0) o->hold_bytes = HOLD_BYTES;
     if (o->idle_ms == 0) o->idle_ms = IDLE_MS;
     if (o->wait_ops == 0) o->wait_ops = WAIT_OPS;
     if (o->wait_bytes == 0) o->wait_bytes = WAIT_BYTES;

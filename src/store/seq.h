@@ -91,6 +91,8 @@ struct seq_options {
     size_t wait_ops, wait_bytes; /* 0 = 8,192 operations, 256 MiB */
     int64_t
         wal_bytes; /* 0 = 8 MiB of the engine's log are copied to the database; it is cut when a start would read 2.5 times that */
+    size_t
+        hold_bytes; /* 0 = 64 MiB: of covered log, that is kept for who has not read it (core/outbox.h) */
     int64_t
         idle_ms; /* 0 = 1,000: the engine's log is cut, and memory given back, after this time without writes */
     /* Beside other servers. */
@@ -134,6 +136,8 @@ struct seq_stats {
     uint64_t rebuilt;                /* times that memory was built anew */
     uint64_t rings;                  /* of the doorbell, for others */
     bool bell_up;                    /* it has a session */
+    size_t held_bytes;               /* of covered log, kept for who has not read it */
+    uint64_t unread;                 /* rows of the log that went unread, being beyond the cap */
 };
 /* Any thread; numbers of different moments. */
 void seq_stats(struct seq *s, struct seq_stats *out);
@@ -174,6 +178,8 @@ int64_t group_now_ms(const struct group *g);
 /* The operations that wait behind the one that is being validated, in order, at most max: how many. They are validated next, in
  * this group, unless one before them adds records. For kinds that do the work of many at once. */
 size_t group_ahead(struct group *g, struct write_op **out, size_t max);
+/* The number of this server in the list of those on the store; 0 when no others can be. */
+int64_t group_server(const struct group *g);
 /* A new node uid; unused ones leave gaps after a failed group. */
 int64_t group_new_uid(struct group *g);
 /* The next value of a dense counter ("node:0:2"); given back when the operation or its group fails. The first use of a

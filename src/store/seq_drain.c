@@ -108,6 +108,37 @@ void seq_drain_committed(struct seq *s, int64_t drain, int64_t folded)
     atomic_fetch_add_explicit(&s->drains, 1, memory_order_relaxed);
 }
 
+/* ---- what covers rows may delete ----------------------------------------------------------------------------------------- */
+
+/* Rows that somebody still has to read (core/outbox.h) stay, as long as they are not more than the cap; then the older half goes unread,
+ * and again. Counting them reads the heads of rows only, and is done only while somebody is behind. */
+static enum status find_release(struct seq *s, struct err *err)
+{
+    struct q_emit_floor_all_row floor;
+    struct q_emit_held_row held = { 0 };
+    enum status st = q_emit_floor_all(s->writer, NULL, &floor, err);
+
+    s->release = st ? 0 : MIN_OF(s->mark, floor.mark);
+    while (!st && s->release < s->mark) {
+        st = q_emit_held(s->writer, NULL, s->release, s->mark, &held, err);
+        if (st || held.bytes <= (int64_t)s->opt.hold_bytes) {
+            break;
+        }
+        s->release += (s->mark - s->release + 1) / 2;
+    }
+    if (!st && s->release > MAX_OF(MIN_OF(s->mark, floor.mark), s->unread_to)) {
+        int64_t n = s->release - MAX_OF(floor.mark, s->unread_to);
+
+        s->unread_to = s->release;
+        atomic_fetch_add_explicit(&s->unread, (uint64_t)n, memory_order_relaxed);
+        LOG_WARN("store", "%lld rows of the log go unread: who has to read them is too far behind",
+                 (long long)n);
+    }
+    atomic_store_explicit(&s->held, s->release < s->mark ? (size_t)held.bytes : 0,
+                          memory_order_relaxed);
+    return st;
+}
+
 /* On PostgreSQL the log lies in tables that are emptied whole. */
 static bool on_tables(const struct seq *s)
 {
@@ -133,7 +164,7 @@ static enum status find_table(struct seq *s, int64_t after, int64_t *slot, int64
 
     *last = 0;
     while (!st && *last == 0 && (st = q_log_tables_next(q, &row, err)) == OK) {
-        if (row.slot > after && row.last > 0 && row.last <= MIN_OF(s->mark, row.played)) {
+        if (row.slot > after && row.last > 0 && row.last <= MIN_OF(s->release, row.played)) {
             *last = row.last;
             *slot = row.slot;
         }
@@ -182,14 +213,14 @@ static enum status empty_tables(struct seq *s, struct err *err)
 
 static enum status delete_covered(struct seq *s, struct err *err)
 {
-    enum status st;
+    enum status st = find_release(s, err);
 
+    if (st) return st;
     if (on_tables(s)) {
         return empty_tables(s, err);
     }
     st = sql_begin(s->writer, err);
-
-    if (!st) st = q_batch_drop_covered(s->writer, s->mark, err);
+    if (!st) st = q_batch_drop_covered(s->writer, s->release, err);
     return trim_commit(s, st, err);
 }
 

@@ -135,12 +135,16 @@ struct seq {
     int64_t wal_passive_at; /* bytes of the engine's log after the last passive checkpoint */
     int64_t idle_since_ms;
     VEC(int64_t)
-    aside; /* rows that were not played whole: kept apart by the drain that covers them */
+    aside;           /* rows that were not played whole: kept apart by the drain that covers them */
+    int64_t release; /* covered rows up to this one may go */
+    int64_t unread_to; /* and these went although somebody had to read them */
     bool checkpointed; /* the log file is truncated since the last write */
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;
     _Atomic uint64_t groups, ops, points, drains, failed_groups, here;
     _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
+    _Atomic size_t held;                             /* for seq_stats(), like the next one */
+    _Atomic uint64_t unread;
     _Atomic size_t seen_log, seen_heads, seen_tails, seen_replay, seen_replay_max;
 };
 

@@ -9,6 +9,7 @@
 #include "gen/sql/collect.inc.h"
 #include "gen/sql/columns.inc.h"
 #include "gen/sql/dataset.inc.h"
+#include "gen/sql/emit.inc.h"
 #include "gen/sql/experiment.inc.h"
 #include "gen/sql/graph.inc.h"
 #include "gen/sql/import.inc.h"
@@ -39,6 +40,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_collect, ARRAY_N(area_collect) },
     { area_columns, ARRAY_N(area_columns) },
     { area_dataset, ARRAY_N(area_dataset) },
+    { area_emit, ARRAY_N(area_emit) },
     { area_experiment, ARRAY_N(area_experiment) },
     { area_graph, ARRAY_N(area_graph) },
     { area_import, ARRAY_N(area_import) },

@@ -12,6 +12,7 @@
 #include "gen/sql/collect.h"
 #include "gen/sql/columns.h"
 #include "gen/sql/dataset.h"
+#include "gen/sql/emit.h"
 #include "gen/sql/experiment.h"
 #include "gen/sql/graph.h"
 #include "gen/sql/import.h"

@@ -1962,6 +1962,30 @@ const struct sql_migration sql_migrations[] = {
         "CREATE INDEX prop_i ON prop (key, i) WHERE i IS NOT NULL;\n"
         "DROP INDEX prop_log_uid;\n",
     } },
+    { .version = 35, .name = "emit", .text = {
+        "CREATE TABLE emit (\n"
+        "    name TEXT NOT NULL PRIMARY KEY,\n"
+        "    mark INTEGER NOT NULL,\n"
+        "    registry INTEGER NOT NULL,\n"
+        "    links INTEGER NOT NULL,\n"
+        "    owner INTEGER NOT NULL DEFAULT 0,\n"
+        "    fence INTEGER NOT NULL DEFAULT 0,\n"
+        "    lost INTEGER NOT NULL DEFAULT 0,\n"
+        "    sent INTEGER NOT NULL DEFAULT 0,\n"
+        "    dead INTEGER NOT NULL DEFAULT 0\n"
+        ") STRICT;\n",
+        "CREATE TABLE emit (\n"
+        "    name text COLLATE \"C\" NOT NULL PRIMARY KEY,\n"
+        "    mark bigint NOT NULL,\n"
+        "    registry bigint NOT NULL,\n"
+        "    links bigint NOT NULL,\n"
+        "    owner bigint NOT NULL DEFAULT 0,\n"
+        "    fence bigint NOT NULL DEFAULT 0,\n"
+        "    lost bigint NOT NULL DEFAULT 0,\n"
+        "    sent bigint NOT NULL DEFAULT 0,\n"
+        "    dead bigint NOT NULL DEFAULT 0\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 34;
+const unsigned sql_migrations_n = 35;
 /* clang-format on */
