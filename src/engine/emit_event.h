@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "core/outbox.h"
 
-#define EMIT_PRODUCER "https://github.com/cairn-ai/cairn/tree/" CAIRN_VERSION
+#define EMIT_PRODUCER "urn:cairn:" CAIRN_VERSION
 
 enum {
     EMIT_EVENT_MAX = 64 << 20,

@@ -142,6 +142,24 @@ static const struct cli_command rows[] = {
       STORE_OPTIONS,
       .run = command_gc },
     { .noun = "server",
+      .verb = "emit status",
+      .summary = "Show how far others were told of runs, registrations and imports",
+      .detail =
+          "With --openlineage-url or --openlineage-file a server tells what happens in it as events of OpenLineage. Asks the server that\n"
+          "has the store open, or opens it.",
+      CLI_EXAMPLES("cairn server emit status --data ~/cairn"),
+      STORE_OPTIONS,
+      .run = command_emit_status },
+    { .noun = "server",
+      .verb = "emit retry",
+      .summary = "Send the events again that were refused",
+      .detail =
+          "Events that the address of --openlineage-url refused lie in --openlineage-refused, with the reason. This sends them again, and\n"
+          "keeps those that are refused once more. Exit code 7: some were, or nothing answered.",
+      CLI_EXAMPLES("cairn server emit retry --data ~/cairn --openlineage-url http://marquez:5000"),
+      STORE_OPTIONS,
+      .run = command_emit_retry },
+    { .noun = "server",
       .verb = "token add",
       .args = "NAME [PRINCIPAL]",
       .args_min = 1,

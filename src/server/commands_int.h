@@ -10,6 +10,8 @@ int command_token_rm(struct cli *cli);
 int command_check(struct cli *cli);
 int command_backup(struct cli *cli);
 int command_compact(struct cli *cli);
+int command_emit_status(struct cli *cli);
+int command_emit_retry(struct cli *cli);
 int command_gc(struct cli *cli);
 int command_repack(struct cli *cli);
 int command_scrub(struct cli *cli);

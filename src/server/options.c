@@ -676,6 +676,17 @@ const struct opt_row server_rows[SERVER_ROWS_N] = {
       .key = "openlineage.timeout",
       AT(ol_timeout_ms),
       .doc = "how long that address may take to answer; then the event is sent again" },
+    { .name = "openlineage-retry-max",
+      .type = OPT_DURATION,
+      .arg = "TIME",
+      .def = "1m",
+      .min = "10ms",
+      .max = "1h",
+      ENV("OPENLINEAGE_RETRY_MAX"),
+      .key = "openlineage.retry_max",
+      AT(ol_retry_ms),
+      .doc =
+          "longest pause before an event is sent again; the first is half a second, each further one twice as long" },
     { .name = "openlineage-gzip",
       .type = OPT_BOOL,
       ENV("OPENLINEAGE_GZIP"),
@@ -1015,6 +1026,8 @@ static void fill_rest(const struct server_options *o, struct serve_options *out)
         .file = o->ol_file,
         .refused = o->ol_refused,
         .ns = o->ol_namespace,
+        .retry_min_ms = MIN_OF(o->ol_retry_ms, (int64_t)500),
+        .retry_max_ms = o->ol_retry_ms,
     };
     out->core.hold_bytes = (size_t)o->ol_hold;
     out->drain_ms = o->drain_ms;

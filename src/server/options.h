@@ -39,7 +39,7 @@ struct server_options {
     /* openlineage */
     const char *ol_url, *ol_token_file, *ol_ca_file, *ol_refused, *ol_file, *ol_namespace;
     const char *const *ol_headers;
-    int64_t ol_timeout_ms, ol_hold;
+    int64_t ol_timeout_ms, ol_retry_ms, ol_hold;
     bool ol_gzip;
     /* `mlflow server` */
     const char *ml_host, *ml_store_uri, *ml_registry_uri, *ml_artifacts_destination, *ml_prometheus;
@@ -49,7 +49,7 @@ struct server_options {
     bool ml_dev;
 };
 
-enum { SERVER_ROWS_N = 92 };
+enum { SERVER_ROWS_N = 93 };
 extern const struct opt_row server_rows[SERVER_ROWS_N];
 
 /* From the parsed options of a command to what the server takes: translates MLflow's names, gives warnings on stderr. Texts

@@ -13,7 +13,13 @@
 #include "store/series/chunk.h"
 #include "store/sql/sql.h"
 
-enum { PART = 0, DIRTY_HEADS_BYTES = 16 << 20, POINTS_PER_METRIC = 8, ROW_PAGE = 4096 };
+enum {
+    PART = 0,
+    DIRTY_HEADS_BYTES = 16 << 20,
+    POINTS_PER_METRIC = 8,
+    ROW_PAGE = 4096,
+    SAY_EVERY_MS = 60000
+};
 
 bool seq_has_log(const struct seq *s)
 {
@@ -131,8 +137,12 @@ static enum status find_release(struct seq *s, struct err *err)
 
         s->unread_to = s->release;
         atomic_fetch_add_explicit(&s->unread, (uint64_t)n, memory_order_relaxed);
-        LOG_WARN("store", "%lld rows of the log go unread: who has to read them is too far behind",
-                 (long long)n);
+        if (s->unread_said_ms == 0 || clock_mono_ms() - s->unread_said_ms >= SAY_EVERY_MS) {
+            s->unread_said_ms = MAX_OF(clock_mono_ms(), (int64_t)1);
+            LOG_WARN("store",
+                     "%lld rows of the log go unread: who has to read them is too far behind",
+                     (long long)n);
+        }
     }
     atomic_store_explicit(&s->held, s->release < s->mark ? (size_t)held.bytes : 0,
                           memory_order_relaxed);

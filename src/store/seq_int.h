@@ -137,8 +137,9 @@ struct seq {
     VEC(int64_t)
     aside;           /* rows that were not played whole: kept apart by the drain that covers them */
     int64_t release; /* covered rows up to this one may go */
-    int64_t unread_to; /* and these went although somebody had to read them */
-    bool checkpointed; /* the log file is truncated since the last write */
+    int64_t unread_said_ms; /* monotonic time of the last warning of these */
+    int64_t unread_to;      /* and these went although somebody had to read them */
+    bool checkpointed;      /* the log file is truncated since the last write */
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;
     _Atomic uint64_t groups, ops, points, drains, failed_groups, here;

@@ -43,6 +43,7 @@ ELSEWHERE = {
     **dict.fromkeys(["graph.base.before_sync", "graph.base.before_rename", "graph.base.before_dir_sync"],
                     "test_core_graph.c, with many links"),
     **dict.fromkeys(["core.resume.cancel", "core.resume.drop", "core.resume.left"], "test_resumable.py, killed there"),
+    **dict.fromkeys(["core.outbox.setup", "core.outbox.take", "core.outbox.advance"], "test_emit.py, killed there"),
     **dict.fromkeys(["core.step.record", "core.step.invalidate"], "test_steps.py, killed there"),
     **dict.fromkeys(["core.scrub.heal", "core.scrub.judge", "core.scrub.mark", "core.scrub.swept"], "test_scrub.c"),
 }

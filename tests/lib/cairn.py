@@ -79,7 +79,8 @@ def find_python(env):
     named = os.environ.get({"mlflow-new": "CAIRN_PYENV_NEW", "mlflow-312": "CAIRN_PYENV_312",
                             "model-registry": "CAIRN_PYENV_REGISTRY",
                             "model-registry-v1alpha3": "CAIRN_PYENV_REGISTRY_ALPHA", "grpc": "CAIRN_PYENV_GRPC",
-                            "mlmd": "CAIRN_PYENV_MLMD", "tus": "CAIRN_PYENV_TUS"}[env])
+                            "mlmd": "CAIRN_PYENV_MLMD", "tus": "CAIRN_PYENV_TUS",
+                            "openlineage": "CAIRN_PYENV_OPENLINEAGE"}[env])
     if named:
         return Path(named)
     path = ROOT / ".cache" / "pyenv" / env / "bin" / "python"

@@ -655,6 +655,7 @@ enum status native_routes(struct router *r, const char *prefix, bool with_metric
         { rows, ARRAY_N(rows) },
         { native_chart_routes, native_chart_routes_n },
         { native_checkpoint_routes, native_checkpoint_routes_n },
+        { native_emit_routes, native_emit_routes_n },
         { native_keep_routes, native_keep_routes_n },
         { native_run_routes, native_run_routes_n },
         { native_registry_routes, native_registry_routes_n },

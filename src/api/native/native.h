@@ -21,6 +21,8 @@ extern const struct route native_artifact_routes[];
 extern const size_t native_artifact_routes_n;
 extern const struct route native_upload_routes[];
 extern const size_t native_upload_routes_n;
+extern const struct route native_emit_routes[];
+extern const size_t native_emit_routes_n;
 extern const struct route native_keep_routes[];
 extern const size_t native_keep_routes_n;
 extern const struct route native_run_routes[];
@@ -53,6 +55,7 @@ enum status native_artifact_place(const struct api *api, struct view *v, struct 
                                   struct err *err);
 /* OK for an operator; see above. */
 enum status native_need_operator(const struct call *c, struct err *err);
+enum status native_emit(struct view *v, struct cairn_v1_emit_answer *out, struct err *err);
 void native_gc(struct collector *collector, struct cairn_v1_gc_answer *out);
 enum status native_gc_plan(struct view *v, struct cairn_v1_gc_answer *out, struct err *err);
 void native_compaction(struct view *v, struct cairn_v1_compact_answer *out);

@@ -462,6 +462,37 @@ const struct msg_desc cairn_v1_scrub_answer_desc = {
     .size = sizeof(struct cairn_v1_scrub_answer), .field_n = 18,
 };
 
+static const struct msg_field cairn_v1_emit_answer_fields[] = {
+    { .name = S_INIT("destinations"), .json = S_INIT("destinations"), .label = "destinations", .number = 1,
+      .bit = 0, .type = MSG_T_MESSAGE, .flags = MSG_F_REPEATED,
+      .off = offsetof(struct cairn_v1_emit_answer, destinations),
+      .off_n = offsetof(struct cairn_v1_emit_answer, destinations_n),
+      .size = sizeof(struct cairn_v1_emit_destination), .msg = &cairn_v1_emit_destination_desc },
+};
+const struct msg_desc cairn_v1_emit_answer_desc = {
+    .name = "cairn.v1.EmitAnswer", .fields = cairn_v1_emit_answer_fields,
+    .size = sizeof(struct cairn_v1_emit_answer), .field_n = 1,
+};
+
+static const struct msg_field cairn_v1_emit_destination_fields[] = {
+    { .name = S_INIT("name"), .json = S_INIT("name"), .label = "name", .number = 1, .bit = 0, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_emit_destination, name), .size = sizeof(struct str) },
+    { .name = S_INIT("mark"), .json = S_INIT("mark"), .label = "mark", .number = 2, .bit = 1, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_emit_destination, mark), .size = sizeof(int64_t) },
+    { .name = S_INIT("behind"), .json = S_INIT("behind"), .label = "behind", .number = 3, .bit = 2,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_emit_destination, behind), .size = sizeof(int64_t) },
+    { .name = S_INIT("sent"), .json = S_INIT("sent"), .label = "sent", .number = 4, .bit = 3, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_emit_destination, sent), .size = sizeof(int64_t) },
+    { .name = S_INIT("refused"), .json = S_INIT("refused"), .label = "refused", .number = 5, .bit = 4,
+      .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_emit_destination, refused), .size = sizeof(int64_t) },
+    { .name = S_INIT("lost"), .json = S_INIT("lost"), .label = "lost", .number = 6, .bit = 5, .type = MSG_T_INT64,
+      .off = offsetof(struct cairn_v1_emit_destination, lost), .size = sizeof(int64_t) },
+};
+const struct msg_desc cairn_v1_emit_destination_desc = {
+    .name = "cairn.v1.EmitDestination", .fields = cairn_v1_emit_destination_fields,
+    .size = sizeof(struct cairn_v1_emit_destination), .field_n = 6,
+};
+
 static const struct msg_field cairn_v1_gc_fields[] = {
     { .name = S_INIT("dry_run"), .json = S_INIT("dryRun"), .label = "dry_run", .number = 1, .bit = 0,
       .type = MSG_T_BOOL, .off = offsetof(struct cairn_v1_gc, dry_run), .size = sizeof(bool) },

@@ -487,6 +487,36 @@ struct cairn_v1_scrub_answer {
 #define CAIRN_V1_SCRUB_ANSWER_HAS_FINDINGS (1ull << 17)
 extern const struct msg_desc cairn_v1_scrub_answer_desc;
 
+/* GET /api/cairn/v1/emit: how far runs, registrations and imports were told as events of OpenLineage. */
+struct cairn_v1_emit_answer {
+    uint64_t has;
+    struct cairn_v1_emit_destination *destinations;
+    size_t destinations_n;
+};
+#define CAIRN_V1_EMIT_ANSWER_HAS_DESTINATIONS (1ull << 0)
+extern const struct msg_desc cairn_v1_emit_answer_desc;
+
+struct cairn_v1_emit_destination {
+    uint64_t has;
+    /* "url" or "file". */
+    struct str name;
+    /* The row of the log up to which all was told, and how many are behind it. */
+    int64_t mark;
+    int64_t behind;
+    /* Events that were told, and that were refused and are kept in a file. */
+    int64_t sent;
+    int64_t refused;
+    /* Rows of the log that were released before they were told. */
+    int64_t lost;
+};
+#define CAIRN_V1_EMIT_DESTINATION_HAS_NAME (1ull << 0)
+#define CAIRN_V1_EMIT_DESTINATION_HAS_MARK (1ull << 1)
+#define CAIRN_V1_EMIT_DESTINATION_HAS_BEHIND (1ull << 2)
+#define CAIRN_V1_EMIT_DESTINATION_HAS_SENT (1ull << 3)
+#define CAIRN_V1_EMIT_DESTINATION_HAS_REFUSED (1ull << 4)
+#define CAIRN_V1_EMIT_DESTINATION_HAS_LOST (1ull << 5)
+extern const struct msg_desc cairn_v1_emit_destination_desc;
+
 /* POST /api/cairn/v1/gc: deletes them now; the answer comes at once, GET tells how far it is. */
 struct cairn_v1_gc {
     uint64_t has;
