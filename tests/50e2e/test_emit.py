@@ -4,6 +4,7 @@ file, over kill -9, a long absence, and a change of servers."""
 import gzip
 import json
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -346,6 +347,29 @@ def test_what_was_there_before_is_not_told(start_server, tmp_path):
     server.args = []
     server.start()
     assert cli.json("server", "emit", "status", "--data", server.data) == []
+
+
+def test_another_cairn_is_told(start_server):
+    """What one server tells, another takes: every event, and the same states."""
+    taker = start_server()
+    server = start_server(args=["--openlineage-url", taker.url, "--openlineage-gzip"])
+    runs = [one_run(server) for _ in range(3)]
+    for rid, n in zip(runs, (1, 2, 3)):
+        post(server, "/api/2.0/mlflow/runs/log-inputs", run_id=rid, datasets=[
+            {"dataset": {"name": "d", "digest": f"v{n}", "source_type": "s3", "source": json.dumps({"uri": "s3://b/k"})}, "tags": []}])
+    post(server, "/api/2.0/mlflow/registered-models/create", name="m")
+    post(server, "/api/2.0/mlflow/model-versions/create", name="m", source="s3://b/m", run_id=runs[0])
+    post(server, "/api/2.0/mlflow/model-versions/create", name="m", source="s3://b/m")
+    post(server, "/api/2.0/mlflow/registered-models/alias", name="m", alias="best", version="2")
+    eventually(lambda: figure(server, "sent_total") >= 9 and figure(server, "behind_rows") == 0 and figure(server, "behind_seconds") == 0)
+    assert figure(server, "refused_total") == figure(server, "failed_total") == 0
+    assert taker.stop() == 0
+    db = sqlite3.connect(f"file:{taker.data}/cairn.db?mode=ro", uri=True)
+    assert {r[0].hex() for r in db.execute("SELECT rid FROM ol_run")} == set(runs)
+    assert len(set(db.execute("SELECT state FROM ol_run"))) == 1
+    assert {r[0] for r in db.execute("SELECT name FROM ol_job")} == {"Default", "models:/m"}
+    assert {r[0] for r in db.execute("SELECT name FROM ol_dataset")} == {"k", "models:/m"}
+    db.close()
 
 
 # ---- crashes and absence --------------------------------------------------------------------------------------------------------
