@@ -45,6 +45,7 @@ ELSEWHERE = {
     **dict.fromkeys(["core.resume.cancel", "core.resume.drop", "core.resume.left"], "test_resumable.py, killed there"),
     **dict.fromkeys(["core.outbox.setup", "core.outbox.take", "core.outbox.advance"], "test_emit.py, killed there"),
     **dict.fromkeys(["core.step.record", "core.step.invalidate"], "test_steps.py, killed there"),
+    **dict.fromkeys(["core.openlineage.packed", "core.openlineage.derived"], "test_openlineage_receiver.py, killed there"),
     **dict.fromkeys(["core.scrub.heal", "core.scrub.judge", "core.scrub.mark", "core.scrub.swept"], "test_scrub.c"),
 }
 # Points that are passed once nobody has written for a while.

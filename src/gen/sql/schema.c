@@ -1986,6 +1986,46 @@ const struct sql_migration sql_migrations[] = {
         "    dead bigint NOT NULL DEFAULT 0\n"
         ");\n",
     } },
+    { .version = 36, .name = "column_edge_order", .text = {
+        "ALTER TABLE column_edge RENAME TO column_edge_before;\n"
+        "CREATE TABLE column_edge (\n"
+        "    dst INTEGER NOT NULL,\n"
+        "    src INTEGER NOT NULL,\n"
+        "    via INTEGER NOT NULL,\n"
+        "    kind TEXT NOT NULL,\n"
+        "    src_ds INTEGER NOT NULL,\n"
+        "    src_field TEXT NOT NULL,\n"
+        "    dst_ds INTEGER NOT NULL,\n"
+        "    dst_field TEXT NOT NULL,\n"
+        "    ms INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (dst, src, via, kind)\n"
+        ") STRICT, WITHOUT ROWID;\n"
+        "INSERT INTO column_edge (dst, src, via, kind, src_ds, src_field, dst_ds, dst_field, "
+        "ms)\n"
+        "SELECT dst, src, via, kind, src_ds, src_field, dst_ds, dst_field, ms FROM "
+        "column_edge_before;\n"
+        "DROP TABLE column_edge_before;\n"
+        "CREATE INDEX column_edge_src ON column_edge (src, dst);\n",
+        "ALTER TABLE column_edge RENAME TO column_edge_before;\n"
+        "CREATE TABLE column_edge (\n"
+        "    dst bigint NOT NULL,\n"
+        "    src bigint NOT NULL,\n"
+        "    via bigint NOT NULL,\n"
+        "    kind text COLLATE \"C\" NOT NULL,\n"
+        "    src_ds bigint NOT NULL,\n"
+        "    src_field text COLLATE \"C\" NOT NULL,\n"
+        "    dst_ds bigint NOT NULL,\n"
+        "    dst_field text COLLATE \"C\" NOT NULL,\n"
+        "    ms bigint NOT NULL,\n"
+        "    PRIMARY KEY (dst, src, via, kind)\n"
+        ");\n"
+        "INSERT INTO column_edge (dst, src, via, kind, src_ds, src_field, dst_ds, dst_field, "
+        "ms)\n"
+        "SELECT dst, src, via, kind, src_ds, src_field, dst_ds, dst_field, ms FROM "
+        "column_edge_before;\n"
+        "DROP TABLE column_edge_before;\n"
+        "CREATE INDEX column_edge_src ON column_edge (src, dst);\n",
+    } },
 };
-const unsigned sql_migrations_n = 35;
+const unsigned sql_migrations_n = 36;
 /* clang-format on */
