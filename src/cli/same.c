@@ -9,7 +9,7 @@
 enum { BODY_MAX = 1 << 16, PAGE = 1000 };
 
 struct same_flags {
-    const char *reason;
+    const char *reason, *rule;
     bool pin;
 };
 
@@ -53,7 +53,7 @@ static int same_undo(struct cli *cli)
 }
 
 static const struct column columns[] = {
-    { "a", "A", COLUMN_NAME }, { "b", "B", 0 },     { "state", "STATE", 0 },
+    { "a", "A", COLUMN_NAME }, { "b", "B", 0 },     { "state", "STATE", 0 },  { "rule", "RULE", 0 },
     { "reason", "REASON", 0 }, { "who", "WHO", 0 }, { "time_ms", "TIME", 0 },
 };
 
@@ -66,6 +66,7 @@ static enum status rows_of(struct render *r, const struct jv *answer, struct err
             cell_text(jv_text(jv_get(v, "a"), "node")),
             cell_text(jv_text(jv_get(v, "b"), "node")),
             cell_text(jv_text(v, "state")),
+            cell_text(jv_text(v, "rule")),
             cell_text(jv_text(v, "reason")),
             cell_text(jv_text(v, "who")),
             cell_time(jv_i64(v, "time_ms", 0)),
@@ -78,6 +79,7 @@ static enum status rows_of(struct render *r, const struct jv *answer, struct err
 
 static int same_ls(struct cli *cli)
 {
+    const struct same_flags *f = cli->options;
     struct err err = ERR_INIT;
     struct jv *answer = NULL;
     struct render r;
@@ -86,7 +88,8 @@ static int same_ls(struct cli *cli)
 
     do {
         const char *after = token.n ? arena_cstr(cli->arena, token) : NULL;
-        const char *const pairs[] = { "max_results", "1000", "page_token", after, NULL };
+        const char *const pairs[] = { "max_results", "1000", "rule", f->rule ? f->rule : "",
+                                      "page_token",  after,  NULL };
 
         st = st ? st : api_get(cli, PATH, pairs, &answer, &err);
         st = st ? st : rows_of(&r, answer, &err);
@@ -101,6 +104,13 @@ static int same_ls(struct cli *cli)
 
 #define AT(member) .off = offsetof(struct same_flags, member)
 
+static const struct opt_row ls_rows[] = {
+    { .name = "rule",
+      .type = OPT_TEXT,
+      .arg = "RULE",
+      AT(rule),
+      .doc = "only what it says: said (by people), uri, digest, symlink or run" },
+};
 static const struct opt_row add_rows[] = {
     { .name = "reason",
       .type = OPT_TEXT,
@@ -114,13 +124,15 @@ static const struct opt_row undo_rows[] = {
 };
 
 #define DATA                                                                                       \
-    "Data is dataset:NAME@DIGEST, dataset:NAME (all its digests), dataset:@DIGEST or files:URI. "
+    "Data is dataset:NAME@DIGEST, dataset:NAME (all its digests), dataset:@DIGEST, files:URI, "    \
+    "place:URI, or node:NUMBER of an artifact. "
 
 static const struct cli_command rows[] = {
     { .noun = "same",
       .verb = "ls",
-      .summary = "List which data was said to be the same",
-      CLI_EXAMPLES("cairn same ls"),
+      .summary = "List which data was said to be the same, by people and by rules",
+      CLI_OPTIONS(ls_rows, struct same_flags),
+      CLI_EXAMPLES("cairn same ls", "cairn same ls --rule digest"),
       .run = same_ls },
     { .noun = "same",
       .verb = "add",
@@ -140,7 +152,8 @@ static const struct cli_command rows[] = {
       .args_min = 2,
       .args_max = 2,
       .summary = "Take back that two data sets or places are one",
-      .detail = DATA "Questions as of a time before still see it.",
+      .detail = DATA "What rules say is between data and its place: take it from there. "
+                     "Questions as of a time before still see it.",
       CLI_OPTIONS(undo_rows, struct same_flags),
       CLI_EXAMPLES("cairn same undo dataset:clicks@3f1c dataset:clicks_v2@9b1d --pin"),
       .run = same_undo },

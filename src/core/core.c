@@ -8,6 +8,7 @@
 #include "core/fragments.h"
 #include "core/graph/graph.h"
 #include "core/openlineage/openlineage.h"
+#include "core/graph/place.h"
 #include "core/registry_names.h"
 #include "core/repack.h"
 #include "core/run_purge.h"
@@ -87,6 +88,7 @@ static void others_wrote(void *ctx, bool tokens)
     experiments_forget(&all->core);
     typed_known_forget(all->core.typed);
     ol_memo_forget(all->core.openlineage);
+    place_forget(&all->core);
     lock_take(&all->watch_lock);
     if (tokens && all->tokens_changed) all->tokens_changed(all->tokens_ctx);
     lock_give(&all->watch_lock);

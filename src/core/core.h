@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "base/exec.h"
 
+#include <stdatomic.h>
+
 struct sql_db;
 struct sql_conn;
 struct seq;
@@ -49,6 +51,7 @@ struct core {
     struct fragments *fragments;     /* encoded runs */
     struct registry_names *registry; /* the list of registered models */
     struct graph *graph;             /* links of lineage in memory */
+    _Atomic int places;              /* whether data has places (core/graph/place.h); 0 = unknown */
     struct typed_known *typed;       /* namespaces and types in memory */
     struct ol_memo *openlineage;     /* rows of OpenLineage, for writing */
     struct runcols *columns;         /* search columns of the experiments */

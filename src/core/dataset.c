@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "base/num.h"
 #include "core/experiment.h"
+#include "core/graph/place.h"
 #include "core/node.h"
 #include "core/run.h"
 #include "gen/sql/queries.h"
@@ -47,6 +48,13 @@ static enum status dataset_node(struct run_links *l, struct group *g, int64_t ex
     st = st ? st : add_typed(g, *uid, S("source"), d->source, err);
     st = st ? st : add_typed(g, *uid, S("schema"), d->schema, err);
     st = st ? st : add_typed(g, *uid, S("profile"), d->profile, err);
+    if (!st) {
+        struct place_dataset at = {
+            l->core, l->op.arena, *uid, d->source_type, d->source, d->digest
+        };
+
+        st = place_dataset(g, &at, err);
+    }
     return st ? st
               : group_member_add(g, experiment_uid(l->core, g, exp), *uid, MEMBER_OF_EXPERIMENT,
                                  err);

@@ -30,6 +30,7 @@ enum node_type {
     TYPE_OL_DATASET = 18,
     TYPE_OL_VERSION = 19,
     TYPE_OL_NAMESPACE = 20,
+    TYPE_DATA_PLACE = 30,  /* core/graph/place.h */
     TYPE_OF_OTHERS = 100,  /* above it: types that clients declare (core/typed) */
     TYPE_DATA_COLUMN = 900 /* of nodes in `field`, which are in no other table */
 };
@@ -51,7 +52,11 @@ enum ident_scheme {
         15, /* its UUID, 16 bytes; this and the next ones in the namespace OL_NS (core/openlineage) */
     IDENT_OL_JOB = 16, /* namespace NUL name; the SHA-256 of that where it is long */
     IDENT_OL_DATASET = 17,
-    IDENT_OL_NAMESPACE = 18
+    IDENT_OL_NAMESPACE = 18,
+    IDENT_DATA_PLACE =
+        30, /* its URI; with a digest: URI NUL digest; the SHA-256 of that where it is long */
+    IDENT_DATA_SPELLED =
+        31 /* URI NUL uid: what names that place in other letters (core/graph/place.h) */
 };
 enum edge_role { EDGE_INPUT = 3, EDGE_OUTPUT = 4 };
 enum member_role {

@@ -15,8 +15,6 @@ enum status purge_logged_model(struct group *g, struct arena *a, int64_t uid,
                                struct err *err);
 /* Memory, here and on other servers, forgets owners of points with the commit. */
 enum status purge_forget(struct group *g, const int64_t *uids, size_t n, struct err *err);
-/* The worker looks when the group has committed. */
-enum status purge_wake_after(struct group *g, struct core *core, struct err *err);
 
 /* Deletes the next part of an experiment that has no row any more; the last one takes it off the list. */
 struct experiment_rest {

@@ -1,5 +1,6 @@
 /* core/run_purge.c - see run_purge.h. */
 #include "core/run_purge.h"
+#include "core/graph/place.h"
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -431,6 +432,28 @@ void purger_rules(struct purger *p)
     purger_wake(p);
 }
 
+static enum status places_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct purger *p = CONTAINER_OF(op, struct purger, step);
+    enum status st = place_step(g, p->core, p->arena, err);
+
+    return st == ST_END ? OK : st;
+}
+
+/* What is to be tied to places of data. ST_END: nothing. */
+static enum status next_of_places(struct purger *p, struct err *err)
+{
+    static const struct write_kind kind = { .name = "graph.place.step",
+                                            .validate = places_validate,
+                                            .sql = true };
+    struct q_place_work_next_row work;
+    enum status st = q_place_work_next(p->conn, p->arena, &work, err);
+
+    if (st) return st == ST_NOT_FOUND ? ST_END : st;
+    write_op_init(&p->step, &kind, p->arena);
+    return submit(p, &p->step);
+}
+
 /* A step of what is listed, or the run that was deleted longest ago. ST_END: nothing to do. */
 static enum status next_op(struct purger *p, struct err *err)
 {
@@ -438,6 +461,8 @@ static enum status next_op(struct purger *p, struct err *err)
     struct sql_stmt *q = NULL;
     enum status st = next_listed(p, err);
 
+    if (st != ST_END) return st;
+    st = next_of_places(p, err);
     if (st != ST_END) return st;
     st = next_of_rules(p, err);
     if (st != ST_END) return st;

@@ -25,13 +25,15 @@ struct run_purge {
 };
 void run_purge_init(struct run_purge *p, struct core *core, struct arena *a);
 
-/* The worker: finishes what is in the list; purges runs that were deleted longer than keep_ms ago, 0 = never; and obeys the rules of
+/* The worker: finishes what is in the list; ties data to its places (core/graph/place.h); purges runs that were deleted longer than keep_ms ago, 0 = never; and obeys the rules of
  * core/retention.h every so often, 0 = never. */
 struct purger;
 /* Takes the reading connection over, also on failure. */
 enum status purger_new(struct purger **out, struct core *core, struct sql_conn *reader,
                        int64_t keep_ms, int64_t rules_every_ms, struct err *err) ATTR_CHECK;
 void purger_wake(struct purger *p);
+/* Inside validate(): it looks when the group has committed. */
+enum status purge_wake_after(struct group *g, struct core *core, struct err *err);
 void purger_rules(struct purger *p); /* a rule was changed: looks now */
 /* Ends the worker's thread; an operation of its may still be answered. NULL-safe. */
 void purger_stop(struct purger *p);

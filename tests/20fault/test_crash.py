@@ -31,6 +31,7 @@ ELSEWHERE = {
                      "core.purge.experiment", "core.purge.experiment.part", "core.purge.experiment.done"],
                     "test_seq_crash.c, which removes runs and experiments for good"),
     "core.purge.model": "test_purge.c",
+    "core.graph.place.step": "test_places.c, with many artifacts at one place",
     **dict.fromkeys(["blob.delete.one", "core.collect.bytes.before", "core.collect.bytes.after", "core.collect.condemn",
                      "core.collect.deleted", "core.collect.leases", "core.collect.retired", "core.collect.sentence",
                      "core.collect.packs", "core.collect.packs.bytes", "core.collect.packs.gone",

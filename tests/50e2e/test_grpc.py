@@ -456,7 +456,7 @@ def test_columns(ask, client, rest, uniq):
     schema = json.dumps({"mlflow_colspec": [{"type": "double", "name": "spend"}, {"type": "string", "name": "zip"}]})
     raw, features = f"raw-{uniq}", f"features-{uniq}"
     run = client.create_run(client.create_experiment(f"grpc-columns-{uniq}")).info.run_id
-    client.log_inputs(run, datasets=[DatasetInput(Dataset(name, "d1", "http", "http://example.com/x", schema))
+    client.log_inputs(run, datasets=[DatasetInput(Dataset(name, "d1", "http", f"http://example.com/{name}", schema))
                                      for name in (raw, features)])
     said = rest.post("/api/cairn/v1/lineage/columns", json={
         "run_id": run, "uses": [{"dataset": f"dataset:{raw}", "columns": ["spend"]}],
@@ -485,7 +485,7 @@ def test_same(ask, client, uniq):
     """Two data sets are one, said, listed and pinned over gRPC."""
     a, b = (f"dataset:{name}-{uniq}" for name in ("old", "new"))
     run = client.create_run(client.create_experiment(f"grpc-same-{uniq}")).info.run_id
-    client.log_inputs(run, datasets=[DatasetInput(Dataset(name.split(":")[1], "d1", "http", "http://example.com/x")) for name in (a, b)])
+    client.log_inputs(run, datasets=[DatasetInput(Dataset(name.split(":")[1], "d1", "http", f"http://example.com/{name}")) for name in (a, b)])
     assert ask("result = call('AddSame', a=a, b=b, reason='moved')", a=a, b=b) == {"changed": 1}
     listed = ask("result = call('ListSame', max_results=1000)['pairs']")
     assert [p["reason"] for p in listed if p["state"] == "same" and {p["a"]["node"], p["b"]["node"]} == {f"{a}@d1", f"{b}@d1"}] == ["moved"]

@@ -16,8 +16,8 @@ from command import Cli
 pytestmark = pytest.mark.cairn_only
 
 
-def dataset(name, digest, url="http://example.com/data.csv"):
-    return MetaDataset(HTTPDatasetSource(url), name=name, digest=digest)
+def dataset(name, digest, url=None):
+    return MetaDataset(HTTPDatasetSource(url or f"http://example.com/{name}.csv"), name=name, digest=digest)
 
 
 class Story:
@@ -219,7 +219,7 @@ def test_what_is_the_same(server, rest, story, tmp_path):
     answer = ask(rest, "lineage", node=b, direction="down")
     assert [n["distance"] for n in answer["nodes"] if n["type"] == "dataset"] == [0] * 3  # two experiments logged the first
     assert "same" in {link["role"] for link in answer["links"]}
-    said = [p for p in json.loads(cli.run("same", "ls", "-o", "json")) if p["a"].endswith(f"{story.data}@d1g3st")]
+    said = [p for p in json.loads(cli.run("same", "ls", "--rule", "said", "-o", "json")) if p["a"].endswith(f"{story.data}@d1g3st")]
     assert {p["reason"] for p in said} == {"the same export"}
     assert totals(ask(rest, "lineage/impact", node=a, as_of_ms=said[0]["time_ms"] - 1))["run"] == 2
     up = ask(rest, "lineage", node=f"run:{story.runs[2]}")

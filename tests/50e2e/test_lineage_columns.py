@@ -36,7 +36,7 @@ def totals(answer):
 
 
 def data(name, schema=None, digest="d1"):
-    return DatasetInput(Dataset(name, digest, "http", "http://example.com/x", json.dumps(schema) if schema else None))
+    return DatasetInput(Dataset(name, digest, "http", f"http://example.com/{name}", json.dumps(schema) if schema else None))
 
 
 class Story:

@@ -89,6 +89,10 @@ static enum status links(struct arena *a, const struct graph_answer *from,
         MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_FROM, from, (int32_t)l->from);
         MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_TO, to, (int32_t)l->to);
         MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_ROLE, role, str_cstr(graph_role_name(l->role)));
+        if (l->rule) {
+            MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_RULE, rule, str_cstr(l->rule));
+            MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_REASON, reason, l->reason);
+        }
         MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_RECORDED_MS, recorded_ms, l->seen_ms);
         MSG_SET(to, CAIRN_V1_LINEAGE_LINK_HAS_CLAIMED_MS, claimed_ms, l->claimed_ms);
         if (l->evaluation) {
@@ -413,6 +417,7 @@ static enum status put_pair(struct arena *a, const struct same_pair *p,
     MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_B, b, &ends[1]);
     MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_STATE, state,
             p->state == SAME_PINNED ? S("pinned") : S("same"));
+    MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_RULE, rule, str_cstr(p->rule));
     MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_REASON, reason, p->reason);
     MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_WHO, who, p->who);
     MSG_SET(to, CAIRN_V1_LINEAGE_SAME_HAS_TIME_MS, time_ms, p->ms);
@@ -447,7 +452,7 @@ static enum status same_ls(struct call *c, struct view *v, struct err *err)
     bool more = false;
     enum status st = out ? token_parse(in->page_token, &a, &b, err) : err_nomem(err);
 
-    st = st ? st : same_list(v, a, b, (size_t)in->max_results, &pairs, &n, &more, err);
+    st = st ? st : same_list(v, in->rule, a, b, (size_t)in->max_results, &pairs, &n, &more, err);
     if (st) {
         return st;
     }

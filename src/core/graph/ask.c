@@ -3,10 +3,14 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "core/graph/graph_int.h"
+#include "core/graph/place.h"
+#include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 #include <math.h>
 #include <stdlib.h>
 
 enum {
+    REASONS_MAX = 1000, /* links of an answer whose reasons are read */
     ROW_MAX = 4096,     /* links of one node that an answer looks at */
     TRAIL_ENDS_MAX = 16 /* nodes of one name that a trail begins or ends at */
 };
@@ -22,6 +26,7 @@ static const struct {
     { TYPE_MLFLOW_REGISTERED_MODEL, "registered" },
     { TYPE_MODEL, "files" },
     { TYPE_DATA_COLUMN, "column" },
+    { TYPE_DATA_PLACE, "place" },
 };
 
 const char *graph_type_name(enum node_type type)
@@ -44,7 +49,7 @@ enum status graph_type_parse(struct str text, enum node_type *out, struct err *e
     }
     return err_field(err, ST_INVALID, "types",
                      "'%.*s' is no type of node: it is one of run, dataset, model, version, "
-                     "registered, files, column",
+                     "registered, files, column, place",
                      STR_ARG(text));
 }
 
@@ -61,9 +66,83 @@ const char *graph_role_name(unsigned role)
     case LINK_MADE: return "made";
     default: break;
     }
+    if (role >= LINK_TO_PLACE && role < LINK_FROM_PLACE + PLACE_KINDS_N) {
+        return "place";
+    }
     return role >= LINK_DERIVED && role < LINK_DERIVED + COLUMN_KINDS_N
                ? column_kinds[role - LINK_DERIVED].p
                : "link";
+}
+
+/* ---- places of data ---------------------------------------------------------------------------------------------------------
+ * A walk goes from a thing to its place and on to others that are there, but not to another version of the kind that it came from, and
+ * what was found at a place does not lead to its other places. Who asks what something was made of is not led to data sets of MLflow,
+ * which nothing makes: they would only be many. Going up, a link is walked against its direction, so to and from change places. */
+
+#define BIT(role) ((uint64_t)1 << (role))
+#define ALL_TO    ((BIT(PLACE_KINDS_N) - 1) << LINK_TO_PLACE)
+#define ALL_FROM  ((BIT(PLACE_KINDS_N) - 1) << LINK_FROM_PLACE)
+
+static const uint64_t barred_down[LINK_ROLE_MAX + 1] = {
+    [LINK_TO_PLACE + PLACE_VERSION] = BIT(LINK_FROM_PLACE + PLACE_VERSION),
+    [LINK_TO_PLACE + PLACE_OPENLINEAGE] = BIT(LINK_FROM_PLACE + PLACE_OPENLINEAGE),
+    [LINK_FROM_PLACE + PLACE_ANY] = ALL_TO,
+    [LINK_FROM_PLACE + PLACE_MLFLOW] = ALL_TO,
+    [LINK_FROM_PLACE + PLACE_VERSION] = ALL_TO,
+    [LINK_FROM_PLACE + PLACE_OPENLINEAGE] = ALL_TO,
+};
+static const uint64_t barred_up[LINK_ROLE_MAX + 1] = {
+    [LINK_FROM_PLACE + PLACE_VERSION] = BIT(LINK_TO_PLACE + PLACE_VERSION),
+    [LINK_FROM_PLACE + PLACE_OPENLINEAGE] = BIT(LINK_TO_PLACE + PLACE_OPENLINEAGE),
+    [LINK_TO_PLACE + PLACE_ANY] = ALL_FROM,
+    [LINK_TO_PLACE + PLACE_MLFLOW] = ALL_FROM,
+    [LINK_TO_PLACE + PLACE_VERSION] = ALL_FROM,
+    [LINK_TO_PLACE + PLACE_OPENLINEAGE] = ALL_FROM,
+};
+
+static bool is_to_place(unsigned role)
+{
+    return role >= LINK_TO_PLACE && role < LINK_TO_PLACE + PLACE_KINDS_N;
+}
+
+static bool is_from_place(unsigned role)
+{
+    return role >= LINK_FROM_PLACE && role < LINK_FROM_PLACE + PLACE_KINDS_N;
+}
+
+static void walk_places(struct walk *w)
+{
+    bool down = w->direction == WALK_DOWN;
+
+    w->still |= ALL_TO | ALL_FROM;
+    w->barred = down ? barred_down : barred_up;
+    w->roles = w->roles ? w->roles : UINT64_MAX;
+    if (!down) {
+        w->roles &= ~(BIT(LINK_TO_PLACE + PLACE_MLFLOW) | BIT(LINK_TO_PLACE + PLACE_VERSION));
+    }
+}
+
+/* Whether things of several protocols meet at a place: else it is nothing that anybody asks for. */
+static bool is_meeting(const struct graph *g, const struct walk *walked, uint32_t place)
+{
+    struct walk w = { .direction = WALK_DOWN,
+                      .roles = BIT(LINK_FROM_PLACE + PLACE_MLFLOW) |
+                               BIT(LINK_FROM_PLACE + PLACE_VERSION),
+                      .has_as_of = walked->has_as_of,
+                      .as_of_ms = walked->as_of_ms,
+                      .time = walked->time };
+    size_t mlflow = links_of(g->links, place, &w, NULL, 0);
+
+    w.roles = BIT(LINK_FROM_PLACE + PLACE_ANY) | BIT(LINK_FROM_PLACE + PLACE_OPENLINEAGE);
+    return links_of(g->links, place, &w, NULL, 0) > (mlflow ? 0 : 1);
+}
+
+/* Whether a node that was found is part of the answer. */
+static bool is_part(const struct graph *g, const struct walk *w, const struct walk_found *f,
+                    size_t i)
+{
+    return graph_type(g, f->nodes[i]) != TYPE_DATA_PLACE || (f->from && f->from[i] == i) ||
+           is_meeting(g, w, f->nodes[i]);
 }
 
 struct walk graph_walk(const struct graph_query *q, const struct graph_starts *starts,
@@ -82,6 +161,7 @@ struct walk graph_walk(const struct graph_query *q, const struct graph_starts *s
 
     w.brief = !q->group && !q->expand_n;
     column_walk_set(&w, starts, columns);
+    walk_places(&w);
     return w;
 }
 
@@ -125,15 +205,16 @@ static void count(struct graph_total *totals, size_t *n, size_t as, size_t more)
     totals[i].n += more;
 }
 
-static void count_all(const struct graph *g, const struct walk_found *f, struct graph_answer *out)
+static void count_all(const struct graph *g, const struct walk *w, const struct walk_found *f,
+                      struct graph_answer *out)
 {
-    size_t n[COUNTED] = { 0 };
+    size_t n[COUNTED] = { 0 }, i = 0;
 
-    for (out->starts_n = 0; out->starts_n < f->n && f->distance[out->starts_n] == 0;) {
-        out->starts_n++; /* what is the same as a start is one */
+    for (out->starts_n = 0; i < f->n && f->distance[i] == 0; i++) {
+        out->starts_n += is_part(g, w, f, i); /* what is the same as a start is one */
     }
-    for (size_t i = out->starts_n; i < f->n; i++) {
-        n[counted_as(graph_type(g, f->nodes[i]))]++;
+    for (; i < f->n; i++) {
+        n[counted_as(graph_type(g, f->nodes[i]))] += is_part(g, w, f, i);
     }
     for (size_t as = 0; as < COUNTED; as++) {
         if (n[as]) {
@@ -152,7 +233,7 @@ static struct graph_node node_of(const struct graph *g, const struct walk_found 
 
 /* The nearest that are wanted, the starts first. */
 static enum status choose(struct view *v, const struct graph *g, const struct graph_query *q,
-                          const struct walk_found *f, struct groups *groups,
+                          const struct walk *w, const struct walk_found *f, struct groups *groups,
                           struct graph_answer *out, struct err *err)
 {
     out->nodes = ARENA_ARRAY(v->arena, struct graph_node, MIN_OF(q->max, f->n) + out->starts_n + 1);
@@ -163,7 +244,7 @@ static enum status choose(struct view *v, const struct graph *g, const struct gr
         uint64_t key;
 
         if ((f->distance[i] == 0 || is_wanted(q, graph_type(g, f->nodes[i]))) &&
-            groups_take(groups, i, &key)) {
+            is_part(g, w, f, i) && groups_take(groups, i, &key)) {
             out->nodes[out->n] = node_of(g, f, i);
             out->nodes[out->n++].group = key;
         }
@@ -182,6 +263,7 @@ static enum status links_among(struct view *v, const struct graph *g, const stru
     enum status st = ends ? OK : err_nomem(err);
 
     w.direction = q->down ? WALK_UP : WALK_DOWN;
+    w.roles |= ALL_TO;
     for (size_t i = 0; !st && i < out->n; i++) {
         st = int_map_put(&at, (uint64_t)out->nodes[i].uid, &out->nodes[i]) ? err_nomem(err) : OK;
     }
@@ -196,7 +278,7 @@ static enum status links_among(struct view *v, const struct graph *g, const stru
                 continue;
             }
             there = (uint32_t)(other - out->nodes);
-            if (ends[k].role == LINK_SAME && here > there) {
+            if ((ends[k].role == LINK_SAME && here > there) || is_from_place(ends[k].role)) {
                 continue; /* the other one has it too */
             }
             if (!arena_grow(v->arena, (void **)&out->links, out->links_n, &cap,
@@ -214,6 +296,40 @@ static enum status links_among(struct view *v, const struct graph *g, const stru
     }
     int_map_release(&at);
     return st;
+}
+
+/* Why what is the same is: who says so now. Of the first that are given. */
+static enum status put_reasons(struct view *v, struct graph_answer *out, struct err *err)
+{
+    enum status st = OK;
+    size_t n = 0;
+
+    for (size_t i = 0; !st && i < out->links_n && n < REASONS_MAX; i++) {
+        struct graph_link *l = &out->links[i];
+        int64_t a = out->nodes[l->from].uid, b = out->nodes[l->to].uid;
+        struct q_same_why_row row;
+
+        if (l->role != LINK_SAME && !is_to_place(l->role)) {
+            continue;
+        }
+        n++;
+        st = q_same_why(v->conn, v->arena, l->role == LINK_SAME ? MIN_OF(a, b) : a,
+                        l->role == LINK_SAME ? MAX_OF(a, b) : b, &row, err);
+        if (!st) {
+            l->rule = same_rule_name(row.rule);
+            l->reason = row.reason;
+        }
+        st = st == ST_NOT_FOUND ? OK : st;
+    }
+    return st;
+}
+
+static enum status describe(struct view *v, const struct graph_query *q, struct graph_answer *out,
+                            struct err *err)
+{
+    enum status st = graph_describe(v, out->nodes, out->n, q->details, err);
+
+    return st ? st : put_reasons(v, out, err);
 }
 
 enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_answer *out,
@@ -235,16 +351,16 @@ enum status graph_ask(struct view *v, const struct graph_query *q, struct graph_
     w = graph_walk(q, &starts, &by_column);
     st = links_walk(g->links, &w, &f, err);
     if (!st) {
-        count_all(g, &f, out);
+        count_all(g, &w, &f, out);
         st = groups_make(&groups, g, q, &f, w.still, err);
     }
-    st = st ? st : choose(v, g, q, &f, &groups, out, err);
+    st = st ? st : choose(v, g, q, &w, &f, &groups, out, err);
     st = st ? st : groups_give(v, &groups, &f, out, err);
     groups_release(&groups);
     st = st ? st : links_among(v, g, q, &w, out, err);
     rwlock_give(&g->lock);
     walk_found_release(&f);
-    return st ? st : graph_describe(v, out->nodes, out->n, q->details, err);
+    return st ? st : describe(v, q, out, err);
 }
 
 /* ---- a way from one to the other --------------------------------------------------------------------------------------- */
@@ -290,7 +406,7 @@ static struct walk trail_walk(struct over *o, const struct graph_starts *from,
     w.skip_aside = false;
     w.deadline_ms = o->deadline_ms;
     if (!from->columns && (o->a->columns || o->b->columns)) {
-        w.roles = 0;
+        w.roles = UINT64_MAX;
     }
     o->follow = w.follow;
     o->ctx = w.ctx;
@@ -405,6 +521,7 @@ enum status graph_trail(struct view *v, const struct graph_query *in, struct str
 
 /* What people ask for first. */
 enum { FIRST_RUN = 3, FIRST_OTHER, FIRST_N };
+#define TYPE_NO_PART ((enum node_type)0xffff) /* of what was found and is not given */
 
 static unsigned importance(enum node_type type)
 {
@@ -481,7 +598,8 @@ static size_t arrange(const struct graph_query *q, const struct walk_found *f,
     size_t at[FIRST_N] = { 0 }, n = 0;
 
     for (size_t i = 0; i < f->n; i++) {
-        at[importance(types[i])] += f->distance[i] > 0 && is_wanted(q, types[i]);
+        at[importance(types[i])] +=
+            f->distance[i] > 0 && types[i] != TYPE_NO_PART && is_wanted(q, types[i]);
     }
     for (unsigned k = 0; k < FIRST_N; k++) {
         size_t more = at[k];
@@ -490,7 +608,7 @@ static size_t arrange(const struct graph_query *q, const struct walk_found *f,
         n += more;
     }
     for (size_t i = 0; i < f->n; i++) {
-        if (f->distance[i] > 0 && is_wanted(q, types[i])) {
+        if (f->distance[i] > 0 && types[i] != TYPE_NO_PART && is_wanted(q, types[i])) {
             all[at[importance(types[i])]++] = (struct scored){ .at = (uint32_t)i };
         }
     }
@@ -517,7 +635,9 @@ static enum status rank(struct view *v, const struct graph_impact *in, const str
         return err_nomem(err);
     }
     for (size_t i = 0; i < f->n && f->distance[i] == 0; i++) {
-        out->nodes[out->n++] = (struct graph_node){ .uid = f->nodes[i], .type = types[i] };
+        if (types[i] != TYPE_NO_PART) {
+            out->nodes[out->n++] = (struct graph_node){ .uid = f->nodes[i], .type = types[i] };
+        }
     }
     for (size_t i = 0; i < n && out->n < q->max + out->starts_n; i++) {
         uint64_t key;
@@ -558,13 +678,13 @@ enum status graph_impact(struct view *v, const struct graph_impact *in, struct g
     w = graph_walk(&q, &starts, &by_column);
     st = links_walk(g->links, &w, &f, err);
     if (!st) {
-        count_all(g, &f, out);
+        count_all(g, &w, &f, out);
         types = ARENA_ARRAY(v->arena, enum node_type, f.n + 1);
         st = types ? OK : err_nomem(err);
         st = st ? st : groups_make(&groups, g, &q, &f, w.still, err);
     }
     for (size_t i = 0; !st && i < f.n; i++) {
-        types[i] = graph_type(g, f.nodes[i]);
+        types[i] = is_part(g, &w, &f, i) ? graph_type(g, f.nodes[i]) : TYPE_NO_PART;
     }
     rwlock_give(&g->lock); /* runs are read without it */
     st = st ? st : rank(v, in, &f, types, &groups, out, err);

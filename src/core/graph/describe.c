@@ -56,6 +56,11 @@ static enum status rows_of_nodes(struct people *p, size_t n, struct err *err)
             st = ref.p ? named(p, x, "dataset", ref, ref, err) : err_nomem(err);
         } else if (x->type == TYPE_MODEL) {
             st = named(p, x, "files", row.uri, row.uri, err);
+        } else if (x->type == TYPE_DATA_PLACE) {
+            ref = row.digest.p ? arena_printf(p->v->arena, "%.*s@%.*s", STR_ARG(row.uri),
+                                              STR_ARG(row.digest))
+                               : arena_str(p->v->arena, row.uri);
+            st = ref.p ? named(p, x, "place", ref, ref, err) : err_nomem(err);
         } else if (x->type > TYPE_OF_OTHERS && (row.name.n || row.uri.n)) {
             ref = arena_printf(p->v->arena, "%" PRId64, row.uid);
             st = ref.p ? named(p, x, "node", ref, row.name.n ? row.name : row.uri, err)

@@ -1,7 +1,9 @@
 /* core/graph/find.c - which nodes a text names. */
 #include "base/hash.h"
 #include "base/num.h"
+#include "core/graph/data_uri.h"
 #include "core/graph/graph_int.h"
+#include "core/graph/place.h"
 #include "core/logged_model.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
@@ -129,6 +131,37 @@ static enum status find_files(struct view *v, const struct graph_query *q, struc
     return st ? none_is_fine(st) : put(f, row.uid);
 }
 
+static enum status put_place(struct view *v, struct str uri, struct str digest, struct found *f,
+                             struct err *err)
+{
+    struct q_ident_find_row row;
+    struct str spelled, key;
+    enum status st = data_uri(v->arena, uri, &spelled, err);
+
+    if (st || !spelled.p) {
+        return st;
+    }
+    st = place_key(v->arena, spelled, digest, &key, err);
+    st = st ? st : q_ident_find(v->conn, NULL, 0, IDENT_DATA_PLACE, key, &row, err);
+    return st ? none_is_fine(st) : put(f, row.uid);
+}
+
+/* URI, URI@DIGEST: either may have an @ in it, each is tried, the last first. */
+static enum status find_place(struct view *v, const struct graph_query *q, struct str text,
+                              struct found *f, struct err *err)
+{
+    enum status st = put_place(v, text, (struct str){ NULL, 0 }, f, err);
+
+    (void)q;
+    for (size_t i = text.n, n = 0; !st && f->n == 0 && n < DOTS_MAX && i-- > 1;) {
+        if (text.p[i] == '@' && i + 1 < text.n) {
+            st = put_place(v, str_sub(text, 0, i), str_sub(text, i + 1, text.n), f, err);
+            n++;
+        }
+    }
+    return st;
+}
+
 static enum status find_node(struct view *v, const struct graph_query *q, struct str text,
                              struct found *f, struct err *err)
 {
@@ -246,19 +279,20 @@ static enum status find_column(struct view *v, const struct graph_query *q, stru
 
 static const struct kind {
     struct str word;
-    bool said; /* needs its word */
-    bool data; /* two may be the same */
+    bool said;                             /* needs its word */
+    enum { NO_DATA, DATA, DATA_TOO } data; /* DATA_TOO: where it is asked what is the same */
     enum status (*find)(struct view *v, const struct graph_query *q, struct str text,
                         struct found *f, struct err *err);
 } kinds[] = {
-    { { "run:", 4 }, false, false, find_run },
-    { { "dataset:", 8 }, false, true, find_dataset },
-    { { "model:", 6 }, false, false, find_model },
-    { { "version:", 8 }, false, false, find_version },
-    { { "registered:", 11 }, false, false, find_registered },
-    { { "files:", 6 }, true, true, find_files },
-    { { "column:", 7 }, false, false, find_column },
-    { { "node:", 5 }, true, false, find_node },
+    { { "run:", 4 }, false, NO_DATA, find_run },
+    { { "dataset:", 8 }, false, DATA, find_dataset },
+    { { "model:", 6 }, false, NO_DATA, find_model },
+    { { "version:", 8 }, false, NO_DATA, find_version },
+    { { "registered:", 11 }, false, NO_DATA, find_registered },
+    { { "files:", 6 }, true, DATA, find_files },
+    { { "column:", 7 }, false, NO_DATA, find_column },
+    { { "place:", 6 }, true, DATA_TOO, find_place },
+    { { "node:", 5 }, true, DATA_TOO, find_node },
 };
 
 static enum status nothing(struct str text, struct err *err)
@@ -266,8 +300,9 @@ static enum status nothing(struct str text, struct err *err)
     enum status st =
         err_field(err, ST_NOT_FOUND, "node", "nothing is called '%.*s'", STR_ARG(text));
 
-    err_hint(err, "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
-                  "version:NAME@ALIAS, registered:NAME, files:URI or column:DATASET.NAME");
+    err_hint(err,
+             "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
+             "version:NAME@ALIAS, registered:NAME, files:URI, place:URI or column:DATASET.NAME");
     return st;
 }
 
@@ -307,26 +342,64 @@ static enum status find_bare(struct view *v, const struct graph_query *q, struct
     return f->n ? OK : nothing(text, err);
 }
 
-enum status graph_find_data(struct view *v, struct str text, const char *field, int64_t **uids,
-                            size_t *n, struct err *err)
+static enum status find_data_as(struct view *v, int data, struct str text, const char *field,
+                                int64_t **uids, size_t *n, struct err *err)
 {
     struct graph_query q = { .max = 0 };
     struct found f = { ARENA_ARRAY(v->arena, int64_t, GRAPH_STARTS_MAX), 0, false };
     enum status st = f.uids ? OK : err_nomem(err);
 
     for (size_t i = 0; !st && !f.n && i < ARRAY_N(kinds); i++) {
-        if (kinds[i].data && str_starts(text, kinds[i].word)) {
+        if (kinds[i].data && (int)kinds[i].data <= data && str_starts(text, kinds[i].word)) {
             st = kinds[i].find(v, &q, str_sub(text, kinds[i].word.n, text.n), &f, err);
         }
     }
     st = st || f.n ? st : find_dataset(v, &q, text, &f, err);
     if (!st && !f.n) {
         st = err_field(err, ST_NOT_FOUND, field, "no data is called '%.*s'", STR_ARG(text));
-        err_hint(err, "write dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST or files:URI");
+        err_hint(
+            err,
+            "write dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST, files:URI, place:URI, or "
+            "node:NUMBER of an artifact");
     }
     *uids = f.uids;
     *n = f.n;
     return st;
+}
+
+enum status graph_find_data(struct view *v, struct str text, const char *field, int64_t **uids,
+                            size_t *n, struct err *err)
+{
+    return find_data_as(v, DATA, text, field, uids, n, err);
+}
+
+/* node:NUMBER is the number of data. */
+static enum status check_data(struct view *v, struct str text, const char *field, int64_t uid,
+                              struct err *err)
+{
+    struct q_same_node_row row;
+    enum status st = q_same_node(v->conn, v->arena, uid, &row, err);
+
+    if (st && st != ST_NOT_FOUND) {
+        return st;
+    }
+    if (!st && (row.type_id == TYPE_MLFLOW_DATASET || row.type_id == TYPE_MODEL ||
+                row.type_id == TYPE_DATA_PLACE ||
+                (row.type_id > TYPE_OF_OTHERS && row.kind == NODE_ARTIFACT))) {
+        return OK;
+    }
+    return err_field(err, ST_INVALID, field,
+                     "'%.*s' is no data: it is a data set, a place or an artifact that can be the "
+                     "same as another",
+                     STR_ARG(text));
+}
+
+enum status graph_find_same(struct view *v, struct str text, const char *field, int64_t **uids,
+                            size_t *n, struct err *err)
+{
+    enum status st = find_data_as(v, DATA_TOO, text, field, uids, n, err);
+
+    return st || !str_starts(text, S("node:")) ? st : check_data(v, text, field, (*uids)[0], err);
 }
 
 enum status graph_find(struct view *v, const struct graph_query *q, struct str text,

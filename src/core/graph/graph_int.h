@@ -75,6 +75,9 @@ enum status graph_details(struct view *v, struct graph_node *nodes, size_t n, st
 /* The data sets or the place of files that a text names; by rows of v->conn only, so that a write can ask. */
 enum status graph_find_data(struct view *v, struct str text, const char *field, int64_t **uids,
                             size_t *n, struct err *err);
+/* The same, and places and artifacts by their numbers: what can be said to be the same. */
+enum status graph_find_same(struct view *v, struct str text, const char *field, int64_t **uids,
+                            size_t *n, struct err *err);
 /* Which links a question follows: columns->g must be set for those that begin at a column, or ask for columns. */
 struct column_walk {
     const struct graph *g;

@@ -1,6 +1,7 @@
 /* core/graph/load.c - the graph in memory, filled from the logs. */
 #include "base/mem.h"
 #include "core/graph/graph_int.h"
+#include "core/graph/place.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
@@ -265,6 +266,18 @@ static enum status read_parents(struct view *v, struct news *w, struct err *err)
     return st == ST_END ? OK : st;
 }
 
+/* The link of a pair that is the same, which is there both ways. Of places, the place is the second. */
+static void same_roles(int64_t rule, uint8_t *there, uint8_t *back)
+{
+    unsigned kind = rule == SAME_DIGEST    ? PLACE_MLFLOW
+                    : rule == SAME_VERSION ? PLACE_VERSION
+                                           : PLACE_ANY;
+    bool place = rule >= SAME_URI && rule <= SAME_AT_DIGEST;
+
+    *there = (uint8_t)(place ? LINK_TO_PLACE + kind : (unsigned)LINK_SAME);
+    *back = (uint8_t)(place ? LINK_FROM_PLACE + kind : (unsigned)LINK_SAME);
+}
+
 /* Both ways: whichever is found, the other is. */
 static enum status read_same(struct view *v, struct news *w, struct err *err)
 {
@@ -275,14 +288,17 @@ static enum status read_same(struct view *v, struct news *w, struct err *err)
     while (!st && (st = q_lineage_same_next(stmt, &row, err)) == OK) {
         struct link_fact f = { .src = row.a,
                                .dst = row.b,
-                               .role = LINK_SAME,
                                .gone = row.op == 2,
                                .claimed_ms = row.claimed_ms,
                                .seen_ms = row.seen_ms };
 
+        uint8_t back;
+
+        same_roles(row.rule, &f.role, &back);
         st = put_fact(w, &f, err);
         f.src = row.b;
         f.dst = row.a;
+        f.role = back;
         w->same =
             row.seq; /* with the second: a portion may end between them, and a fact may come twice */
         st = st ? st : put_fact(w, &f, err);

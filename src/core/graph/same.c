@@ -1,13 +1,14 @@
 /* core/graph/same.c - see same.h. */
 #include "core/graph/same.h"
 #include "core/graph/graph_int.h"
+#include "core/graph/place.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
 
-enum { RULE_SAID = 1, OP_SAID = 1, OP_TAKEN_BACK = 2 };
+enum { OP_SAID = 1, OP_TAKEN_BACK = 2 };
 
-/* One pair, a < b. */
-static enum status say(struct group *g, struct same_change *c, int64_t a, int64_t b,
+/* One pair, a < b, or what is at a place and the place. */
+static enum status say(struct group *g, struct same_change *c, int64_t a, int64_t b, int64_t rule,
                        struct err *err)
 {
     struct sql_conn *conn = group_conn(g);
@@ -23,7 +24,7 @@ static enum status say(struct group *g, struct same_change *c, int64_t a, int64_
         return OK;
     }
     if (stands == c->undo) {
-        st = q_same_log_append(conn, c->undo ? OP_TAKEN_BACK : OP_SAID, a, b, RULE_SAID, c->reason,
+        st = q_same_log_append(conn, c->undo ? OP_TAKEN_BACK : OP_SAID, a, b, rule, c->reason,
                                c->who, c->undo && c->pin, claimed, now, err);
         c->changed++;
     }
@@ -33,14 +34,53 @@ static enum status say(struct group *g, struct same_change *c, int64_t a, int64_
     if (c->undo && !c->pin) {
         return q_same_delete(conn, a, b, err);
     }
-    return q_same_put(conn, a, b, c->undo ? SAME_PINNED : SAME_STANDS, RULE_SAID, c->reason, c->who,
-                      now, err);
+    return q_same_put(conn, a, b, c->undo ? SAME_PINNED : SAME_STANDS, rule, c->reason, c->who, now,
+                      err);
+}
+
+/* What is at one place is not two things by saying so: one of them must be taken from the place. */
+static enum status check_meeting(struct group *g, struct same_change *c, int64_t x, int64_t y,
+                                 struct err *err)
+{
+    struct q_same_meeting_row row;
+    enum status st = q_same_meeting(group_conn(g), c->op.arena, x, y, &row, err);
+
+    if (st) {
+        return st == ST_NOT_FOUND ? OK : st;
+    }
+    st = err_set(err, ST_INVALID_STATE, "'%.*s' and '%.*s' meet at place:%.*s%s%.*s", STR_ARG(c->a),
+                 STR_ARG(c->b), STR_ARG(row.uri), row.digest.p ? "@" : "", STR_ARG(row.digest));
+    err_hint(err, "take one of them from it: cairn same undo %.*s place:... --pin", STR_ARG(c->a));
+    return st;
 }
 
 static enum status say_pair(struct group *g, struct same_change *c, int64_t x, int64_t y,
                             struct err *err)
 {
-    return x == y ? OK : say(g, c, MIN_OF(x, y), MAX_OF(x, y), err);
+    struct q_same_node_row a = { 0 }, b = { 0 };
+    size_t before;
+    enum status st = x == y ? OK : q_same_node(group_conn(g), c->op.arena, x, &a, err);
+
+    st = x == y || st ? st : q_same_node(group_conn(g), c->op.arena, y, &b, err);
+    if (st || x == y) {
+        return st;
+    }
+    if (a.type_id == TYPE_DATA_PLACE && (b.type_id != TYPE_DATA_PLACE || !a.digest.p)) {
+        struct q_same_node_row other = a;
+        int64_t uid = x;
+
+        a = b;
+        b = other;
+        x = y;
+        y = uid;
+    }
+    if (b.type_id == TYPE_DATA_PLACE &&
+        (a.type_id != TYPE_DATA_PLACE || (a.digest.p && !b.digest.p))) {
+        return say(g, c, x, y, place_rule(a.type_id, b.digest.p != NULL), err);
+    }
+    before = c->changed;
+    st = say(g, c, MIN_OF(x, y), MAX_OF(x, y), SAME_SAID, err);
+    return st || !c->undo || c->changed > before ? st : check_meeting(g, c, x, y, err);
 }
 
 static enum status check_names(const struct same_change *c, const int64_t *a, size_t a_n,
@@ -74,10 +114,10 @@ static enum status same_validate(struct write_op *op, struct group *g, struct er
     struct view v = { c->core, group_conn(g), op->arena, false };
     int64_t *a = NULL, *b = NULL;
     size_t a_n = 0, b_n = 0;
-    enum status st = graph_find_data(&v, c->a, "a", &a, &a_n, err);
+    enum status st = graph_find_same(&v, c->a, "a", &a, &a_n, err);
 
     c->changed = 0;
-    st = st ? st : graph_find_data(&v, c->b, "b", &b, &b_n, err);
+    st = st ? st : graph_find_same(&v, c->b, "b", &b, &b_n, err);
     st = st ? st : check_names(c, a, a_n, b, b_n, err);
     for (size_t i = 0; !st && i < a_n; i++) {
         /* taking back looks at every pair; saying ties all to the first of the other name */
@@ -108,6 +148,7 @@ void same_change_init(struct same_change *c, struct core *core, struct arena *a)
 struct kept {
     struct same_pair *pairs;
     struct graph_node *nodes;
+    int64_t rules[2]; /* 0 = any */
     size_t n, max;
     bool more;
 };
@@ -117,7 +158,8 @@ static enum status read_pairs(struct view *v, int64_t after_a, int64_t after_b, 
 {
     struct sql_stmt *stmt = NULL;
     struct q_same_list_row row;
-    enum status st = q_same_list_open(v->conn, &stmt, after_a, after_b, (int64_t)k->max + 1, err);
+    enum status st = q_same_list_open(v->conn, &stmt, after_a, after_b, (int64_t)k->max + 1,
+                                      k->rules[0], k->rules[1], err);
 
     while (!st && (st = q_same_list_next(stmt, &row, err)) == OK) {
         struct same_pair *p = &k->pairs[k->n];
@@ -129,6 +171,7 @@ static enum status read_pairs(struct view *v, int64_t after_a, int64_t after_b, 
         *p = (struct same_pair){ .a = &k->nodes[2 * k->n],
                                  .b = &k->nodes[2 * k->n + 1],
                                  .state = (enum same_state)row.state,
+                                 .rule = same_rule_name(row.rule),
                                  .reason = row.reason,
                                  .who = row.who,
                                  .ms = row.ms };
@@ -144,7 +187,25 @@ static enum status read_pairs(struct view *v, int64_t after_a, int64_t after_b, 
     return st == ST_END ? OK : st;
 }
 
-enum status same_list(struct view *v, int64_t after_a, int64_t after_b, size_t max,
+static enum status rules_of(struct str name, int64_t *rules, struct err *err)
+{
+    size_t n = 0;
+
+    for (int64_t r = SAME_SAID; name.n && r <= SAME_RUN; r++) {
+        if (str_eq(name, str_cstr(same_rule_name(r)))) {
+            rules[n++] = r;
+        }
+    }
+    rules[1] = n == 1 ? rules[0] : rules[1];
+    if (name.n && !n) {
+        return err_field(err, ST_INVALID, "rule",
+                         "'%.*s' is no rule: it is one of said, uri, digest, symlink, run",
+                         STR_ARG(name));
+    }
+    return OK;
+}
+
+enum status same_list(struct view *v, struct str rule, int64_t after_a, int64_t after_b, size_t max,
                       struct same_pair **out, size_t *n, bool *more, struct err *err)
 {
     struct kept k = { .pairs = ARENA_ARRAY(v->arena, struct same_pair, max + 1),
@@ -153,6 +214,7 @@ enum status same_list(struct view *v, int64_t after_a, int64_t after_b, size_t m
     struct graph *g;
     enum status st = k.pairs && k.nodes ? OK : err_nomem(err);
 
+    st = st ? st : rules_of(rule, k.rules, err);
     st = st ? st : read_pairs(v, after_a, after_b, &k, err);
     st = st ? st : graph_hold(v, &g, err);
     if (st) {

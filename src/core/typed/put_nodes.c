@@ -1,4 +1,5 @@
 /* core/typed/put_nodes.c - making and changing nodes of declared types, on the sequencer. */
+#include "core/graph/place.h"
 #include "core/typed/known.h"
 #include "core/typed/others.h"
 #include "core/typed/typed_int.h"
@@ -173,6 +174,17 @@ static enum status give_external(struct putter *p, const struct typed_node *n, s
     return st ? st : q_ident_insert(p->v.conn, p->s.ns, scheme, n->external_id, n->uid, err);
 }
 
+/* The digest that an artifact says to have: a text property of that name; p NULL = none. */
+static struct str digest_in(const struct typed_node *n)
+{
+    for (size_t i = 0; i < n->props_n; i++) {
+        if (n->props[i].type == PROP_TEXT && str_eq_lit(n->props[i].key, "digest")) {
+            return n->props[i].s;
+        }
+    }
+    return none;
+}
+
 static enum status make(struct putter *p, struct typed_node *n, struct err *err)
 {
     enum status st = typed_check_node(p, n, err);
@@ -193,6 +205,11 @@ static enum status make(struct putter *p, struct typed_node *n, struct err *err)
         st = give_external(p, n, err);
     }
     st = st ? st : typed_number(p, n->kind, n->keep, &n->id, err);
+    if (!st && n->kind == NODE_ARTIFACT && n->uri.n) {
+        struct place_artifact at = { p->v.core, p->v.arena, n->uid, n->uri, digest_in(n), false };
+
+        st = place_artifact(p->g, &at, err);
+    }
     return st ? st : typed_gather_node(p, n, err);
 }
 
@@ -292,6 +309,25 @@ static enum status check_change(struct putter *p, const struct typed_node *n,
     return st ? st : check_props(p, n, true, err);
 }
 
+/* Where an artifact is, or which version it says to be, is not what it was. */
+static enum status change_place(struct putter *p, const struct typed_node *old, struct str uri,
+                                struct err *err)
+{
+    struct typed_node now = { .kind = NODE_ARTIFACT };
+    struct str before = digest_in(old), digest;
+    enum status st = typed_props(&p->v, old->uid, &now.props, &now.props_n, err);
+
+    if (st) {
+        return st;
+    }
+    digest = digest_in(&now);
+    if (str_eq(uri, old->uri.p ? old->uri : S("")) && str_eq(digest, before)) {
+        return OK;
+    }
+    return place_artifact(
+        p->g, &(struct place_artifact){ p->v.core, p->v.arena, old->uid, uri, digest, true }, err);
+}
+
 static enum status change(struct putter *p, struct typed_node *n, bool force, struct err *err)
 {
     struct typed_node old, as;
@@ -335,9 +371,11 @@ static enum status change(struct putter *p, struct typed_node *n, bool force, st
         changed = changed || now != flags;
         flags = now;
     }
-    return changed ? q_typed_node_update(p->v.conn, old.uid, as.name, as.uri, flags,
-                                         MAX_OF(group_now_ms(p->g), old.update_ms + 1), err)
-                   : OK;
+    if (changed) {
+        st = q_typed_node_update(p->v.conn, old.uid, as.name, as.uri, flags,
+                                 MAX_OF(group_now_ms(p->g), old.update_ms + 1), err);
+    }
+    return st || !changed || n->kind != NODE_ARTIFACT ? st : change_place(p, &old, as.uri, err);
 }
 
 enum status typed_put_node(struct putter *p, struct typed_node *n, bool force, struct err *err)

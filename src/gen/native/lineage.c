@@ -155,10 +155,14 @@ static const struct msg_field cairn_v1_lineage_link_fields[] = {
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_link, recorded_ms), .size = sizeof(int64_t) },
     { .name = S_INIT("claimed_ms"), .json = S_INIT("claimedMs"), .label = "claimed_ms", .number = 6, .bit = 5,
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_link, claimed_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("rule"), .json = S_INIT("rule"), .label = "rule", .number = 7, .bit = 6, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_link, rule), .size = sizeof(struct str) },
+    { .name = S_INIT("reason"), .json = S_INIT("reason"), .label = "reason", .number = 8, .bit = 7,
+      .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_link, reason), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_link_desc = {
     .name = "cairn.v1.LineageLink", .fields = cairn_v1_lineage_link_fields,
-    .size = sizeof(struct cairn_v1_lineage_link), .field_n = 6,
+    .size = sizeof(struct cairn_v1_lineage_link), .field_n = 8,
 };
 
 static const struct msg_field cairn_v1_lineage_total_fields[] = {
@@ -317,10 +321,12 @@ static const struct msg_field cairn_v1_lineage_same_list_fields[] = {
     { .name = S_INIT("page_token"), .json = S_INIT("pageToken"), .label = "page_token", .number = 2, .bit = 1,
       .type = MSG_T_STRING, .off = offsetof(struct cairn_v1_lineage_same_list, page_token),
       .size = sizeof(struct str) },
+    { .name = S_INIT("rule"), .json = S_INIT("rule"), .label = "rule", .number = 3, .bit = 2, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_same_list, rule), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_same_list_desc = {
     .name = "cairn.v1.LineageSameList", .fields = cairn_v1_lineage_same_list_fields,
-    .size = sizeof(struct cairn_v1_lineage_same_list), .field_n = 2, .has_def = true,
+    .size = sizeof(struct cairn_v1_lineage_same_list), .field_n = 3, .has_def = true,
 };
 
 static const struct msg_field cairn_v1_lineage_same_fields[] = {
@@ -338,10 +344,12 @@ static const struct msg_field cairn_v1_lineage_same_fields[] = {
       .off = offsetof(struct cairn_v1_lineage_same, who), .size = sizeof(struct str) },
     { .name = S_INIT("time_ms"), .json = S_INIT("timeMs"), .label = "time_ms", .number = 6, .bit = 5,
       .type = MSG_T_INT64, .off = offsetof(struct cairn_v1_lineage_same, time_ms), .size = sizeof(int64_t) },
+    { .name = S_INIT("rule"), .json = S_INIT("rule"), .label = "rule", .number = 7, .bit = 6, .type = MSG_T_STRING,
+      .off = offsetof(struct cairn_v1_lineage_same, rule), .size = sizeof(struct str) },
 };
 const struct msg_desc cairn_v1_lineage_same_desc = {
     .name = "cairn.v1.LineageSame", .fields = cairn_v1_lineage_same_fields,
-    .size = sizeof(struct cairn_v1_lineage_same), .field_n = 6,
+    .size = sizeof(struct cairn_v1_lineage_same), .field_n = 7,
 };
 
 static const struct msg_field cairn_v1_lineage_same_list_answer_fields[] = {

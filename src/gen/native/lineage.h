@@ -164,13 +164,16 @@ struct cairn_v1_lineage_link {
     /* Places in `nodes`, in the direction that data flows. */
     int32_t from;
     int32_t to;
-    /* input, output, version, registered, same; column (of a data set), use (of a column by a run), made (by a run); or how a column was made
+    /* input, output, version, registered, same; place (to the place where data is, at no distance); column (of a data set), use (of a column by a run), made (by a run); or how a column was made
      * of another: identity, transformation, aggregation, join, group_by, filter, sort, window, conditional, other */
     struct str role;
     /* The data was only used to evaluate. */
     bool evaluation;
     int64_t recorded_ms;
     int64_t claimed_ms;
+    /* Of what is the same: who says so now, as in LineageSame, and why. */
+    struct str rule;
+    struct str reason;
 };
 #define CAIRN_V1_LINEAGE_LINK_HAS_FROM (1ull << 0)
 #define CAIRN_V1_LINEAGE_LINK_HAS_TO (1ull << 1)
@@ -178,6 +181,8 @@ struct cairn_v1_lineage_link {
 #define CAIRN_V1_LINEAGE_LINK_HAS_EVALUATION (1ull << 3)
 #define CAIRN_V1_LINEAGE_LINK_HAS_RECORDED_MS (1ull << 4)
 #define CAIRN_V1_LINEAGE_LINK_HAS_CLAIMED_MS (1ull << 5)
+#define CAIRN_V1_LINEAGE_LINK_HAS_RULE (1ull << 6)
+#define CAIRN_V1_LINEAGE_LINK_HAS_REASON (1ull << 7)
 extern const struct msg_desc cairn_v1_lineage_link_desc;
 
 struct cairn_v1_lineage_total {
@@ -283,7 +288,8 @@ extern const struct msg_desc cairn_v1_lineage_trail_answer_desc;
  * either to what the other leads to, at no distance. What stands already is not written again. */
 struct cairn_v1_lineage_same_add {
     uint64_t has;
-    /* dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST or files:URI; a name that stands for several nodes means all of them. */
+    /* dataset:NAME@DIGEST, dataset:NAME, dataset:@DIGEST, files:URI, place:URI, place:URI@DIGEST, or node:NUMBER of an artifact; a name
+     * that stands for several nodes means all of them. */
     struct str a;
     struct str b;
     /* For those who ask later. */
@@ -325,9 +331,12 @@ struct cairn_v1_lineage_same_list {
     uint64_t has;
     int32_t max_results;
     struct str page_token;
+    /* Only what was said by it; absent: all. */
+    struct str rule;
 };
 #define CAIRN_V1_LINEAGE_SAME_LIST_HAS_MAX_RESULTS (1ull << 0)
 #define CAIRN_V1_LINEAGE_SAME_LIST_HAS_PAGE_TOKEN (1ull << 1)
+#define CAIRN_V1_LINEAGE_SAME_LIST_HAS_RULE (1ull << 2)
 extern const struct msg_desc cairn_v1_lineage_same_list_desc;
 
 struct cairn_v1_lineage_same {
@@ -337,9 +346,11 @@ struct cairn_v1_lineage_same {
     /* same, or pinned: not the same. */
     struct str state;
     struct str reason;
-    /* Who said so. */
+    /* Who said so; "rule" for rules. */
     struct str who;
     int64_t time_ms;
+    /* said: by somebody; by rules: uri, of one place; digest, and of equal content; symlink, run. */
+    struct str rule;
 };
 #define CAIRN_V1_LINEAGE_SAME_HAS_A (1ull << 0)
 #define CAIRN_V1_LINEAGE_SAME_HAS_B (1ull << 1)
@@ -347,6 +358,7 @@ struct cairn_v1_lineage_same {
 #define CAIRN_V1_LINEAGE_SAME_HAS_REASON (1ull << 3)
 #define CAIRN_V1_LINEAGE_SAME_HAS_WHO (1ull << 4)
 #define CAIRN_V1_LINEAGE_SAME_HAS_TIME_MS (1ull << 5)
+#define CAIRN_V1_LINEAGE_SAME_HAS_RULE (1ull << 6)
 extern const struct msg_desc cairn_v1_lineage_same_desc;
 
 struct cairn_v1_lineage_same_list_answer {

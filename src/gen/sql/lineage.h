@@ -203,6 +203,7 @@ struct q_lineage_same_row {
     int64_t op;
     int64_t a;
     int64_t b;
+    int64_t rule;
     int64_t claimed_ms;
     int64_t seen_ms;
 };
@@ -241,13 +242,37 @@ struct q_same_list_row {
     int64_t a;
     int64_t b;
     int64_t state;
+    int64_t rule;
     struct str reason;
     struct str who;
     int64_t ms;
 };
 enum status q_same_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t a,
-                             int64_t b, int64_t max, struct err *q_err) ATTR_CHECK;
+                             int64_t b, int64_t max, int64_t first, int64_t second,
+                             struct err *q_err) ATTR_CHECK;
 enum status q_same_list_next(struct sql_stmt *q_stmt, struct q_same_list_row *q_row,
                              struct err *q_err) ATTR_CHECK;
+
+struct q_same_why_row {
+    int64_t rule;
+    struct str reason;
+};
+enum status q_same_why(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                       struct q_same_why_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_same_node_row {
+    int64_t kind;
+    int64_t type_id;
+    struct str digest; /* p is NULL when it has no value */
+};
+enum status q_same_node(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                        struct q_same_node_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_same_meeting_row {
+    struct str uri;
+    struct str digest; /* p is NULL when it has no value */
+};
+enum status q_same_meeting(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                           struct q_same_meeting_row *q_row, struct err *q_err) ATTR_CHECK;
 
 #endif

@@ -594,17 +594,17 @@ enum status q_lineage_parent_at(struct sql_conn *q_conn, struct arena *q_arena, 
 }
 
 static const unsigned char lineage_same_in[] = { SQL_INT };
-static const unsigned char lineage_same_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const lineage_same_names[] = { "seq", "op", "a", "b", "claimed_ms", "seen_ms" };
+static const unsigned char lineage_same_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_same_names[] = { "seq", "op", "a", "b", "rule", "claimed_ms", "seen_ms" };
 static const struct sql_query query_lineage_same = {
     .name = "lineage_same", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 6,
+    .in_n = 1, .out_n = 7,
     .in = lineage_same_in,
     .out = lineage_same_out, .out_names = lineage_same_names,
-    .text = { "SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > ?1 ORDER "
-              "BY seq",
-              "SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > $1 ORDER "
-              "BY seq" },
+    .text = { "SELECT seq, op, a, b, rule, claimed_ms, seen_ms FROM same_log WHERE seq > ?1 "
+              "ORDER BY seq",
+              "SELECT seq, op, a, b, rule, claimed_ms, seen_ms FROM same_log WHERE seq > $1 "
+              "ORDER BY seq" },
 };
 
 enum status q_lineage_same_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
@@ -620,7 +620,7 @@ enum status q_lineage_same_open(struct sql_conn *q_conn, struct sql_stmt **q_stm
 enum status q_lineage_same_next(struct sql_stmt *q_stmt, struct q_lineage_same_row *q_row,
                                 struct err *q_err)
 {
-    struct sql_value q_out[6];
+    struct sql_value q_out[7];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -628,8 +628,9 @@ enum status q_lineage_same_next(struct sql_stmt *q_stmt, struct q_lineage_same_r
     q_row->op = q_out[1].i;
     q_row->a = q_out[2].i;
     q_row->b = q_out[3].i;
-    q_row->claimed_ms = q_out[4].i;
-    q_row->seen_ms = q_out[5].i;
+    q_row->rule = q_out[4].i;
+    q_row->claimed_ms = q_out[5].i;
+    q_row->seen_ms = q_out[6].i;
     return OK;
 }
 
@@ -768,27 +769,30 @@ enum status q_same_delete(struct sql_conn *q_conn, int64_t a, int64_t b, struct 
     return sql_exec(q_conn, &query_same_delete, q_in, NULL, q_err);
 }
 
-static const unsigned char same_list_in[] = { SQL_INT, SQL_INT, SQL_INT };
-static const unsigned char same_list_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
-static const char *const same_list_names[] = { "a", "b", "state", "reason", "who", "ms" };
+static const unsigned char same_list_in[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const unsigned char same_list_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
+static const char *const same_list_names[] = { "a", "b", "state", "rule", "reason", "who", "ms" };
 static const struct sql_query query_same_list = {
     .name = "same_list", .cached = true, .kind = SQL_MANY,
-    .in_n = 3, .out_n = 6,
+    .in_n = 5, .out_n = 7,
     .in = same_list_in,
     .out = same_list_out, .out_names = same_list_names,
-    .text = { "SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > (?1, ?2) ORDER "
-              "BY a, b LIMIT ?3",
-              "SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > ($1, $2) ORDER "
-              "BY a, b LIMIT $3" },
+    .text = { "SELECT a, b, state, rule, reason, who, ms FROM same WHERE (a, b) > (?1, ?2) "
+              "AND (CAST(?4 AS bigint) = 0 OR rule IN (?4, ?5)) ORDER BY a, b LIMIT ?3",
+              "SELECT a, b, state, rule, reason, who, ms FROM same WHERE (a, b) > ($1, $2) "
+              "AND (CAST($4 AS bigint) = 0 OR rule IN ($4, $5)) ORDER BY a, b LIMIT $3" },
 };
 
 enum status q_same_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t a,
-                             int64_t b, int64_t max, struct err *q_err)
+                             int64_t b, int64_t max, int64_t first, int64_t second,
+                             struct err *q_err)
 {
-    struct sql_value q_in[3] = {
+    struct sql_value q_in[5] = {
         { .i = a },
         { .i = b },
         { .i = max },
+        { .i = first },
+        { .i = second },
     };
 
     return sql_rows(q_conn, &query_same_list, q_in, q_stmt, q_err);
@@ -797,16 +801,113 @@ enum status q_same_list_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, 
 enum status q_same_list_next(struct sql_stmt *q_stmt, struct q_same_list_row *q_row,
                              struct err *q_err)
 {
-    struct sql_value q_out[6];
+    struct sql_value q_out[7];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->a = q_out[0].i;
     q_row->b = q_out[1].i;
     q_row->state = q_out[2].i;
-    q_row->reason = q_out[3].s;
-    q_row->who = q_out[4].s;
-    q_row->ms = q_out[5].i;
+    q_row->rule = q_out[3].i;
+    q_row->reason = q_out[4].s;
+    q_row->who = q_out[5].s;
+    q_row->ms = q_out[6].i;
+    return OK;
+}
+
+static const unsigned char same_why_in[] = { SQL_INT, SQL_INT };
+static const unsigned char same_why_out[] = { SQL_INT, SQL_TEXT };
+static const char *const same_why_names[] = { "rule", "reason" };
+static const struct sql_query query_same_why = {
+    .name = "same_why", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 2,
+    .in = same_why_in,
+    .out = same_why_out, .out_names = same_why_names,
+    .text = { "SELECT rule, reason FROM same WHERE a = ?1 AND b = ?2 AND state = 1",
+              "SELECT rule, reason FROM same WHERE a = $1 AND b = $2 AND state = 1" },
+};
+
+enum status q_same_why(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                       struct q_same_why_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = a },
+        { .i = b },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_same_why, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->rule = q_out[0].i;
+    q_row->reason = q_out[1].s;
+    return OK;
+}
+
+static const unsigned char same_node_in[] = { SQL_INT };
+static const unsigned char same_node_out[] = { SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE };
+static const char *const same_node_names[] = { "kind", "type_id", "digest" };
+static const struct sql_query query_same_node = {
+    .name = "same_node", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 3,
+    .in = same_node_in,
+    .out = same_node_out, .out_names = same_node_names,
+    .text = { "SELECT kind, type_id, digest FROM node WHERE uid = ?1",
+              "SELECT kind, type_id, digest FROM node WHERE uid = $1" },
+};
+
+enum status q_same_node(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                        struct q_same_node_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = uid },
+    };
+    struct sql_value q_out[3];
+    enum status q_st = sql_one(q_conn, &query_same_node, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->kind = q_out[0].i;
+    q_row->type_id = q_out[1].i;
+    q_row->digest = q_out[2].s;
+    return OK;
+}
+
+static const unsigned char same_meeting_in[] = { SQL_INT, SQL_INT };
+static const unsigned char same_meeting_out[] = { SQL_TEXT, SQL_TEXT | SQL_MAYBE };
+static const char *const same_meeting_names[] = { "uri", "digest" };
+static const struct sql_query query_same_meeting = {
+    .name = "same_meeting", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 2,
+    .in = same_meeting_in,
+    .out = same_meeting_out, .out_names = same_meeting_names,
+    .text = { "SELECT n.uri, n.digest FROM node n WHERE n.uid IN (SELECT b FROM same WHERE a "
+              "= ?1 AND rule BETWEEN 2 AND 5 AND state = 1 UNION SELECT y.b FROM same x JOIN "
+              "same y ON y.a = x.b AND y.rule = 4 AND y.state = 1 WHERE x.a = ?1 AND x.rule "
+              "BETWEEN 2 AND 5 AND x.state = 1) AND n.uid IN (SELECT b FROM same WHERE a = "
+              "?2 AND rule BETWEEN 2 AND 5 AND state = 1 UNION SELECT y.b FROM same x JOIN "
+              "same y ON y.a = x.b AND y.rule = 4 AND y.state = 1 WHERE x.a = ?2 AND x.rule "
+              "BETWEEN 2 AND 5 AND x.state = 1) ORDER BY n.uid LIMIT 1",
+              "SELECT n.uri, n.digest FROM node n WHERE n.uid IN (SELECT b FROM same WHERE a "
+              "= $1 AND rule BETWEEN 2 AND 5 AND state = 1 UNION SELECT y.b FROM same x JOIN "
+              "same y ON y.a = x.b AND y.rule = 4 AND y.state = 1 WHERE x.a = $1 AND x.rule "
+              "BETWEEN 2 AND 5 AND x.state = 1) AND n.uid IN (SELECT b FROM same WHERE a = "
+              "$2 AND rule BETWEEN 2 AND 5 AND state = 1 UNION SELECT y.b FROM same x JOIN "
+              "same y ON y.a = x.b AND y.rule = 4 AND y.state = 1 WHERE x.a = $2 AND x.rule "
+              "BETWEEN 2 AND 5 AND x.state = 1) ORDER BY n.uid LIMIT 1" },
+};
+
+enum status q_same_meeting(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
+                           struct q_same_meeting_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = a },
+        { .i = b },
+    };
+    struct sql_value q_out[2];
+    enum status q_st = sql_one(q_conn, &query_same_meeting, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uri = q_out[0].s;
+    q_row->digest = q_out[1].s;
     return OK;
 }
 
@@ -834,5 +935,8 @@ static const struct sql_query *const area_lineage[] = {
     &query_same_put,
     &query_same_delete,
     &query_same_list,
+    &query_same_why,
+    &query_same_node,
+    &query_same_meeting,
 };
 /* clang-format on */

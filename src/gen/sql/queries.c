@@ -20,6 +20,7 @@
 #include "gen/sql/others.inc.h"
 #include "gen/sql/packs.inc.h"
 #include "gen/sql/peer.inc.h"
+#include "gen/sql/place.inc.h"
 #include "gen/sql/purge.inc.h"
 #include "gen/sql/registry.inc.h"
 #include "gen/sql/resumable.inc.h"
@@ -51,6 +52,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_others, ARRAY_N(area_others) },
     { area_packs, ARRAY_N(area_packs) },
     { area_peer, ARRAY_N(area_peer) },
+    { area_place, ARRAY_N(area_place) },
     { area_purge, ARRAY_N(area_purge) },
     { area_registry, ARRAY_N(area_registry) },
     { area_resumable, ARRAY_N(area_resumable) },

@@ -23,6 +23,7 @@
 #include "gen/sql/others.h"
 #include "gen/sql/packs.h"
 #include "gen/sql/peer.h"
+#include "gen/sql/place.h"
 #include "gen/sql/purge.h"
 #include "gen/sql/registry.h"
 #include "gen/sql/resumable.h"

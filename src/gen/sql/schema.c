@@ -2026,6 +2026,24 @@ const struct sql_migration sql_migrations[] = {
         "DROP TABLE column_edge_before;\n"
         "CREATE INDEX column_edge_src ON column_edge (src, dst);\n",
     } },
+    { .version = 37, .name = "places_of_data", .text = {
+        "CREATE TABLE place_work (\n"
+        "    place INTEGER NOT NULL PRIMARY KEY,\n"
+        "    stage INTEGER NOT NULL,\n"
+        "    after_uid INTEGER NOT NULL,\n"
+        "    last INTEGER NOT NULL\n"
+        ") STRICT;\n"
+        "INSERT INTO place_work (place, stage, after_uid, last) SELECT 0, 0, 0, uid FROM "
+        "node ORDER BY uid DESC LIMIT 1;\n",
+        "CREATE TABLE place_work (\n"
+        "    place bigint NOT NULL PRIMARY KEY,\n"
+        "    stage bigint NOT NULL,\n"
+        "    after_uid bigint NOT NULL,\n"
+        "    last bigint NOT NULL\n"
+        ");\n"
+        "INSERT INTO place_work (place, stage, after_uid, last) SELECT 0, 0, 0, uid FROM "
+        "node ORDER BY uid DESC LIMIT 1;\n",
+    } },
 };
-const unsigned sql_migrations_n = 36;
+const unsigned sql_migrations_n = 37;
 /* clang-format on */

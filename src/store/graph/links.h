@@ -51,7 +51,10 @@ struct walk {
     size_t starts_n;
     enum walk_direction direction;
     uint64_t roles; /* bit 1 << role: links that are followed; 0 = all */
-    uint64_t still; /* the same, of links that are walked at no distance; each is there both ways */
+    uint64_t
+        still; /* the same, of links that are walked at no distance; each is there both ways, in whatever roles */
+    /* By the role over which a node was found: roles of `still` that are not walked from there. LINK_ROLE_MAX + 1 of them; NULL = none. */
+    const uint64_t *barred;
     bool skip_aside; /* leaves out links that are aside */
     bool brief;      /* found.from and found.role are not wanted: they may be NULL */
     bool has_as_of;  /* only links that stood at as_of_ms */

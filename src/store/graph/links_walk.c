@@ -240,8 +240,9 @@ struct searcher {
     uint64_t *stills; /* nodes with links that are walked at no distance; NULL = perhaps any */
     size_t top;
     size_t nodes_max;
-    uint64_t still; /* roles that are walked at no distance */
-    int64_t target; /* -1 = none */
+    uint64_t still;         /* roles that are walked at no distance */
+    const uint64_t *barred; /* as in struct walk */
+    int64_t target;         /* -1 = none */
     size_t target_at;
     size_t looked; /* links since the last look at the clock */
     const struct walk *walk;
@@ -309,6 +310,9 @@ static bool visit(struct searcher *s, uint32_t node, size_t from, uint8_t role)
             continue;
         }
         c.pass.roles &= s->still;
+        if (s->barred) {
+            c.pass.roles &= ~s->barred[f->role[at]];
+        }
         c.pass.plain = false;
         cursor_at(&c, f->nodes[at], true);
         while (cursor_next(&c, &e)) {
@@ -344,12 +348,14 @@ static bool begin(struct searcher *s, const struct links *l, const struct walk *
     s->target_at = SIZE_MAX;
     s->looked = 0;
     s->walk = w;
-    s->brief = w->brief;
+    s->barred = s->still ? w->barred : NULL;
+    s->brief = w->brief && !s->barred;
     s->by_place = !w->brief || s->still;
     s->marked = false;
     s->batch.n = 0;
     for (unsigned bits = 0; bits < 256; bits++) { /* those of a time have been looked at */
-        s->passes[bits] = pass.as_of || bits_pass(&pass, (uint8_t)bits);
+        s->passes[bits] = (pass.as_of || bits_pass(&pass, (uint8_t)bits)) &&
+                          !(s->still >> (bits & ROLE) & 1); /* those have been walked */
     }
     for (size_t i = 0; i < w->starts_n; i++) {
         if (w->starts[i] >= 0 && w->starts[i] <= LINKS_UID_MAX) {

@@ -89,8 +89,8 @@ SELECT op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq = 
 
 -- name: lineage_same :many
 -- in: after int
--- out: seq int, op int, a int, b int, claimed_ms int, seen_ms int
-SELECT seq, op, a, b, claimed_ms, seen_ms FROM same_log WHERE seq > $1 ORDER BY seq;
+-- out: seq int, op int, a int, b int, rule int, claimed_ms int, seen_ms int
+SELECT seq, op, a, b, rule, claimed_ms, seen_ms FROM same_log WHERE seq > $1 ORDER BY seq;
 
 -- name: lineage_same_at :one
 -- in: seq int
@@ -117,7 +117,34 @@ ON CONFLICT (a, b) DO UPDATE SET state = excluded.state, rule = excluded.rule, r
 -- in: a int, b int
 DELETE FROM same WHERE a = $1 AND b = $2;
 
+-- first 0: of any rule.
 -- name: same_list :many
--- in: a int, b int, max int
--- out: a int, b int, state int, reason text, who text, ms int
-SELECT a, b, state, reason, who, ms FROM same WHERE (a, b) > ($1, $2) ORDER BY a, b LIMIT $3;
+-- in: a int, b int, max int, first int, second int
+-- out: a int, b int, state int, rule int, reason text, who text, ms int
+SELECT a, b, state, rule, reason, who, ms FROM same WHERE (a, b) > ($1, $2) AND (CAST($4 AS bigint) = 0 OR rule IN ($4, $5)) ORDER BY a, b LIMIT $3;
+
+-- Why two nodes are the same.
+-- name: same_why :one
+-- in: a int, b int
+-- out: rule int, reason text
+SELECT rule, reason FROM same WHERE a = $1 AND b = $2 AND state = 1;
+
+-- What of a pair is there: types of both.
+-- name: same_node :one
+-- in: uid int
+-- out: kind int, type_id int, digest text?
+SELECT kind, type_id, digest FROM node WHERE uid = $1;
+
+-- A place at which two things are, directly or as one of its versions.
+-- name: same_meeting :one
+-- in: a int, b int
+-- out: uri text, digest text?
+SELECT n.uri, n.digest FROM node n WHERE n.uid IN
+    (SELECT b FROM same WHERE a = $1 AND rule BETWEEN 2 AND 5 AND state = 1
+     UNION SELECT y.b FROM same x JOIN same y ON y.a = x.b AND y.rule = 4 AND y.state = 1
+     WHERE x.a = $1 AND x.rule BETWEEN 2 AND 5 AND x.state = 1)
+AND n.uid IN
+    (SELECT b FROM same WHERE a = $2 AND rule BETWEEN 2 AND 5 AND state = 1
+     UNION SELECT y.b FROM same x JOIN same y ON y.a = x.b AND y.rule = 4 AND y.state = 1
+     WHERE x.a = $2 AND x.rule BETWEEN 2 AND 5 AND x.state = 1)
+ORDER BY n.uid LIMIT 1;
