@@ -488,6 +488,27 @@ static int64_t recording_time(struct seq *s)
     return now;
 }
 
+/* Takes operations and validates them, until no more come. st: of the transaction so far. */
+static enum status group_validate(struct seq *s, struct group *g, enum status st, struct err *err)
+{
+    do {
+        int64_t began_ns = clock_mono_ns();
+        size_t had = g->ops_n;
+
+        g->now_ms = recording_time(s);
+        while (s->first && !group_full(g)) {
+            struct write_op *op = s->first;
+
+            take_op(s, g);
+            if (!st && !validate_one(g, op)) {
+                st = group_lost(op, err);
+            }
+        }
+        seq_gather_learn(s, g->ops_n - had, clock_mono_ns() - began_ns);
+    } while (!st && !group_full(g) && s->gather.goal > 0 && seq_gather_more(s));
+    return st;
+}
+
 void seq_group_run(struct seq *s)
 {
     struct group *g = &s->g;
@@ -500,15 +521,7 @@ void seq_group_run(struct seq *s)
     st = group_begin(s, &err);
     g->seq = s->last_seq + 1;
     g->tag = next_tag(s);
-    g->now_ms = recording_time(s);
-    while (s->first && !group_full(g)) {
-        struct write_op *op = s->first;
-
-        take_op(s, g);
-        if (!st && !validate_one(g, op)) {
-            st = group_lost(op, &err);
-        }
-    }
+    st = group_validate(s, g, st, &err);
     if (!st && g->passed_n == 0) {
         sql_rollback(s->writer);
         mkeys_rollback(s->mkeys, 0);

@@ -173,7 +173,7 @@ void seq_read_end(struct seq *s);
 
 struct sql_conn *group_conn(struct group *g);
 /* When what the group writes is recorded: never before what was recorded earlier, also by other servers and before a start, but where the
- * clock was set back by more than an hour. */
+ * clock was set back by more than an hour. It may rise from one operation of the group to the next. */
 int64_t group_now_ms(const struct group *g);
 /* The operations that wait behind the one that is being validated, in order, at most max: how many. They are validated next, in
  * this group, unless one before them adds records. For kinds that do the work of many at once. */

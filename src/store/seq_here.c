@@ -10,7 +10,8 @@ enum {
     GATHER_MAX = 32, /* operations: a group of these costs little more each than a larger one */
     GATHER_MAX_US = 1000, /* no wait is longer */
     GATHER_SKIP_MAX = 63,
-    HERE_COST_NS = 500000, /* a group that takes longer is slow */
+    GATHER_BUNCH_NS = 100000, /* operations that take so long are worth a wake-up */
+    HERE_COST_NS = 500000,    /* a group that takes longer is slow */
     HERE_SLOW_ONE =
         4, /* what one adds, each other one takes one away: a fifth of all may be slow */
     HERE_SLOW = 32,
@@ -80,28 +81,72 @@ static void gather_here(struct seq *s, int64_t now_ns)
     atomic_store_explicit(&g->here_want, gather_want(s, g->had), memory_order_relaxed);
 }
 
-/* After a group: waits for the next one to fill. */
+/* A transaction that stays open meanwhile is in nobody's way. */
+static bool gathers_in_parts(const struct seq *s)
+{
+    return sql_conn_engine(s->writer) == SQL_SQLITE && !s->peers.on;
+}
+
+/* Long operations are validated while the rest of their group is on its way: waits until a few more than this group has taken are
+ * there, short ones until all are. Sets the goal to 0 when it is reached or the time is over. */
+static void gather_wait(struct seq *s, size_t taken)
+{
+    struct gather *g = &s->gather;
+    size_t want = g->goal, bunch = (size_t)(GATHER_BUNCH_NS / (g->op_ns + 1)) + 1, has;
+    int64_t began = clock_mono_ns(), left = g->goal_until_ns - began;
+    bool woken = left > 0;
+
+    if (gathers_in_parts(s)) want = MIN_OF(want, taken + bunch);
+    /* seq_cst, with seq_wake(): either it sees that nobody is to be woken before `want`, or this sees what it has submitted. */
+    atomic_store_explicit(&g->want, want, memory_order_seq_cst);
+    has = seq_waiting_ops(s);
+    if (has < want && woken) {
+        woken = exec_actor_linger(s->actor, left / 1000);
+        has = seq_waiting_ops(s);
+        g->waited_ns += clock_mono_ns() - began;
+    }
+    atomic_store_explicit(&g->want, 0, memory_order_seq_cst);
+    if (has < g->goal && woken && !atomic_load_explicit(&s->stopping, memory_order_acquire)) {
+        return;
+    }
+    gather_judge(g, g->goal, g->had, has);
+    g->goal = 0;
+}
+
 void seq_gather(struct seq *s)
 {
     struct gather *g = &s->gather;
-    size_t had = seq_waiting_ops(s), want;
+    size_t had = seq_waiting_ops(s);
 
     if (may_be_here(s)) {
         gather_here(s, clock_mono_ns());
         return;
     }
     atomic_store_explicit(&g->here_next, false, memory_order_relaxed);
-    want = gather_want(s, had);
-    if (want == 0) {
+    g->goal = gather_want(s, had);
+    if (g->goal == 0) {
         return;
     }
-    /* seq_cst, with seq_wake(): either it sees that nobody is to be woken before `want`, or this sees what it has submitted. */
-    atomic_store_explicit(&g->want, want, memory_order_seq_cst);
-    if (seq_waiting_ops(s) < want) {
-        (void)exec_actor_linger(s->actor, gather_ns(g) / 1000);
+    g->had = had;
+    g->goal_until_ns = clock_mono_ns() + gather_ns(g);
+    gather_wait(s, 0);
+    if (!gathers_in_parts(s)) g->goal = 0;
+}
+
+bool seq_gather_more(struct seq *s)
+{
+    while (s->gather.goal > 0) {
+        seq_take_inbox(s);
+        if (s->first) return true;
+        gather_wait(s, s->g.ops_n);
     }
-    atomic_store_explicit(&g->want, 0, memory_order_seq_cst);
-    gather_judge(g, want, had, seq_waiting_ops(s));
+    seq_take_inbox(s);
+    return s->first != NULL;
+}
+
+void seq_gather_learn(struct seq *s, size_t n, int64_t ns)
+{
+    if (n > 0) s->gather.op_ns += (ns / (int64_t)n - s->gather.op_ns) / 4;
 }
 
 bool seq_leaves_to_loops(const struct seq *s)
@@ -126,8 +171,10 @@ void seq_group_timed(struct seq *s, int64_t now)
     atomic_store_explicit(
         &g->here_next, may_be_here(s) && !atomic_load_explicit(&s->stopping, memory_order_acquire),
         memory_order_relaxed);
+    g->waited_ns = 0;
     seq_group_run(s);
-    took_ns = clock_mono_ns() - began_ns;
+    g->goal = 0;
+    took_ns = clock_mono_ns() - began_ns - g->waited_ns;
     g->took_ns += (MIN_OF(took_ns, (int64_t)GATHER_MAX_US * 1000) - g->took_ns) / 8;
     if (took_ns > HERE_COST_NS) {
         int64_t times = MIN_OF(took_ns / HERE_COST_NS, (int64_t)HERE_SLOW / HERE_SLOW_ONE);
@@ -210,6 +257,7 @@ static bool group_here(struct seq *s)
     if (!s->first) return true;
     want = atomic_load_explicit(&s->gather.here_want, memory_order_relaxed);
     if (want > 0) gather_judge(&s->gather, want, s->gather.had, seq_waiting_ops(s));
+    s->gather.goal = 0;
     seq_group_timed(s, now);
     gather_here(s, clock_mono_ns());
     atomic_fetch_add_explicit(&s->here, 1, memory_order_relaxed);

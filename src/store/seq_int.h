@@ -91,8 +91,13 @@ struct gather {
     _Atomic int64_t here_until_ns;
     _Atomic bool
         here_next; /* what comes while the thread has the role is for the loops that brought it: they come back */
-    size_t had;         /* waited when that began */
-    int64_t took_ns;    /* what groups take, smoothed */
+    size_t had;      /* waited when that began */
+    int64_t took_ns; /* what groups take, smoothed */
+    int64_t op_ns;   /* what validating one operation takes, smoothed */
+    /* The thread's: its next group waits for so many, until then; 0 = it does not. */
+    size_t goal;
+    int64_t goal_until_ns;
+    int64_t waited_ns;  /* of the time of this group */
     unsigned off, skip; /* groups after which nobody waits, since waits were in vain */
 };
 
@@ -164,8 +169,12 @@ int64_t seq_thread_step(struct seq *s);
 int64_t seq_step(void *ctx);
 /* Runs a group, and learns from the time that it takes whether loops may run the next ones. */
 void seq_group_timed(struct seq *s, int64_t now);
-/* After a group: waits for the next one to fill. */
+/* After a group: waits for the next one to fill, or to have begun doing so where its operations are long. */
 void seq_gather(struct seq *s);
+/* In a group that began before all that it waits for were there: waits for more. False: nothing else has come. */
+bool seq_gather_more(struct seq *s);
+/* Validating n operations took so long. */
+void seq_gather_learn(struct seq *s, size_t n, int64_t ns);
 /* What waits after a group of the thread is not the thread's: the loops that brought it come back for it. */
 bool seq_leaves_to_loops(const struct seq *s);
 size_t seq_waiting_ops(struct seq *s);

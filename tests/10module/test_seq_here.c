@@ -291,6 +291,69 @@ TEST(a_group_waits_for_those_who_were_answered)
     end(&b);
 }
 
+/* Submits the next of its kind while it is validated, until `more` are through. */
+struct chain {
+    struct count count;
+    struct bench *bench;
+    int more;
+};
+
+static void chain_submit(struct bench *b, int more);
+
+static enum status chain_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct chain *c = CONTAINER_OF(WRITE_OP_OF(op, struct count), struct chain, count);
+
+    if (c->more > 0) chain_submit(c->bench, c->more - 1);
+    return count_validate(op, g, err);
+}
+
+static const struct write_kind chain_kind = { .name = "test.chain",
+                                              .validate = chain_validate,
+                                              .apply = count_apply };
+
+static void chain_submit(struct bench *b, int more)
+{
+    struct chain *c = ARENA_NEW(b->a, struct chain);
+
+    write_op_init(&c->count.op, &chain_kind, b->a);
+    c->count.book = &b->book;
+    c->count.n = ++b->n;
+    c->count.op.done = done;
+    c->count.op.user = &b->answered;
+    c->count.op.bytes = 10;
+    c->bench = b;
+    c->more = more;
+    T_ST(seq_submit_quiet(b->core->seq, &c->count.op), OK);
+}
+
+/* Where operations are long, a group that is to be of six begins with the first, and takes what comes while that is validated. */
+TEST(a_group_of_long_ones_begins_before_it_is_full)
+{
+    struct seq_stats before, after;
+    struct bench b;
+
+    begin(&b);
+    cost_ns = 10000000;
+    for (int i = 0; i < 4; i++) {
+        submit(&b, &long_kind, 10);
+    }
+    chain_submit(
+        &b,
+        1); /* while this is validated, one comes: for the next group, which is on its way then */
+    seq_wake(b.core->seq);
+    T_OK(exec_sim_step());
+    T_INT(b.answered, 6);
+    seq_stats(b.core->seq, &before);
+    cost_ns = 1000;
+    chain_submit(&b, 3);
+    run_others();
+    seq_stats(b.core->seq, &after);
+    T_INT(b.answered, b.n);
+    T_INT(after.groups, before.groups + 1);
+    end(&b);
+}
+
 TEST(what_waits_at_the_end_is_answered)
 {
     struct bench b;
