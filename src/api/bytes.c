@@ -1,5 +1,6 @@
 /* api/bytes.c - artifacts on their way out, see bytes.h. */
 #include "api/bytes.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "codec/base64.h"
@@ -143,7 +144,7 @@ static void add_fields(struct call *c, struct str name, const struct artifact_by
 
 /* ---- bytes that lie elsewhere come piece by piece, on threads that may wait ---------------------------------------------- */
 
-enum { REMOTE_PIECE = 256 * 1024, FILE_PIECE = 8 << 20 };
+enum { REMOTE_PIECE = 256 * 1024, FILE_PIECE = 8 << 20, PIPE_PIECE = 512 * 1024 };
 
 struct remote_get {
     struct call *call;
@@ -154,8 +155,24 @@ struct remote_get {
     uint64_t from, n; /* what the client wants of it */
     char *piece;
     size_t have; /* bytes in the piece that the client has not been given */
+    int pipe[2]; /* of bytes that go through unseen; -1: there is none */
     struct err err;
 };
+
+/* How many of the next bytes lie in the pipe, from the service's connection to the client's; 0: they go through the piece. Without a pipe
+ * the rest goes so, too. */
+static enum status through_pipe(struct remote_get *g, size_t *n)
+{
+    struct err ignored = ERR_INIT;
+
+    *n = 0;
+    if (g->pipe[0] < 0 &&
+        (!http_can_give_pipe(g->call->req) || !artifact_read_has_pipe(g->reader) ||
+         fs_pipe(g->pipe, PIPE_PIECE, &ignored))) {
+        return OK;
+    }
+    return artifact_read_pipe(g->reader, g->pipe[1], PIPE_PIECE, n, &g->err);
+}
 
 static void remote_more(struct exec_job *job, unsigned worker)
 {
@@ -173,6 +190,11 @@ static void remote_more(struct exec_job *job, unsigned worker)
     }
     if (!st && n) {
         http_give_file(req, fd, at, n);
+        return;
+    }
+    st = st ? st : through_pipe(g, &got);
+    if (!st && got) {
+        http_give_pipe(req, g->pipe[0], got);
         return;
     }
     st = st ? st : artifact_read(g->reader, g->piece, REMOTE_PIECE, &got, &g->err);
@@ -209,6 +231,11 @@ static void remote_done(struct http_req *req, void *ctx)
     (void)req;
     artifact_read_end(g->reader);
     g->reader = NULL;
+    for (size_t i = 0; i < ARRAY_N(g->pipe); i++) {
+        if (g->pipe[i] >= 0) {
+            (void)sys.close(g->pipe[i]);
+        }
+    }
 }
 
 /* The first bytes are fetched before the answer begins, so that what fails is still an error with a status. */
@@ -254,6 +281,7 @@ static enum status send_remote(struct call *c, struct str name, const struct art
     g->call = c;
     g->name = name;
     g->bytes = *b;
+    g->pipe[0] = g->pipe[1] = -1;
     g->work.run = remote_first;
     return artifact_work_submit(c->core, &g->work)
                ? err_set(err, ST_UNAVAILABLE, "too many transfers are waiting; try again")

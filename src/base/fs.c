@@ -199,6 +199,16 @@ enum status fs_write_all(int fd, const void *p, size_t n, struct err *err)
     return OK;
 }
 
+enum status fs_pipe(int fd[2], size_t n, struct err *err)
+{
+    if (sys.pipe(fd) < 0) {
+        fd[0] = fd[1] = -1;
+        return err_errno(err, errno, "pipe");
+    }
+    (void)fcntl(fd[1], F_SETPIPE_SZ, (int)MIN_OF(n, (size_t)INT32_MAX));
+    return OK;
+}
+
 enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err)
 {

@@ -26,6 +26,8 @@ enum status fs_read_file(struct arena *a, const char *path, size_t max, struct s
 enum status fs_real_path(struct arena *a, const char *path, struct str *out, struct err *err);
 /* All n bytes at the current position. */
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err);
+/* A pipe, fd[0] to read and fd[1] to write, neither of which waits; with room for n bytes of whole pages where the system allows it. */
+enum status fs_pipe(int fd[2], size_t n, struct err *err);
 /* Exclusive advisory lock on path (created if missing) held by *fd until closed; ST_CONFLICT when another process holds
  * it, with that process's text (what the holder wrote into the file, e.g. its pid) in the message. */
 enum status fs_lock_file(const char *path, const char *holder_text, int *fd, struct err *err);

@@ -279,3 +279,23 @@ void sock_nodelay(int fd)
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
+
+int sock_new(int family, int type, int protocol)
+{
+    return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+}
+
+void sock_wake_from(int fd, size_t n)
+{
+    const int low = (int)MIN_OF(n, (size_t)INT32_MAX);
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
+}
+
+bool sock_wait(int fd, int64_t ms)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    /* Interrupted: the caller looks, and comes again. */
+    return poll(&p, 1, (int)MIN_OF(MAX_OF(ms, (int64_t)0), (int64_t)60000)) != 0;
+}

@@ -36,5 +36,11 @@ unsigned sock_port(int fd);
 size_t sock_addr_text(const struct sockaddr *addr, char out[SOCK_ADDR_TEXT]);
 /* TCP_NODELAY; no effect on other sockets. */
 void sock_nodelay(int fd);
+/* A socket by the numbers of getaddrinfo(), as sock_dial() makes one; -1 and errno. */
+int sock_new(int family, int type, int protocol);
+/* Nobody is woken for less than n bytes (SO_RCVLOWAT), the end and a failure apart. */
+void sock_wake_from(int fd, size_t n);
+/* Waits until there is something to read, or nothing will come any more; false after ms milliseconds. */
+bool sock_wait(int fd, int64_t ms);
 
 #endif

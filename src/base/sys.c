@@ -191,6 +191,16 @@ static ssize_t do_sendfile(int out, int in, off_t *at, size_t n)
     REPEATED(ssize_t, sendfile(out, in, at, n));
 }
 
+static ssize_t do_splice(int in, int out, size_t n)
+{
+    REPEATED(ssize_t, splice(in, NULL, out, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
+}
+
+static int do_pipe(int fd[2])
+{
+    REPEATED(int, pipe2(fd, O_CLOEXEC | O_NONBLOCK));
+}
+
 static void *do_walk_begin(int fd)
 {
     return UNLIKELY(must_fail()) ? NULL : fdopendir(fd);
@@ -222,7 +232,7 @@ static void do_walk_end(void *walk)
         .mkdir = do_mkdir, .mkdirat = do_mkdirat, .renameat = do_renameat,                         \
         .unlinkat = do_unlinkat, .fchmod = do_fchmod, .fstat = do_fstat, .stat = do_stat,          \
         .sendfile = do_sendfile, .walk_begin = do_walk_begin, .walk_next = do_walk_next,           \
-        .walk_end = do_walk_end,                                                                   \
+        .walk_end = do_walk_end, .splice = do_splice, .pipe = do_pipe,                             \
     }
 
 struct sys_table sys = SYS_CALLS;

@@ -35,6 +35,9 @@ struct sys_table {
     int (*fstat)(int fd, struct stat *st);
     int (*stat)(const char *path, struct stat *st);
     ssize_t (*sendfile)(int out, int in, off_t *at, size_t n);
+    /* Moves bytes from or into a pipe, without waiting for it; the other side waits or not as its own flags say. */
+    ssize_t (*splice)(int in, int out, size_t n);
+    int (*pipe)(int fd[2]); /* non-blocking */
     /* The entries of a directory: a walk over fd, which belongs to the walk from then on (NULL: to the caller still). */
     void *(*walk_begin)(int fd);
     /* The next name, valid until the next call; NULL at the end (errno 0) or on failure. */

@@ -341,6 +341,17 @@ enum status artifact_read_file(struct blob_reader *r, uint64_t max, int *fd, uin
     return blob_reader_next_file(r, max, fd, at, n, err);
 }
 
+bool artifact_read_has_pipe(const struct blob_reader *r)
+{
+    return blob_reader_has_pipe(r);
+}
+
+enum status artifact_read_pipe(struct blob_reader *r, int pipe, size_t max, size_t *got,
+                               struct err *err)
+{
+    return blob_reader_next_pipe(r, pipe, max, got, err);
+}
+
 void artifact_read_end(struct blob_reader *r)
 {
     blob_reader_close(r);

@@ -104,6 +104,10 @@ enum status artifact_read(struct blob_reader *r, void *p, size_t max, size_t *go
 /* Bytes that lie in a file as they are, passed over: see blob_reader_next_file(). */
 enum status artifact_read_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
                                uint64_t *n, struct err *err);
+/* Bytes that go through a pipe unseen: see blob_reader_has_pipe(). */
+bool artifact_read_has_pipe(const struct blob_reader *r);
+enum status artifact_read_pipe(struct blob_reader *r, int pipe, size_t max, size_t *got,
+                               struct err *err);
 void artifact_read_end(struct blob_reader *r); /* NULL-safe; does not wait */
 /* ST_CORRUPT unless the bytes are there. */
 enum status artifact_read_check(struct core *core, const struct artifact_bytes *b, struct err *err);

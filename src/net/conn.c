@@ -60,6 +60,17 @@ static enum io tcp_sendfile(struct filter *f, int fd, uint64_t at, size_t n, siz
     return rc == 0 ? IO_EOF : IO_OK;
 }
 
+static enum io tcp_splice(struct filter *f, int pipe, size_t n, size_t *put)
+{
+    ssize_t rc = sys.splice(pipe, f->fd, n);
+
+    if (rc < 0) {
+        return io_of_errno(f, IO_NEED_WRITE);
+    }
+    *put = (size_t)rc;
+    return rc == 0 ? IO_EOF : IO_OK;
+}
+
 static void tcp_shut(struct filter *f)
 {
     (void)sock.shutdown(f->fd, SHUT_WR);
@@ -70,8 +81,8 @@ static void tcp_free(struct filter *f)
     mem_free(f);
 }
 
-static const struct filter_ops tcp_ops = { "tcp",        tcp_recv, tcp_sendv,
-                                           tcp_sendfile, tcp_shut, tcp_free };
+static const struct filter_ops tcp_ops = { "tcp",      tcp_recv, tcp_sendv, tcp_sendfile,
+                                           tcp_splice, tcp_shut, tcp_free };
 
 struct filter *filter_tcp_new(int fd)
 {
@@ -225,6 +236,16 @@ enum io conn_sendv(struct conn *c, const struct iovec *iov, size_t iov_n, bool m
 enum io conn_sendfile(struct conn *c, int fd, uint64_t at, size_t n, size_t *put)
 {
     enum io io = c->top->ops->sendfile(c->top, fd, at, n, put);
+
+    if (io == IO_OK) {
+        net_count(&loop_metrics(c->loop)->bytes_out, *put);
+    }
+    return io;
+}
+
+enum io conn_splice(struct conn *c, int pipe, size_t n, size_t *put)
+{
+    enum io io = c->top->ops->splice ? c->top->ops->splice(c->top, pipe, n, put) : IO_FAIL;
 
     if (io == IO_OK) {
         net_count(&loop_metrics(c->loop)->bytes_out, *put);

@@ -2,7 +2,7 @@
  *
  *   socket <- tcp filter <- [tls filter] <- protocol (sniff, then http1 or http2)
  *
- * Filters are pulled: recv, sendv and sendfile move bytes or say IO_AGAIN, and note in `need` which readiness they wait
+ * Filters are pulled: recv, sendv, sendfile and splice move bytes or say IO_AGAIN, and note in `need` which readiness they wait
  * for. A protocol gets ready() calls and asks for them with conn_want(). A new protocol is one struct proto_ops and one
  * row of the table in conn.c (its ALPN name, its first bytes); nothing below or beside it changes.
  *
@@ -27,6 +27,8 @@ struct filter_ops {
                      size_t *put);
     /* IO_EOF: the file ended early. */
     enum io (*sendfile)(struct filter *f, int fd, uint64_t at, size_t n, size_t *put);
+    /* Bytes that lie in a pipe. NULL: this filter has to see what it sends. */
+    enum io (*splice)(struct filter *f, int pipe, size_t n, size_t *put);
     /* Ends our direction; the peer's may go on. */
     void (*shut)(struct filter *f);
     void (*free)(struct filter *f);
@@ -97,6 +99,8 @@ void conn_want(struct conn *c, unsigned mask);
 enum io conn_recv(struct conn *c, char *p, size_t n, size_t *got);
 enum io conn_sendv(struct conn *c, const struct iovec *iov, size_t iov_n, bool more, size_t *put);
 enum io conn_sendfile(struct conn *c, int fd, uint64_t at, size_t n, size_t *put);
+/* Of a connection without TLS. */
+enum io conn_splice(struct conn *c, int pipe, size_t n, size_t *put);
 /* Every open connection is told. */
 void conn_drain_all(struct conn_owner *o);
 void conn_close_all(struct conn_owner *o);

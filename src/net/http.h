@@ -202,6 +202,10 @@ void http_give(struct http_req *req, struct str bytes, unsigned flags);
 bool http_can_give_file(const struct http_req *req);
 /* The same with n > 0 bytes of a file, which leave by sendfile; fd is borrowed until the next pull or done. */
 void http_give_file(struct http_req *req, int fd, uint64_t at, uint64_t n);
+/* The same for n > 0 bytes that lie in a pipe, which move to the socket without being seen; borrowed likewise, and empty when the next
+ * pull comes. */
+bool http_can_give_pipe(const struct http_req *req);
+void http_give_pipe(struct http_req *req, int pipe, uint64_t n);
 
 /* ---- hooks: what net asks the layers above ------------------------------------------------------------------------ */
 

@@ -605,8 +605,10 @@ static enum io push(struct http1 *h, size_t *put)
         return io;
     }
     if (h->file_left > 0) {
-        io = conn_sendfile(h->c, an->give_fd, an->give_at,
-                           (size_t)MIN_OF(h->file_left, (uint64_t)SENDFILE_MAX), put);
+        size_t n = (size_t)MIN_OF(h->file_left, (uint64_t)SENDFILE_MAX);
+
+        io = an->give_pipe ? conn_splice(h->c, an->give_fd, n, put)
+                           : conn_sendfile(h->c, an->give_fd, an->give_at, n, put);
         if (io == IO_OK) {
             an->give_at += *put;
             h->file_left -= *put;

@@ -437,6 +437,25 @@ void http_give_file(struct http_req *req, int fd, uint64_t at, uint64_t n)
     p->answer.give_fd = fd;
     p->answer.give_at = at;
     p->answer.give_n = n;
+    p->answer.give_pipe = false;
+    tell_given(req, p);
+}
+
+bool http_can_give_pipe(const struct http_req *req)
+{
+    return !req->is_tls && http_can_give_file(req);
+}
+
+void http_give_pipe(struct http_req *req, int pipe, uint64_t n)
+{
+    struct http_priv *p = priv_of(req);
+
+    p->answer.give = S("");
+    p->answer.give_flags = HTTP_GIVE_MORE;
+    p->answer.give_fd = pipe;
+    p->answer.give_at = 0;
+    p->answer.give_n = n;
+    p->answer.give_pipe = true;
     tell_given(req, p);
 }
 

@@ -112,6 +112,7 @@ struct http_answer {
     unsigned give_flags;
     int give_fd; /* of a piece of a file, which is what give_n > 0 says */
     uint64_t give_at, give_n;
+    bool give_pipe; /* it is a pipe */
 };
 
 enum http_stage { STAGE_GATE, STAGE_BODY, STAGE_HANDLER, STAGE_ANSWERED };

@@ -246,8 +246,8 @@ static void tls_filter_free(struct filter *f)
     mem_free(t);
 }
 
-static const struct filter_ops tls_ops = { "tls",        tls_recv, tls_sendv,
-                                           tls_sendfile, tls_shut, tls_filter_free };
+static const struct filter_ops tls_ops = { "tls", tls_recv, tls_sendv,      tls_sendfile,
+                                           NULL,  tls_shut, tls_filter_free };
 
 static struct tls_filter *filter_new(const struct tls *t, int fd)
 {

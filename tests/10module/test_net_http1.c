@@ -347,8 +347,8 @@ TEST(test_net_range)
 
     nf_start(&f, NULL);
     make_file(&f, 300000);
-    for (int i = 0; i < 2; i++) {
-        const char *r = i == 0 ? "/file" : "/known/300000";
+    for (int i = 0; i < 3; i++) {
+        const char *r = i == 0 ? "/file" : i == 1 ? "/known/300000" : "/piped/300000";
 
         ask_range(&f, r, "", 200, 0, 300000, "");
         ask_range(&f, r, "Range: bytes=0-0", 206, 0, 1, "bytes 0-0/300000");
@@ -368,6 +368,37 @@ TEST(test_net_range)
     nf_ask(&f, "GET /file HTTP/1.1\r\n" HOST "\r\n", &a);
     T_CSTR(nf_field(&a, "accept-ranges"), "bytes");
     nf_answer_release(&a);
+    nf_stop(&f);
+}
+
+/* Bytes go through a pipe unseen: to a client that goes away in the middle, and to one that takes them in small steps. */
+TEST(test_net_pipe)
+{
+    enum { N = 1500000 };
+    struct nf f;
+    struct nf_answer a;
+    char piece[4096];
+    int fd, small = 65536;
+
+    nf_start(&f, NULL);
+    fd = nf_connect(&f);
+    nf_send(fd, "GET /piped/60000000 HTTP/1.1\r\n" HOST "\r\n");
+    T_OK(read(fd, piece, sizeof(piece)) > 0);
+    T_INT(close(fd), 0);
+    T_OK(exec_event_wait(f.arrived, 30000));
+    fd = nf_connect(&f);
+    T_INT(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    for (int i = 0; i < 2; i++) { /* the connection goes on */
+        nf_send(fd, "GET /piped/1500000 HTTP/1.1\r\n" HOST "\r\n");
+        T_OK(nf_answer(fd, &a));
+        T_CSTR(nf_field(&a, "x-piped"), "1");
+        T_UINT(a.n, N);
+        for (size_t k = 0; k < N; k++) {
+            if ((unsigned char)a.body[k] != k % 251) T_UINT(k, N);
+        }
+        nf_answer_release(&a);
+    }
+    T_INT(close(fd), 0);
     nf_stop(&f);
 }
 

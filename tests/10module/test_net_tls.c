@@ -129,6 +129,12 @@ static void check_version(int version, const char *name)
         T_INT((unsigned char)b.p[b.n - 3000000 + i], (int)(i % 251));
     }
     buf_release(&b);
+    client_ask(&c, "GET /piped/300000 HTTP/1.1\r\n" HOST "\r\n", 300000, &b); /* through none */
+    T_OK(str_find(buf_str(&b), S("x-piped: 0")) != SIZE_MAX);
+    for (size_t i = 0; i < 300000; i++) {
+        T_INT((unsigned char)b.p[b.n - 300000 + i], (int)(i % 251));
+    }
+    buf_release(&b);
     (void)snprintf(path, sizeof(path), "%s/file", t_tmpdir());
     file = fopen(path, "w+");
     T_OK(file != NULL);

@@ -3,6 +3,7 @@
 #include "tap.h"
 
 #include "base/failpoint.h"
+#include "base/fs.h"
 #include "base/id.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -11,6 +12,7 @@
 #include "store/blob/delta.h"
 #include "store/blob/packfile.h"
 #include "store/blob/recipe.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -143,6 +145,56 @@ static void check_range(struct blob_store *s, const struct digest *d, const char
     blob_reader_close(r);
 }
 
+/* A range, in turns through a pipe and as it is read; how much went through the pipe. */
+static uint64_t check_piped(struct blob_store *s, const struct digest *d, const char *p,
+                            uint64_t size, uint64_t from, uint64_t n)
+{
+    static char got[1 << 20];
+    struct blob_reader *r;
+    struct err err = ERR_INIT;
+    uint64_t at = from, piped = 0;
+    int fd[2];
+    size_t k;
+
+    T_ST_ERR(fs_pipe(fd, sizeof(got), &err), OK, &err);
+    T_ST_ERR(blob_reader_open(s, d, 0, size, from, n, &r, &err), OK, &err);
+    while (at < from + n) {
+        bool has = blob_reader_has_pipe(r);
+
+        k = 0;
+        if (t_rand() % 8) {
+            T_ST_ERR(blob_reader_next_pipe(r, fd[1], 1 + t_rand() % sizeof(got), &k, &err), OK,
+                     &err);
+            T_OK(has || !k || piped);
+        }
+        if (k) {
+            T_INT(sys.read(fd[0], got, sizeof(got)), k);
+            piped += k;
+        } else {
+            T_ST_ERR(blob_reader_next(r, got, 1 + t_rand() % 300000, &k, &err), OK, &err);
+            T_OK(k > 0);
+        }
+        T_OK(at + k <= from + n);
+        T_MEM(got, p + at, k);
+        at += k;
+    }
+    T_ST_ERR(blob_reader_next_pipe(r, fd[1], sizeof(got), &k, &err), OK, &err);
+    T_UINT(k, 0);
+    T_ST_ERR(blob_reader_next(r, got, sizeof(got), &k, &err), OK, &err);
+    T_UINT(k, 0);
+    blob_reader_close(r);
+    T_INT(sys.close(fd[0]), 0);
+    T_INT(sys.close(fd[1]), 0);
+    return piped;
+}
+
+static ssize_t refused_splice(int in, int out, size_t n)
+{
+    (void)in, (void)out, (void)n;
+    errno = EINVAL;
+    return -1;
+}
+
 static size_t left_over(struct blob_store *s)
 {
     struct err err = ERR_INIT;
@@ -202,6 +254,29 @@ EACH(ranges)
     }
     mem_free(p);
     blob_close(s);
+}
+
+EACH(bytes_go_through_a_pipe)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(BIG);
+    struct digest d = put(s, p, BIG);
+    uint64_t piped = 0;
+
+    piped += check_piped(s, &d, p, BIG, 0, BIG);
+    piped += check_piped(s, &d, p, BIG, PART - 7, BIG - PART + 7);
+    T_UINT(check_piped(s, &d, p, BIG, 5, 100000), 0); /* its connection is kept */
+    for (int i = 0; i < 4; i++) {
+        uint64_t from = t_rand() % BIG;
+
+        piped += check_piped(s, &d, p, BIG, from, t_rand() % (BIG - from) + 1);
+    }
+    T_OK(blob_has_files(s) ? piped == 0 : piped > BIG / 2);
+    sys.splice = refused_splice; /* then they are read */
+    T_UINT(check_piped(s, &d, p, BIG, 3, BIG - 3), 0);
+    sys.splice = sys_default.splice;
+    blob_close(s);
+    mem_free(p);
 }
 
 EACH(same_bytes_again)

@@ -1,8 +1,10 @@
 /* tests/lib/netfix.c - see netfix.h. */
 #include "netfix.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/sock.h"
+#include "base/sys.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -251,6 +253,59 @@ static void on_known(struct http_req *req)
     }
 }
 
+/* The same bytes; where it can be, two pieces of three go through a pipe. */
+struct piped {
+    uint64_t n;
+    unsigned pulls;
+    int pipe[2];
+    char data[PIECE];
+};
+
+static void piped_pull(struct http_req *req, void *ctx, uint64_t at)
+{
+    struct piped *t = ctx;
+    size_t n = (size_t)MIN_OF(t->n - at, (uint64_t)PIECE);
+
+    for (size_t i = 0; i < n; i++) {
+        t->data[i] = (char)((at + i) % 251);
+    }
+    if (t->pulls++ % 3 == 0 || t->pipe[0] < 0) {
+        http_give(req, str_of(t->data, n), HTTP_GIVE_MORE);
+        return;
+    }
+    n = (size_t)sys.write(t->pipe[1], t->data, n); /* what has room in it */
+    http_give_pipe(req, t->pipe[0], n);
+}
+
+static void piped_done(struct http_req *req, void *ctx)
+{
+    struct piped *t = ctx;
+
+    (void)req;
+    if (t->pipe[0] >= 0) {
+        T_INT(sys.close(t->pipe[0]), 0);
+        T_INT(sys.close(t->pipe[1]), 0);
+    }
+    exec_event_set(the_nf->arrived);
+}
+
+static void on_piped(struct http_req *req)
+{
+    static const struct http_producer producer = { .pull = piped_pull, .done = piped_done };
+    struct piped *t = ARENA_NEW(req->arena, struct piped);
+    struct err err = ERR_INIT;
+
+    T_OK(t != NULL);
+    t->n = number(req);
+    t->pipe[0] = t->pipe[1] = -1;
+    if (http_can_give_pipe(req)) {
+        T_ST_ERR(fs_pipe(t->pipe, 1 << 20, &err), OK, &err);
+    }
+    http_add_headerf(req, S("x-piped"), "%d", t->pipe[0] >= 0);
+    http_allow_range(req);
+    http_send_stream(req, (int64_t)t->n, &producer, t);
+}
+
 /* /abort gives one piece and gives up; /short promises 100 bytes and ends after 10. */
 static void broken_pull(struct http_req *req, void *ctx, uint64_t at)
 {
@@ -346,9 +401,9 @@ static void on_hold(struct http_req *req)
 static const struct test_op op_hello = { on_hello }, op_echo = { on_echo }, op_put = { on_put },
                             op_text = { on_text }, op_file = { on_file }, op_count = { on_count },
                             op_rooms = { on_rooms }, op_stream = { on_stream },
-                            op_known = { on_known }, op_slow = { on_slow }, op_hold = { on_hold },
-                            op_early = { on_early }, op_broken = { on_broken },
-                            op_meta = { on_meta }, op_loop = { on_loop };
+                            op_known = { on_known }, op_piped = { on_piped }, op_slow = { on_slow },
+                            op_hold = { on_hold }, op_early = { on_early },
+                            op_broken = { on_broken }, op_meta = { on_meta }, op_loop = { on_loop };
 
 static const struct route routes[] = {
     ROUTE(HTTP_GET, "/hello", NULL, NULL, 0, ACTION_TEST, &op_hello),
@@ -365,6 +420,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET, "/file", NULL, NULL, 0, ACTION_TEST, &op_file),
     ROUTE(HTTP_GET, "/stream/{n}", NULL, NULL, 0, ACTION_TEST, &op_stream),
     ROUTE(HTTP_GET, "/known/{n}", NULL, NULL, 0, ACTION_TEST, &op_known),
+    ROUTE(HTTP_GET, "/piped/{n}", NULL, NULL, 0, ACTION_TEST, &op_piped),
     ROUTE(HTTP_GET, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
     ROUTE(HTTP_POST, "/slow", NULL, NULL, 0, ACTION_TEST, &op_slow),
     ROUTE(HTTP_GET, "/abort", NULL, NULL, 0, ACTION_TEST, &op_broken),

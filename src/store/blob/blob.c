@@ -468,6 +468,26 @@ enum status blob_reader_next_file(struct blob_reader *r, uint64_t max, int *fd, 
     return st;
 }
 
+bool blob_reader_has_pipe(const struct blob_reader *r)
+{
+    return !r->packed && r->ops->read_has_pipe && r->ops->read_has_pipe(r->backend);
+}
+
+enum status blob_reader_next_pipe(struct blob_reader *r, int pipe, size_t max, size_t *got,
+                                  struct err *err)
+{
+    enum status st;
+
+    *got = 0;
+    max = (size_t)MIN_OF((uint64_t)max, r->left);
+    if (r->packed || !r->ops->read_pipe || !max) {
+        return OK;
+    }
+    st = r->ops->read_pipe(r->backend, pipe, max, got, err);
+    r->left -= st ? 0 : *got;
+    return st;
+}
+
 void blob_reader_close(struct blob_reader *r)
 {
     if (r) {

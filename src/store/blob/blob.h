@@ -141,6 +141,12 @@ enum status blob_reader_next(struct blob_reader *r, void *p, size_t max, size_t 
  * next call. *n is 0 where they do not, or at the end of the range: blob_reader_next() gives them. What is had so is not checked. */
 enum status blob_reader_next_file(struct blob_reader *r, uint64_t max, int *fd, uint64_t *at,
                                   uint64_t *n, struct err *err);
+/* Whether much is left that comes from a service as it is, so that the next bytes may go through a pipe without being seen. */
+bool blob_reader_has_pipe(const struct blob_reader *r);
+/* Then: at most max of them into an empty, non-blocking pipe. *got is 0 where they do not go so, here and now: blob_reader_next() gives
+ * them, and who has passed over some may ask again. What is had so is not checked. */
+enum status blob_reader_next_pipe(struct blob_reader *r, int pipe, size_t max, size_t *got,
+                                  struct err *err);
 void blob_reader_close(struct blob_reader *r); /* NULL-safe */
 
 /* ---- keeping ------------------------------------------------------------------------------------------------------------------ */

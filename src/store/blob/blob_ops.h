@@ -51,6 +51,9 @@ struct blob_ops {
                               uint64_t from, uint64_t n, void **out, struct err *err);
     /* At least one byte while the range has any: a backend that cannot give it fails. */
     enum status (*read)(void *r, void *p, size_t max, size_t *got, struct err *err);
+    /* (optional, both or none) See blob_reader_has_pipe(). */
+    bool (*read_has_pipe)(const void *r);
+    enum status (*read_pipe)(void *r, int pipe, size_t max, size_t *got, struct err *err);
     void (*read_end)(void *r);
 
     enum status (*stat)(void *b, const struct digest *sha256, int64_t gen, uint64_t *size,

@@ -1,6 +1,7 @@
 /* store/blob/s3.c - opening a bucket, reading, listing, deleting. See s3_int.h. */
 #include "base/fs.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "store/blob/s3_int.h"
@@ -495,8 +496,10 @@ struct s3_reader {
     struct s3_channel *channel; /* NULL: none is open */
     uint64_t at, end, size;
     unsigned tries; /* since bytes came last */
+    bool no_pipe;   /* what broke goes on by libcurl */
     char key[S3_KEY_MAX];
-    char etag[64]; /* "" = whatever is there */
+    char etag
+        [64]; /* "" = whatever is there; what is asked after a break is that of the first answer */
 };
 
 static enum status another_size(struct err *err)
@@ -531,14 +534,20 @@ static enum status ask(struct s3_reader *r, struct err *err)
         st = another_size(err);
     } else if (!st && !whole && an.status != 206) {
         st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 gives no ranges");
+    } else if (!st && !whole && an.first >= 0 && (uint64_t)an.first != r->at) {
+        st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 gives another range");
     } else if (!st && !whole && an.total >= 0 && (uint64_t)an.total != r->size) {
         st = another_size(err);
-    } else if (st && (an.status == 416 || an.status == 412)) {
+    } else if (st && an.status == 416) {
         st = another_size(err);
+    } else if (st && an.status == 412) {
+        st = err_set(err, ST_CORRUPT, "an object is another one than it was when it was looked at");
     }
     if (st) {
         s3_http_end(r->channel);
         r->channel = NULL;
+    } else if (!r->etag[0] && an.etag[0] == '"' && strlen(an.etag) < sizeof(r->etag)) {
+        memcpy(r->etag, an.etag, strlen(an.etag) + 1);
     }
     arena_free(a);
     return st;
@@ -640,6 +649,30 @@ enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *
     return st == ST_NOT_FOUND ? err_set(err, ST_CORRUPT, "the bytes of an object are missing") : st;
 }
 
+bool s3_read_has_pipe(const void *reader)
+{
+    const struct s3_reader *r = reader;
+
+    return !r->no_pipe && r->channel && !r->s->is_https && r->end - r->at >= S3_PIPE_MIN;
+}
+
+/* What breaks goes on in s3_read(), which asks for what is left. */
+enum status s3_read_pipe(void *reader, int pipe, size_t max, size_t *got, struct err *err)
+{
+    struct s3_reader *r = reader;
+    struct err why = ERR_INIT;
+
+    (void)err;
+    *got = 0;
+    if (!r->no_pipe && r->channel && s3_http_pipe(r->channel, pipe, max, got, &why)) {
+        LOG_DEBUG("s3", "get an object: %s", why.message);
+        r->no_pipe = true;
+    }
+    r->at += *got;
+    r->tries = *got ? 0 : r->tries;
+    return OK;
+}
+
 const struct blob_ops blob_s3_ops = {
     .name = "s3",
     .serves = s3_serves,
@@ -657,6 +690,8 @@ const struct blob_ops blob_s3_ops = {
     .resume_drop = s3_resume_drop,
     .read_begin = s3_read_begin,
     .read = s3_read,
+    .read_has_pipe = s3_read_has_pipe,
+    .read_pipe = s3_read_pipe,
     .read_end = s3_read_end,
     .stat = s3_stat,
     .remove = s3_remove,

@@ -4,8 +4,12 @@
 #include "base/curl.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/sock.h"
+#include "base/sys.h"
+#include <errno.h>
+#include <stdlib.h>
 
-enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000, PIECE_MS = 100 };
+enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000, PIECE_MS = 100, WAKE_BYTES = 256 * 1024 };
 
 struct s3_channel {
     struct s3_http *http;
@@ -21,6 +25,14 @@ struct s3_channel {
     struct buf in; /* what has come and is not read */
     size_t in_at;  /* read of it */
     bool stream, is_paused, is_done, head_done, is_over, may_think;
+    bool is_plain;    /* nothing is between the body and the bytes of the connection */
+    bool wants_pipe;  /* its reader would rather have s3_http_pipe() */
+    int fd;           /* the socket that libcurl has opened last; -1: it is closed again */
+    unsigned fds;     /* so many are open; one that was kept may be beside it */
+    int raw;          /* the socket, once libcurl is out of it; else -1 */
+    size_t wake_from; /* of that socket */
+    int64_t length;   /* of the body, as its head says; -1 = unknown */
+    uint64_t taken;   /* of a streamed body, so far */
     CURLcode result;
     int64_t moved_ms; /* when a byte went either way */
     int64_t until_ms;
@@ -80,6 +92,7 @@ static enum status take(struct s3_http *h, struct s3_channel **out, struct err *
             return err_nomem(err);
         }
         buf_init(&c->in, S3_ANSWER_MAX);
+        c->fd = -1;
         c->multi = curl.multi_init();
         c->easy = curl.easy_init();
         if (!c->multi || !c->easy) {
@@ -181,6 +194,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     if (all > direct) {
         buf_put(&c->in, p + direct, all - direct);
     }
+    c->taken += all;
     return c->in.failed ? 0 : all;
 }
 
@@ -213,7 +227,7 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
         return size * n;
     }
     if (str_starts(line, S("HTTP/"))) { /* a new head, after a 100 */
-        *a = (struct s3_answer){ .length = -1, .total = -1 };
+        *a = (struct s3_answer){ .length = -1, .first = -1, .total = -1 };
     } else if (!str_trim(line).n) {
         long status = 0;
 
@@ -231,9 +245,13 @@ static size_t on_field(char *p, size_t size, size_t n, void *ctx)
         keep(a->mark, sizeof(a->mark), v);
     } else if (field(line, S("content-length"), &v)) {
         a->length = num_parse_u64(v, &number) && number <= INT64_MAX ? (int64_t)number : -1;
+    } else if (field(line, S("transfer-encoding"), &v) || field(line, S("upgrade"), &v)) {
+        c->is_plain = false;
     } else if (field(line, S("content-range"), &v)) {
-        size_t slash = str_find_byte(v, '/', 0);
+        size_t slash = str_find_byte(v, '/', 0), dash = str_find_byte(v, '-', 0);
+        struct str from = str_trim(str_sub(str_sub(v, 0, dash), sizeof("bytes") - 1, v.n));
 
+        a->first = num_parse_u64(from, &number) && number <= INT64_MAX ? (int64_t)number : -1;
         v = slash == SIZE_MAX ? S("") : str_sub(v, slash + 1, v.n);
         a->total = num_parse_u64(v, &number) && number <= INT64_MAX ? (int64_t)number : -1;
     } else if (field(line, S("retry-after"), &v)) {
@@ -255,6 +273,20 @@ static bool is_here(const char *url)
         }
     }
     return false;
+}
+
+/* Whether the body comes as it is through the socket: no TLS, and no proxy, which may want TLS itself. */
+static bool is_plain(const char *url)
+{
+    static const char *const names[] = { "http_proxy", "all_proxy", "ALL_PROXY" };
+    bool proxied = false;
+
+    for (size_t i = 0; i < ARRAY_N(names); i++) {
+        const char *v = getenv(names[i]);
+
+        proxied = proxied || (v && v[0]);
+    }
+    return str_starts(str_cstr(url), S("http://")) && (!proxied || is_here(url));
 }
 
 static enum status set_fields(struct s3_channel *c, const struct s3_request *req, struct err *err)
@@ -294,6 +326,31 @@ static enum status set_texts(struct s3_channel *c, const struct s3_request *req,
     return st ? st : set_text(h, CURLOPT_CUSTOMREQUEST, req->method, err);
 }
 
+/* Which socket is the channel's: libcurl does not say while it uses it. */
+static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct s3_channel *c = ctx;
+    int fd = purpose == CURLSOCKTYPE_IPCXN ? sock_new(a->family, a->socktype, a->protocol) : -1;
+
+    if (fd < 0) {
+        return CURL_SOCKET_BAD;
+    }
+    c->fd = fd;
+    c->fds++;
+    return fd;
+}
+
+static int on_close(void *ctx, curl_socket_t fd)
+{
+    struct s3_channel *c = ctx;
+
+    c->fds--;
+    if (fd == c->fd) {
+        c->fd = -1;
+    }
+    return sys.close(fd);
+}
+
 static enum status set_up(struct s3_channel *c, const struct s3_request *req, struct err *err)
 {
     CURL *h = c->easy;
@@ -314,6 +371,10 @@ static enum status set_up(struct s3_channel *c, const struct s3_request *req, st
     curl.easy_setopt(h, CURLOPT_BUFFERSIZE, 128L * 1024);
     curl.easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
     curl.easy_setopt(h, CURLOPT_HTTPHEADER, c->fields);
+    curl.easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl.easy_setopt(h, CURLOPT_OPENSOCKETDATA, c);
+    curl.easy_setopt(h, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl.easy_setopt(h, CURLOPT_CLOSESOCKETDATA, c);
     curl.easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl.easy_setopt(h, CURLOPT_WRITEDATA, c);
     curl.easy_setopt(h, CURLOPT_HEADERFUNCTION, on_field);
@@ -408,7 +469,7 @@ static enum status begin(struct s3_http *h, const struct s3_request *req, bool s
     enum status st = take(h, &c, err);
 
     *out = NULL;
-    *answer = (struct s3_answer){ .length = -1, .total = -1 };
+    *answer = (struct s3_answer){ .length = -1, .first = -1, .total = -1 };
     if (st) {
         return st;
     }
@@ -417,7 +478,10 @@ static enum status begin(struct s3_http *h, const struct s3_request *req, bool s
     c->to_n = 0;
     c->body = req->body;
     c->sent = c->in_at = 0;
-    c->is_paused = c->is_done = c->head_done = c->is_over = false;
+    c->is_paused = c->is_done = c->head_done = c->is_over = c->wants_pipe = false;
+    c->is_plain = is_plain(req->url);
+    c->raw = -1;
+    c->taken = 0;
     c->result = CURLE_OK;
     c->until_ms = req->until_ms;
     c->may_think = req->may_think;
@@ -438,6 +502,7 @@ static enum status begin(struct s3_http *h, const struct s3_request *req, bool s
         curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
         answer->status = (int)status;
     }
+    c->length = answer->length;
     c->until_ms = stream ? INT64_MAX
                          : c->until_ms; /* a long answer may take its time, as long as bytes come */
     *out = c;
@@ -497,10 +562,72 @@ enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got,
     c->to = p;
     c->to_n = kept;
     c->to_max = max;
-    if (kept < max) {
-        st = c->is_over ? no_answer("the connection is closed", err) : drive(c, true, err);
+    if (kept < max && !(kept && c->wants_pipe)) {
+        st = c->is_over || c->raw >= 0 ? no_answer("the connection is closed", err)
+                                       : drive(c, true, err);
     }
     *got = c->to_n;
     c->to = NULL;
     return *got ? OK : st; /* what came before it broke counts; the next call tells */
+}
+
+/* Takes the socket over from libcurl, which has then handed on all that it has read of it: it keeps bytes back only while it is told to
+ * wait, and gives them when it is told to go on, before it reads others. Its count is asked, all the same: bytes that were missing in the
+ * middle would make others of those behind them. */
+static bool takes_over(struct s3_channel *c)
+{
+    curl_off_t counted = -1;
+
+    if (c->is_paused && c->in.n == c->in_at) {
+        c->is_paused = false;
+        curl.easy_pause(c->easy, CURLPAUSE_CONT);
+    }
+    if (c->is_paused || c->is_done || c->in.n > c->in_at || c->fd < 0 || c->fds != 1 ||
+        curl.easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &counted) != CURLE_OK ||
+        (uint64_t)counted != c->taken) {
+        return false;
+    }
+    buf_release(&c->in);
+    c->in_at = 0;
+    c->raw = c->fd;
+    c->wake_from = 0;
+    return true;
+}
+
+enum status s3_http_pipe(struct s3_channel *c, int pipe, size_t max, size_t *got, struct err *err)
+{
+    int64_t stall = c->http->stall_ms ? c->http->stall_ms : S3_STALL_MS, began = clock_mono_ms();
+    uint64_t left = c->length < 0 ? 0 : (uint64_t)c->length - MIN_OF((uint64_t)c->length, c->taken);
+
+    *got = 0;
+    if (!c->is_plain || c->is_over || !left || (c->raw < 0 && left < S3_PIPE_MIN)) {
+        return OK;
+    }
+    c->wants_pipe = true;
+    if (c->raw < 0 && !takes_over(c)) {
+        return OK;
+    }
+    max = (size_t)MIN_OF((uint64_t)max, left);
+    if (c->wake_from != MIN_OF(max, (size_t)WAKE_BYTES)) {
+        c->wake_from = MIN_OF(max, (size_t)WAKE_BYTES);
+        sock_wake_from(c->raw, c->wake_from);
+    }
+    for (;;) {
+        ssize_t n;
+
+        (void)sock_wait(c->raw, PIECE_MS);
+        n = sys.splice(c->raw, pipe, max);
+        if (n > 0) {
+            c->taken += (uint64_t)n;
+            *got = (size_t)n;
+            return OK;
+        }
+        if (n == 0 || errno != EAGAIN || clock_mono_ms() - began >= stall) {
+            c->is_over = true;
+            return no_answer(n == 0            ? "the connection is closed"
+                             : errno == EAGAIN ? "the connection stalls"
+                                               : strerror(errno),
+                             err);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 /* store/blob/s3_http.h - HTTP for S3: libcurl, one exchange at a time on a channel, bounded in time and memory.
  * A channel is a connection that is kept between exchanges; channels wait in a list until the next exchange needs one. An exchange
  * is driven by the thread that waits for it; between two reads of a long answer nothing runs, and the peer is slowed down by TCP.
+ * Over plain HTTP the rest of a long answer of known length may also be had from the socket itself, behind what libcurl has read.
  * No answer is decompressed and no redirect is followed. Nothing of a request is ever logged.
  * Ownership: the caller owns everything it passes in until the exchange ends. Thread rule: a struct s3_http any thread; an
  * exchange one thread at a time. */
@@ -12,6 +13,8 @@
 #include "base/exec.h"
 
 enum { S3_STALL_MS = 20000, S3_ANSWER_MAX = 8 << 20, S3_AHEAD_MAX = 256 * 1024 };
+/* Less is not had by s3_http_pipe(): its connection ends with the answer. */
+enum { S3_PIPE_MIN = 1 << 20 };
 
 #define S3_MARK_FIELD "x-amz-meta-cairn-upload"
 
@@ -44,10 +47,10 @@ struct s3_answer {
     struct str body; /* in the arena */
     char etag[256], region[64], request_id[128];
     char location[1024];
-    char mark[64];       /* x-amz-meta-cairn-upload: see s3_create() */
-    int64_t length;      /* Content-Length; -1 = unknown */
-    int64_t total;       /* of Content-Range; -1 = unknown */
-    int64_t retry_after; /* seconds; 0 = not said */
+    char mark[64];        /* x-amz-meta-cairn-upload: see s3_create() */
+    int64_t length;       /* Content-Length; -1 = unknown */
+    int64_t first, total; /* of Content-Range; -1 = unknown */
+    int64_t retry_after;  /* seconds; 0 = not said */
     bool
         is_hopeless; /* no answer, and another try would bring none either: a certificate of nobody */
 };
@@ -63,6 +66,10 @@ enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struc
 /* max bytes, or what has come of them within 100 ms; less at the end of the answer, and where it breaks off, which the next call tells
  * (ST_UNAVAILABLE). *got == 0 behind the end. */
 enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err);
+/* Moves up to max of the bytes that come next into an empty, non-blocking pipe, without looking at them: half a pipe of PIPE_BYTES, or what has
+ * come within 100 ms. *got == 0 with OK: they are not to be had so, here and now, but by s3_http_read(). ST_UNAVAILABLE: the
+ * connection broke or stalls, and what was moved before is good; nothing else comes from this channel. */
+enum status s3_http_pipe(struct s3_channel *c, int pipe, size_t max, size_t *got, struct err *err);
 /* Back to rest, or closed if the answer was not read to its end. Does not wait. NULL-safe. */
 void s3_http_end(struct s3_channel *c);
 

@@ -199,6 +199,8 @@ enum status s3_read_key(struct s3 *s, const char *key, uint64_t size, uint64_t f
 enum status s3_read_tagged(struct s3 *s, const char *key, const char *etag, uint64_t size,
                            uint64_t from, uint64_t n, void **out, struct err *err);
 enum status s3_read(void *reader, void *p, size_t max, size_t *got, struct err *err);
+bool s3_read_has_pipe(const void *reader);
+enum status s3_read_pipe(void *reader, int pipe, size_t max, size_t *got, struct err *err);
 void s3_read_end(void *reader);
 
 /* s3_direct.c: slots of blob_ops */
