@@ -15,7 +15,7 @@ static void check_struct(struct arena *a, struct str text)
 
     CHECK(st == OK || st == ST_NOMEM);
     if (!st) {
-        st = mlmd_struct_text(a, back, &again, &err);
+        st = msg_struct_json(a, &ml_metadata_struct_desc, back, MSG_JSON_NAN_BARE, &again, &err);
         CHECK(st == ST_NOMEM || (st == OK && str_eq(text, again)));
     }
 }

@@ -2,6 +2,7 @@
 #include "api/call.h"
 #include "base/log.h"
 #include "codec/base64.h"
+#include "core/typed/typed.h"
 #include "store/seq.h"
 
 enum { ANSWER_MAX = 1 << 30, ERROR_BODY_MAX = 64 * 1024, RETRY_AFTER_S = 2, USED_TELL = 1 << 20 };
@@ -9,6 +10,19 @@ enum { ANSWER_MAX = 1 << 30, ERROR_BODY_MAX = 64 * 1024, RETRY_AFTER_S = 2, USED
 struct str call_capture(const struct call *c, const char *name)
 {
     return http_capture(c->req, str_cstr(name));
+}
+
+enum status call_space(const struct call *c, struct str *out, struct err *err)
+{
+    struct str named = http_header(c->req, S("cairn-namespace"));
+
+    *out = named.n                                    ? named
+           : c->principal && !c->principal->anonymous ? c->principal->name
+                                                      : typed_default_ns;
+    return out->n <= TYPED_NS_MAX
+               ? OK
+               : err_set(err, ST_INVALID, "the name of a namespace has at most %d bytes",
+                         TYPED_NS_MAX);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------ */

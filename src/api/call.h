@@ -126,6 +126,9 @@ void api_hooks(struct http_hooks *hooks, struct api *api);
 
 /* The capture of the route as text; p NULL if the route has none. */
 struct str call_capture(const struct call *c, const char *name);
+/* The namespace of declared nodes (core/typed) that a call is about: that of its metadata `cairn-namespace`, else its principal's, else
+ * "default". ST_INVALID for a name that is too long. */
+enum status call_space(const struct call *c, struct str *out, struct err *err);
 /* Answers a STREAM call. call_error() may also be used there. */
 void call_answer(struct call *c);
 void call_error(struct call *c, enum status st, const struct err *err);

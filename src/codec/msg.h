@@ -198,6 +198,11 @@ size_t msg_size_pb(const struct msg_desc *desc, const void *in);
  * status that the decoders return for its kind. */
 enum status msg_issue_err(const struct msg_issue *issue, struct err *err);
 
+/* A message that has the fields of google.protobuf.Struct, as the JSON object that it means: keys in the order of their bytes, the last of
+ * equal ones. flags: MSG_JSON_NAN_BARE, or nothing: null. The text lies in the arena. */
+enum status msg_struct_json(struct arena *a, const struct msg_desc *desc, const void *in,
+                            unsigned flags, struct str *out, struct err *err) ATTR_CHECK;
+
 /* Tables. NULL if there is none. */
 const struct msg_field *msg_field_named(const struct msg_desc *desc, struct str name);
 const struct msg_field *msg_field_numbered(const struct msg_desc *desc, uint32_t number);

@@ -11,7 +11,7 @@
 
 #define API "/api/2.0/mlflow/"
 
-enum { BODY_MAX = 4 << 20, KEY_MAX = 250, VALUE_MAX = 6000, PARAMS = 100, DEPTH = 40 };
+enum { BODY_MAX = 4 << 20, KEY_MAX = 250, VALUE_MAX = 6000, PARAMS = 100 };
 
 /* ---- requests ------------------------------------------------------------------------------------------------------------------ */
 
@@ -81,48 +81,16 @@ enum status mlmd_runs_experiment(struct cli *cli, const char *name, struct str *
 
 /* ---- values as texts -------------------------------------------------------------------------------------------------------------- */
 
-static void put_struct(struct json_writer *w, const struct ml_metadata_struct *s, int depth);
-
-static void put_struct_value(struct json_writer *w, const struct ml_metadata_struct_value *v,
-                             int depth)
-{
-    if (!v || depth > DEPTH) {
-        json_w_null(w);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_NUMBER_VALUE) {
-        json_w_double(w, v->number_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRING_VALUE) {
-        json_w_str(w, v->string_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_BOOL_VALUE) {
-        json_w_bool(w, v->bool_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRUCT_VALUE) {
-        put_struct(w, v->struct_value, depth + 1);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_LIST_VALUE) {
-        json_w_array(w);
-        for (size_t i = 0; i < v->list_value->values_n; i++) {
-            put_struct_value(w, &v->list_value->values[i], depth + 1);
-        }
-        json_w_array_end(w);
-    } else {
-        json_w_null(w);
-    }
-}
-
-static void put_struct(struct json_writer *w, const struct ml_metadata_struct *s, int depth)
-{
-    json_w_object(w);
-    for (size_t i = 0; i < s->fields_n; i++) {
-        json_w_key(w, s->fields[i].key);
-        put_struct_value(w, s->fields[i].value, depth);
-    }
-    json_w_object_end(w);
-}
-
-/* False for a value that is no text: a message of somebody's. */
-static bool value_text(struct buf *b, const struct ml_metadata_value *v)
+/* *is_text: false for a value that is no text, a message of somebody's. */
+static enum status value_text(struct arena *a, const struct ml_metadata_value *v, struct buf *b,
+                              bool *is_text, struct err *err)
 {
     uint64_t has = v ? v->has : 0;
     struct json_writer w = JSON_WRITER_INIT(b);
+    struct str object;
+    enum status st = OK;
 
+    *is_text = true;
     if (has & ML_METADATA_VALUE_HAS_STRING_VALUE) {
         buf_put_str(b, v->string_value);
     } else if (has & ML_METADATA_VALUE_HAS_INT_VALUE) {
@@ -132,11 +100,12 @@ static bool value_text(struct buf *b, const struct ml_metadata_value *v)
     } else if (has & ML_METADATA_VALUE_HAS_BOOL_VALUE) {
         buf_put_cstr(b, v->bool_value ? "True" : "False");
     } else if (has & ML_METADATA_VALUE_HAS_STRUCT_VALUE) {
-        put_struct(&w, v->struct_value, 0);
+        st = msg_struct_json(a, &ml_metadata_struct_desc, v->struct_value, 0, &object, err);
+        if (!st) buf_put_str(b, object);
     } else {
-        return false;
+        *is_text = false;
     }
-    return true;
+    return st;
 }
 
 /* A name that a param may have: what else stands in it becomes '_'. */
@@ -235,12 +204,18 @@ static enum status add_params(struct mlmd_runs *r, struct arena *a, int64_t numb
         char name[KEY_MAX + 1];
         struct buf text = BUF_INIT(BODY_MAX);
         struct param p = { .name = arena_str(a, str_cstr(param_name(e[i].key, name))) };
-        bool is_text = value_text(&text, e[i].value);
-        const char *why = text.n > VALUE_MAX || text.failed ? "it is too long"
-                          : !is_text                        ? "it is no text"
-                                                            : refused(to, p.name);
+        bool is_text;
+        const char *why;
         struct str said;
 
+        st = value_text(a, e[i].value, &text, &is_text, err);
+        why = text.n > VALUE_MAX || text.failed ? "it is too long"
+              : !is_text                        ? "it is no text"
+                                                : refused(to, p.name);
+        if (st) {
+            buf_release(&text);
+            return st;
+        }
         if (why) {
             said = arena_printf(a, "property %s is no param of the run: %s", name, why);
             mlmd_report_skip(r->report, CAIRN_MLMD_V1_IMPORT_WHAT_IMPORT_RUNS, number,

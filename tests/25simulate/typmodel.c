@@ -206,9 +206,9 @@ static void import(struct typ_op *op, struct core *core, struct arena *a, uint64
 struct typ_op *typ_draw(uint64_t (*rnd)(void *ctx), const struct typs *m, struct core *core,
                         struct arena *a)
 {
-    static const int often[] = { TYP_TYPES,  TYP_WHOLE,  TYP_WHOLE,  TYP_WHOLE,
-                                 TYP_CHANGE, TYP_EVENT,  TYP_RECORD, TYP_RECORD,
-                                 TYP_FORGET, TYP_IMPORT, TYP_IMPORT, TYP_IMPORT };
+    static const enum typ_kind often[] = { TYP_TYPES,  TYP_WHOLE,  TYP_WHOLE,  TYP_WHOLE,
+                                           TYP_CHANGE, TYP_EVENT,  TYP_RECORD, TYP_RECORD,
+                                           TYP_FORGET, TYP_IMPORT, TYP_IMPORT, TYP_IMPORT };
     struct typ_op *op = ARENA_NEW(a, struct typ_op);
     const struct typ_space *s;
     uint64_t what = rnd(NULL) % ARRAY_N(often);

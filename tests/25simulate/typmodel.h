@@ -39,7 +39,15 @@ struct typs {
 };
 
 struct typ_op {
-    enum { TYP_TYPES, TYP_WHOLE, TYP_CHANGE, TYP_EVENT, TYP_RECORD, TYP_FORGET, TYP_IMPORT } kind;
+    enum typ_kind {
+        TYP_TYPES,
+        TYP_WHOLE,
+        TYP_CHANGE,
+        TYP_EVENT,
+        TYP_RECORD,
+        TYP_FORGET,
+        TYP_IMPORT
+    } kind;
     size_t space, a, x, c, key;
     int64_t value, type[3];
     /* Of an import: which of the source's nodes, and what the reference says of each. */

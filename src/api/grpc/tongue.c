@@ -235,24 +235,23 @@ bool grpc_has_service(struct str name)
     return false;
 }
 
+static enum status own_methods(struct router *r, struct err *err)
+{
+    enum status st = router_add(r, grpc_health_routes, grpc_health_routes_n, NULL, 0, NULL, err);
+
+    return st ? st
+              : router_add(r, grpc_reflection_routes, grpc_reflection_routes_n, NULL, 0, NULL, err);
+}
+
 enum status grpc_routes(struct router *r, struct err *err)
 {
-    const struct {
-        const struct route *rows;
-        size_t n;
-    } tables[] = { { grpc_health_routes, grpc_health_routes_n },
-                   { grpc_reflection_routes, grpc_reflection_routes_n },
-                   { native_lineage_methods, native_lineage_methods_n },
-                   { native_step_methods, native_step_methods_n },
-                   { mlmd_put_methods, mlmd_put_methods_n },
-                   { mlmd_type_methods, mlmd_type_methods_n },
-                   { mlmd_node_methods, mlmd_node_methods_n },
-                   { mlmd_edge_methods, mlmd_edge_methods_n },
-                   { mlmd_import_methods, mlmd_import_methods_n } };
+    /* Who has methods. */
+    static enum status (*const tongues[])(
+        struct router *, struct err *) = { own_methods, native_methods, mlmd_methods };
     enum status st = OK;
 
-    for (size_t i = 0; !st && i < ARRAY_N(tables); i++) {
-        st = router_add(r, tables[i].rows, tables[i].n, NULL, 0, NULL, err);
+    for (size_t i = 0; !st && i < ARRAY_N(tongues); i++) {
+        st = tongues[i](r, err);
     }
     return st;
 }

@@ -110,7 +110,7 @@ static enum status put_start(struct call *c, struct write_op **op, struct err *e
     }
     *op = &p->op;
     c->user = p;
-    return st ? st : mlmd_ns(c, &p->ns, err);
+    return st ? st : call_space(c, &p->ns, err);
 }
 
 static enum status put_finish(struct call *c, struct err *err)

@@ -32,6 +32,12 @@ enum { MLMD_MESSAGE_MAX = 100 << 20 };
         return fn_(c, with, NODE_CONTEXT, err);                                                    \
     }
 
+/* The methods of each file. */
+extern const struct route mlmd_put_methods[], mlmd_type_methods[], mlmd_node_methods[],
+    mlmd_edge_methods[], mlmd_import_methods[];
+extern const size_t mlmd_put_methods_n, mlmd_type_methods_n, mlmd_node_methods_n,
+    mlmd_edge_methods_n, mlmd_import_methods_n;
+
 /* ---- fields by number: requests of the three kinds of node differ in names only ---------------------------------------------- */
 
 /* NULL where the field is absent. */
@@ -90,10 +96,8 @@ const struct ml_metadata_list_operation_options *mlmd_options(struct call *c, ui
 
 enum status mlmd_get_lineage_subgraph(struct call *c, struct view *v, struct err *err);
 
-/* ---- structs.c: google.protobuf.Struct as a JSON object with sorted keys ------------------------------------------------------- */
+/* ---- structs.c: google.protobuf.Struct from its JSON object --------------------------------------------------------------------- */
 
-enum status mlmd_struct_text(struct arena *a, const struct ml_metadata_struct *in, struct str *out,
-                             struct err *err);
 enum status mlmd_struct_parse(struct arena *a, struct str text, struct ml_metadata_struct **out,
                               struct err *err);
 

@@ -16,7 +16,7 @@ static struct typed_put *put_new(struct call *c, enum typed_put_kind kind, struc
     p->who = c->principal->name;
     *op = &p->op;
     c->user = p;
-    return mlmd_ns(c, &p->ns, err) ? NULL : p;
+    return call_space(c, &p->ns, err) ? NULL : p;
 }
 
 #define PUT_OF(c_) ((struct typed_put *)(c_)->user)

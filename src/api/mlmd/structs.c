@@ -1,94 +1,11 @@
-/* api/mlmd/structs.c - google.protobuf.Struct is kept as the JSON object that it means: keys in the order of their bytes, the last of
- * equal ones; numbers that JSON has no digits for are NaN, Infinity, -Infinity. */
+/* api/mlmd/structs.c - google.protobuf.Struct is kept as the JSON object that it means (msg_struct_json()); back from there. Numbers that
+ * JSON has no digits for are NaN, Infinity, -Infinity. */
 #include "api/mlmd/mlmd_int.h"
 #include "base/num.h"
 #include "codec/json.h"
 #include <math.h>
-#include <stdlib.h>
 
-enum { TEXT_MAX = 64 << 20, DEPTH_MAX = 64 };
-
-/* ---- to JSON --------------------------------------------------------------------------------------------------------------- */
-
-struct member {
-    const struct ml_metadata_struct_member *m;
-    size_t at;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct member *x = a, *y = b;
-    int c = str_cmp(x->m->key, y->m->key);
-
-    return c ? c : (x->at > y->at) - (x->at < y->at);
-}
-
-static void write_value(struct json_writer *w, struct arena *a,
-                        const struct ml_metadata_struct_value *v);
-
-static void write_struct(struct json_writer *w, struct arena *a, const struct ml_metadata_struct *s)
-{
-    struct member *all = ARENA_ARRAY(a, struct member, s->fields_n + 1);
-
-    if (!all) {
-        w->b->failed = ST_NOMEM;
-        return;
-    }
-    for (size_t i = 0; i < s->fields_n; i++) {
-        all[i] = (struct member){ &s->fields[i], i };
-    }
-    qsort(all, s->fields_n, sizeof(*all), by_key);
-    json_w_object(w);
-    for (size_t i = 0; i < s->fields_n; i++) {
-        if (i + 1 == s->fields_n || !str_eq(all[i].m->key, all[i + 1].m->key)) {
-            json_w_key(w, all[i].m->key);
-            write_value(w, a, all[i].m->value);
-        }
-    }
-    json_w_object_end(w);
-}
-
-static void write_value(struct json_writer *w, struct arena *a,
-                        const struct ml_metadata_struct_value *v)
-{
-    if (!v) {
-        json_w_null(w);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_NUMBER_VALUE) {
-        json_w_double(w, v->number_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRING_VALUE) {
-        json_w_str(w, v->string_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_BOOL_VALUE) {
-        json_w_bool(w, v->bool_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_STRUCT_VALUE) {
-        write_struct(w, a, v->struct_value);
-    } else if (v->has & ML_METADATA_STRUCT_VALUE_HAS_LIST_VALUE) {
-        json_w_array(w);
-        for (size_t i = 0; i < v->list_value->values_n; i++) {
-            write_value(w, a, &v->list_value->values[i]);
-        }
-        json_w_array_end(w);
-    } else {
-        json_w_null(w);
-    }
-}
-
-enum status mlmd_struct_text(struct arena *a, const struct ml_metadata_struct *in, struct str *out,
-                             struct err *err)
-{
-    struct buf b = BUF_INIT(TEXT_MAX);
-    struct json_writer w = JSON_WRITER_INIT(&b);
-    enum status st;
-
-    w.nan = JSON_NAN_BARE;
-    write_struct(&w, a, in);
-    st = buf_status(&b, "struct", err);
-    if (!st) {
-        *out = arena_str(a, buf_str(&b));
-        st = out->p ? OK : err_nomem(err);
-    }
-    buf_release(&b);
-    return st;
-}
+enum { DEPTH_MAX = 64 };
 
 /* ---- from JSON ------------------------------------------------------------------------------------------------------------- */
 

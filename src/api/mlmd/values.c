@@ -99,27 +99,32 @@ void *mlmd_answer(struct call *c)
     return c->out;
 }
 
-/* ---- the namespace ----------------------------------------------------------------------------------------------------------- */
-
-enum status mlmd_ns(struct call *c, struct str *out, struct err *err)
-{
-    struct str named = http_header(c->req, S("cairn-namespace"));
-
-    *out = named.n                                    ? named
-           : c->principal && !c->principal->anonymous ? c->principal->name
-                                                      : typed_default_ns;
-    return out->n <= TYPED_NS_MAX
-               ? OK
-               : err_set(err, ST_INVALID, "the name of a namespace has at most %d bytes",
-                         TYPED_NS_MAX);
-}
-
 enum status mlmd_open(struct call *c, struct view *v, struct typed_space *s, struct err *err)
 {
     struct str ns;
-    enum status st = mlmd_ns(c, &ns, err);
+    enum status st = call_space(c, &ns, err);
 
     return st ? st : typed_open(v, ns, s, err);
+}
+
+/* ---- methods ----------------------------------------------------------------------------------------------------------------- */
+
+enum status mlmd_methods(struct router *r, struct err *err)
+{
+    const struct {
+        const struct route *rows;
+        size_t n;
+    } tables[] = { { mlmd_put_methods, mlmd_put_methods_n },
+                   { mlmd_type_methods, mlmd_type_methods_n },
+                   { mlmd_node_methods, mlmd_node_methods_n },
+                   { mlmd_edge_methods, mlmd_edge_methods_n },
+                   { mlmd_import_methods, mlmd_import_methods_n } };
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < ARRAY_N(tables); i++) {
+        st = router_add(r, tables[i].rows, tables[i].n, NULL, 0, NULL, err);
+    }
+    return st;
 }
 
 /* ---- values ------------------------------------------------------------------------------------------------------------------ */
@@ -165,7 +170,8 @@ static enum status value_in(struct arena *a, const struct ml_metadata_value *v, 
         p->b = text_of(v->proto_value->value);
     } else if (has & ML_METADATA_VALUE_HAS_STRUCT_VALUE) {
         p->type = PROP_JSON;
-        return mlmd_struct_text(a, v->struct_value, &p->s, err);
+        return msg_struct_json(a, &ml_metadata_struct_desc, v->struct_value, MSG_JSON_NAN_BARE,
+                               &p->s, err);
     }
     return OK;
 }

@@ -646,6 +646,14 @@ static const struct route metrics_rows[] = {
     ROUTE(HTTP_GET, "/metrics", NULL, NULL, RESOURCE_SERVER, ACTION_SERVER_READ, DIRECT(metrics)),
 };
 
+enum status native_methods(struct router *r, struct err *err)
+{
+    enum status st =
+        router_add(r, native_lineage_methods, native_lineage_methods_n, NULL, 0, NULL, err);
+
+    return st ? st : router_add(r, native_step_methods, native_step_methods_n, NULL, 0, NULL, err);
+}
+
 enum status native_routes(struct router *r, const char *prefix, bool with_metrics, struct err *err)
 {
     const struct {

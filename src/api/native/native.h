@@ -40,6 +40,8 @@ extern const size_t native_step_methods_n;
 extern const struct route native_trash_routes[];
 extern const size_t native_trash_routes_n;
 
+/* Adds the methods that are served over gRPC as well; for api/grpc. */
+enum status native_methods(struct router *r, struct err *err);
 /* Adds the routes; prefix as router_add(). metrics: also GET /metrics. */
 enum status native_routes(struct router *r, const char *prefix, bool metrics, struct err *err);
 

@@ -1,7 +1,6 @@
 /* api/native/steps.c - memory of steps: keys, what has one, and what is taken out. */
 #include "gen/native/steps.h"
 #include "api/grpc/grpc.h"
-#include "api/mlmd/mlmd.h"
 #include "api/native/native.h"
 #include "base/num.h"
 #include "codec/json.h"
@@ -329,7 +328,7 @@ static enum status find_answer(struct call *c, struct view *v, struct err *err)
     struct described d = DESCRIBED(in);
     struct step_found f;
     struct str ns;
-    enum status st = out ? mlmd_ns(c, &ns, err) : err_nomem(err);
+    enum status st = out ? call_space(c, &ns, err) : err_nomem(err);
 
     d.key_text = in->key;
     st = st ? st : resolve(c->arena, &d, err);
@@ -397,7 +396,7 @@ static enum status record_start(struct call *c, struct write_op **op, struct err
     }
     step_record_init(r, c->core, c->arena);
     d.key_text = in->key;
-    st = mlmd_ns(c, &r->ns, err);
+    st = call_space(c, &r->ns, err);
     st = st ? st : resolve(c->arena, &d, err);
     st = st ? st : outputs_in(c, in, r, err);
     r->who = c->principal->name;
@@ -434,7 +433,7 @@ static enum status invalidate_start(struct call *c, struct write_op **op, struct
         return err_nomem(err);
     }
     step_invalidate_init(x, c->core, c->arena);
-    st = mlmd_ns(c, &x->ns, err);
+    st = call_space(c, &x->ns, err);
     st = st ? st : plain_text(in->step, "step", err);
     st = st ? st : plain_text(in->reason, "reason", err);
     if (!st && !in->key.n == !in->step.n) {
