@@ -1,8 +1,15 @@
 /* Calls of ML Metadata as clients send them: the first byte chooses the method, the rest is its message, which goes through the code of the
  * API and of core to a small store and back. Types 10 (artifacts), 11 (executions) and 12 (contexts) are there, three nodes of each, events and
- * memberships. What is answered can be written and read again; what is refused says why, as a fault of the client. */
+ * memberships. What is answered can be written and read again; what is refused says why, as a fault of the client.
+ * With CAIRN_FUZZ_STARVE in the environment every call is made over and over, its n-th allocation failing, until it needs fewer; then once with
+ * a commit that fails; and so is every method with a number, and with a name. What is answered then is that, an error for the server's sake, or the error that
+ * it always was. */
 #include "api/mlmd/mlmd_int.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/mem.h"
 #include "store.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -70,6 +77,8 @@ static void fill(void)
     put(&p, TYPED_PUT_MEMBERS);
 }
 
+static size_t methods_n;
+
 static const struct route *method(size_t at)
 {
     const struct {
@@ -84,6 +93,7 @@ static const struct route *method(size_t at)
     for (size_t i = 0; i < ARRAY_N(tables); i++) {
         n += tables[i].n;
     }
+    methods_n = n;
     at %= n;
     for (size_t i = 0;; i++) {
         if (at < tables[i].n) {
@@ -129,14 +139,81 @@ static void check_answer(const struct msg_desc *desc, const void *out, struct ar
     buf_release(&pb_again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+/* One call, from its message on. */
+static enum status one(const uint8_t *data, size_t n, bool starved)
 {
     static const struct principal nobody = { .anonymous = true };
-    struct http_req req = { 0 };
+    struct http_req req = { .route = method(data[0]) };
     struct msg_ctx ctx = { 0 };
     struct err err = ERR_INIT;
     struct call c = { 0 };
     enum status st;
+
+    c.req = &req;
+    c.arena = ctx.arena = arena_new(ARENA_MAX);
+    if (!c.arena && starved) {
+        return ST_NOMEM;
+    }
+    CHECK(c.arena);
+    c.core = core;
+    c.principal = &nobody;
+    c.in = arena_zalloc(c.arena, 1, ((const struct msg_desc *)req.route->in)->size);
+    CHECK(c.in || starved);
+    st = c.in
+             ? msg_decode_pb(req.route->in, c.in, str_of((const char *)data + 1, n - 1), &ctx, &err)
+             : err_nomem(&err);
+    if (!st) {
+        st = ask(&c, &err);
+        CHECK(st != ST_INTERNAL && st != ST_CORRUPT && st != ST_IO);
+        CHECK(starved || st != ST_UNAVAILABLE);
+    }
+    if (st) {
+        CHECK(err.message[0]);
+    } else if (c.out && !starved) {
+        check_answer(req.route->out, c.out, c.arena);
+    }
+    arena_free(c.arena);
+    return st;
+}
+
+static void starve(const uint8_t *data, size_t n)
+{
+    const struct endpoint *to = method(data[0])->handler;
+    bool reached = true;
+    enum status st;
+
+    for (int64_t k = 1; reached; k += k < 60 ? 1 : 5) {
+        mem_fail_after(k, true);
+        (void)one(data, n, true);
+        reached = mem_call_n() >= k;
+        mem_fail_never();
+    }
+#ifdef CAIRN_FAILPOINTS
+    failpoint_arm("seq.group.commit_fails=error");
+    st = one(data, n, true);
+    CHECK(to->kind != CALL_WRITE || st != OK);
+    failpoint_arm(NULL);
+#endif
+}
+
+static void starve_every_method(void)
+{
+    static const uint8_t number[] = { 1 << 3, 1 }, name[] = { 1 << 3 | 2, 1, 'T' };
+    uint8_t input[8];
+
+    (void)method(0);
+    for (size_t i = 0; i < methods_n; i++) {
+        input[0] = (uint8_t)i;
+        memcpy(input + 1, number, sizeof(number));
+        starve(input, 1 + sizeof(number));
+        memcpy(input + 1, name, sizeof(name));
+        starve(input, 1 + sizeof(name));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    bool starving = getenv("CAIRN_FUZZ_STARVE") != NULL;
 
     if (n < 1) {
         return 0;
@@ -144,25 +221,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!core) {
         core = fuzz_store_open(&kept);
         fill();
+        if (starving) {
+            log_setup(LOG_LEVEL_ERROR, false);
+            starve_every_method();
+        }
     }
-    req.route = method(data[0]);
-    c.req = &req;
-    c.arena = ctx.arena = arena_new(ARENA_MAX);
-    CHECK(c.arena);
-    c.core = core;
-    c.principal = &nobody;
-    c.in = arena_zalloc(c.arena, 1, ((const struct msg_desc *)req.route->in)->size);
-    CHECK(c.in);
-    st = msg_decode_pb(req.route->in, c.in, str_of((const char *)data + 1, n - 1), &ctx, &err);
-    if (!st) {
-        st = ask(&c, &err);
-        CHECK(st != ST_INTERNAL && st != ST_CORRUPT && st != ST_IO && st != ST_UNAVAILABLE);
-    }
-    if (st) {
-        CHECK(err.message[0]);
-    } else if (c.out) {
-        check_answer(req.route->out, c.out, c.arena);
-    }
-    arena_free(c.arena);
+    if (starving) starve(data, n);
+    (void)one(data, n, false);
     return 0;
 }

@@ -1,11 +1,15 @@
 /* Rows of a store that is taken over: the first byte says of which table, the rest is the request with them. What does not read them
  * (import/wire.h) takes apart what the reader of messages takes; then they go to a small store that has nodes of its own and some of the same
- * source, and once more: nothing is taken twice, and every row says what became of it. */
+ * source, and once more: nothing is taken twice, and every row says what became of it. With CAIRN_FUZZ_STARVE in the environment that is done over and
+ * over first, the n-th allocation failing. */
 #include "api/mlmd/mlmd_int.h"
+#include "base/log.h"
+#include "base/mem.h"
 #include "core/typed/import.h"
 #include "gen/mlmd/import.h"
 #include "import/wire.h"
 #include "store.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -126,6 +130,27 @@ static void check(const struct cairn_mlmd_v1_import_response *first,
     }
 }
 
+static void starve(const struct cairn_mlmd_v1_import_request *in)
+{
+    const struct cairn_mlmd_v1_import_response *out;
+    bool reached = true;
+
+    for (int64_t k = 1; reached; k += k < 60 ? 1 : 5) {
+        struct cairn_mlmd_v1_import_request copy = *in;
+        struct arena *a = arena_new(ARENA_MAX);
+        struct err err = ERR_INIT;
+        enum status st;
+
+        CHECK(a);
+        mem_fail_after(k, true);
+        st = ask(a, &copy, &out, &err);
+        reached = mem_call_n() >= k;
+        mem_fail_never();
+        CHECK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE || in->what == 0);
+        arena_free(a);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct cairn_mlmd_v1_import_request in = { 0 }, again;
@@ -153,6 +178,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!st) {
         in.source = S("s");
         in.what = data[0] % 12;
+        if (getenv("CAIRN_FUZZ_STARVE")) {
+            log_setup(LOG_LEVEL_ERROR, false);
+            starve(&in);
+        }
         again = in;
         st = ask(a, &in, &out[0], &err);
         CHECK(st == OK || in.what == 0);

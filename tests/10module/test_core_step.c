@@ -4,6 +4,7 @@
 #include "sqltest.h"
 #include "tap.h"
 
+#include "base/mem.h"
 #include "core/run.h"
 #include "core/step.h"
 #include "core/typed/typed.h"
@@ -346,5 +347,63 @@ SQL_TEST(put_by_a_client)
     T_INT(find(&f, "default", 0.1, "d").miss, STEP_HIT);
     T_ST_ERR(invalidate(&f, "default", false, 0.1, "d", &n), OK, &f.err);
     T_INT(find(&f, "default", 0.1, "d").miss, STEP_INVALIDATED);
+    corefix_close(&f);
+}
+
+static struct typed_node complete(struct corefix *f)
+{
+    struct typed_node x = {
+        .kind = NODE_EXECUTION, .has_type = true, .has_state = true, .state = 3
+    };
+
+    x.type = put_type(f, NODE_EXECUTION, "Trainer");
+    put_nodes(f, &x);
+    return x;
+}
+
+/* The n-th allocation fails: a record is there in both of its places or in none, a look-up answers or says so. */
+TEST(out_of_memory)
+{
+    struct corefix f;
+    struct typed_node x;
+    int64_t made = 0;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    x = complete(&f);
+    for (int n = 1;; n++) {
+        struct arena *a = arena_new(1 << 24);
+        struct step_record r;
+        struct step_found found;
+        struct str bytes;
+        struct digest key;
+        struct view v = f.v;
+        enum status st, looked;
+        bool reached;
+
+        T_OK(a != NULL);
+        v.arena = a;
+        step_record_init(&r, f.core, a);
+        r.ns = S("default");
+        r.who = S("ann");
+        r.step = S("train");
+        r.execution = arena_printf(f.a, "execution:%lld", (long long)x.id);
+        key_of(&f, 1.0 + (double)made, "d", &bytes, &key);
+        r.bytes = bytes;
+        r.key = key;
+        mem_fail_after(n, true);
+        st = corefix_run(&f, &r.op);
+        looked = st ? st : step_find(&v, S("default"), S("train"), bytes, &key, &found, &f.err);
+        reached = mem_call_n() >= n;
+        mem_fail_never();
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+        T_OK(looked == OK || looked == ST_NOMEM || looked == ST_UNAVAILABLE);
+        if (!st && !looked) T_INT(found.miss, STEP_HIT);
+        made += st == OK;
+        T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM step_done"), made);
+        T_INT(sqltest_int(f.v.conn, "SELECT count(*) FROM member WHERE role = 6"), made);
+        arena_free(a);
+        if (!reached) break;
+    }
+    T_OK(made > 0);
     corefix_close(&f);
 }

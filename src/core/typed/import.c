@@ -330,7 +330,11 @@ static enum status take(struct importer *im, struct typed_import_row *row, struc
         return OK;
     }
     im->p.has_type = false;
-    if (sql_rollback_to(conn, &undo) || !is_about_row(st)) {
+    if (sql_rollback_to(conn, &undo)) { /* not the row's fault any more */
+        *err = undo;
+        return undo.code;
+    }
+    if (!is_about_row(st)) {
         return st;
     }
     row->id = row->uid = 0;
