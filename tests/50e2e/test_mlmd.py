@@ -60,7 +60,7 @@ def agree(want, got):
 def test_the_same_answers_as_the_library(worker, reference, own):
     server = own
     got = worker.run("result = calls.run(address)", address=address(server))
-    assert got.keys() == reference.keys() and len(got) == 11
+    assert got.keys() == reference.keys() and len(got) == 12
     for case in reference:
         assert len(got[case]) == len(reference[case])
         for i, (want, have) in enumerate(zip(reference[case], got[case])):
@@ -103,6 +103,11 @@ def test_filters_beyond_the_library(own, worker):
     got = worker.run("result = calls.run(address, 'only_filters')", address=address(own))["only_filters"]
     assert got == [["B", "it's"], [], ["A"], [], ["C2", "C3"], ["C1", "C2"], [], [], [], [], ["A", "B", "it's"], bad + "Function not found: LOWER",
                    ["A"], ["A"], [bad] * 7]
+
+
+def test_corners_that_are_otherwise_on_purpose(own, worker):
+    got = worker.run("result = calls.run(address, 'only_corners')", address=address(own))["only_corners"]
+    assert got == [-1, True, 6, 3, 3, True, 3, 3, True]
 
 
 def test_what_the_library_makes_of_a_subgraph(ask):

@@ -506,6 +506,91 @@ def case_lists(st):
             get(max_result_size=2, next_page_token=token, order_by_field=by("CREATE_TIME"))]
 
 
+# ---- options and corners ----
+
+def case_options(st):
+    """Options of single methods, transaction options, masks of the three kinds, lists of every method that has them."""
+    types(st)
+    A, X, C, E = pb.Artifact, pb.Execution, pb.Context, pb.Event
+    tag = {"transaction_options": {"tag": "from a client"}}
+    a = artifact(st, name="o-a", external_id="o-ea", uri="o/u")
+    x = execution(st, {"n": 1}, {"k": 1}, name="o-x", last_known_state=X.RUNNING, external_id="o-ex")
+    c, d, e = (context(st, name=f"o-{k}", external_id=f"o-e{k}", custom={"k": 1}) for k in "cde")
+    get = lambda: st.s.get_executions_by_id([x])[0]  # noqa: E731
+    before = get()
+    out = [list(st.raw("GetArtifactsByID", artifact_ids=[a], **tag).artifacts), st.raw("GetContextType", type_name="Exp", **tag).context_type,
+           len(st.raw("PutArtifacts", artifacts=[st.s.get_artifacts_by_id([a])[0]], **tag).artifact_ids)]
+
+    # The time of the last change moves when it is told to.
+    st.s.put_execution(before, [], [])
+    same = get().last_update_time_since_epoch == before.last_update_time_since_epoch
+    st.s.put_execution(before, [], [], force_update_time=True)
+    out += [same, get().last_update_time_since_epoch > before.last_update_time_since_epoch, get()]
+
+    # Masks.
+    mask = lambda method, field, n, paths: outcome(st.raw, method, **{field: [n]}, update_mask={"paths": paths})  # noqa: E731
+    out += [len(mask("PutExecutions", "executions", X(id=x, type_id=st.train, last_known_state=X.FAILED), ["last_known_state"]).execution_ids), get(),
+            len(mask("PutExecutions", "executions", node(X, st.train, {"n": 5}, {"new": 1}, id=x), ["properties.n", "no such"]).execution_ids), get(),
+            mask("PutExecutions", "executions", node(X, st.train, {"zz": 5}, id=x), ["properties.zz"]),
+            len(mask("PutExecutions", "executions", node(X, st.train, {"zz": 5}, id=x), ["custom_properties"]).execution_ids), get(),
+            len(mask("PutContexts", "contexts", node(C, st.exp, custom={"only": "x"}, id=c, name="kept"), ["custom_properties.only"]).context_ids),
+            st.s.get_contexts_by_id([c]),
+            len(mask("PutContexts", "contexts", C(id=c, type_id=st.exp, name="o-c2"), ["name"]).context_ids), st.s.get_contexts_by_id([c]),
+            len(mask("PutArtifacts", "artifacts", A(id=a, type_id=st.data), []).artifact_ids), st.s.get_artifacts_by_id([a])]
+    made = mask("PutArtifacts", "artifacts", node(A, st.data, {"i": 4}, name="o-masked", uri="kept"), ["uri"])
+    st.see("a", made.artifact_ids)
+    out.append(st.s.get_artifacts_by_id(list(made.artifact_ids)))
+
+    # Types beside artifacts, each once.
+    with_types = st.raw("GetArtifactsByID", artifact_ids=[a, made.artifact_ids[0]], populate_artifact_types=True)
+    out += [sorted(t.name for t in with_types.artifact_types), len(with_types.artifacts)]
+
+    # Lists of every kind, by what leads to them.
+    st.s.put_attributions_and_associations([pb.Attribution(artifact_id=i, context_id=c) for i in (a, made.artifact_ids[0])],
+                                           [pb.Association(execution_id=x, context_id=c)])
+    page = {"max_result_size": 1, "order_by_field": {"field": 3, "is_asc": False}}
+    for method, field, asked in (("GetArtifactsByContext", "artifacts", {"context_id": c}), ("GetExecutionsByContext", "executions", {"context_id": c}),
+                                 ("GetContextsByType", "contexts", {"type_name": "Exp"}), ("GetExecutionsByType", "executions", {"type_name": "Train"}),
+                                 ("GetContexts", "contexts", {}), ("GetExecutions", "executions", {})):
+        first = st.raw(method, options=page, **asked)
+        nodes = getattr(first, field)
+        out += [[n.name for n in nodes], bool(first.next_page_token) == (method != "GetExecutionsByContext")]
+    out += [outcome(st.raw, "GetContextsByType", type_name="Exp", options={"max_result_size": 0}),
+            outcome(st.raw, "GetContextsByType", type_name="no such", options=page), st.s.get_executions_by_external_ids(["o-ex"]),
+            [n.name for n in st.s.get_contexts_by_external_ids(["o-ed", "no such", "o-ee"])], outcome(st.s.get_executions_by_external_ids, ["no such"]),
+            outcome(st.raw, "GetExecutionTypesByExternalIds", external_ids=["no such"]), outcome(st.raw, "GetContextTypesByExternalIds", external_ids=[""]),
+            outcome(st.raw, "GetExecutionTypesByID", type_ids=[999999]), list(st.raw("GetContextTypesByID", type_ids=[st.exp, st.exp]).context_types)]
+
+    # Nothing in a pair, and what a subgraph asks of nodes that are there.
+    xid, ids, _ = st.s.put_execution(X(type_id=st.train), [(None, None), (A(type_id=st.data), None)], [])
+    st.see("x", [xid])
+    st.see("a", [i for i in ids if i > 0])
+    out += [[i > 0 for i in ids],
+            outcome(st.raw, "PutLineageSubgraph", artifacts=[A(id=a)]), outcome(st.raw, "PutLineageSubgraph", executions=[X(id=x)]),
+            outcome(st.raw, "PutLineageSubgraph", contexts=[C(type_id=st.exp)]), len(st.raw("PutLineageSubgraph").artifact_ids),
+            outcome(st.raw, "PutLineageSubgraph", contexts=[C(type_id=st.exp, name="o-d")]),
+            len(st.raw("PutLineageSubgraph", contexts=[C(type_id=st.exp, name="o-d")], options={"reuse_context_if_already_exist": True}).context_ids)]
+    return out
+
+
+def only_corners(st):
+    """Where the library's own store does otherwise, on purpose."""
+    types(st)
+    a, b = artifact(st, external_id="c-1", name="c-n"), artifact(st, external_id="c-2")
+    A = pb.Artifact
+    code = lambda fn, *args, **kwargs: outcome(fn, *args, **kwargs)["code"]  # noqa: E731
+    bare = pb.Artifact(type_id=st.data)
+    bare.custom_properties["p"].proto_value.value = b"x"
+    empty = [st.s.put_artifacts([node(A, st.data, name="", external_id="")])[0] for _ in range(2)]
+    old = service.GetArtifactsByURIRequest.FromString(b"\x0a\x03s3:")
+    c = context(st, name="c-nothing")
+    _, ids, _ = st.s.put_execution(pb.Execution(type_id=st.train), [(None, None), (A(type_id=st.data), None)], [pb.Context(id=c, type_id=st.exp, name="c-nothing")])
+    return [ids[0], [n.id for n in st.s.get_artifacts_by_context(c)] == [ids[1]],
+            code(st.s.put_artifacts, [A(id=b, type_id=st.data, external_id="c-1")]), code(st.s.put_artifacts, [node(A, st.data, custom={"p": None})]),
+            code(st.s.put_artifacts, [bare]), empty[0] != empty[1], code(st.s._call, "GetArtifactsByURI", old, service.GetArtifactsByURIResponse()),
+            code(st.s.put_execution, pb.Execution(type_id=st.train), [(None, event(pb.Event.INPUT, 999999))], []), a != b]
+
+
 def config_of(address):
     """Of the server at HOST:PORT; "" is the library's own store, in memory."""
     if not address:
