@@ -26,27 +26,39 @@ static bool stable_hash(struct str s, int64_t *h, int64_t *h2)
     return true;
 }
 
-/* Members that every facet has. */
-static void look_at_facet(struct ol_in *x, struct ol_facet *f)
+/* Whether it says _deleted itself; nearly none does, and a look at the bytes tells. */
+static bool is_deleted(struct ol_in *x, const struct ol_facet *f)
 {
     struct ol_in in;
     struct str key, raw;
-    bool producer = false, schema = false;
+    bool deleted = false;
 
+    if (str_find(f->json, S("_deleted")) == SIZE_MAX &&
+        str_find_byte(f->json, '\\', 0) == SIZE_MAX) {
+        return false;
+    }
     ol_in_begin(&in, x->a, f->json, x->err);
     if (ol_in_object(&in)) {
         while (ol_in_key(&in, &key)) {
             enum json_event ev = ol_in_value(&in, &raw);
 
-            producer = producer || str_eq_lit(key, "_producer");
-            schema = schema || str_eq_lit(key, "_schemaURL");
-            f->deleted = str_eq_lit(key, "_deleted") ? ev == JSON_EV_TRUE : f->deleted;
+            deleted = str_eq_lit(key, "_deleted") ? ev == JSON_EV_TRUE : deleted;
         }
     }
     if (in.st == ST_NOMEM) {
         x->st = in.st;
     }
     ol_in_end(&in);
+    return deleted;
+}
+
+/* Members that every facet has. */
+static void look_at_facet(struct ol_in *x, struct ol_facet *f)
+{
+    bool producer = str_find(f->json, S("\"_producer\"")) != SIZE_MAX;
+    bool schema = str_find(f->json, S("\"_schemaURL\"")) != SIZE_MAX;
+
+    f->deleted = is_deleted(x, f);
     if (!producer || !schema) {
         ol_in_warn(x, "%s: the facet '%.*s' does not say its %s", x->path, STR_ARG(f->key),
                    producer ? "_schemaURL" : "_producer");

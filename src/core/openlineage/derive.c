@@ -3,6 +3,8 @@
  * holds. Whatever an event names is made, also where another event's statement holds. */
 #include "core/openlineage/ol_int.h"
 
+#define MINUTE_US ((int64_t)60 * 1000000)
+
 /* This event's statement of the facet holds: it is the newest. */
 static bool holds(const struct ol_work *w, const struct ol_cells *c, const char *key)
 {
@@ -67,11 +69,13 @@ static enum status say_set(struct ol_work *w, struct ol_job *job, const struct o
 static enum status say_io(struct ol_work *w, const struct ol_job *job, enum ol_dir dir,
                           const struct ol_set *set, int64_t bit, struct err *err)
 {
+    /* whole minutes: a row that would change with each event changes seldom */
+    int64_t us = w->at.us - (w->at.us % MINUTE_US + MINUTE_US) % MINUTE_US;
     struct ol_io *x;
     enum status st = ol_get_io(w, job->obj.uid, dir, set->obj.uid, &x, err);
 
-    if (!st && (w->at.us > x->last_us || !(x->said & bit))) {
-        x->last_us = MAX_OF(x->last_us, w->at.us);
+    if (!st && (us > x->last_us || !(x->said & bit))) {
+        x->last_us = MAX_OF(x->last_us, us);
         x->said |= bit;
         ol_dirty(w, &x->obj);
     }

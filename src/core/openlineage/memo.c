@@ -508,15 +508,24 @@ static enum status ord_of(struct str name, const struct ol_run *run, int64_t *ou
     return OK;
 }
 
-static enum status load_version(struct ol_work *w, struct ol_version *v, bool is_new, int64_t us,
+/* own: uid of the run's own, 0 = it was never made; < 0: of nobody's own. */
+static enum status load_version(struct ol_work *w, struct ol_version *v, int64_t own, int64_t us,
                                 bool *made, struct err *err)
 {
-    struct q_ol_version_of_ord_row row;
+    struct q_ol_version_of_ord_row row = { .uid = own };
+    struct q_ol_version_of_uid_row mine;
     struct ol_stamp at;
     int64_t unused;
-    enum status st =
-        is_new ? ST_NOT_FOUND : q_ol_version_of_ord(w->c, w->a, v->dataset, v->ord, &row, err);
+    enum status st = ST_NOT_FOUND;
 
+    if (own < 0) {
+        st = q_ol_version_of_ord(w->c, w->a, v->dataset, v->ord, &row, err);
+    } else if (own > 0) {
+        st = q_ol_version_of_uid(w->c, w->a, own, &mine, err);
+        row.live = mine.live;
+        row.event_us = mine.event_us;
+        row.body = mine.body;
+    }
     if (st == ST_NOT_FOUND) {
         *made = true;
         st = new_node(w, &v->obj, no_text, v->name, err);
@@ -528,7 +537,6 @@ static enum status load_version(struct ol_work *w, struct ol_version *v, bool is
         v->obj.uid = row.uid;
         v->obj.create_us = row.event_us;
         v->live = row.live != 0;
-        v->run = row.run;
         st = ol_thing_decode(row.body, w->m->arena, &v->facets, &at, &unused, err);
     }
     return st;
@@ -568,7 +576,7 @@ enum status ol_get_version(struct ol_work *w, int64_t dataset, struct str name,
         v->run = run && !name.p ? run->obj.uid : 0;
         v->name = name;
         st = found(OK, &v->name, w, err);
-        st = st ? st : load_version(w, v, own && !own->own, us, made, err);
+        st = st ? st : load_version(w, v, own ? own->own : -1, us, made, err);
         st = st ? st : remember(&w->m->versions, as, v, err);
         if (!st && int_map_put(&w->m->versions_by_uid, (uint64_t)v->obj.uid, v)) {
             st = err_nomem(err);

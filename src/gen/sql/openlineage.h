@@ -143,12 +143,19 @@ struct q_ol_version_of_ord_row {
     int64_t uid;
     int64_t live;
     int64_t event_us;
-    int64_t run;
-    struct str name; /* p is NULL when it has no value */
     struct str body;
 };
 enum status q_ol_version_of_ord(struct sql_conn *q_conn, struct arena *q_arena, int64_t dataset,
                                 int64_t ord, struct q_ol_version_of_ord_row *q_row,
+                                struct err *q_err) ATTR_CHECK;
+
+struct q_ol_version_of_uid_row {
+    int64_t live;
+    int64_t event_us;
+    struct str body;
+};
+enum status q_ol_version_of_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                struct q_ol_version_of_uid_row *q_row,
                                 struct err *q_err) ATTR_CHECK;
 
 enum status q_ol_version_put(struct sql_conn *q_conn, int64_t uid, int64_t dataset, int64_t live,

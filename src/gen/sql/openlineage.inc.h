@@ -564,17 +564,17 @@ enum status q_ol_run_put(struct sql_conn *q_conn, int64_t uid, struct str rid, s
 }
 
 static const unsigned char ol_version_of_ord_in[] = { SQL_INT, SQL_INT };
-static const unsigned char ol_version_of_ord_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE, SQL_BLOB };
-static const char *const ol_version_of_ord_names[] = { "uid", "live", "event_us", "run", "name", "body" };
+static const unsigned char ol_version_of_ord_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_BLOB };
+static const char *const ol_version_of_ord_names[] = { "uid", "live", "event_us", "body" };
 static const struct sql_query query_ol_version_of_ord = {
     .name = "ol_version_of_ord", .cached = true, .kind = SQL_ONE,
-    .in_n = 2, .out_n = 6,
+    .in_n = 2, .out_n = 4,
     .in = ol_version_of_ord_in,
     .out = ol_version_of_ord_out, .out_names = ol_version_of_ord_names,
-    .text = { "SELECT uid, live, event_us, run, name, body FROM ol_version WHERE dataset = "
-              "?1 AND ord = ?2",
-              "SELECT uid, live, event_us, run, name, body FROM ol_version WHERE dataset = "
-              "$1 AND ord = $2" },
+    .text = { "SELECT uid, live, event_us, body FROM ol_version WHERE dataset = ?1 AND ord = "
+              "?2 AND run = 0",
+              "SELECT uid, live, event_us, body FROM ol_version WHERE dataset = $1 AND ord = "
+              "$2 AND run = 0" },
 };
 
 enum status q_ol_version_of_ord(struct sql_conn *q_conn, struct arena *q_arena, int64_t dataset,
@@ -585,16 +585,42 @@ enum status q_ol_version_of_ord(struct sql_conn *q_conn, struct arena *q_arena, 
         { .i = dataset },
         { .i = ord },
     };
-    struct sql_value q_out[6];
+    struct sql_value q_out[4];
     enum status q_st = sql_one(q_conn, &query_ol_version_of_ord, q_in, q_arena, q_out, q_err);
 
     if (q_st) return q_st;
     q_row->uid = q_out[0].i;
     q_row->live = q_out[1].i;
     q_row->event_us = q_out[2].i;
-    q_row->run = q_out[3].i;
-    q_row->name = q_out[4].s;
-    q_row->body = q_out[5].s;
+    q_row->body = q_out[3].s;
+    return OK;
+}
+
+static const unsigned char ol_version_of_uid_in[] = { SQL_INT };
+static const unsigned char ol_version_of_uid_out[] = { SQL_INT, SQL_INT, SQL_BLOB };
+static const char *const ol_version_of_uid_names[] = { "live", "event_us", "body" };
+static const struct sql_query query_ol_version_of_uid = {
+    .name = "ol_version_of_uid", .cached = true, .kind = SQL_ONE,
+    .in_n = 1, .out_n = 3,
+    .in = ol_version_of_uid_in,
+    .out = ol_version_of_uid_out, .out_names = ol_version_of_uid_names,
+    .text = { "SELECT live, event_us, body FROM ol_version WHERE uid = ?1",
+              "SELECT live, event_us, body FROM ol_version WHERE uid = $1" },
+};
+
+enum status q_ol_version_of_uid(struct sql_conn *q_conn, struct arena *q_arena, int64_t uid,
+                                struct q_ol_version_of_uid_row *q_row, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = uid },
+    };
+    struct sql_value q_out[3];
+    enum status q_st = sql_one(q_conn, &query_ol_version_of_uid, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->live = q_out[0].i;
+    q_row->event_us = q_out[1].i;
+    q_row->body = q_out[2].s;
     return OK;
 }
 
@@ -1278,6 +1304,7 @@ static const struct sql_query *const area_openlineage[] = {
     &query_ol_run_get,
     &query_ol_run_put,
     &query_ol_version_of_ord,
+    &query_ol_version_of_uid,
     &query_ol_version_put,
     &query_ol_versions_before,
     &query_ol_versions_after,

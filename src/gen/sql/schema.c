@@ -2044,6 +2044,14 @@ const struct sql_migration sql_migrations[] = {
         "INSERT INTO place_work (place, stage, after_uid, last) SELECT 0, 0, 0, uid FROM "
         "node ORDER BY uid DESC LIMIT 1;\n",
     } },
+    { .version = 38, .name = "openlineage_entries", .text = {
+        "DROP INDEX ol_version_ord;\n"
+        "CREATE UNIQUE INDEX ol_version_ord ON ol_version (dataset, ord) WHERE run = 0;\n"
+        "UPDATE ol_io SET last_us = last_us - (last_us % 60000000 + 60000000) % 60000000;\n",
+        "DROP INDEX ol_version_ord;\n"
+        "CREATE UNIQUE INDEX ol_version_ord ON ol_version (dataset, ord) WHERE run = 0;\n"
+        "UPDATE ol_io SET last_us = last_us - (last_us % 60000000 + 60000000) % 60000000;\n",
+    } },
 };
-const unsigned sql_migrations_n = 37;
+const unsigned sql_migrations_n = 38;
 /* clang-format on */

@@ -90,10 +90,16 @@ ON CONFLICT (uid) DO UPDATE SET text = excluded.text, job = excluded.job, state 
     nominal_start_us = excluded.nominal_start_us, nominal_end_us = excluded.nominal_end_us, parent = excluded.parent,
     parent_job = excluded.parent_job, root = excluded.root, body = excluded.body;
 
+-- One that has a name, or the one before any; those of a run's own are known by their uid.
 -- name: ol_version_of_ord :one
 -- in: dataset int, ord int
--- out: uid int, live int, event_us int, run int, name text?, body blob
-SELECT uid, live, event_us, run, name, body FROM ol_version WHERE dataset = $1 AND ord = $2;
+-- out: uid int, live int, event_us int, body blob
+SELECT uid, live, event_us, body FROM ol_version WHERE dataset = $1 AND ord = $2 AND run = 0;
+
+-- name: ol_version_of_uid :one
+-- in: uid int
+-- out: live int, event_us int, body blob
+SELECT live, event_us, body FROM ol_version WHERE uid = $1;
 
 -- name: ol_version_put :exec
 -- in: uid int, dataset int, live int, event_us int, ord int, run int, name text?, body blob
