@@ -535,6 +535,102 @@ SQL_TEST(every_order_gives_the_same_with_snapshots)
     orders(location, true, sqltest_is_postgres(location) ? 2 : 6);
 }
 
+/* ---- two servers ------------------------------------------------------------------------------------------------------------------ */
+
+enum { TWO = 24 };
+
+TEST(two_servers_agree)
+{
+    const char *uri = pgtest_uri();
+    struct core_options opt = { .sql = { .shared = true, .owner = "test" } };
+    struct corefix f[2], alone;
+    struct str texts[TWO];
+    struct dump d;
+    size_t n, added;
+    char *want;
+
+    corefix_open_with(&f[0], uri, &opt);
+    corefix_open_with(&f[1], uri, &opt);
+    corefix_open(&alone, t_tmpdir(), NULL);
+    for (size_t i = 0; i < TWO; i++) {
+        texts[i] = random_event(&alone, true);
+        T_ST_ERR(put(&f[i % 2], &texts[i], 1, &added), OK, &f[i % 2].err);
+        T_ST_ERR(put(&f[1 - i % 2], &texts[i], 1, &n), OK, &f[1 - i % 2].err);
+        T_UINT(n, 0);
+    }
+    T_ST_ERR(put(&alone, texts, TWO, &added), OK, &alone.err);
+    rows_as_text(&alone, &d);
+    want = kept_lines(&d, &n);
+    rows_as_text(&f[0], &d);
+    same_lines(&d, str_of(want, n));
+    rows_as_text(&f[1], &d);
+    same_lines(&d, str_of(want, n));
+    mem_free(want);
+    corefix_close(&alone);
+    corefix_close(&f[0]);
+    corefix_close(&f[1]);
+}
+
+/* ---- memory that runs out ---------------------------------------------------------------------------------------------------------- */
+
+enum { FEW = 4 };
+
+/* Each call fails once, a while later the next. */
+static enum status put_with_little(struct corefix *f, const struct str *texts, int64_t n)
+{
+    struct arena *a;
+    struct ol_put p;
+    struct ol_event events[FEW];
+    enum status st = OK;
+
+    mem_fail_after(n, true);
+    a = arena_new(8 << 20);
+    ol_put_init(&p, f->core, a);
+    p.events = events;
+    p.n = FEW;
+    for (size_t i = 0; a && !st && i < FEW; i++) {
+        st = ol_event_read(a, texts[i], &events[i], NULL, &f->err);
+    }
+    st = !a ? ST_NOMEM : st ? st : seq_run(f->core->seq, &p.op, &f->err);
+    mem_fail_never();
+    arena_free(a);
+    return st;
+}
+
+TEST_LIMIT(memory_that_runs_out_leaves_all_or_nothing, 240)
+{
+    struct corefix f, other;
+    struct str texts[FEW * 8];
+    struct dump d;
+    size_t n, added, refused = 0;
+    char *want;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    corefix_open(&other, t_tmpdir(), NULL);
+    for (size_t i = 0; i < ARRAY_N(texts); i++) {
+        texts[i] = random_event(&other, true);
+    }
+    for (int64_t at = 1, i = 0; i < 8; at += 1 + at / 6) {
+        enum status st = put_with_little(&f, texts + i * FEW, at);
+
+        refused += st != OK;
+        T_OK(st == OK || st == ST_NOMEM || st == ST_UNAVAILABLE);
+        T_ST_ERR(put(&f, texts + i * FEW, st ? 0 : FEW, &added), OK, &f.err);
+        T_UINT(added, 0);
+        i += st == OK;
+    }
+    T_OK(refused > 8);
+    T_ST_ERR(put(&other, texts, ARRAY_N(texts), &added), OK, &other.err);
+    rows_as_text(&other, &d);
+    want = kept_lines(&d, &n);
+    rows_as_text(&f, &d);
+    same_lines(&d, str_of(want, n));
+    check_log(&f);
+    mem_free(want);
+    corefix_close(&f);
+    corefix_close(&other);
+}
+
 /* ---- bindings -------------------------------------------------------------------------------------------------------------------- */
 
 /* A run of its own job that reads and writes one data set each, or none. */
