@@ -236,3 +236,30 @@ SQL_TEST(the_log_is_held_within_a_cap)
     outbox_free(o);
     corefix_close(&f);
 }
+
+/* Whatever allocation fails: nothing leaks, and afterwards the same is read. */
+TEST(no_memory)
+{
+    const struct outbox_fact *facts;
+    struct corefix f;
+    struct outbox *o;
+    enum status st;
+    size_t n = 0;
+    bool more;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    o = taken(&f);
+    corefix_new_run(&f, 0);
+    new_version(&f, "m");
+    for (int64_t i = 1; i < 1000; i++) {
+        mem_fail_after(i, true);
+        st = outbox_read(o, &facts, &n, &more, &f.err);
+        mem_fail_never();
+        if (st == OK) break;
+        T_ST(st, ST_NOMEM);
+    }
+    T_INT(n, 1);
+    T_INT(facts[0].kind, OUTBOX_RUN_STARTED);
+    outbox_free(o);
+    corefix_close(&f);
+}

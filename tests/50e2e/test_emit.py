@@ -321,6 +321,12 @@ def test_failures_by_plan(start_server, receiver, tmp_path):
     cli.run(*again, receiver.url)
     assert sorted(types(of_run(receiver.taken(), third))) == ["COMPLETE", "START"] and lines(refused) == []
     cli.run("server", "emit", "retry", "--data", server.data, rc=2)  # no address
+
+    # 500 may be the receiver's fault or the event's: ten in a row are.
+    receiver.plan = [500] * 10
+    fourth = one_run(server)
+    eventually(lambda: run_id(fourth) in ended(receiver.taken()))
+    assert [kept["reason"][:4] for kept in lines(refused)] == ["500 "] and types(of_run(receiver.taken(), fourth)) == ["COMPLETE"]
     checked(receiver.taken())
 
 
