@@ -7,8 +7,9 @@
 #include "core/experiment.h"
 #include "core/fragments.h"
 #include "core/graph/graph.h"
-#include "core/openlineage/openlineage.h"
 #include "core/graph/place.h"
+#include "core/openlineage/openlineage.h"
+#include "core/openlineage/read_counts.h"
 #include "core/registry_names.h"
 #include "core/repack.h"
 #include "core/run_purge.h"
@@ -89,6 +90,7 @@ static void others_wrote(void *ctx, bool tokens)
     typed_known_forget(all->core.typed);
     ol_memo_forget(all->core.openlineage);
     place_forget(&all->core);
+    ol_counts_forget(all->core.ol_counts);
     lock_take(&all->watch_lock);
     if (tokens && all->tokens_changed) all->tokens_changed(all->tokens_ctx);
     lock_give(&all->watch_lock);
@@ -200,6 +202,7 @@ enum status core_open(struct core **out, const struct core_options *opt, struct 
     if (!st) st = experiments_new(&c->experiments, err);
     if (!st) st = typed_known_new(&c->typed, err);
     if (!st) st = ol_memo_new(&c->openlineage, err);
+    if (!st) st = ol_counts_new(&c->ol_counts, err);
     if (!st) st = compact_new(&c->compact, &opt->compact, err);
     if (!st) {
         st = columns_open(c,
@@ -260,6 +263,7 @@ static void core_end(struct core *core, void (*end_seq)(struct seq *s))
     experiments_free(core->experiments);
     typed_known_free(core->typed);
     ol_memo_free(core->openlineage);
+    ol_counts_free(core->ol_counts);
     fragments_free(core->fragments);
     registry_names_free(core->registry);
     graph_free(core->graph);

@@ -32,6 +32,7 @@ struct column_saver;
 struct outside;
 struct typed_known;
 struct ol_memo;
+struct ol_counts;
 
 struct core {
     struct sql_db *db;
@@ -54,6 +55,7 @@ struct core {
     _Atomic int places;              /* whether data has places (core/graph/place.h); 0 = unknown */
     struct typed_known *typed;       /* namespaces and types in memory */
     struct ol_memo *openlineage;     /* rows of OpenLineage, for writing */
+    struct ol_counts *ol_counts;     /* how many there are of OpenLineage, for lists */
     struct runcols *columns;         /* search columns of the experiments */
     struct column_saver *column_saver;
     struct outside *outside; /* places of others that are served; NULL = none */

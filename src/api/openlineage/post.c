@@ -1,6 +1,7 @@
 /* api/openlineage/post.c - events come in: one, or a list of them. A success says that they are durable and in the graph. A broken one of
  * a list is told by its index and does not hold back the others. */
 #include "api/openlineage/openlineage_int.h"
+#include "api/openlineage/read_int.h"
 
 enum { HEAVY = 16 << 10, REASON_MAX = 500 };
 
@@ -195,7 +196,11 @@ static const struct route routes[] = {
 
 enum status openlineage_routes(struct router *r, const char *prefix, struct err *err)
 {
-    return router_add(r, routes, ARRAY_N(routes), NULL, 0, prefix, err);
+    enum status st = router_add(r, routes, ARRAY_N(routes), NULL, 0, prefix, err);
+
+    st = st ? st : router_add(r, ol_thing_routes, ol_thing_routes_n, NULL, 0, prefix, err);
+    st = st ? st : router_add(r, ol_graph_routes, ol_graph_routes_n, NULL, 0, prefix, err);
+    return st ? st : router_add(r, ol_edit_routes, ol_edit_routes_n, NULL, 0, prefix, err);
 }
 
 /* ---- the tongue -------------------------------------------------------------------------------------------------------------------- */
@@ -230,5 +235,10 @@ static void error(struct http_req *req, int http, enum status st, const struct e
 }
 
 const struct tongue openlineage_tongue = {
-    .name = "openlineage", .empty_query = true, .issue = issue, .error = error
+    .name = "openlineage",
+    .decode_flags = MSG_IGNORE_UNKNOWN | MSG_CAMEL_OK | MSG_EMPTY_OK,
+    .encode_flags = MSG_JSON_INT64_AS_NUMBER | MSG_JSON_CAMEL,
+    .empty_query = true,
+    .issue = issue,
+    .error = error,
 };

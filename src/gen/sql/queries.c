@@ -16,6 +16,7 @@
 #include "gen/sql/inspection.inc.h"
 #include "gen/sql/lineage.inc.h"
 #include "gen/sql/logged_model.inc.h"
+#include "gen/sql/olread.inc.h"
 #include "gen/sql/openlineage.inc.h"
 #include "gen/sql/others.inc.h"
 #include "gen/sql/packs.inc.h"
@@ -48,6 +49,7 @@ const struct sql_query_area sql_query_areas[] = {
     { area_inspection, ARRAY_N(area_inspection) },
     { area_lineage, ARRAY_N(area_lineage) },
     { area_logged_model, ARRAY_N(area_logged_model) },
+    { area_olread, ARRAY_N(area_olread) },
     { area_openlineage, ARRAY_N(area_openlineage) },
     { area_others, ARRAY_N(area_others) },
     { area_packs, ARRAY_N(area_packs) },

@@ -19,6 +19,7 @@
 #include "gen/sql/inspection.h"
 #include "gen/sql/lineage.h"
 #include "gen/sql/logged_model.h"
+#include "gen/sql/olread.h"
 #include "gen/sql/openlineage.h"
 #include "gen/sql/others.h"
 #include "gen/sql/packs.h"

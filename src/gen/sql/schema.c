@@ -2052,6 +2052,44 @@ const struct sql_migration sql_migrations[] = {
         "CREATE UNIQUE INDEX ol_version_ord ON ol_version (dataset, ord) WHERE run = 0;\n"
         "UPDATE ol_io SET last_us = last_us - (last_us % 60000000 + 60000000) % 60000000;\n",
     } },
+    { .version = 39, .name = "openlineage_read", .text = {
+        "CREATE INDEX ol_job_hidden ON ol_job (ns) WHERE hidden <> 0;\n"
+        "CREATE INDEX ol_dataset_hidden ON ol_dataset (ns) WHERE hidden <> 0;\n"
+        "CREATE INDEX ol_job_create ON ol_job (create_us);\n"
+        "CREATE INDEX ol_dataset_create ON ol_dataset (create_us);\n"
+        "CREATE INDEX ol_version_run ON ol_version (run) WHERE run <> 0;\n"
+        "CREATE TABLE ol_tag (\n"
+        "    name TEXT NOT NULL PRIMARY KEY,\n"
+        "    description TEXT NOT NULL,\n"
+        "    create_ms INTEGER NOT NULL,\n"
+        "    update_ms INTEGER NOT NULL\n"
+        ") STRICT;\n"
+        "CREATE TABLE ol_tagged (\n"
+        "    uid INTEGER NOT NULL,\n"
+        "    field TEXT NOT NULL,\n"
+        "    tag TEXT NOT NULL,\n"
+        "    state INTEGER NOT NULL,\n"
+        "    PRIMARY KEY (uid, field, tag)\n"
+        ") STRICT, WITHOUT ROWID;\n",
+        "CREATE INDEX ol_job_hidden ON ol_job (ns) WHERE hidden <> 0;\n"
+        "CREATE INDEX ol_dataset_hidden ON ol_dataset (ns) WHERE hidden <> 0;\n"
+        "CREATE INDEX ol_job_create ON ol_job (create_us);\n"
+        "CREATE INDEX ol_dataset_create ON ol_dataset (create_us);\n"
+        "CREATE INDEX ol_version_run ON ol_version (run) WHERE run <> 0;\n"
+        "CREATE TABLE ol_tag (\n"
+        "    name text COLLATE \"C\" NOT NULL PRIMARY KEY,\n"
+        "    description text COLLATE \"C\" NOT NULL,\n"
+        "    create_ms bigint NOT NULL,\n"
+        "    update_ms bigint NOT NULL\n"
+        ");\n"
+        "CREATE TABLE ol_tagged (\n"
+        "    uid bigint NOT NULL,\n"
+        "    field text COLLATE \"C\" NOT NULL,\n"
+        "    tag text COLLATE \"C\" NOT NULL,\n"
+        "    state bigint NOT NULL,\n"
+        "    PRIMARY KEY (uid, field, tag)\n"
+        ");\n",
+    } },
 };
-const unsigned sql_migrations_n = 38;
+const unsigned sql_migrations_n = 39;
 /* clang-format on */
