@@ -13,8 +13,8 @@
 #include "core/openlineage/openlineage.h"
 
 enum {
-    OL_PAGE_MAX = 1000,    /* of a list */
-    OL_GRAPH_NODES = 2000, /* of a graph, where nobody says another number */
+    OL_PAGE_MAX = 1000,   /* of a list */
+    OL_GRAPH_NODES = 500, /* of a graph, where nobody says another number */
     OL_GRAPH_NODES_MAX = 20000,
     OL_GRAPH_LINKS_MAX = 200000,
     OL_DEPTH_MAX = 1000,

@@ -31,7 +31,7 @@ static const struct msg_field openlineage_v1_lineage_query_fields[] = {
     { .name = S_INIT("max_nodes"), .json = S_INIT("maxNodes"), .label = "max_nodes", .number = 3, .bit = 2,
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct openlineage_v1_lineage_query, max_nodes), .size = sizeof(int32_t), .min = 1,
-      .max = 20000, .def = 2000 },
+      .max = 20000, .def = 500 },
 };
 const struct msg_desc openlineage_v1_lineage_query_desc = {
     .name = "openlineage.v1.LineageQuery", .fields = openlineage_v1_lineage_query_fields,
@@ -53,7 +53,7 @@ static const struct msg_field openlineage_v1_column_lineage_query_fields[] = {
     { .name = S_INIT("max_nodes"), .json = S_INIT("maxNodes"), .label = "max_nodes", .number = 4, .bit = 3,
       .type = MSG_T_INT32, .flags = MSG_F_MIN | MSG_F_MAX | MSG_F_DEF,
       .off = offsetof(struct openlineage_v1_column_lineage_query, max_nodes), .size = sizeof(int32_t), .min = 1,
-      .max = 20000, .def = 2000 },
+      .max = 20000, .def = 500 },
 };
 const struct msg_desc openlineage_v1_column_lineage_query_desc = {
     .name = "openlineage.v1.ColumnLineageQuery", .fields = openlineage_v1_column_lineage_query_fields,

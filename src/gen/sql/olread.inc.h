@@ -1203,14 +1203,15 @@ static const struct sql_query query_ol_io_of_jobs = {
     .out = ol_io_of_jobs_out, .out_names = ol_io_of_jobs_names,
     .text = { "SELECT i.job, i.dir, i.dataset FROM ol_io i JOIN ol_job j ON j.uid = i.job "
               "LEFT JOIN ol_run r ON r.uid = j.run WHERE i.job IN (SELECT value FROM "
-              "json_each(?1)) AND (i.said >= 2 OR r.uid IS NULL OR i.last_us >= r.create_us "
-              "OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir "
-              "AND o.last_us >= r.create_us)) ORDER BY i.job, i.dir, i.dataset LIMIT ?2",
+              "json_each(?1)) AND (i.said >= 2 OR r.uid IS NULL OR i.last_us + 60000000 > "
+              "r.create_us OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND "
+              "o.dir = i.dir AND o.last_us + 60000000 > r.create_us)) ORDER BY i.job, i.dir, "
+              "i.dataset LIMIT ?2",
               "SELECT i.job, i.dir, i.dataset FROM ol_io i JOIN ol_job j ON j.uid = i.job "
               "LEFT JOIN ol_run r ON r.uid = j.run WHERE i.job = ANY ($1) AND (i.said >= 2 "
-              "OR r.uid IS NULL OR i.last_us >= r.create_us OR NOT EXISTS (SELECT 1 FROM "
-              "ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us >= r.create_us)) "
-              "ORDER BY i.job, i.dir, i.dataset LIMIT $2" },
+              "OR r.uid IS NULL OR i.last_us + 60000000 > r.create_us OR NOT EXISTS (SELECT "
+              "1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us + 60000000 "
+              "> r.create_us)) ORDER BY i.job, i.dir, i.dataset LIMIT $2" },
 };
 
 enum status q_ol_io_of_jobs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
@@ -1249,16 +1250,16 @@ static const struct sql_query query_ol_io_of_datasets = {
               "JOIN ol_ns n ON n.uid = j.ns LEFT JOIN ol_run r ON r.uid = j.run WHERE "
               "i.dataset IN (SELECT value FROM json_each(?1)) AND i.dir = ?2 AND (j.hidden = "
               "0 OR j.hidden < j.update_us) AND (n.hidden = 0 OR n.hidden < n.update_us) AND "
-              "(i.said >= 2 OR r.uid IS NULL OR i.last_us >= r.create_us OR NOT EXISTS "
-              "(SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us >= "
-              "r.create_us)) ORDER BY i.dataset, i.job LIMIT ?3",
+              "(i.said >= 2 OR r.uid IS NULL OR i.last_us + 60000000 > r.create_us OR NOT "
+              "EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND "
+              "o.last_us + 60000000 > r.create_us)) ORDER BY i.dataset, i.job LIMIT ?3",
               "SELECT i.job, i.dir, i.dataset FROM ol_io i JOIN ol_job j ON j.uid = i.job "
               "JOIN ol_ns n ON n.uid = j.ns LEFT JOIN ol_run r ON r.uid = j.run WHERE "
               "i.dataset = ANY ($1) AND i.dir = $2 AND (j.hidden = 0 OR j.hidden < "
               "j.update_us) AND (n.hidden = 0 OR n.hidden < n.update_us) AND (i.said >= 2 OR "
-              "r.uid IS NULL OR i.last_us >= r.create_us OR NOT EXISTS (SELECT 1 FROM ol_io "
-              "o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us >= r.create_us)) ORDER "
-              "BY i.dataset, i.job LIMIT $3" },
+              "r.uid IS NULL OR i.last_us + 60000000 > r.create_us OR NOT EXISTS (SELECT 1 "
+              "FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us + 60000000 > "
+              "r.create_us)) ORDER BY i.dataset, i.job LIMIT $3" },
 };
 
 enum status q_ol_io_of_datasets_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

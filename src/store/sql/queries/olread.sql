@@ -200,13 +200,13 @@ ORDER BY e.src, e.dst LIMIT $2;
 SELECT e.src, e.dst FROM edge e JOIN ol_run r ON r.uid = e.src WHERE e.dst {in:$1} AND e.role = 4 ORDER BY e.dst, e.src LIMIT $2;
 
 -- What jobs read and write now: what an event of the job itself says, what its newest run says, and where that says nothing of a direction,
--- what runs before it said.
+-- what runs before it said. last_us is in whole minutes.
 -- name: ol_io_of_jobs :many
 -- in: jobs int[], max int
 -- out: job int, dir int, dataset int
 SELECT i.job, i.dir, i.dataset FROM ol_io i JOIN ol_job j ON j.uid = i.job LEFT JOIN ol_run r ON r.uid = j.run
-WHERE i.job {in:$1} AND (i.said >= 2 OR r.uid IS NULL OR i.last_us >= r.create_us
-      OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us >= r.create_us))
+WHERE i.job {in:$1} AND (i.said >= 2 OR r.uid IS NULL OR i.last_us + 60000000 > r.create_us
+      OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us + 60000000 > r.create_us))
 ORDER BY i.job, i.dir, i.dataset LIMIT $2;
 
 -- name: ol_io_of_datasets :many
@@ -214,8 +214,8 @@ ORDER BY i.job, i.dir, i.dataset LIMIT $2;
 -- out: job int, dir int, dataset int
 SELECT i.job, i.dir, i.dataset FROM ol_io i JOIN ol_job j ON j.uid = i.job JOIN ol_ns n ON n.uid = j.ns LEFT JOIN ol_run r ON r.uid = j.run
 WHERE i.dataset {in:$1} AND i.dir = $2 AND (j.hidden = 0 OR j.hidden < j.update_us) AND (n.hidden = 0 OR n.hidden < n.update_us)
-      AND (i.said >= 2 OR r.uid IS NULL OR i.last_us >= r.create_us
-      OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us >= r.create_us))
+      AND (i.said >= 2 OR r.uid IS NULL OR i.last_us + 60000000 > r.create_us
+      OR NOT EXISTS (SELECT 1 FROM ol_io o WHERE o.job = i.job AND o.dir = i.dir AND o.last_us + 60000000 > r.create_us))
 ORDER BY i.dataset, i.job LIMIT $3;
 
 -- Search: names that hold a text, whatever the case of letters of ASCII. ns 0: in all.
