@@ -4,6 +4,7 @@
  *     Parsing at a Gigabyte per Second"; Mushtak and Lemire 2023 prove that it always decides);
  *  3. more digits, where the digits left out could matter: big integers compare the text with the middle between two
  *     neighbouring doubles. */
+#include "base/digits.h"
 #include "base/num.h"
 #include "base/num_int.h"
 #include <float.h>
@@ -32,59 +33,6 @@ struct decimal {
 };
 
 /* ---- reading the text ------------------------------------------------------------------------------------------------- */
-
-static inline bool is_digit(char c)
-{
-    return (unsigned char)(c - '0') <= 9;
-}
-
-static inline uint64_t load_eight(const char *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    v = __builtin_bswap64(v);
-#endif
-    return v;
-}
-
-/* All eight bytes are '0'..'9': their upper halves are 3, and still are after adding 6. */
-static inline bool are_eight_digits(uint64_t v)
-{
-    return (((v & 0xf0f0f0f0f0f0f0f0u) |
-             (((v + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4)) == 0x3333333333333333u);
-}
-
-/* Pairs, then fours, then eight, in parallel. */
-static inline uint64_t eight_digits_value(uint64_t v)
-{
-    v -= 0x3030303030303030u;
-    v = (v * 10) + (v >> 8);
-    v = ((v & 0x000000ff000000ffu) * (100 + ((uint64_t)1000000 << 32)) +
-         ((v >> 16) & 0x000000ff000000ffu) * (1 + ((uint64_t)10000 << 32))) >>
-        32;
-    return v & 0xffffffffu;
-}
-
-/* Adds digits to *word (modulo 2^64) and returns the first byte that is none. */
-static inline const char *take_digits(const char *p, const char *end, uint64_t *word)
-{
-    while (end - p >= 8) {
-        uint64_t v = load_eight(p);
-
-        if (!are_eight_digits(v)) {
-            break;
-        }
-        *word = *word * 100000000 + eight_digits_value(v);
-        p += 8;
-    }
-    while (p < end && is_digit(*p)) {
-        *word = *word * 10 + (unsigned)(*p - '0');
-        p++;
-    }
-    return p;
-}
 
 /* word overflowed: the first 19 significant digits again, and how many digits were left out. */
 static void take_first_digits(struct decimal *d, int64_t digits_n)
@@ -124,10 +72,10 @@ static bool take_exponent(const char **at, const char *end, int64_t *exp10)
     if (p < end && (*p == '+' || *p == '-')) {
         negative = *p++ == '-';
     }
-    if (p == end || !is_digit(*p)) {
+    if (p == end || !num_is_digit(*p)) {
         return false;
     }
-    for (; p < end && is_digit(*p); p++) {
+    for (; p < end && num_is_digit(*p); p++) {
         e = e < EXP_CUT ? e * 10 + (*p - '0') : e;
     }
     *exp10 += negative ? -e : e;
@@ -146,14 +94,14 @@ static inline size_t scan(struct str s, bool strict, struct decimal *d)
         d->negative = *p++ == '-';
     }
     start = d->digits = p;
-    p = take_digits(p, end, &d->word);
+    p = num_take_digits(p, end, &d->word);
     int_n = p - start;
     if (strict && (int_n == 0 || (int_n > 1 && *start == '0'))) {
         return 0;
     }
     if (p < end && *p == '.') {
         start = ++p;
-        p = take_digits(p, end, &d->word);
+        p = num_take_digits(p, end, &d->word);
         frac_n = p - start;
         if (strict && frac_n == 0) {
             return 0;

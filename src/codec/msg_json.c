@@ -2,6 +2,7 @@
  * Recursive descent over the text with the table beside it; the hot path is a streamed list of small messages whose keys
  * come in the order of declaration (metric points): such a key costs one comparison, a number one scan, and nothing is
  * allocated. */
+#include "base/digits.h"
 #include "base/num.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -128,9 +129,7 @@ static enum status get_integer(struct dec *d, const struct msg_frame *fr, const 
     uint64_t v = 0;
 
     /* Up to 18 characters and nothing of a fraction: the usual case. */
-    while (p < d->end && (unsigned)(*p - '0') <= 9 && p - start < 18) {
-        v = v * 10 + (uint64_t)(*p++ - '0');
-    }
+    p = num_take_digits(p, d->end - start > 18 ? start + 18 : d->end, &v);
     if (LIKELY(p < d->end && (*p == ',' || *p == '}' || *p == ' ') && p > start + (*start == '-') &&
                (start[*start == '-'] != '0' || p == start + 1))) {
         int64_t i = *start == '-' ? -(int64_t)v : (int64_t)v;

@@ -76,18 +76,32 @@ static enum status choose_id(struct run_create *c, struct group *g, const unsign
                           STR_ARG(c->run_id));
 }
 
+static char *put(char *to, const char *p, size_t n)
+{
+    if (n > 0) memcpy(to, p, n);
+    return to + n;
+}
+
 /* "<location>/<run id>/artifacts", before a query or fragment of the location. */
 static struct str artifact_uri(struct arena *a, struct str location, struct str run_id)
 {
     size_t end = MIN_OF(str_find_byte(location, '?', 0), str_find_byte(location, '#', 0)), path;
+    struct str last = S("/artifacts");
+    char *uri, *to;
 
     end = MIN_OF(end, location.n);
     path = end;
     while (path > 1 && location.p[path - 1] == '/') {
         path--;
     }
-    return arena_printf(a, "%.*s/%.*s/artifacts%.*s", STR_ARG(str_of(location.p, path)),
-                        STR_ARG(run_id), STR_ARG(str_of(location.p + end, location.n - end)));
+    to = uri = arena_alloc(a, path + 1 + run_id.n + last.n + (location.n - end));
+    if (!uri) return (struct str){ NULL, 0 };
+    to = put(to, location.p, path);
+    *to++ = '/';
+    to = put(to, run_id.p, run_id.n);
+    to = put(to, last.p, last.n);
+    to = put(to, location.p + end, location.n - end);
+    return str_of(uri, (size_t)(to - uri));
 }
 
 /* The tags of the new run: the last of each key, and always mlflow.runName. */

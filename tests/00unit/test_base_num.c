@@ -1,5 +1,6 @@
 /* Numbers as text: limits, grammar, and doubles whose digits are easy to get wrong. All of Python's and a million random
  * ones are compared in tests/10module/test_num_python.py. */
+#include "base/digits.h"
 #include "base/num.h"
 #include "tap.h"
 #include <stdio.h>
@@ -31,6 +32,29 @@ static void check_i64(struct str s, int64_t want)
     T_INT(v, want);
     if (s.p[0] != '+') {
         T_STR_EQ(str_of(text, num_print_i64(v, text)), s);
+    }
+}
+
+/* Every length, ended by the text or by each of some characters, as one after the other. */
+TEST(digits_eight_at_a_time)
+{
+    static const char digits[] = "9070504030201908765", ends[] = "/:,}e.\0\x80";
+
+    for (size_t n = 0; n < sizeof(digits); n++) {
+        for (size_t i = 0; i < sizeof(ends); i++) {
+            char text[sizeof(digits) + 8];
+            uint64_t want = 3, got = 3;
+            size_t size = i ? sizeof(text) : n;
+
+            memset(text, '7', sizeof(text));
+            memcpy(text, digits, n);
+            if (i) text[n] = ends[i - 1];
+            for (size_t k = 0; k < n; k++) {
+                want = want * 10 + (uint64_t)(text[k] - '0');
+            }
+            T_OK(num_take_digits(text, text + size, &got) == text + n);
+            T_UINT(got, want);
+        }
     }
 }
 
