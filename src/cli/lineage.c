@@ -90,6 +90,7 @@ static enum status ask_end(struct ask *q, enum status st, struct jv **out, struc
 struct drawn_link {
     size_t from, to;
     bool evaluation;
+    bool still; /* both are the same, or one is where the other is: there is no direction */
 };
 struct drawing {
     struct cli *cli;
@@ -133,10 +134,13 @@ static enum status drawing_of(struct drawing *d, struct cli *cli, const struct j
     for (const struct jv *v = jv_items(answer, "links"); v; v = v->next) {
         int64_t from = jv_i64(v, "from", 0), to = jv_i64(v, "to", 0);
         const struct jv *evaluation = jv_get(v, "evaluation");
+        struct str role = jv_text(v, "role");
+        bool still = str_eq_lit(role, "same") || str_eq_lit(role, "place");
 
         if (from >= 0 && to >= 0 && (size_t)from < d->n && (size_t)to < d->n) {
             d->links[d->links_n++] =
-                (struct drawn_link){ (size_t)from, (size_t)to, evaluation && evaluation->is_true };
+                (struct drawn_link){ (size_t)from, (size_t)to, evaluation && evaluation->is_true,
+                                     still };
         }
     }
     return OK;
@@ -259,13 +263,21 @@ static void put_details(struct drawing *d, const struct jv *v)
 }
 
 /* What lies behind node i: the other ends of its links, and how many of them are of its type before it. */
-static size_t next_child(const struct drawing *d, size_t i, size_t *at, bool *evaluation)
+static size_t next_child(const struct drawing *d, size_t i, size_t *at,
+                         const struct drawn_link **by)
 {
     while (*at < d->links_n) {
         const struct drawn_link *l = &d->links[(*at)++];
 
-        if ((d->down ? l->from : l->to) == i) {
-            *evaluation = l->evaluation;
+        if (l->still && (l->from == i || l->to == i)) {
+            size_t other = l->from == i ? l->to : l->from;
+
+            if (!d->seen[other]) {
+                *by = l;
+                return other;
+            }
+        } else if (!l->still && (d->down ? l->from : l->to) == i) {
+            *by = l;
             return d->down ? l->to : l->from;
         }
     }
@@ -280,10 +292,10 @@ struct siblings {
 /* Of child's type under node i. */
 static size_t alike(const struct drawing *d, size_t i, size_t child)
 {
+    const struct drawn_link *by;
     size_t at = 0, n = 0, k;
-    bool evaluation;
 
-    while ((k = next_child(d, i, &at, &evaluation)) != SIZE_MAX) {
+    while ((k = next_child(d, i, &at, &by)) != SIZE_MAX) {
         n += str_eq(jv_text(d->nodes[k], "type"), jv_text(d->nodes[child], "type"));
     }
     return n;
@@ -291,12 +303,13 @@ static size_t alike(const struct drawing *d, size_t i, size_t child)
 
 static void put_tree(struct drawing *d, size_t i, unsigned depth);
 
-static void put_child(struct drawing *d, size_t child, bool last, bool evaluation, unsigned depth)
+static void put_child(struct drawing *d, size_t child, bool last, const struct drawn_link *by,
+                      unsigned depth)
 {
     size_t kept = d->indent.n;
 
     buf_printf(&d->out, "%.*s%s", STR_ARG(buf_str(&d->indent)), last ? "└─ " : "├─ ");
-    buf_put_cstr(&d->out, evaluation ? "(evaluated on) " : "");
+    buf_put_cstr(&d->out, by->still ? "= " : by->evaluation ? "(evaluated on) " : "");
     if (d->seen[child]) {
         buf_put_cstr(&d->out, "(above) ");
     }
@@ -313,14 +326,14 @@ static void put_tree(struct drawing *d, size_t i, unsigned depth)
 {
     struct siblings groups[8];
     size_t groups_n = 0, at = 0, child, next, next_at;
-    bool evaluation, next_evaluation;
+    const struct drawn_link *by = NULL, *next_by = NULL;
 
     d->seen[i] = true;
     put_details(d, d->nodes[i]);
     if (depth >= DEPTH_MAX) {
         return;
     }
-    child = next_child(d, i, &at, &evaluation);
+    child = next_child(d, i, &at, &by);
     while (child != SIZE_MAX) {
         struct str type = jv_text(d->nodes[child], "type");
         size_t g = 0, all = alike(d, i, child);
@@ -332,9 +345,9 @@ static void put_tree(struct drawing *d, size_t i, unsigned depth)
             groups[groups_n++] = (struct siblings){ type, all, 0 };
         }
         next_at = at;
-        next = next_child(d, i, &next_at, &next_evaluation);
+        next = next_child(d, i, &next_at, &next_by);
         if (g == ARRAY_N(groups) || all <= ALIKE_MAX || groups[g].shown < ALIKE_SHOWN) {
-            put_child(d, child, next == SIZE_MAX, evaluation, depth);
+            put_child(d, child, next == SIZE_MAX, by, depth);
         } else if (groups[g].shown == ALIKE_SHOWN) {
             buf_printf(&d->out, "%.*s%s %zu more of type %.*s\n", STR_ARG(buf_str(&d->indent)),
                        next == SIZE_MAX ? "└─" : "├─", all - ALIKE_SHOWN, STR_ARG(type));
@@ -344,7 +357,7 @@ static void put_tree(struct drawing *d, size_t i, unsigned depth)
         }
         child = next;
         at = next_at;
-        evaluation = next_evaluation;
+        by = next_by;
     }
 }
 
@@ -359,7 +372,8 @@ static void put_totals(struct drawing *d, const struct jv *answer, const char *w
     buf_printf(&d->out, "%s: ", where);
     for (const struct jv *t = jv_items(answer, "totals"); t; t = t->next) {
         struct str type = jv_text(t, "type");
-        bool one = jv_i64(t, "count", 0) == 1 || str_eq_lit(type, "files");
+        bool one =
+            jv_i64(t, "count", 0) == 1 || str_eq_lit(type, "files") || str_eq_lit(type, "data");
 
         buf_printf(&d->out, "%s%.*s %.*s%s", sep, STR_ARG(jv_text(t, "count")), STR_ARG(type),
                    one ? "" : "s");
@@ -390,8 +404,10 @@ static void put_groups(struct drawing *d, const struct jv *answer)
 static void put_whole_tree(struct drawing *d, const struct jv *answer, const char *where)
 {
     for (size_t i = 0; i < d->n && jv_i64(d->nodes[i], "distance", 0) == 0; i++) {
-        put_node(d, d->nodes[i]);
-        put_tree(d, i, 0);
+        if (!d->seen[i]) {
+            put_node(d, d->nodes[i]);
+            put_tree(d, i, 0);
+        }
     }
     put_totals(d, answer, where);
     put_groups(d, answer);

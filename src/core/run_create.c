@@ -5,7 +5,9 @@
 #include "base/rand.h"
 #include "core/experiment.h"
 #include "core/node.h"
+#include "core/openlineage/openlineage.h"
 #include "gen/sql/queries.h"
+#include "store/sql/sql.h"
 
 /* ---- create ------------------------------------------------------------------------------------------------------------------- */
 
@@ -169,6 +171,26 @@ static enum status create_rows(struct run_create *c, struct group *g, int64_t ui
     return st;
 }
 
+/* The run of a job that the tags say it is part of: rare, so only then there is a savepoint. */
+static enum status started_by(struct run_create *c, struct group *g, struct err *err)
+{
+    struct err ignored = ERR_INIT;
+    enum status st = OK;
+
+    for (size_t i = 0; !st && i < c->tags_n; i++) {
+        if (!str_eq(c->tags[i].key, S(OL_PARENT_TAG)) || !c->tags[i].value.n) {
+            continue;
+        }
+        st = sql_savepoint(group_conn(g), err);
+        if (!st) {
+            st = ol_started_by(g, c->core, c->op.arena, c->uid, c->tags[i].value, err);
+            IGNORE_STATUS(st ? sql_rollback_to(group_conn(g), &ignored) /* st says why */
+                             : sql_release(group_conn(g), &ignored));
+        }
+    }
+    return st;
+}
+
 static enum status create_validate(struct write_op *op, struct group *g, struct err *err)
 {
     struct run_create *c = WRITE_OP_OF(op, struct run_create);
@@ -206,7 +228,8 @@ static enum status create_validate(struct write_op *op, struct group *g, struct 
     st = batch_record_end(b, BATCH_RUN_CREATED, c->uid, &ordinal, err);
     if (st) return st;
     group_stamp(g, ordinal, &n.at);
-    st = create_rows(c, g, c->uid, err);
+    st = started_by(c, g, err);
+    if (!st) st = create_rows(c, g, c->uid, err);
     if (!st) st = heads_create(w->heads, group_conn(g), &n, group_drain(g), &w->h, err);
     return st;
 }

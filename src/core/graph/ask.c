@@ -27,6 +27,10 @@ static const struct {
     { TYPE_MODEL, "files" },
     { TYPE_DATA_COLUMN, "column" },
     { TYPE_DATA_PLACE, "place" },
+    { TYPE_OL_JOB, "job" },
+    { TYPE_OL_RUN, "jobrun" },
+    { TYPE_OL_DATASET, "data" },
+    { TYPE_OL_VERSION, "dataversion" },
 };
 
 const char *graph_type_name(enum node_type type)
@@ -49,7 +53,7 @@ enum status graph_type_parse(struct str text, enum node_type *out, struct err *e
     }
     return err_field(err, ST_INVALID, "types",
                      "'%.*s' is no type of node: it is one of run, dataset, model, version, "
-                     "registered, files, column, place",
+                     "registered, files, column, place, job, jobrun, data, dataversion",
                      STR_ARG(text));
 }
 
@@ -64,6 +68,7 @@ const char *graph_role_name(unsigned role)
     case LINK_COLUMN: return "column";
     case LINK_USE: return "use";
     case LINK_MADE: return "made";
+    case LINK_PARENT: return "parent";
     default: break;
     }
     if (role >= LINK_TO_PLACE && role < LINK_FROM_PLACE + PLACE_KINDS_N) {
@@ -137,12 +142,26 @@ static bool is_meeting(const struct graph *g, const struct walk *walked, uint32_
     return links_of(g->links, place, &w, NULL, 0) > (mlflow ? 0 : 1);
 }
 
+/* Whether a place is shown: something meets there, or at the place that it is a version of. */
+static bool is_spoken_of(const struct graph *g, const struct walk *walked, uint32_t place)
+{
+    struct walk w = { .direction = WALK_DOWN,
+                      .roles = BIT(LINK_TO_PLACE + PLACE_VERSION),
+                      .has_as_of = walked->has_as_of,
+                      .as_of_ms = walked->as_of_ms,
+                      .time = walked->time };
+    struct link_end above;
+
+    return is_meeting(g, walked, place) ||
+           (links_of(g->links, place, &w, &above, 1) && is_meeting(g, walked, above.node));
+}
+
 /* Whether a node that was found is part of the answer. */
 static bool is_part(const struct graph *g, const struct walk *w, const struct walk_found *f,
                     size_t i)
 {
     return graph_type(g, f->nodes[i]) != TYPE_DATA_PLACE || (f->from && f->from[i] == i) ||
-           is_meeting(g, w, f->nodes[i]);
+           is_spoken_of(g, w, f->nodes[i]);
 }
 
 struct walk graph_walk(const struct graph_query *q, const struct graph_starts *starts,

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "core/artifact.h"
 #include "core/graph/graph_int.h"
+#include "core/openlineage/openlineage.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
 #include "store/sql/sql.h"
@@ -92,6 +93,106 @@ static enum status rows_of_columns(struct people *p, size_t n, struct err *err)
         x->time_ms = row.ms;
         x->gone = !row.dataset.p;
         st = ref.p ? named(p, x, "column", ref, ref, err) : err_nomem(err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+/* ---- OpenLineage ------------------------------------------------------------------------------------------------------------ */
+
+enum { US = 1000 };
+
+static enum status named_of_ol(struct people *p, struct graph_node *x, const char *kind,
+                               struct str ns, struct str name, struct err *err)
+{
+    struct str ref = arena_printf(p->v->arena, "%.*s/%.*s", STR_ARG(ns), STR_ARG(name));
+
+    return ref.p ? named(p, x, kind, ref, ref, err) : err_nomem(err);
+}
+
+static enum status rows_of_ol_jobs(struct people *p, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_ol_jobs_row row;
+    enum status st = q_lineage_ol_jobs_open(p->v->conn, &stmt, p->uids, n, err);
+
+    while (!st && (st = q_lineage_ol_jobs_next(stmt, &row, err)) == OK) {
+        struct graph_node *x = of_uid(p, row.uid);
+
+        x->time_ms = row.update_us / US;
+        st = named_of_ol(p, x, "job", row.ns, row.name, err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static enum status rows_of_ol_datasets(struct people *p, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_ol_datasets_row row;
+    enum status st = q_lineage_ol_datasets_open(p->v->conn, &stmt, p->uids, n, err);
+
+    while (!st && (st = q_lineage_ol_datasets_next(stmt, &row, err)) == OK) {
+        struct graph_node *x = of_uid(p, row.uid);
+
+        x->time_ms = row.update_us / US;
+        st = named_of_ol(p, x, "data", row.ns, row.name, err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+/* A version without a name is found by its number only. */
+static enum status rows_of_ol_versions(struct people *p, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_ol_versions_row row;
+    enum status st = q_lineage_ol_versions_open(p->v->conn, &stmt, p->uids, n, err);
+
+    while (!st && (st = q_lineage_ol_versions_next(stmt, &row, err)) == OK) {
+        struct graph_node *x = of_uid(p, row.uid);
+        struct str name = row.version.p ? arena_printf(p->v->arena, "%.*s@%.*s", STR_ARG(row.name),
+                                                       STR_ARG(row.version))
+                                        : row.name;
+
+        x->time_ms = row.event_us > 0 ? row.event_us / US : 0;
+        st = name.p ? named_of_ol(p, x, "data", row.ns, name, err) : err_nomem(err);
+        if (!st && !row.version.p) {
+            x->ref = arena_printf(p->v->arena, "node:%" PRId64, row.uid);
+            st = x->ref.p ? OK : err_nomem(err);
+        }
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+static const char *ol_state_name(int64_t state)
+{
+    switch (state) {
+    case OL_STATE_RUNNING: return "RUNNING";
+    case OL_STATE_COMPLETE: return "COMPLETE";
+    case OL_STATE_FAILED: return "FAILED";
+    case OL_STATE_CANCELLED: return "CANCELED";
+    default: return "NEW";
+    }
+}
+
+static enum status rows_of_ol_runs(struct people *p, size_t n, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_lineage_ol_runs_row row;
+    enum status st = q_lineage_ol_runs_open(p->v->conn, &stmt, p->uids, n, err);
+
+    while (!st && (st = q_lineage_ol_runs_next(stmt, &row, err)) == OK) {
+        struct graph_node *x = of_uid(p, row.uid);
+        struct str id = { NULL, 0 };
+
+        if (row.rid.n == 16) {
+            id = ol_run_id_text(p->v->arena, (const unsigned char *)row.rid.p);
+        }
+        x->time_ms = (row.start_us_null ? row.update_us : row.start_us) / US;
+        x->state = str_cstr(ol_state_name(row.state));
+        st = id.p ? named(p, x, "run", id, row.job.p ? row.job : id, err) : err_nomem(err);
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -271,6 +372,10 @@ enum status graph_describe(struct view *v, struct graph_node *nodes, size_t n, b
     }
     st = st ? st : of_type(&p, TYPE_MLFLOW_RUN, false, false, rows_of_runs, err);
     st = st ? st : of_type(&p, TYPE_DATA_COLUMN, false, false, rows_of_columns, err);
+    st = st ? st : of_type(&p, TYPE_OL_JOB, false, false, rows_of_ol_jobs, err);
+    st = st ? st : of_type(&p, TYPE_OL_DATASET, false, false, rows_of_ol_datasets, err);
+    st = st ? st : of_type(&p, TYPE_OL_VERSION, false, false, rows_of_ol_versions, err);
+    st = st ? st : of_type(&p, TYPE_OL_RUN, false, false, rows_of_ol_runs, err);
     st = st ? st : of_type(&p, 0, true, true, rows_of_nodes, err);
     st = st ? st : of_type(&p, TYPE_MLFLOW_LOGGED_MODEL, false, false, rows_of_models, err);
     st = st ? st : of_type(&p, TYPE_MLFLOW_REGISTERED_MODEL, false, false, rows_of_registered, err);

@@ -5,13 +5,20 @@
 #include "core/graph/graph_int.h"
 #include "core/graph/place.h"
 #include "core/logged_model.h"
+#include "core/openlineage/openlineage.h"
 #include "core/registry.h"
 #include "gen/sql/queries.h"
 #include "inspect/dataschema.h"
 #include "store/sql/sql.h"
 #include <stdio.h>
 
-enum { PLACE_KEY_MAX = 1024, WORDS_MAX = 256, DOTS_MAX = 16, SCHEMA_ROOM = 32 << 20 };
+enum {
+    PLACE_KEY_MAX = 1024,
+    WORDS_MAX = 256,
+    DOTS_MAX = 16,
+    SCHEMA_ROOM = 32 << 20,
+    SLASHES_MAX = 64
+};
 
 struct found {
     int64_t *uids; /* room for GRAPH_STARTS_MAX */
@@ -54,6 +61,14 @@ static enum status find_run(struct view *v, const struct graph_query *q, struct 
     enum status st = run_get(v, text, &run, err);
 
     (void)q;
+    if (st == ST_NOT_FOUND) {
+        int64_t uid;
+        enum status other = ol_find_run(v, text, &uid, err);
+
+        if (other || uid) {
+            return other ? other : put(f, uid);
+        }
+    }
     return st ? find_gone(v, text, TYPE_MLFLOW_RUN, f, st, err) : put(f, run.uid);
 }
 
@@ -160,6 +175,70 @@ static enum status find_place(struct view *v, const struct graph_query *q, struc
         }
     }
     return st;
+}
+
+/* NAMESPACE/NAME of a job or a data set of OpenLineage: either may have slashes, the longest namespace that is known counts. */
+static enum status named_of_ol(struct view *v, enum ident_scheme scheme, struct str text,
+                               int64_t *uid, struct err *err)
+{
+    enum status st = OK;
+
+    *uid = 0;
+    for (size_t i = text.n, n = 0; !st && !*uid && n < SLASHES_MAX && i-- > 1;) {
+        if (text.p[i] == '/' && i + 1 < text.n) {
+            st = ol_find(v, scheme, str_sub(text, 0, i), str_sub(text, i + 1, text.n), uid, err);
+            n++;
+        }
+    }
+    return st;
+}
+
+static enum status find_data(struct view *v, const struct graph_query *q, struct str text,
+                             struct found *f, struct err *err)
+{
+    struct q_lineage_ol_version_named_row row;
+    int64_t uid;
+    enum status st = named_of_ol(v, IDENT_OL_DATASET, text, &uid, err);
+
+    (void)q;
+    if (!st && uid) {
+        return put(f, uid);
+    }
+    for (size_t i = text.n, n = 0; !st && f->n == 0 && n < DOTS_MAX && i-- > 1;) {
+        if (text.p[i] != '@' || i + 1 == text.n) {
+            continue;
+        }
+        n++;
+        st = named_of_ol(v, IDENT_OL_DATASET, str_sub(text, 0, i), &uid, err);
+        if (!st && uid) {
+            st = q_lineage_ol_version_named(v->conn, NULL, uid, str_sub(text, i + 1, text.n), &row,
+                                            err);
+            st = st ? none_is_fine(st) : put(f, row.uid);
+        }
+    }
+    return st;
+}
+
+/* A job and its newest runs. */
+static enum status find_job(struct view *v, const struct graph_query *q, struct str text,
+                            struct found *f, struct err *err)
+{
+    struct q_lineage_ol_runs_of_job_row row;
+    struct sql_stmt *stmt = NULL;
+    int64_t uid;
+    enum status st = named_of_ol(v, IDENT_OL_JOB, text, &uid, err);
+
+    (void)q;
+    if (st || !uid) {
+        return st;
+    }
+    st = put(f, uid);
+    st = st ? st : q_lineage_ol_runs_of_job_open(v->conn, &stmt, uid, GRAPH_STARTS_MAX, err);
+    while (!st && (st = q_lineage_ol_runs_of_job_next(stmt, &row, err)) == OK) {
+        st = put(f, row.uid);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
 }
 
 static enum status find_node(struct view *v, const struct graph_query *q, struct str text,
@@ -292,6 +371,8 @@ static const struct kind {
     { { "files:", 6 }, true, DATA, find_files },
     { { "column:", 7 }, false, NO_DATA, find_column },
     { { "place:", 6 }, true, DATA_TOO, find_place },
+    { { "data:", 5 }, true, DATA_TOO, find_data },
+    { { "job:", 4 }, true, NO_DATA, find_job },
     { { "node:", 5 }, true, DATA_TOO, find_node },
 };
 
@@ -300,9 +381,9 @@ static enum status nothing(struct str text, struct err *err)
     enum status st =
         err_field(err, ST_NOT_FOUND, "node", "nothing is called '%.*s'", STR_ARG(text));
 
-    err_hint(err,
-             "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
-             "version:NAME@ALIAS, registered:NAME, files:URI, place:URI or column:DATASET.NAME");
+    err_hint(err, "write run:ID, dataset:NAME@DIGEST, model:ID, version:NAME/NUMBER, "
+                  "version:NAME@ALIAS, registered:NAME, files:URI, place:URI, job:NAMESPACE/NAME, "
+                  "data:NAMESPACE/NAME or column:DATASET.NAME");
     return st;
 }
 
@@ -384,7 +465,8 @@ static enum status check_data(struct view *v, struct str text, const char *field
         return st;
     }
     if (!st && (row.type_id == TYPE_MLFLOW_DATASET || row.type_id == TYPE_MODEL ||
-                row.type_id == TYPE_DATA_PLACE ||
+                row.type_id == TYPE_DATA_PLACE || row.type_id == TYPE_OL_DATASET ||
+                row.type_id == TYPE_OL_VERSION ||
                 (row.type_id > TYPE_OF_OTHERS && row.kind == NODE_ARTIFACT))) {
         return OK;
     }

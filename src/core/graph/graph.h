@@ -5,7 +5,8 @@
  * store by the first question and brought up to date by every one, so an answer has all that was acknowledged before it was asked.
  *
  * A node is written as run:ID, dataset:NAME@DIGEST, dataset:NAME (all its digests), model:ID (a logged model), version:NAME/NUMBER,
- * version:NAME@ALIAS, registered:NAME, files:URI, place:URI or place:URI@DIGEST (core/graph/place.h), column:DATASET.NAME (core/graph/columns.h), or node:NUMBER. The word before the colon can be left out where only one kind of thing
+ * version:NAME@ALIAS, registered:NAME, files:URI, place:URI or place:URI@DIGEST (core/graph/place.h), job:NAMESPACE/NAME (its runs), data:NAMESPACE/NAME,
+ * data:NAMESPACE/NAME@VERSION (data sets of OpenLineage; the longest namespace that is known), column:DATASET.NAME (core/graph/columns.h), or node:NUMBER. The word before the colon can be left out where only one kind of thing
  * has that name. One data set logged in several experiments is several nodes and is asked for as one.
  *
  * Ownership: answers live in the view's arena. Thread rule: reads, on pool threads; graph_new() and graph_free() by the core. */
@@ -52,6 +53,7 @@ enum {
     LINK_COLUMN = 35, /* of a data set: column -> data set */
     LINK_USE = 36,    /* column -> run */
     LINK_MADE = 37,   /* run -> column */
+    LINK_PARENT = 38, /* run -> run that it started */
     /* To a place of data and from it, at no distance, each link the other way of one of the others; of kinds, which are PLACE_ */
     LINK_TO_PLACE = 50,
     LINK_FROM_PLACE = 54,
@@ -64,9 +66,9 @@ enum place_kind { PLACE_ANY, PLACE_MLFLOW, PLACE_VERSION, PLACE_OPENLINEAGE, PLA
 /* How a column was made of another: names as OpenLineage has them, in small letters. */
 enum { COLUMN_KINDS_N = 10, COLUMN_KIND_OTHER = 9 };
 extern const struct str column_kinds[COLUMN_KINDS_N];
-/* "input", "output", "version", "registered", "same", "place", "column", "use", "made", or the kind of a derived column. */
+/* "input", "output", "version", "registered", "same", "place", "parent", "column", "use", "made", or the kind of a derived column. */
 const char *graph_role_name(unsigned role);
-/* "run", "dataset", "model", "version", "registered", "files", "column", "place", "node". */
+/* "run", "dataset", "model", "version", "registered", "files", "column", "place", "job", "jobrun", "data", "dataversion", "node". */
 const char *graph_type_name(enum node_type type);
 enum status graph_type_parse(struct str text, enum node_type *out, struct err *err);
 

@@ -231,15 +231,22 @@ static enum status read_members(struct view *v, struct news *w, struct err *err)
     enum status st = q_lineage_members_open(v->conn, &stmt, w->members, err);
 
     while (!st && (st = q_lineage_members_next(stmt, &row, err)) == OK) {
+        struct link_fact f = { .src = row.node,
+                               .dst = row.ctx,
+                               .role = LINK_VERSION,
+                               .gone = row.op == 2,
+                               .claimed_ms = row.claimed_ms,
+                               .seen_ms = row.seen_ms };
+
+        if (row.role == MEMBER_OF_DATASET) { /* both ways, as what is at a place */
+            f.role = LINK_TO_PLACE + PLACE_OPENLINEAGE;
+            st = put_fact(w, &f, err);
+            f.src = row.ctx;
+            f.dst = row.node;
+            f.role = LINK_FROM_PLACE + PLACE_OPENLINEAGE;
+        }
         w->members = row.seq;
-        st = put_fact(w,
-                      &(struct link_fact){ .src = row.node,
-                                           .dst = row.ctx,
-                                           .role = LINK_VERSION,
-                                           .gone = row.op == 2,
-                                           .claimed_ms = row.claimed_ms,
-                                           .seen_ms = row.seen_ms },
-                      err);
+        st = st ? st : put_fact(w, &f, err);
     }
     sql_close(stmt);
     return st == ST_END ? OK : st;
@@ -252,11 +259,13 @@ static enum status read_parents(struct view *v, struct news *w, struct err *err)
     enum status st = q_lineage_parents_open(v->conn, &stmt, w->parents, err);
 
     while (!st && (st = q_lineage_parents_next(stmt, &row, err)) == OK) {
+        bool run = row.role == PARENT_RUN; /* data flows to what it started */
+
         w->parents = row.seq;
         st = put_fact(w,
-                      &(struct link_fact){ .src = row.child,
-                                           .dst = row.parent,
-                                           .role = LINK_REGISTERED,
+                      &(struct link_fact){ .src = run ? row.parent : row.child,
+                                           .dst = run ? row.child : row.parent,
+                                           .role = run ? LINK_PARENT : LINK_REGISTERED,
                                            .gone = row.op == 2,
                                            .claimed_ms = row.claimed_ms,
                                            .seen_ms = row.seen_ms },

@@ -85,42 +85,53 @@ static enum status spelled_key(struct arena *a, struct str uri, int64_t uid, str
 
 /* ---- what rules say --------------------------------------------------------------------------------------------------------------- */
 
-/* Unless it stands, or a person has pinned it. The text says what is equal. */
-static enum status say(struct group *g, struct arena *a, int64_t from, int64_t place, int64_t rule,
-                       struct str uri, struct str digest, struct err *err)
+/* Unless it stands, or a person has pinned it. */
+static enum status say_why(struct group *g, struct arena *arena, int64_t a, int64_t b, int64_t rule,
+                           struct str reason, struct err *err)
 {
     struct sql_conn *c = group_conn(g);
     int64_t now = group_now_ms(g);
     struct q_same_get_row row;
-    struct str who = S("rule"), reason;
-    enum status st = q_same_get(c, a, from, place, &row, err);
+    enum status st = q_same_get(c, arena, a, b, &row, err);
 
     if (st != ST_NOT_FOUND) {
         return st;
     }
+    st = q_same_log_append(c, OP_SAID, a, b, rule, reason, S("rule"), false, now, now, err);
+    return st ? st : q_same_put(c, a, b, 1, rule, reason, S("rule"), now, err);
+}
+
+/* The text says what is equal. */
+static enum status say(struct group *g, struct arena *a, int64_t from, int64_t place, int64_t rule,
+                       struct str uri, struct str digest, struct err *err)
+{
+    struct str reason;
+
     reason = digest.p ? arena_printf(a, "uri %.*s, digest %.*s", STR_ARG(uri), STR_ARG(digest))
                       : arena_printf(a, "uri %.*s", STR_ARG(uri));
-    if (!reason.p) {
-        return err_nomem(err);
-    }
-    st = q_same_log_append(c, OP_SAID, from, place, rule, reason, who, false, now, now, err);
-    return st ? st : q_same_put(c, from, place, 1, rule, reason, who, now, err);
+    return reason.p ? say_why(g, a, from, place, rule, reason, err) : err_nomem(err);
+}
+
+static enum status unsay(struct group *g, int64_t a, int64_t b, int64_t rule, struct err *err)
+{
+    int64_t now = group_now_ms(g);
+    enum status st = q_same_log_append(group_conn(g), OP_TAKEN_BACK, a, b, rule, S("changed"),
+                                       S("rule"), false, now, now, err);
+
+    return st ? st : q_same_delete(group_conn(g), a, b, err);
 }
 
 /* What rules said of an artifact that is not so any more. */
-static enum status take_back(struct group *g, struct arena *a, int64_t uid, struct err *err)
+static enum status take_back(struct group *g, int64_t uid, struct err *err)
 {
-    struct sql_conn *c = group_conn(g);
-    int64_t now = group_now_ms(g);
     struct {
         int64_t b, rule;
     } said[2];
     struct sql_stmt *stmt = NULL;
     struct q_place_said_row row;
     size_t n = 0;
-    enum status st = q_place_said_open(c, &stmt, uid, err);
+    enum status st = q_place_said_open(group_conn(g), &stmt, uid, err);
 
-    (void)a;
     while (!st && n < ARRAY_N(said) && (st = q_place_said_next(stmt, &row, err)) == OK) {
         said[n].b = row.b;
         said[n++].rule = row.rule;
@@ -128,9 +139,7 @@ static enum status take_back(struct group *g, struct arena *a, int64_t uid, stru
     sql_close(stmt);
     st = st == ST_END ? OK : st;
     for (size_t i = 0; !st && i < n; i++) {
-        st = q_same_log_append(c, OP_TAKEN_BACK, uid, said[i].b, said[i].rule, S("changed"),
-                               S("rule"), false, now, now, err);
-        st = st ? st : q_same_delete(c, uid, said[i].b, err);
+        st = unsay(g, uid, said[i].b, said[i].rule, err);
     }
     return st;
 }
@@ -376,7 +385,7 @@ enum status place_artifact(struct group *g, const struct place_artifact *x, stru
     enum status st = data_uri(x->arena, x->uri, &uri, err);
 
     if (!st && x->changed) {
-        st = take_back(g, x->arena, x->uid, err);
+        st = take_back(g, x->uid, err);
         st = st ? st : q_ident_drop(group_conn(g), x->uid, IDENT_DATA_SPELLED, err);
     }
     if (st || !uri.p) {
@@ -391,6 +400,83 @@ enum status place_artifact(struct group *g, const struct place_artifact *x, stru
         }
     }
     return st;
+}
+
+enum status place_named(struct group *g, const struct place_named *x, struct err *err)
+{
+    struct place place = { .uid = 0 };
+    bool made;
+    enum status st = data_uri_of_name(x->arena, x->ns, x->name, &place.uri, err);
+
+    if (st || !place.uri.p) {
+        return st;
+    }
+    st = found_or_made(g, x->core, x->arena, &place, &made, err);
+    return st ? st : say(g, x->arena, x->uid, place.uid, SAME_URI, place.uri, none, err);
+}
+
+/* ---- what OpenLineage says is the same ------------------------------------------------------------------------------------------------------ */
+
+struct uids {
+    int64_t *p;
+    size_t n, cap;
+};
+
+static enum status keep_uid(struct arena *a, struct uids *u, int64_t uid, struct err *err)
+{
+    if (!arena_grow(a, (void **)&u->p, u->n, &u->cap, sizeof(*u->p))) {
+        return err_nomem(err);
+    }
+    u->p[u->n++] = uid;
+    return OK;
+}
+
+enum status place_symlinks(struct group *g, struct arena *a, int64_t uid, struct err *err)
+{
+    struct sql_conn *c = group_conn(g);
+    struct uids now = { NULL, 0, 0 }, gone = { NULL, 0, 0 };
+    struct q_place_symlinks_row row;
+    struct q_place_symlinked_row before;
+    struct sql_stmt *stmt = NULL;
+    enum status st = q_place_symlinks_open(c, &stmt, uid, err);
+
+    while (!st && (st = q_place_symlinks_next(stmt, &row, err)) == OK) {
+        st = keep_uid(a, &now, row.other, err);
+    }
+    sql_close(stmt);
+    stmt = NULL;
+    st = st == ST_END ? OK : st;
+    st = st ? st : q_place_symlinked_open(c, &stmt, uid, err);
+    while (!st && (st = q_place_symlinked_next(stmt, &before, err)) == OK) {
+        st = keep_uid(a, &gone, before.other, err);
+    }
+    sql_close(stmt);
+    st = st == ST_END ? OK : st;
+    for (size_t i = 0; !st && i < gone.n; i++) {
+        st = unsay(g, MIN_OF(uid, gone.p[i]), MAX_OF(uid, gone.p[i]), SAME_SYMLINK, err);
+    }
+    for (size_t i = 0; !st && i < now.n; i++) {
+        st = say_why(g, a, MIN_OF(uid, now.p[i]), MAX_OF(uid, now.p[i]), SAME_SYMLINK,
+                     S("symlinks facet, or a change of name"), err);
+    }
+    return st;
+}
+
+enum status place_run(struct group *g, struct arena *a, int64_t uid, const unsigned char id[16],
+                      struct err *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[32];
+    int64_t run;
+    enum status st;
+
+    for (size_t i = 0; i < 16; i++) {
+        text[2 * i] = digits[id[i] >> 4];
+        text[2 * i + 1] = digits[id[i] & 15];
+    }
+    st = group_node_find(g, IDENT_MLFLOW_RUN, str_of(text, sizeof(text)), &run, err);
+    return st ? st == ST_NOT_FOUND ? OK : st
+              : say_why(g, a, MIN_OF(uid, run), MAX_OF(uid, run), SAME_RUN, S("run id"), err);
 }
 
 /* ---- what was there before ------------------------------------------------------------------------------------------------------------------ */

@@ -10,6 +10,8 @@
  *   property `digest` to that version too (rule digest). Changing URI or digest takes back what rules said, and they say what is so now.
  * - Whatever comes first, the same is said in the end. What was there before is found when a place is made: some at once, the rest by
  *   steps of the worker, which a kill only delays; a store of before is gone over in the same way.
+ * - A data set of OpenLineage makes the place of its name and is what is there; its versions lead to it (graph/load.c). What its
+ *   symlinks facet and its renaming name is the same (rule symlink); a run with the id of a run of MLflow is that run (rule run).
  * - What a person took back with a pin, no rule says again.
  * Questions go through places at no distance, but never over a place to another version of what they came from (graph/ask.c).
  *
@@ -50,6 +52,20 @@ struct place_artifact {
     bool changed;
 };
 enum status place_artifact(struct group *g, const struct place_artifact *x, struct err *err);
+/* A new data set of OpenLineage: makes its place, and is what is there. */
+struct place_named {
+    struct core *core;
+    struct arena *arena;
+    int64_t uid;
+    struct str ns, name;
+};
+enum status place_named(struct group *g, const struct place_named *x, struct err *err);
+/* The rows of ol_symlink of a data set are others now: what they say is the same, and what none says any more is not. */
+enum status place_symlinks(struct group *g, struct arena *a, int64_t uid, struct err *err);
+/* A new run of OpenLineage: the run of MLflow whose id are the digits of its UUID is the same. */
+enum status place_run(struct group *g, struct arena *a, int64_t uid, const unsigned char id[16],
+                      struct err *err);
+
 /* Whether the digest of an artifact matters: nothing to do for those who have to look for it otherwise. */
 enum status place_any(struct group *g, struct core *core, bool *any, struct err *err);
 

@@ -1,6 +1,7 @@
 /* core/openlineage/derive.c - what one event says, as changes of what is remembered (memo.c) and of links (versions.c). Every step gives the
  * same in every order of events: times are smallest or largest ones, sets grow, and of two statements the one with the higher stamp
  * holds. Whatever an event names is made, also where another event's statement holds. */
+#include "core/graph/place.h"
 #include "core/openlineage/ol_int.h"
 
 #define MINUTE_US ((int64_t)60 * 1000000)
@@ -36,7 +37,8 @@ static enum status other_names(struct ol_work *w, struct ol_set *set, const stru
                 q_ol_symlink_put(w->c, set->obj.uid, 2, other->obj.uid, S("RENAME"), w->at.us, err);
         }
     }
-    return st;
+    return st || !(now || d->renamed_from.name.p) ? st
+                                                  : place_symlinks(w->g, w->a, set->obj.uid, err);
 }
 
 /* What every mention of a data set says of it. job: of the event, NULL in one of the data set itself. */

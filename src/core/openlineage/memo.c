@@ -2,6 +2,7 @@
  * forgotten when an operation fails, when other servers wrote, and when it has grown. */
 #include "base/hash.h"
 #include "base/mem.h"
+#include "core/graph/place.h"
 #include "core/openlineage/ol_int.h"
 
 enum {
@@ -261,7 +262,13 @@ static enum status load_set(struct ol_work *w, struct ol_set *s, struct str key,
         s->has_top = s->has_read = true;
         s->read_us = INT64_MIN;
         st = new_node(w, &s->obj, key, s->name, err);
-        return st ? st : under(w, s->obj.uid, s->space->obj.uid, PARENT_NAMESPACE, err);
+        st = st ? st : under(w, s->obj.uid, s->space->obj.uid, PARENT_NAMESPACE, err);
+        if (!st) {
+            struct place_named at = { w->core, w->a, s->obj.uid, s->space->name, s->name };
+
+            st = place_named(w->g, &at, err);
+        }
+        return st;
     }
     if (!st) {
         s->obj.uid = row.uid;
@@ -340,7 +347,8 @@ static enum status load_run(struct ol_work *w, struct ol_run *r, struct str key,
     if (st == ST_NOT_FOUND) {
         r->state = OL_STATE_NEW;
         r->body.job_at = r->body.end_at = r->body.emission_at = r->body.io_at = OL_STAMP_NONE;
-        return new_node(w, &r->obj, key, no_text, err);
+        st = new_node(w, &r->obj, key, no_text, err);
+        return st ? st : place_run(w->g, w->a, r->obj.uid, r->id, err);
     }
     if (st) {
         return st;
@@ -764,4 +772,42 @@ enum status ol_flush(struct ol_work *w, bool only_versions, struct err *err)
     }
     buf_release(&b);
     return st;
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------------------- */
+
+static enum status find_ident(struct view *v, enum ident_scheme scheme, struct str key,
+                              int64_t *uid, struct err *err)
+{
+    struct q_ident_find_row row = { 0 };
+    enum status st = q_ident_find(v->conn, NULL, OL_NS, scheme, key, &row, err);
+
+    *uid = st ? 0 : row.uid;
+    return st == ST_NOT_FOUND ? OK : st;
+}
+
+enum status ol_find(struct view *v, enum ident_scheme scheme, struct str ns, struct str name,
+                    int64_t *uid, struct err *err)
+{
+    struct str key = arena_printf(v->arena, "%.*s%c%.*s", STR_ARG(ns), 0, STR_ARG(name));
+    struct digest d;
+
+    *uid = 0;
+    if (!key.p || (key.n > IDENT_MAX && !sha256_of(key.p, key.n, &d))) {
+        return err_nomem(err);
+    }
+    if (key.n > IDENT_MAX) {
+        key = str_of((const char *)d.b, sizeof(d.b));
+    }
+    return find_ident(v, scheme, key, uid, err);
+}
+
+enum status ol_find_run(struct view *v, struct str id, int64_t *uid, struct err *err)
+{
+    unsigned char rid[16];
+
+    *uid = 0;
+    return ol_run_id_parse(id, rid)
+               ? find_ident(v, IDENT_OL_RUN, str_of((const char *)rid, sizeof(rid)), uid, err)
+               : OK;
 }

@@ -146,6 +146,7 @@ struct ol_memo {
 /* One operation at work. */
 struct ol_work {
     struct group *g;
+    struct core *core;
     struct sql_conn *c;
     struct arena *a; /* of the operation */
     struct ol_memo *m;

@@ -167,6 +167,20 @@ bool ol_run_id_parse(struct str text, unsigned char out[16]);
 struct str ol_run_id_text(struct arena *a,
                           const unsigned char id[16]); /* lower case, with dashes */
 
+/* A run of MLflow that says by a tag which run of a job started it: "NAMESPACE/JOB/RUNID", as OPENLINEAGE_PARENT_ID has it, of which the id
+ * alone counts; a text without a slash is the id. The run of the job is made if no event has named it yet. Inside validate(). */
+#define OL_PARENT_TAG "openlineage.parent"
+enum status ol_started_by(struct group *g, struct core *core, struct arena *a, int64_t run,
+                          struct str parent, struct err *err);
+
+/* ---- finding -------------------------------------------------------------------------------------------------------------- */
+
+/* The node of a job (IDENT_OL_JOB) or a data set (IDENT_OL_DATASET); *uid 0: there is none. */
+enum status ol_find(struct view *v, enum ident_scheme scheme, struct str ns, struct str name,
+                    int64_t *uid, struct err *err);
+/* Of the run with that UUID. */
+enum status ol_find_run(struct view *v, struct str id, int64_t *uid, struct err *err);
+
 /* ---- reading --------------------------------------------------------------------------------------------------------------- */
 
 enum ol_scope {

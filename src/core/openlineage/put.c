@@ -127,6 +127,7 @@ static enum status put_validate(struct write_op *op, struct group *g, struct err
 {
     struct ol_put *p = WRITE_OP_OF(op, struct ol_put);
     struct ol_work w = { .g = g,
+                         .core = p->core,
                          .c = group_conn(g),
                          .a = op->arena,
                          .m = p->core->openlineage,
@@ -232,4 +233,65 @@ bool ol_run_id_of_text(struct str text, unsigned char out[16])
     out[6] = (unsigned char)((out[6] & 0x0f) | 0x50);
     out[8] = (unsigned char)((out[8] & 0x3f) | 0x80);
     return true;
+}
+
+/* ---- runs of others ------------------------------------------------------------------------------------------------------------ */
+
+static void forget(void *ctx)
+{
+    ol_memo_forget(((struct core *)ctx)->openlineage);
+}
+
+/* As an event would that names it now. */
+static enum status make_run(struct group *g, struct core *core, struct arena *a,
+                            const struct ol_run_ref *ref, int64_t *uid, struct err *err)
+{
+    struct ol_work w = { .g = g,
+                         .core = core,
+                         .c = group_conn(g),
+                         .a = a,
+                         .m = core->openlineage,
+                         .at = { group_now_ms(g) * 1000, 0 },
+                         .now_ms = group_now_ms(g) };
+    struct ol_run *run;
+    enum status st = group_effect(g, NULL, forget, core, err);
+
+    st = st ? st : ol_memo_ready(w.m, err);
+    st = st ? st : ol_get_run(&w, ref, &run, err);
+    st = st ? st : ol_flush(&w, false, err);
+    if (st) {
+        ol_memo_forget(w.m);
+        return st;
+    }
+    *uid = run->obj.uid;
+    return OK;
+}
+
+enum status ol_started_by(struct group *g, struct core *core, struct arena *a, int64_t run,
+                          struct str parent, struct err *err)
+{
+    struct ol_run_ref ref = { .is_set = true };
+    struct q_ident_find_row row;
+    size_t at = parent.n;
+    enum status st;
+
+    while (at > 0 && parent.p[at - 1] != '/') {
+        at--;
+    }
+    parent = str_sub(parent, at, parent.n);
+    if (!parent.n || parent.n > OL_RUN_TEXT_MAX) {
+        return OK; /* it names nothing; a run is made all the same */
+    }
+    if (!ol_run_id_parse(parent, ref.id)) {
+        ref.text = parent;
+        if (!ol_run_id_of_text(parent, ref.id)) {
+            return err_nomem(err);
+        }
+    }
+    st = q_ident_find(group_conn(g), a, OL_NS, IDENT_OL_RUN,
+                      str_of((const char *)ref.id, sizeof(ref.id)), &row, err);
+    if (st == ST_NOT_FOUND) {
+        st = make_run(g, core, a, &ref, &row.uid, err);
+    }
+    return st ? st : group_parent_add(g, run, row.uid, PARENT_RUN, err);
 }

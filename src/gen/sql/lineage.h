@@ -27,6 +27,7 @@ struct q_lineage_members_row {
     int64_t op;
     int64_t ctx;
     int64_t node;
+    int64_t role;
     int64_t claimed_ms;
     int64_t seen_ms;
 };
@@ -40,6 +41,7 @@ struct q_lineage_parents_row {
     int64_t op;
     int64_t child;
     int64_t parent;
+    int64_t role;
     int64_t claimed_ms;
     int64_t seen_ms;
 };
@@ -274,5 +276,77 @@ struct q_same_meeting_row {
 };
 enum status q_same_meeting(struct sql_conn *q_conn, struct arena *q_arena, int64_t a, int64_t b,
                            struct q_same_meeting_row *q_row, struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_jobs_row {
+    int64_t uid;
+    struct str ns;
+    struct str name;
+    int64_t update_us;
+};
+enum status q_lineage_ol_jobs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *uids, size_t uids_n,
+                                   struct err *q_err) ATTR_CHECK;
+enum status q_lineage_ol_jobs_next(struct sql_stmt *q_stmt, struct q_lineage_ol_jobs_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_datasets_row {
+    int64_t uid;
+    struct str ns;
+    struct str name;
+    int64_t update_us;
+};
+enum status q_lineage_ol_datasets_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n,
+                                       struct err *q_err) ATTR_CHECK;
+enum status q_lineage_ol_datasets_next(struct sql_stmt *q_stmt,
+                                       struct q_lineage_ol_datasets_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_versions_row {
+    int64_t uid;
+    struct str ns;
+    struct str name;
+    struct str version; /* p is NULL when it has no value */
+    int64_t event_us;
+};
+enum status q_lineage_ol_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n,
+                                       struct err *q_err) ATTR_CHECK;
+enum status q_lineage_ol_versions_next(struct sql_stmt *q_stmt,
+                                       struct q_lineage_ol_versions_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_runs_row {
+    int64_t uid;
+    struct str rid;
+    int64_t state;
+    int64_t update_us;
+    int64_t start_us;
+    bool start_us_null;
+    struct str ns; /* p is NULL when it has no value */
+    struct str job; /* p is NULL when it has no value */
+};
+enum status q_lineage_ol_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *uids, size_t uids_n,
+                                   struct err *q_err) ATTR_CHECK;
+enum status q_lineage_ol_runs_next(struct sql_stmt *q_stmt, struct q_lineage_ol_runs_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_runs_of_job_row {
+    int64_t uid;
+};
+enum status q_lineage_ol_runs_of_job_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          int64_t job, int64_t max, struct err *q_err) ATTR_CHECK;
+enum status q_lineage_ol_runs_of_job_next(struct sql_stmt *q_stmt,
+                                          struct q_lineage_ol_runs_of_job_row *q_row,
+                                          struct err *q_err) ATTR_CHECK;
+
+struct q_lineage_ol_version_named_row {
+    int64_t uid;
+};
+enum status q_lineage_ol_version_named(struct sql_conn *q_conn, struct arena *q_arena,
+                                       int64_t dataset, struct str name,
+                                       struct q_lineage_ol_version_named_row *q_row,
+                                       struct err *q_err) ATTR_CHECK;
 
 #endif

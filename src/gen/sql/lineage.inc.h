@@ -47,17 +47,17 @@ enum status q_lineage_edges_next(struct sql_stmt *q_stmt, struct q_lineage_edges
 }
 
 static const unsigned char lineage_members_in[] = { SQL_INT };
-static const unsigned char lineage_members_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const lineage_members_names[] = { "seq", "op", "ctx", "node", "claimed_ms", "seen_ms" };
+static const unsigned char lineage_members_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_members_names[] = { "seq", "op", "ctx", "node", "role", "claimed_ms", "seen_ms" };
 static const struct sql_query query_lineage_members = {
     .name = "lineage_members", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 6,
+    .in_n = 1, .out_n = 7,
     .in = lineage_members_in,
     .out = lineage_members_out, .out_names = lineage_members_names,
-    .text = { "SELECT seq, op, ctx, node, claimed_ms, seen_ms FROM member_log WHERE seq > ?1 "
-              "AND role = 2 ORDER BY seq",
-              "SELECT seq, op, ctx, node, claimed_ms, seen_ms FROM member_log WHERE seq > $1 "
-              "AND role = 2 ORDER BY seq" },
+    .text = { "SELECT seq, op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE "
+              "seq > ?1 AND role IN (2, 8) ORDER BY seq",
+              "SELECT seq, op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE "
+              "seq > $1 AND role IN (2, 8) ORDER BY seq" },
 };
 
 enum status q_lineage_members_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
@@ -73,7 +73,7 @@ enum status q_lineage_members_open(struct sql_conn *q_conn, struct sql_stmt **q_
 enum status q_lineage_members_next(struct sql_stmt *q_stmt, struct q_lineage_members_row *q_row,
                                    struct err *q_err)
 {
-    struct sql_value q_out[6];
+    struct sql_value q_out[7];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -81,23 +81,24 @@ enum status q_lineage_members_next(struct sql_stmt *q_stmt, struct q_lineage_mem
     q_row->op = q_out[1].i;
     q_row->ctx = q_out[2].i;
     q_row->node = q_out[3].i;
-    q_row->claimed_ms = q_out[4].i;
-    q_row->seen_ms = q_out[5].i;
+    q_row->role = q_out[4].i;
+    q_row->claimed_ms = q_out[5].i;
+    q_row->seen_ms = q_out[6].i;
     return OK;
 }
 
 static const unsigned char lineage_parents_in[] = { SQL_INT };
-static const unsigned char lineage_parents_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
-static const char *const lineage_parents_names[] = { "seq", "op", "child", "parent", "claimed_ms", "seen_ms" };
+static const unsigned char lineage_parents_out[] = { SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT, SQL_INT };
+static const char *const lineage_parents_names[] = { "seq", "op", "child", "parent", "role", "claimed_ms", "seen_ms" };
 static const struct sql_query query_lineage_parents = {
     .name = "lineage_parents", .cached = true, .kind = SQL_MANY,
-    .in_n = 1, .out_n = 6,
+    .in_n = 1, .out_n = 7,
     .in = lineage_parents_in,
     .out = lineage_parents_out, .out_names = lineage_parents_names,
-    .text = { "SELECT seq, op, child, parent, claimed_ms, seen_ms FROM parent_log WHERE seq "
-              "> ?1 AND role = 1 ORDER BY seq",
-              "SELECT seq, op, child, parent, claimed_ms, seen_ms FROM parent_log WHERE seq "
-              "> $1 AND role = 1 ORDER BY seq" },
+    .text = { "SELECT seq, op, child, parent, role, claimed_ms, seen_ms FROM parent_log "
+              "WHERE seq > ?1 AND role IN (1, 5) ORDER BY seq",
+              "SELECT seq, op, child, parent, role, claimed_ms, seen_ms FROM parent_log "
+              "WHERE seq > $1 AND role IN (1, 5) ORDER BY seq" },
 };
 
 enum status q_lineage_parents_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t after,
@@ -113,7 +114,7 @@ enum status q_lineage_parents_open(struct sql_conn *q_conn, struct sql_stmt **q_
 enum status q_lineage_parents_next(struct sql_stmt *q_stmt, struct q_lineage_parents_row *q_row,
                                    struct err *q_err)
 {
-    struct sql_value q_out[6];
+    struct sql_value q_out[7];
     enum status q_st = sql_next(q_stmt, q_out, q_err);
 
     if (q_st) return q_st;
@@ -121,8 +122,9 @@ enum status q_lineage_parents_next(struct sql_stmt *q_stmt, struct q_lineage_par
     q_row->op = q_out[1].i;
     q_row->child = q_out[2].i;
     q_row->parent = q_out[3].i;
-    q_row->claimed_ms = q_out[4].i;
-    q_row->seen_ms = q_out[5].i;
+    q_row->role = q_out[4].i;
+    q_row->claimed_ms = q_out[5].i;
+    q_row->seen_ms = q_out[6].i;
     return OK;
 }
 
@@ -911,6 +913,233 @@ enum status q_same_meeting(struct sql_conn *q_conn, struct arena *q_arena, int64
     return OK;
 }
 
+static const unsigned char lineage_ol_jobs_in[] = { SQL_INT_LIST };
+static const unsigned char lineage_ol_jobs_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
+static const char *const lineage_ol_jobs_names[] = { "uid", "ns", "name", "update_us" };
+static const struct sql_query query_lineage_ol_jobs = {
+    .name = "lineage_ol_jobs", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 4,
+    .in = lineage_ol_jobs_in,
+    .out = lineage_ol_jobs_out, .out_names = lineage_ol_jobs_names,
+    .text = { "SELECT j.uid, s.name, j.name, j.update_us FROM ol_job j JOIN ol_ns s ON s.uid "
+              "= j.ns WHERE j.uid IN (SELECT value FROM json_each(?1))",
+              "SELECT j.uid, s.name, j.name, j.update_us FROM ol_job j JOIN ol_ns s ON s.uid "
+              "= j.ns WHERE j.uid = ANY ($1)" },
+};
+
+enum status q_lineage_ol_jobs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_lineage_ol_jobs, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_ol_jobs_next(struct sql_stmt *q_stmt, struct q_lineage_ol_jobs_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->ns = q_out[1].s;
+    q_row->name = q_out[2].s;
+    q_row->update_us = q_out[3].i;
+    return OK;
+}
+
+static const unsigned char lineage_ol_datasets_in[] = { SQL_INT_LIST };
+static const unsigned char lineage_ol_datasets_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_INT };
+static const char *const lineage_ol_datasets_names[] = { "uid", "ns", "name", "update_us" };
+static const struct sql_query query_lineage_ol_datasets = {
+    .name = "lineage_ol_datasets", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 4,
+    .in = lineage_ol_datasets_in,
+    .out = lineage_ol_datasets_out, .out_names = lineage_ol_datasets_names,
+    .text = { "SELECT d.uid, s.name, d.name, d.update_us FROM ol_dataset d JOIN ol_ns s ON "
+              "s.uid = d.ns WHERE d.uid IN (SELECT value FROM json_each(?1))",
+              "SELECT d.uid, s.name, d.name, d.update_us FROM ol_dataset d JOIN ol_ns s ON "
+              "s.uid = d.ns WHERE d.uid = ANY ($1)" },
+};
+
+enum status q_lineage_ol_datasets_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_lineage_ol_datasets, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_ol_datasets_next(struct sql_stmt *q_stmt,
+                                       struct q_lineage_ol_datasets_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[4];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->ns = q_out[1].s;
+    q_row->name = q_out[2].s;
+    q_row->update_us = q_out[3].i;
+    return OK;
+}
+
+static const unsigned char lineage_ol_versions_in[] = { SQL_INT_LIST };
+static const unsigned char lineage_ol_versions_out[] = { SQL_INT, SQL_TEXT, SQL_TEXT, SQL_TEXT | SQL_MAYBE, SQL_INT };
+static const char *const lineage_ol_versions_names[] = { "uid", "ns", "name", "version", "event_us" };
+static const struct sql_query query_lineage_ol_versions = {
+    .name = "lineage_ol_versions", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 5,
+    .in = lineage_ol_versions_in,
+    .out = lineage_ol_versions_out, .out_names = lineage_ol_versions_names,
+    .text = { "SELECT v.uid, s.name, d.name, v.name, v.event_us FROM ol_version v JOIN "
+              "ol_dataset d ON d.uid = v.dataset JOIN ol_ns s ON s.uid = d.ns WHERE v.uid IN "
+              "(SELECT value FROM json_each(?1))",
+              "SELECT v.uid, s.name, d.name, v.name, v.event_us FROM ol_version v JOIN "
+              "ol_dataset d ON d.uid = v.dataset JOIN ol_ns s ON s.uid = d.ns WHERE v.uid = "
+              "ANY ($1)" },
+};
+
+enum status q_lineage_ol_versions_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                       const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_lineage_ol_versions, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_ol_versions_next(struct sql_stmt *q_stmt,
+                                       struct q_lineage_ol_versions_row *q_row, struct err *q_err)
+{
+    struct sql_value q_out[5];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->ns = q_out[1].s;
+    q_row->name = q_out[2].s;
+    q_row->version = q_out[3].s;
+    q_row->event_us = q_out[4].i;
+    return OK;
+}
+
+static const unsigned char lineage_ol_runs_in[] = { SQL_INT_LIST };
+static const unsigned char lineage_ol_runs_out[] = { SQL_INT, SQL_BLOB, SQL_INT, SQL_INT, SQL_INT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE, SQL_TEXT | SQL_MAYBE };
+static const char *const lineage_ol_runs_names[] = { "uid", "rid", "state", "update_us", "start_us", "ns", "job" };
+static const struct sql_query query_lineage_ol_runs = {
+    .name = "lineage_ol_runs", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 7,
+    .in = lineage_ol_runs_in,
+    .out = lineage_ol_runs_out, .out_names = lineage_ol_runs_names,
+    .text = { "SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM "
+              "ol_run r LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = "
+              "j.ns WHERE r.uid IN (SELECT value FROM json_each(?1))",
+              "SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM "
+              "ol_run r LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = "
+              "j.ns WHERE r.uid = ANY ($1)" },
+};
+
+enum status q_lineage_ol_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   const int64_t *uids, size_t uids_n, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .list = uids, .list_n = uids_n },
+    };
+
+    return sql_rows(q_conn, &query_lineage_ol_runs, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_ol_runs_next(struct sql_stmt *q_stmt, struct q_lineage_ol_runs_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[7];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    q_row->rid = q_out[1].s;
+    q_row->state = q_out[2].i;
+    q_row->update_us = q_out[3].i;
+    q_row->start_us = q_out[4].i;
+    q_row->start_us_null = q_out[4].null;
+    q_row->ns = q_out[5].s;
+    q_row->job = q_out[6].s;
+    return OK;
+}
+
+static const unsigned char lineage_ol_runs_of_job_in[] = { SQL_INT, SQL_INT };
+static const unsigned char lineage_ol_runs_of_job_out[] = { SQL_INT };
+static const char *const lineage_ol_runs_of_job_names[] = { "uid" };
+static const struct sql_query query_lineage_ol_runs_of_job = {
+    .name = "lineage_ol_runs_of_job", .cached = true, .kind = SQL_MANY,
+    .in_n = 2, .out_n = 1,
+    .in = lineage_ol_runs_of_job_in,
+    .out = lineage_ol_runs_of_job_out, .out_names = lineage_ol_runs_of_job_names,
+    .text = { "SELECT uid FROM ol_run WHERE job = ?1 ORDER BY create_us DESC, uid DESC LIMIT "
+              "?2",
+              "SELECT uid FROM ol_run WHERE job = $1 ORDER BY create_us DESC, uid DESC LIMIT "
+              "$2" },
+};
+
+enum status q_lineage_ol_runs_of_job_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                          int64_t job, int64_t max, struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = job },
+        { .i = max },
+    };
+
+    return sql_rows(q_conn, &query_lineage_ol_runs_of_job, q_in, q_stmt, q_err);
+}
+
+enum status q_lineage_ol_runs_of_job_next(struct sql_stmt *q_stmt,
+                                          struct q_lineage_ol_runs_of_job_row *q_row,
+                                          struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char lineage_ol_version_named_in[] = { SQL_INT, SQL_TEXT };
+static const unsigned char lineage_ol_version_named_out[] = { SQL_INT };
+static const char *const lineage_ol_version_named_names[] = { "uid" };
+static const struct sql_query query_lineage_ol_version_named = {
+    .name = "lineage_ol_version_named", .cached = true, .kind = SQL_ONE,
+    .in_n = 2, .out_n = 1,
+    .in = lineage_ol_version_named_in,
+    .out = lineage_ol_version_named_out, .out_names = lineage_ol_version_named_names,
+    .text = { "SELECT uid FROM ol_version WHERE dataset = ?1 AND name = ?2",
+              "SELECT uid FROM ol_version WHERE dataset = $1 AND name = $2" },
+};
+
+enum status q_lineage_ol_version_named(struct sql_conn *q_conn, struct arena *q_arena,
+                                       int64_t dataset, struct str name,
+                                       struct q_lineage_ol_version_named_row *q_row,
+                                       struct err *q_err)
+{
+    struct sql_value q_in[2] = {
+        { .i = dataset },
+        { .s = name },
+    };
+    struct sql_value q_out[1];
+    enum status q_st = sql_one(q_conn, &query_lineage_ol_version_named, q_in, q_arena, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->uid = q_out[0].i;
+    return OK;
+}
+
 static const struct sql_query *const area_lineage[] = {
     &query_lineage_edges,
     &query_lineage_members,
@@ -938,5 +1167,11 @@ static const struct sql_query *const area_lineage[] = {
     &query_same_why,
     &query_same_node,
     &query_same_meeting,
+    &query_lineage_ol_jobs,
+    &query_lineage_ol_datasets,
+    &query_lineage_ol_versions,
+    &query_lineage_ol_runs,
+    &query_lineage_ol_runs_of_job,
+    &query_lineage_ol_version_named,
 };
 /* clang-format on */

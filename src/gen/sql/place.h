@@ -72,4 +72,20 @@ enum status q_place_work_next(struct sql_conn *q_conn, struct arena *q_arena,
 
 enum status q_place_work_done(struct sql_conn *q_conn, int64_t place, struct err *q_err) ATTR_CHECK;
 
+struct q_place_symlinks_row {
+    int64_t other;
+};
+enum status q_place_symlinks_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  int64_t dataset, struct err *q_err) ATTR_CHECK;
+enum status q_place_symlinks_next(struct sql_stmt *q_stmt, struct q_place_symlinks_row *q_row,
+                                  struct err *q_err) ATTR_CHECK;
+
+struct q_place_symlinked_row {
+    int64_t other;
+};
+enum status q_place_symlinked_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   int64_t dataset, struct err *q_err) ATTR_CHECK;
+enum status q_place_symlinked_next(struct sql_stmt *q_stmt, struct q_place_symlinked_row *q_row,
+                                   struct err *q_err) ATTR_CHECK;
+
 #endif

@@ -269,6 +269,84 @@ enum status q_place_work_done(struct sql_conn *q_conn, int64_t place, struct err
     return sql_exec(q_conn, &query_place_work_done, q_in, NULL, q_err);
 }
 
+static const unsigned char place_symlinks_in[] = { SQL_INT };
+static const unsigned char place_symlinks_out[] = { SQL_INT };
+static const char *const place_symlinks_names[] = { "other" };
+static const struct sql_query query_place_symlinks = {
+    .name = "place_symlinks", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 1,
+    .in = place_symlinks_in,
+    .out = place_symlinks_out, .out_names = place_symlinks_names,
+    .text = { "SELECT DISTINCT other FROM ol_symlink WHERE dataset = ?1 ORDER BY other",
+              "SELECT DISTINCT other FROM ol_symlink WHERE dataset = $1 ORDER BY other" },
+};
+
+enum status q_place_symlinks_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                  int64_t dataset, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = dataset },
+    };
+
+    return sql_rows(q_conn, &query_place_symlinks, q_in, q_stmt, q_err);
+}
+
+enum status q_place_symlinks_next(struct sql_stmt *q_stmt, struct q_place_symlinks_row *q_row,
+                                  struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->other = q_out[0].i;
+    return OK;
+}
+
+static const unsigned char place_symlinked_in[] = { SQL_INT };
+static const unsigned char place_symlinked_out[] = { SQL_INT };
+static const char *const place_symlinked_names[] = { "other" };
+static const struct sql_query query_place_symlinked = {
+    .name = "place_symlinked", .cached = true, .kind = SQL_MANY,
+    .in_n = 1, .out_n = 1,
+    .in = place_symlinked_in,
+    .out = place_symlinked_out, .out_names = place_symlinked_names,
+    .text = { "SELECT p.b FROM same p WHERE p.a = ?1 AND p.rule = 6 AND p.state = 1 AND NOT "
+              "EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = ?1 AND x.other = p.b) "
+              "AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = ?1 AND y.dataset = "
+              "p.b) UNION SELECT p.a FROM same p WHERE p.b = ?1 AND p.rule = 6 AND p.state = "
+              "1 AND NOT EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = ?1 AND x.other "
+              "= p.a) AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = ?1 AND "
+              "y.dataset = p.a)",
+              "SELECT p.b FROM same p WHERE p.a = $1 AND p.rule = 6 AND p.state = 1 AND NOT "
+              "EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = $1 AND x.other = p.b) "
+              "AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = $1 AND y.dataset = "
+              "p.b) UNION SELECT p.a FROM same p WHERE p.b = $1 AND p.rule = 6 AND p.state = "
+              "1 AND NOT EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = $1 AND x.other "
+              "= p.a) AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = $1 AND "
+              "y.dataset = p.a)" },
+};
+
+enum status q_place_symlinked_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
+                                   int64_t dataset, struct err *q_err)
+{
+    struct sql_value q_in[1] = {
+        { .i = dataset },
+    };
+
+    return sql_rows(q_conn, &query_place_symlinked, q_in, q_stmt, q_err);
+}
+
+enum status q_place_symlinked_next(struct sql_stmt *q_stmt, struct q_place_symlinked_row *q_row,
+                                   struct err *q_err)
+{
+    struct sql_value q_out[1];
+    enum status q_st = sql_next(q_stmt, q_out, q_err);
+
+    if (q_st) return q_st;
+    q_row->other = q_out[0].i;
+    return OK;
+}
+
 static const struct sql_query *const area_place[] = {
     &query_place_any,
     &query_place_written,
@@ -279,5 +357,7 @@ static const struct sql_query *const area_place[] = {
     &query_place_work_put,
     &query_place_work_next,
     &query_place_work_done,
+    &query_place_symlinks,
+    &query_place_symlinked,
 };
 /* clang-format on */

@@ -7,17 +7,17 @@ SELECT e.seq, e.op, e.src, e.dst, e.role, t.value, e.claimed_ms, e.seen_ms FROM 
 LEFT JOIN edge_tag t ON t.dst = e.dst AND t.src = e.src AND t.role = e.role AND t.key = 'mlflow.data.context'
 WHERE e.seq > $1 ORDER BY e.seq;
 
--- Versions that stand for a model.
+-- Versions that stand for a model; versions of data sets of OpenLineage.
 -- name: lineage_members :many
 -- in: after int
--- out: seq int, op int, ctx int, node int, claimed_ms int, seen_ms int
-SELECT seq, op, ctx, node, claimed_ms, seen_ms FROM member_log WHERE seq > $1 AND role = 2 ORDER BY seq;
+-- out: seq int, op int, ctx int, node int, role int, claimed_ms int, seen_ms int
+SELECT seq, op, ctx, node, role, claimed_ms, seen_ms FROM member_log WHERE seq > $1 AND role IN (2, 8) ORDER BY seq;
 
--- Registered models of versions.
+-- Registered models of versions; runs that started runs.
 -- name: lineage_parents :many
 -- in: after int
--- out: seq int, op int, child int, parent int, claimed_ms int, seen_ms int
-SELECT seq, op, child, parent, claimed_ms, seen_ms FROM parent_log WHERE seq > $1 AND role = 1 ORDER BY seq;
+-- out: seq int, op int, child int, parent int, role int, claimed_ms int, seen_ms int
+SELECT seq, op, child, parent, role, claimed_ms, seen_ms FROM parent_log WHERE seq > $1 AND role IN (1, 5) ORDER BY seq;
 
 -- Runs have no row here: what is in a link and in neither of these is a run.
 -- name: lineage_types :many
@@ -148,3 +148,36 @@ AND n.uid IN
      UNION SELECT y.b FROM same x JOIN same y ON y.a = x.b AND y.rule = 4 AND y.state = 1
      WHERE x.a = $2 AND x.rule BETWEEN 2 AND 5 AND x.state = 1)
 ORDER BY n.uid LIMIT 1;
+
+-- Nodes of OpenLineage.
+-- name: lineage_ol_jobs :many
+-- in: uids int[]
+-- out: uid int, ns text, name text, update_us int
+SELECT j.uid, s.name, j.name, j.update_us FROM ol_job j JOIN ol_ns s ON s.uid = j.ns WHERE j.uid {in:$1};
+
+-- name: lineage_ol_datasets :many
+-- in: uids int[]
+-- out: uid int, ns text, name text, update_us int
+SELECT d.uid, s.name, d.name, d.update_us FROM ol_dataset d JOIN ol_ns s ON s.uid = d.ns WHERE d.uid {in:$1};
+
+-- name: lineage_ol_versions :many
+-- in: uids int[]
+-- out: uid int, ns text, name text, version text?, event_us int
+SELECT v.uid, s.name, d.name, v.name, v.event_us FROM ol_version v JOIN ol_dataset d ON d.uid = v.dataset JOIN ol_ns s ON s.uid = d.ns
+WHERE v.uid {in:$1};
+
+-- name: lineage_ol_runs :many
+-- in: uids int[]
+-- out: uid int, rid blob, state int, update_us int, start_us int?, ns text?, job text?
+SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM ol_run r LEFT JOIN ol_job j ON j.uid = r.job
+LEFT JOIN ol_ns s ON s.uid = j.ns WHERE r.uid {in:$1};
+
+-- name: lineage_ol_runs_of_job :many
+-- in: job int, max int
+-- out: uid int
+SELECT uid FROM ol_run WHERE job = $1 ORDER BY create_us DESC, uid DESC LIMIT $2;
+
+-- name: lineage_ol_version_named :one
+-- in: dataset int, name text
+-- out: uid int
+SELECT uid FROM ol_version WHERE dataset = $1 AND name = $2;

@@ -44,3 +44,19 @@ SELECT place, stage, after_uid, last FROM place_work WHERE place >= 0 ORDER BY p
 -- name: place_work_done :exec
 -- in: place int
 DELETE FROM place_work WHERE place = $1;
+
+-- What a data set's other names are, and those that are the same for no name any more.
+-- name: place_symlinks :many
+-- in: dataset int
+-- out: other int
+SELECT DISTINCT other FROM ol_symlink WHERE dataset = $1 ORDER BY other;
+
+-- name: place_symlinked :many
+-- in: dataset int
+-- out: other int
+SELECT p.b FROM same p WHERE p.a = $1 AND p.rule = 6 AND p.state = 1
+AND NOT EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = $1 AND x.other = p.b)
+AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = $1 AND y.dataset = p.b)
+UNION SELECT p.a FROM same p WHERE p.b = $1 AND p.rule = 6 AND p.state = 1
+AND NOT EXISTS (SELECT 1 FROM ol_symlink x WHERE x.dataset = $1 AND x.other = p.a)
+AND NOT EXISTS (SELECT 1 FROM ol_symlink y WHERE y.other = $1 AND y.dataset = p.a);
