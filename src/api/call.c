@@ -465,7 +465,13 @@ static void handle(void *ctx, struct http_req *req)
     }
     switch (c->endpoint->kind) {
     case CALL_DIRECT: conclude(c, c->endpoint->direct(c, &c->err)); break;
-    case CALL_READ: submit_read(c); break;
+    case CALL_READ:
+        if (c->endpoint->quick && c->endpoint->quick(c)) {
+            call_answer(c);
+        } else {
+            submit_read(c);
+        }
+        break;
     case CALL_WRITE: submit_write(c); break;
     case CALL_STREAM: c->endpoint->stream(c); break;
     }

@@ -59,6 +59,8 @@ struct endpoint {
     enum status (*prepare)(struct call *c, struct msg_ctx *ctx, struct err *err);
     enum status (*direct)(struct call *c, struct err *err);
     enum status (*read)(struct call *c, struct view *v, struct err *err);
+    /* READ: on the loop, before read() goes to a pool thread. True: the answer was in memory, and is made. May be NULL. */
+    bool (*quick)(struct call *c);
     enum status (*start)(struct call *c, struct write_op **op, struct err *err);
     enum status (*finish)(struct call *c, struct err *err);
     /* WRITE: with a body of more bytes than this, start() runs on a pool thread; 0 = it never does. */

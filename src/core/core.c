@@ -101,6 +101,7 @@ static void went_idle(void *ctx)
     struct core_all *all = ctx;
 
     ol_memo_forget(all->core.openlineage);
+    typed_known_answers_drop(all->core.typed);
     if (all->idle) all->idle(all->idle_ctx);
 }
 

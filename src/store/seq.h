@@ -168,6 +168,8 @@ enum status seq_drain(struct seq *s, struct err *err);
  * answer. seq_read_end() follows, when it was OK, once memory has been read: never on a loop or the sequencer's thread. */
 enum status seq_read_begin(struct seq *s, struct err *err) ATTR_CHECK;
 void seq_read_end(struct seq *s);
+/* Whether that would do nothing at this moment: no other server is on the store. A loop may then answer from memory. Any thread. */
+bool seq_read_is_current(struct seq *s);
 
 /* ---- inside validate() ------------------------------------------------------------------------------------------------ */
 

@@ -484,6 +484,11 @@ enum status seq_read_begin(struct seq *s, struct err *err)
     }
 }
 
+bool seq_read_is_current(struct seq *s)
+{
+    return !s->peers.on || seq_alone(s);
+}
+
 void seq_read_end(struct seq *s)
 {
     if (s->peers.on) atomic_fetch_sub_explicit(&s->peers.reading, 1, memory_order_seq_cst);

@@ -335,6 +335,53 @@ SQL_TEST(types_that_grow)
     corefix_close(&f);
 }
 
+/* Answers by name are kept from a moment before the node was read; who changes it takes its answer away, and what was read before. */
+SQL_TEST(answers_by_name)
+{
+    struct typed_node n = { .kind = NODE_ARTIFACT, .has_type = true, .name = S("a") };
+    const struct typed_asked of = { NODE_ARTIFACT, S("Data"), S("a") },
+                             other = { NODE_ARTIFACT, S("Data"), S("b") };
+    struct typed_known *k;
+    struct corefix f;
+    struct str got;
+    uint64_t moment;
+    char big[TYPED_ANSWER_BYTES + 1] = { 0 };
+
+    corefix_open(&f, location, NULL);
+    k = f.core->typed;
+    T_ST_ERR(put_type(&f, "default", NODE_ARTIFACT, "Data", &n.type), OK, &f.err);
+    T_ST_ERR(put_nodes(&f, "default", &n, 1), OK, &f.err);
+    T_OK(!typed_known_answer(k, S("default"), &of, f.a, &got));
+    moment = typed_known_moment(k);
+    typed_known_answer_keep(k, 0, &of, moment, S("one"));
+    typed_known_answer_keep(k, 0, &of, moment, S("two"));
+    typed_known_answer_keep(k, 0, &other, moment, S(""));
+    T_OK(typed_known_answer(k, S("default"), &of, f.a, &got));
+    T_STR(got, "one");
+    T_OK(typed_known_answer(k, S("default"), &other, f.a, &got));
+    T_OK(!typed_known_answer(k, S("nobody"), &of, f.a, &got));
+    n.has_id = true;
+    n.has_state = true;
+    T_ST_ERR(put_nodes(&f, "default", &n, 1), OK, &f.err);
+    T_OK(!typed_known_answer(k, S("default"), &of, f.a, &got));
+    T_OK(typed_known_answer(k, S("default"), &other, f.a, &got));
+    typed_known_answer_keep(k, 0, &of, moment, S("one"));
+    T_OK(!typed_known_answer(k, S("default"), &of, f.a, &got));
+    typed_known_answer_keep(k, 0, &of, typed_known_moment(k), str_of(big, sizeof(big)));
+    T_OK(!typed_known_answer(k, S("default"), &of, f.a, &got));
+    for (int i = 0; i <= TYPED_ANSWERS; i++) {
+        struct typed_asked each = of;
+
+        each.name = arena_printf(f.a, "%d", i);
+        typed_known_answer_keep(k, 0, &each, typed_known_moment(k), S("x"));
+    }
+    T_OK(!typed_known_answer(k, S("default"), &other, f.a, &got)); /* all made room */
+    typed_known_answer_keep(k, 0, &of, typed_known_moment(k), S("one"));
+    typed_known_forget(k);
+    T_OK(!typed_known_answer(k, S("default"), &of, f.a, &got));
+    corefix_close(&f);
+}
+
 SQL_TEST(pages)
 {
     struct nodelist l = { .kind = NODE_ARTIFACT, .limit = 4 };

@@ -181,6 +181,68 @@ result = [len(seen), sorted(got[0]) == sorted(seen), got[0] == got[1], len(set(s
         servers.end()
 
 
+NAMED = """
+def read(s):
+    a = s.get_artifact_by_type_and_name("Data", "a")
+    return a and [a.state, a.custom_properties["n"].int_value, a.external_id, a.last_update_time_since_epoch]
+"""
+
+
+def test_a_name_that_is_asked_again(ask):
+    """Answers by name are in memory from the second time on, until the node is changed: also while it is."""
+    assert ask(NAMED + """
+import threading
+calls.types(st)
+result = [read(st.s)]
+(a,) = st.s.put_artifacts([pb.Artifact(type_id=st.data, name="a", state=1, custom_properties={"n": pb.Value(int_value=0)})])
+stop, bad = threading.Event(), []
+def look():
+    s, last = calls.Store(calls.config_of(address)).s, -1
+    while not stop.is_set():
+        n = read(s)[1]
+        bad.extend([n] if n < last else [])
+        last = n
+threads = [threading.Thread(target=look, daemon=True) for _ in range(3)]
+for t in threads: t.start()
+for n in range(1, 60):
+    st.s.put_artifacts([pb.Artifact(id=a, type_id=st.data, name="a", state=n % 4, external_id=str(n), custom_properties={"n": pb.Value(int_value=n)})])
+    got = [read(st.s) for _ in range(2)]
+    bad.extend([] if got[0] == got[1] and got[0][:3] == [n % 4, n, str(n)] else [got])
+stop.set()
+for t in threads: t.join(60)
+result.append(bad)
+# a context's name can change, and one in another namespace is another one
+(c,) = st.s.put_contexts([pb.Context(type_id=st.exp, name="old")])
+result += [st.s.get_context_by_type_and_name("Exp", "old").id == c for _ in range(2)]
+st.s.put_contexts([pb.Context(id=c, type_id=st.exp, name="new")])
+result += [st.s.get_context_by_type_and_name("Exp", "old"), st.s.get_context_by_type_and_name("Exp", "new").id == c]
+""", address=address(ask.server)) == [None, [], True, True, None, True]
+
+
+@pytest.mark.skipif("postgres" not in cairn.engines(), reason="several servers need PostgreSQL")
+def test_a_name_on_two_servers(worker, tmp_path, postgres):
+    """What another server changed is seen, also by one that was alone before and knew the answer."""
+    servers = Servers(tmp_path, postgres.new_database())
+    try:
+        first = address(servers.add())
+        put = """
+st.s.put_artifacts([pb.Artifact(id=a, type_id=st.data, name="a", state=n, custom_properties={"n": pb.Value(int_value=n)})])
+"""
+        worker.run("st = calls.Store(calls.config_of(place))\ncalls.types(st)\n" + NAMED + """
+(a,) = st.s.put_artifacts([pb.Artifact(type_id=st.data, name="a")])
+result = [read(st.s)[0] for _ in range(3)]
+""", place=first)
+        second = address(servers.add())
+        for n in range(1, 6):
+            got = worker.run("""
+stores = [calls.Store(calls.config_of(p)) for p in places]
+st.s = stores[n % 2].s
+""" + put + "result = [read(s.s)[:2] for s in stores]", places=[first, second], n=n)
+            assert got == [[n, n], [n, n]]
+    finally:
+        servers.end()
+
+
 def test_killed_in_the_middle_of_puts(ask):
     """Nothing that was acknowledged is lost; what was not is there whole or not at all."""
     server = ask.server

@@ -17,6 +17,10 @@ enum { MLMD_MESSAGE_MAX = 100 << 20 };
 #define MLMD_READ(name_, snake_, fn_)                                                              \
     MLMD_METHOD(name_, snake_, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn_))
 
+/* quick_: an answer that is in memory is given by the loop. */
+#define MLMD_READ_QUICK(name_, snake_, fn_, quick_)                                                \
+    MLMD_METHOD(name_, snake_, ACTION_RUN_READ, .kind = CALL_READ, .read = (fn_), .quick = (quick_))
+
 /* artifact_FN, execution_FN and context_FN(c, with, err): each calls fn_(c, with, KIND, err). */
 #define MLMD_KINDS(fn_, with_)                                                                     \
     static enum status artifact_##fn_(struct call *c, with_ with, struct err *err)                 \

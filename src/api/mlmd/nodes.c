@@ -2,6 +2,10 @@
 #include "api/mlmd/mlmd_int.h"
 #include "base/num.h"
 #include "codec/base64.h"
+#include "core/typed/known.h"
+#include "core/typed/others.h"
+#include "net/grpc.h"
+#include "store/seq.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -342,11 +346,52 @@ static enum status get_nodes_by_id(struct call *c, struct view *v, enum node_kin
     return st || !populate || !*populate ? st : answer_types_of(c, &s, nodes, got, err);
 }
 
-static enum status get_node_by_name(struct call *c, struct view *v, enum node_kind kind,
-                                    struct err *err)
+static struct typed_asked asked(const struct call *c, enum node_kind kind)
 {
     const struct msg_desc *in = c->req->route->in;
     struct str type = mlmd_str(in, c->in, 1), name = mlmd_str(in, c->in, 2);
+
+    return (struct typed_asked){ kind, type.p ? type : S(""), name.p ? name : S("") };
+}
+
+/* The message as it is on the wire. */
+static bool answer_bytes(struct call *c, struct str message)
+{
+    grpc_put(&c->raw, 0, message);
+    c->raw_type = grpc_type(GRPC_PLAIN);
+    return true;
+}
+
+static bool quick_by_name(struct call *c, enum node_kind kind)
+{
+    const struct typed_asked of = asked(c, kind);
+    struct str ns, found;
+
+    return !mlmd_str(c->req->route->in, c->in, 3).n && seq_read_is_current(c->core->seq) &&
+           call_space(c, &ns, &c->err) == OK &&
+           typed_known_answer(c->core->typed, ns, &of, c->arena, &found) && answer_bytes(c, found);
+}
+
+/* Small ones are kept, and are not encoded again. */
+static void keep_answer(struct call *c, const struct typed_space *s, const struct typed_asked *of,
+                        uint64_t moment)
+{
+    struct buf b = BUF_INIT(TYPED_ANSWER_BYTES);
+
+    msg_encode_pb(&b, c->req->route->out, c->out);
+    if (!b.failed) {
+        typed_known_answer_keep(c->core->typed, s->ns, of, moment, buf_str(&b));
+        answer_bytes(c, buf_str(&b));
+    }
+    buf_release(&b);
+}
+
+static enum status get_node_by_name(struct call *c, struct view *v, enum node_kind kind,
+                                    struct err *err)
+{
+    const struct typed_asked of = asked(c, kind);
+    struct str version = mlmd_str(c->req->route->in, c->in, 3);
+    uint64_t moment = typed_known_moment(c->core->typed);
     struct typed_space s;
     struct typed_type t;
     struct typed_node n;
@@ -356,15 +401,17 @@ static enum status get_node_by_name(struct call *c, struct view *v, enum node_ki
     if (!st && !mlmd_answer(c)) {
         return err_nomem(err);
     }
-    st =
-        st ? st : typed_type_find(&s, kind, type.p ? type : S(""), mlmd_str(in, c->in, 3), &t, err);
-    st = st ? st : typed_node_named(&s, &t, name.p ? name : S(""), &n, err);
+    st = st ? st : typed_type_find(&s, kind, of.type, version, &t, err);
+    st = st ? st : typed_node_named(&s, &t, of.name, &n, err);
     if (st == ST_NOT_FOUND) {
         return OK;
     }
     st = st ? st : mlmd_nodes_out(c->arena, kind, &n, 1, &out, err);
     if (!st) {
         mlmd_set_msg(c->req->route->out, c->out, 1, out);
+    }
+    if (!st && !version.n && !typed_is_other(t.uid)) {
+        keep_answer(c, &s, &of, moment);
     }
     return st;
 }
@@ -425,25 +472,36 @@ MLMD_KINDS(get_nodes_by_id, struct view *)
 MLMD_KINDS(get_node_by_name, struct view *)
 MLMD_KINDS(get_nodes_by_external_ids, struct view *)
 
+#define QUICK(kind_, KIND_)                                                                        \
+    static bool kind_##_quick(struct call *c)                                                      \
+    {                                                                                              \
+        return quick_by_name(c, KIND_);                                                            \
+    }
+QUICK(artifact, NODE_ARTIFACT)
+QUICK(execution, NODE_EXECUTION)
+QUICK(context, NODE_CONTEXT)
+
 const struct route mlmd_node_methods[] = {
     MLMD_READ(GetArtifacts, get_artifacts, artifact_get_nodes),
     MLMD_READ(GetArtifactsByID, get_artifacts_by_id, artifact_get_nodes_by_id),
     MLMD_READ(GetArtifactsByType, get_artifacts_by_type, artifact_get_nodes_by_type),
-    MLMD_READ(GetArtifactByTypeAndName, get_artifact_by_type_and_name, artifact_get_node_by_name),
+    MLMD_READ_QUICK(GetArtifactByTypeAndName, get_artifact_by_type_and_name,
+                    artifact_get_node_by_name, artifact_quick),
     MLMD_READ(GetArtifactsByExternalIds, get_artifacts_by_external_ids,
               artifact_get_nodes_by_external_ids),
     MLMD_READ(GetArtifactsByURI, get_artifacts_by_uri, get_artifacts_by_uri),
     MLMD_READ(GetExecutions, get_executions, execution_get_nodes),
     MLMD_READ(GetExecutionsByID, get_executions_by_id, execution_get_nodes_by_id),
     MLMD_READ(GetExecutionsByType, get_executions_by_type, execution_get_nodes_by_type),
-    MLMD_READ(GetExecutionByTypeAndName, get_execution_by_type_and_name,
-              execution_get_node_by_name),
+    MLMD_READ_QUICK(GetExecutionByTypeAndName, get_execution_by_type_and_name,
+                    execution_get_node_by_name, execution_quick),
     MLMD_READ(GetExecutionsByExternalIds, get_executions_by_external_ids,
               execution_get_nodes_by_external_ids),
     MLMD_READ(GetContexts, get_contexts, context_get_nodes),
     MLMD_READ(GetContextsByID, get_contexts_by_id, context_get_nodes_by_id),
     MLMD_READ(GetContextsByType, get_contexts_by_type, context_get_nodes_by_type),
-    MLMD_READ(GetContextByTypeAndName, get_context_by_type_and_name, context_get_node_by_name),
+    MLMD_READ_QUICK(GetContextByTypeAndName, get_context_by_type_and_name, context_get_node_by_name,
+                    context_quick),
     MLMD_READ(GetContextsByExternalIds, get_contexts_by_external_ids,
               context_get_nodes_by_external_ids),
 };

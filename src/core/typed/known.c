@@ -13,6 +13,11 @@ struct entry {
     char key[];
 };
 
+struct answer {
+    size_t key_n, n;
+    char bytes[]; /* the key, the answer */
+};
+
 /* A type that puts have asked for. */
 struct whole_type {
     int64_t ns;
@@ -20,9 +25,12 @@ struct whole_type {
 };
 
 struct typed_known {
-    struct lock lock; /* guards the next two */
+    struct lock lock; /* guards what follows, up to the sequencer's */
     struct str_map entries;
     uint64_t forgotten; /* times: what was asked for before is not kept after it */
+    struct str_map answers;
+    size_t answers_bytes;
+    uint64_t moment; /* changes of nodes so far */
     /* The sequencer's. */
     struct arena *arena;
     struct whole_type whole[TYPED_KNOWN_WHOLE];
@@ -51,6 +59,7 @@ enum status typed_known_new(struct typed_known **out, struct err *err)
     }
     lock_init(&k->lock, LOCK_RANK_CACHE);
     k->entries.max = TYPED_KNOWN_MAX;
+    k->answers.max = TYPED_ANSWERS;
     return OK;
 }
 
@@ -73,10 +82,29 @@ static void clear(struct typed_known *k)
     str_map_release(&k->entries);
 }
 
+/* As one of them goes; the key of an entry lies in it. */
+static void answer_free(struct typed_known *k, struct answer *a)
+{
+    k->answers_bytes -= sizeof(*a) + a->key_n + a->n;
+    mem_free(a);
+}
+
+static void clear_answers(struct typed_known *k)
+{
+    struct str key;
+    void *value;
+
+    for (size_t at = 0; str_map_next(&k->answers, &at, &key, &value);) {
+        answer_free(k, value);
+    }
+    str_map_release(&k->answers);
+}
+
 void typed_known_free(struct typed_known *k)
 {
     if (k) {
         clear(k);
+        clear_answers(k);
         lock_release(&k->lock);
         arena_free(k->arena);
         mem_free(k);
@@ -87,7 +115,9 @@ void typed_known_forget(struct typed_known *k)
 {
     lock_take(&k->lock);
     clear(k);
+    clear_answers(k);
     k->forgotten++;
+    k->moment++;
     lock_give(&k->lock);
     forget_whole(k);
 }
@@ -250,4 +280,125 @@ enum status typed_known_changing(struct typed_known *k, struct group *g, struct 
 {
     forget_whole(k);
     return group_effect(g, NULL, forget_whole, k, err);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------------------------------- */
+
+static bool space_of(const struct typed_known *k, struct str name, int64_t *ns)
+{
+    struct known_key key;
+    const struct entry *e = NULL;
+
+    *ns = 0;
+    if (str_eq(name, typed_default_ns)) {
+        return true;
+    }
+    key_make(&key, 0, 0, name, S(""));
+    if (key.n) e = str_map_get(&k->entries, str_of(key.text, key.n));
+    if (e) *ns = e->id;
+    return e != NULL;
+}
+
+bool typed_known_answer(struct typed_known *k, struct str ns, const struct typed_asked *of,
+                        struct arena *a, struct str *out)
+{
+    const struct answer *found = NULL;
+    struct known_key key;
+    int64_t id;
+
+    *out = (struct str){ NULL, 0 };
+    lock_take(&k->lock);
+    if (space_of(k, ns, &id)) {
+        key_make(&key, id, of->kind, of->type, of->name);
+        if (key.n) found = str_map_get(&k->answers, str_of(key.text, key.n));
+    }
+    if (found) *out = arena_str(a, str_of(found->bytes + found->key_n, found->n));
+    lock_give(&k->lock);
+    return out->p != NULL;
+}
+
+uint64_t typed_known_moment(struct typed_known *k)
+{
+    uint64_t moment;
+
+    lock_take(&k->lock);
+    moment = k->moment;
+    lock_give(&k->lock);
+    return moment;
+}
+
+void typed_known_answer_keep(struct typed_known *k, int64_t ns, const struct typed_asked *of,
+                             uint64_t moment, struct str answer)
+{
+    struct known_key key;
+    struct answer *a;
+    struct str as;
+
+    key_make(&key, ns, of->kind, of->type, of->name);
+    if (!key.n || answer.n > TYPED_ANSWER_BYTES) {
+        return;
+    }
+    a = (struct answer *)mem_alloc(sizeof(*a) + key.n + answer.n);
+    if (!a) {
+        return;
+    }
+    *a = (struct answer){ .key_n = key.n, .n = answer.n };
+    memcpy(a->bytes, key.text, key.n);
+    if (answer.n) memcpy(a->bytes + key.n, answer.p, answer.n);
+    as = str_of(a->bytes, key.n);
+    lock_take(&k->lock);
+    if (k->answers.n >= TYPED_ANSWERS || k->answers_bytes >= TYPED_ANSWERS_BYTES) {
+        clear_answers(k);
+    }
+    k->answers_bytes += sizeof(*a) + key.n + answer.n;
+    if (k->moment != moment || str_map_get(&k->answers, as) || str_map_put(&k->answers, as, a)) {
+        answer_free(k, a);
+    }
+    lock_give(&k->lock);
+}
+
+/* A node of a group that has committed. */
+struct node_changed {
+    struct typed_known *k;
+    struct str key;
+};
+
+static void node_changed(void *ctx)
+{
+    struct node_changed *x = ctx;
+    struct answer *a;
+
+    lock_take(&x->k->lock);
+    x->k->moment++;
+    a = str_map_get(&x->k->answers, x->key);
+    if (a) {
+        str_map_remove(&x->k->answers, x->key);
+        answer_free(x->k, a);
+    }
+    lock_give(&x->k->lock);
+}
+
+enum status typed_known_node_changing(struct typed_known *k, struct group *g, int64_t ns,
+                                      const struct typed_asked *of, struct err *err)
+{
+    struct node_changed *x;
+    struct known_key key;
+
+    key_make(&key, ns, of->kind, of->type, of->name);
+    if (!key.n) {
+        return OK;
+    }
+    x = ARENA_NEW(group_arena(g), struct node_changed);
+    if (!x) {
+        return err_nomem(err);
+    }
+    *x = (struct node_changed){ k, arena_str(group_arena(g), str_of(key.text, key.n)) };
+    return x->key.p ? group_effect(g, node_changed, NULL, x, err) : err_nomem(err);
+}
+
+void typed_known_answers_drop(struct typed_known *k)
+{
+    lock_take(&k->lock);
+    clear_answers(k);
+    lock_give(&k->lock);
 }

@@ -11,7 +11,10 @@ enum {
     TYPED_KNOWN_MAX = 4096,  /* namespaces, and types, before both are forgotten and begun anew */
     TYPED_KNOWN_BYTES = 512, /* of a name; longer ones are asked for each time */
     TYPED_KNOWN_WHOLE = 64,  /* whole types */
-    TYPED_KNOWN_DECLS = 256  /* properties of one */
+    TYPED_KNOWN_DECLS = 256, /* properties of one */
+    TYPED_ANSWER_BYTES = 4096,
+    TYPED_ANSWERS = 4096, /* before all are forgotten and begun anew */
+    TYPED_ANSWERS_BYTES = 4 << 20
 };
 
 struct typed_known;
@@ -34,5 +37,24 @@ bool typed_known_whole(struct typed_known *k, int64_t ns, enum node_kind kind, i
 void typed_known_keep(struct typed_known *k, int64_t ns, const struct typed_type *t);
 /* Types are about to be changed. */
 enum status typed_known_changing(struct typed_known *k, struct group *g, struct err *err);
+
+/* Answers about nodes by the name of their type, without a version, and their own, as the tongue encodes them. A node that is changed
+ * loses its answer when the group has committed, before anybody is told that it has. Any thread. */
+struct typed_asked {
+    enum node_kind kind;
+    struct str type, name;
+};
+/* Only while seq_read_is_current(). The answer is copied to the arena. */
+bool typed_known_answer(struct typed_known *k, struct str ns, const struct typed_asked *of,
+                        struct arena *a, struct str *out);
+/* Asked for before the node is read: what has changed since is not kept. */
+uint64_t typed_known_moment(struct typed_known *k);
+void typed_known_answer_keep(struct typed_known *k, int64_t ns, const struct typed_asked *of,
+                             uint64_t moment, struct str answer);
+/* Inside validate(): the node is about to be changed. */
+enum status typed_known_node_changing(struct typed_known *k, struct group *g, int64_t ns,
+                                      const struct typed_asked *of, struct err *err);
+/* Memory is wanted for something else. */
+void typed_known_answers_drop(struct typed_known *k);
 
 #endif

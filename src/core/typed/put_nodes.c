@@ -346,6 +346,11 @@ static enum status change(struct putter *p, struct typed_node *n, bool force, st
         return typed_other_refused(err);
     }
     st = st ? st : check_change(p, n, &old, err);
+    if (!st && old.name.n) {
+        st = typed_known_node_changing(p->v.core->typed, p->g, p->s.ns,
+                                       &(struct typed_asked){ n->kind, old.type_name, old.name },
+                                       err);
+    }
     if (st) {
         return st;
     }
