@@ -1,7 +1,7 @@
 """What is measured in which order, with which sizes and targets."""
 import time
 
-from . import bucket, files, graph, grpc, machine, mlmd, reads, registry, report, servers, wide, writes
+from . import bucket, files, graph, grpc, machine, mlmd, openlineage, reads, registry, report, servers, wide, writes
 from .servers import Failed
 
 _FULL = {
@@ -9,7 +9,7 @@ _FULL = {
     "store": {"sqlite": (10000, 100000, 1000000), "postgres": (10000, 100000)}, "store_peer": 10000,
     "searches": 200, "search_s": 2, "fill_limit_s": 900,
     "models": 10000, "models_peer": 10000, "models_limit_s": 300, "versions": 40000, "versions_peer": 500,
-    "large_model": 5000000000, "inspections": 10, "links": 1000000, "links_more": 10000000, "questions": 60, "calls": (60000, 5), "mlmd": (100000, 3000, 3),
+    "large_model": 5000000000, "inspections": 10, "links": 1000000, "links_more": 10000000, "questions": 60, "calls": (60000, 5), "events": 200000, "events_one": 2000, "mlmd": (100000, 3000, 3),
     "history": 1000000, "history_page": 25000, "history_pages_peer": 4,
     "charts": (100, 10, 1000), "charts_long": {"sqlite": (10, 10, 1000000), "postgres": (10, 10, 100000)}, "charts_peer_metrics": 1,
     "long": {"sqlite": 50000000, "postgres": 10000000}, "long_peer": 100000, "long_limit_s": 300,
@@ -23,7 +23,7 @@ SIZES = {
     "full": _FULL,
     "quick": dict(_FULL, rounds=1, seconds=1, create_runs=4000, flush_writes=100, workers=(4,),
                   store={"sqlite": (2000, 50000), "postgres": (2000,)}, store_peer=2000, searches=100, search_s=1, fill_limit_s=60,
-                  links_more=0, questions=30, calls=(20000, 3), mlmd=(5000, 800, 1), models_peer=2000, models_limit_s=60, versions=20000, versions_peer=200,
+                  links_more=0, questions=30, calls=(20000, 3), events=40000, events_one=500, mlmd=(5000, 800, 1), models_peer=2000, models_limit_s=60, versions=20000, versions_peer=200,
                   history=200000, history_pages_peer=2, charts=(100, 10, 300),
                   charts_long={"sqlite": (10, 10, 50000), "postgres": (10, 10, 20000)},
                   long={"sqlite": 5000000, "postgres": 2000000}, long_peer=20000, long_limit_s=60,
@@ -31,7 +31,7 @@ SIZES = {
                   rest=(4, 1000), rest_peer=(2, 100), abuse_batches=4, delete=1000000, delete_peer=20000, fresh=30, starts=3, client_s=1,
                   peers_search=("sqlite",), peers_restart=()),
     "tiny": dict(_FULL, rounds=1, seconds=0.2, create_runs=100, flush_writes=10, clients=(1, 16), workers=(1,),
-                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, links=20000, links_more=0, questions=3, calls=(400, 1), mlmd=(200, 32, 1), models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
+                 store={"sqlite": (200, 1200), "postgres": (200,)}, store_peer=200, searches=3, search_s=1, fill_limit_s=30, links=20000, links_more=0, questions=3, calls=(400, 1), events=400, events_one=20, mlmd=(200, 32, 1), models=200, models_peer=200, inspections=2, versions=200, versions_peer=20, history=3000,
                  history_page=1000, charts=(4, 2, 1000), charts_long={"sqlite": (2, 2, 5000), "postgres": (2, 2, 5000)},
                  long={"sqlite": 20000, "postgres": 20000}, long_peer=2000, long_limit_s=30, large_file=3000000, bucket_file=20000000, collected=1000, small_files=60, listed=300, rest=(1, 40), rest_peer=(1, 40), rest_kinds={"sqlite": ("mixed", "constant"), "postgres": ("mixed",)}, abuse_batches=1, delete=20000, fresh=3,
                  starts=1, client_s=0.2),
@@ -352,6 +352,16 @@ def record_mlmd(bench, engine, everybody):
         bench.tell(row, everybody[:1])
 
 
+def record_events(bench, engine, everybody):
+    if not bench.wants("OpenLineage"):
+        return
+    row = bench.row("OpenLineage", "events of 2 KB in batches of 100, 4 clients", engine,
+                    (("rate", "/s", "more"), ("cpu_us_event", " us CPU an event", "less"), ("one_ms", " ms one alone (p50)", "less"),
+                     ("event_bytes", " B on disk", "less")), ">= 20,000/s and <= 1 ms on SQLite",
+                    lambda r: engine != "sqlite" or (r.value("cairn") >= 20000 and r.value("cairn", "one_ms") <= 1))
+    bench.rounds(row, everybody[:1], openlineage.events, bench.sizes)
+
+
 def record_history(bench, engine, everybody):
     """W6."""
     sizes, runs, points = bench.sizes, {}, bench.sizes["history"]
@@ -584,6 +594,7 @@ def run(bench):
             record_registry(bench, engine, reading)
             record_lineage(bench, engine, reading)
             record_grpc(bench, engine, reading)
+            record_events(bench, engine, reading)
             record_mlmd(bench, engine, reading)
             record_history(bench, engine, reading)
             record_charts(bench, engine, reading)

@@ -34,6 +34,12 @@ static int64_t hash_of(const struct ol_facet *f)
     return (int64_t)h;
 }
 
+/* So that hashes of several facets make one. */
+static int64_t shifted(int64_t h, unsigned bits)
+{
+    return (int64_t)((uint64_t)h << bits);
+}
+
 /* What was found is complete when the JSON was; memory is the only failure here. */
 static enum status end(struct ol_in *x)
 {
@@ -558,7 +564,7 @@ enum status ol_read_dataset_facets(struct arena *a, struct ol_dataset *d, struct
     lineage = facet(d->facets, d->facets_n, "lineage");
     d->has_columns = columns || lineage;
     d->has_links = lineage != NULL;
-    d->columns_h = hash_of(columns) ^ (hash_of(lineage) << 1);
+    d->columns_h = hash_of(columns) ^ shifted(hash_of(lineage), 1);
     g.x = &x;
     if (!st && columns && !columns->deleted) {
         ol_in_begin(&x, a, columns->json, err);
@@ -685,7 +691,7 @@ static void say_target(struct ol_in *x, struct ol_event *e, struct sides *caps, 
         }
         if (d && t->columns.columns_n) {
             d->has_columns = true;
-            d->columns_h ^= h << 2;
+            d->columns_h ^= shifted(h, 2);
         }
     }
 }
