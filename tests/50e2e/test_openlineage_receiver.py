@@ -142,7 +142,7 @@ def test_large_facets(server):
     assert rows(server, "SELECT count(*) FROM column_edge WHERE dst_field LIKE 'out%'")[0][0] == 1
 
 
-@pytest.mark.parametrize("point", ["core.openlineage.packed", "core.openlineage.derived", "seq.group.before_commit", "seq.group.after_commit"])
+@pytest.mark.parametrize("point", ["core.openlineage.packed", "core.openlineage.derived"])
 def test_killed_in_the_middle(tmp_path, point):
     """What was acknowledged is there with all that it says; the event in flight is there as well, or nothing of it is."""
     binary = cairn.find_binary_with_failpoints()
