@@ -259,7 +259,7 @@ static bool validate_one(struct group *g, struct write_op *op)
 {
     struct sql_conn *c = g->s->writer;
     struct group_mark mark;
-    bool lost = false;
+    bool lost = false, valid = false;
     enum status st = OK;
 
     mark_take(g, &mark);
@@ -271,6 +271,7 @@ static bool validate_one(struct group *g, struct write_op *op)
     }
     if (!st) {
         st = op->kind->validate(op, g, &op->err);
+        valid = st == OK;
         if (!st && op->kind->sql) st = sql_release(c, &op->err);
         if (st && op->kind->sql) {
             struct err ignored = ERR_INIT;
@@ -284,6 +285,7 @@ static bool validate_one(struct group *g, struct write_op *op)
     op->effects_n = g->effects.n - mark.effects;
     if (st) {
         mark_back(g, &mark, op->kind->sql);
+        if (valid && op->kind->undo) op->kind->undo(op); /* its statements failed later on */
         g->failed_n++;
     } else {
         op->passed = true;

@@ -33,7 +33,8 @@ struct write_kind {
     const char *name; /* "run.create": in logs, metrics and audit */
     enum status (*validate)(struct write_op *op, struct group *g, struct err *err);
     void (*apply)(struct write_op *op); /* may be NULL */
-    /* Called instead of apply() when the operation passed validate() but the group did not commit; may be NULL. */
+    /* Called instead of apply() when the operation passed validate() but its statements failed afterwards, or the group did not
+     * commit; may be NULL. */
     void (*undo)(struct write_op *op);
     bool sql; /* validate() runs SQL that can fail: give it a savepoint */
     bool

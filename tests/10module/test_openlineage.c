@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "core/openlineage/openlineage.h"
+#include "gen/sql/queries.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -223,8 +224,6 @@ static void rows_as_text(struct corefix *f, struct dump *d)
     static const unsigned char version[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT | SQL_MAYBE };
     static const unsigned char field[] = { SQL_INT, SQL_INT, SQL_TEXT };
     static const unsigned char edge[] = { SQL_INT, SQL_INT, SQL_INT, SQL_TEXT };
-    static const char dead[] = "SELECT uid FROM ol_version WHERE live = 0";
-    char text[512];
 
     *d = (struct dump){ .f = f };
     each(d, "SELECT uid, 'N', name, '' FROM ol_ns", thing, 4, name_thing);
@@ -251,8 +250,7 @@ static void rows_as_text(struct corefix *f, struct dump *d)
     numbers(d, "columns", "SELECT job, dataset, event_us, h, value_h FROM ol_columns", 5, 2);
     numbers(d, "link", "SELECT of, via, src, dst, event_us FROM ol_link", 5, 4);
     numbers(d, "edge", "SELECT src, dst, role, ms FROM edge", 4, 2);
-    snprintf(text, sizeof(text), "SELECT ctx, node, role FROM member WHERE node NOT IN (%s)", dead);
-    numbers(d, "member", text, 3, 2);
+    numbers(d, "member", "SELECT ctx, node, role FROM member", 3, 2);
     numbers(d, "parent", "SELECT child, parent, role FROM parent", 3, 2);
     each(d, "SELECT src, dst, via, kind FROM column_edge", edge, 4, column_line);
     each(d, "SELECT uid, body FROM ol_job", run, 2, thing_body);
@@ -277,6 +275,12 @@ static void check_log(struct corefix *f)
         "SELECT l.src, l.dst, l.role FROM edge_log l WHERE l.op = 1 AND NOT EXISTS (SELECT 1 FROM edge_log k WHERE "
         "k.src = l.src AND k.dst = l.dst AND k.role = l.role AND k.seq > l.seq) AND NOT EXISTS (SELECT 1 FROM edge e "
         "WHERE e.src = l.src AND e.dst = l.dst AND e.role = l.role)",
+        3, 0);
+    numbers(
+        &d, "member",
+        "SELECT l.ctx, l.node, l.role FROM member_log l WHERE NOT EXISTS (SELECT 1 FROM member_log k WHERE k.ctx = l.ctx AND "
+        "k.node = l.node AND k.role = l.role AND k.seq > l.seq) AND (l.op = 1) <> EXISTS (SELECT 1 FROM member m WHERE "
+        "m.ctx = l.ctx AND m.node = l.node AND m.role = l.role)",
         3, 0);
     T_UINT(d.n, 0);
 }
@@ -366,6 +370,32 @@ static void put_datasets(struct buf *b, const char *key, bool out)
     buf_put_lit(b, "]");
 }
 
+/* One entry or two, often of one data set. */
+static void put_job_lineage(struct buf *b)
+{
+    const char *space = PICK(spaces), *set = PICK(sets);
+    uint64_t n = 1 + t_rand_below(3);
+
+    put_facet_head(b, "lineage");
+    buf_put_lit(b, ",\"entries\":[");
+    for (uint64_t i = 0; i < n; i++) {
+        buf_put_cstr(b, i ? ",{\"type\":\"DATASET\"," : "{\"type\":\"DATASET\",");
+        buf_printf(b, "\"namespace\":\"%s\",\"name\":\"%s\"", space, one_in(4) ? PICK(sets) : set);
+        buf_put_lit(b, ",\"inputs\":[{\"type\":\"DATASET\",");
+        put_name(b);
+        buf_put_lit(b, "}]");
+        if (!one_in(3)) {
+            buf_printf(b, ",\"fields\":{\"c%d\":{\"inputs\":[{\"type\":\"DATASET\",",
+                       (int)t_rand_below(3));
+            put_name(b);
+            buf_printf(b, ",\"field\":\"c%d\"}]}}", (int)t_rand_below(3));
+        }
+        buf_put_lit(b, "}");
+    }
+    buf_put_lit(b, "]");
+    buf_printf(b, "%s}", one_in(5) ? ",\"_deleted\":true" : "");
+}
+
 static void put_job(struct buf *b, bool snapshots)
 {
     buf_printf(b, ",\"job\":{\"namespace\":\"%s\",\"name\":\"%s\",\"facets\":{\"k\":{\"v\":%d}",
@@ -376,12 +406,7 @@ static void put_job(struct buf *b, bool snapshots)
                    one_in(3) ? "ACCUMULATIVE" : "COMPLETE_SNAPSHOT");
     }
     if (one_in(8)) {
-        put_facet_head(b, "lineage");
-        buf_put_lit(b, ",\"entries\":[{\"type\":\"DATASET\",");
-        put_name(b);
-        buf_put_lit(b, ",\"inputs\":[{\"type\":\"DATASET\",");
-        put_name(b);
-        buf_put_lit(b, "}]}]}");
+        put_job_lineage(b);
     }
     buf_put_lit(b, "}}");
 }
@@ -569,6 +594,69 @@ TEST(two_servers_agree)
     corefix_close(&alone);
     corefix_close(&f[0]);
     corefix_close(&f[1]);
+}
+
+/* ---- statements that fail late -------------------------------------------------------------------------------------------------------- */
+
+struct late {
+    struct write_op op;
+    struct ol_put put;
+    unsigned undone;
+};
+
+/* The second of two nodes with one number: where statements are sent ahead, that is known only later. */
+static enum status late_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct late *l = WRITE_OP_OF(op, struct late);
+    int64_t uid = group_new_uid(g);
+    enum status st = l->put.op.kind->validate(&l->put.op, g, err);
+
+    for (int i = 0; !st && i < 2; i++) {
+        st = q_ol_node_insert(group_conn(g), uid, OL_NS, NODE_CONTEXT, TYPE_OL_JOB, S("x"), 1, err);
+    }
+    return st;
+}
+
+static void late_undo(struct write_op *op)
+{
+    struct late *l = WRITE_OP_OF(op, struct late);
+
+    l->undone++;
+    l->put.op.kind->undo(&l->put.op);
+}
+
+TEST(what_is_remembered_goes_with_statements_that_fail_late)
+{
+    static const struct write_kind kind_late = {
+        .name = "test.late", .validate = late_validate, .undo = late_undo, .sql = true
+    };
+    struct corefix f, alone;
+    struct str text;
+    struct ol_event e;
+    struct late l;
+    struct dump d;
+    size_t n, added;
+    char *want;
+
+    corefix_open(&f, pgtest_uri(), NULL);
+    corefix_open(&alone, t_tmpdir(), NULL);
+    text = random_event(&alone, false);
+    l = (struct late){ .op = { .kind = &kind_late, .arena = f.a } };
+    ol_put_init(&l.put, f.core, f.a);
+    T_ST_ERR(ol_event_read(f.a, text, &e, NULL, &f.err), OK, &f.err);
+    l.put.events = &e;
+    l.put.n = 1;
+    T_OK(seq_run(f.core->seq, &l.op, &f.err) != OK);
+    T_UINT(l.undone, 1);
+    T_ST_ERR(put(&f, &text, 1, &added), OK, &f.err);
+    T_ST_ERR(put(&alone, &text, 1, &added), OK, &alone.err);
+    rows_as_text(&alone, &d);
+    want = kept_lines(&d, &n);
+    rows_as_text(&f, &d);
+    same_lines(&d, str_of(want, n));
+    mem_free(want);
+    corefix_close(&alone);
+    corefix_close(&f);
 }
 
 /* ---- memory that runs out ---------------------------------------------------------------------------------------------------------- */

@@ -34,10 +34,10 @@ static int64_t hash_of(const struct ol_facet *f)
     return (int64_t)h;
 }
 
-/* So that hashes of several facets make one. */
-static int64_t shifted(int64_t h, unsigned bits)
+/* Hashes of several facets, or of one that says several things of a data set, make one. */
+static int64_t mixed(int64_t h, int64_t with)
 {
-    return (int64_t)((uint64_t)h << bits);
+    return (int64_t)((uint64_t)h * 0x100000001b3u + (uint64_t)with);
 }
 
 /* What was found is complete when the JSON was; memory is the only failure here. */
@@ -564,7 +564,7 @@ enum status ol_read_dataset_facets(struct arena *a, struct ol_dataset *d, struct
     lineage = facet(d->facets, d->facets_n, "lineage");
     d->has_columns = columns || lineage;
     d->has_links = lineage != NULL;
-    d->columns_h = hash_of(columns) ^ shifted(hash_of(lineage), 1);
+    d->columns_h = mixed(hash_of(columns), hash_of(lineage));
     g.x = &x;
     if (!st && columns && !columns->deleted) {
         ol_in_begin(&x, a, columns->json, err);
@@ -691,7 +691,7 @@ static void say_target(struct ol_in *x, struct ol_event *e, struct sides *caps, 
         }
         if (d && t->columns.columns_n) {
             d->has_columns = true;
-            d->columns_h ^= shifted(h, 2);
+            d->columns_h = mixed(d->columns_h, h);
         }
     }
 }

@@ -119,12 +119,16 @@ static enum status new_node(struct ol_work *w, struct ol_obj *o, struct str iden
     return st ? st : q_ol_node_insert(w->c, o->uid, OL_NS, k->kind, k->type, name, w->now_ms, err);
 }
 
-static enum status in_context(struct ol_work *w, int64_t ctx, int64_t node, enum member_role role,
+enum status ol_version_of_set(struct ol_work *w, const struct ol_version *v, bool is,
                               struct err *err)
 {
-    enum status st = q_ol_member_add(w->c, ctx, node, role, err);
+    int64_t set = v->dataset, uid = v->obj.uid, ms = is ? ol_ms(w->at.us) : w->now_ms;
+    enum status st = is ? q_ol_member_add(w->c, set, uid, MEMBER_OF_DATASET, err)
+                        : q_ol_member_drop(w->c, set, uid, MEMBER_OF_DATASET, err);
 
-    return st ? st : q_member_log_append(w->c, 1, ctx, node, role, ol_ms(w->at.us), w->now_ms, err);
+    return st ? st
+              : q_member_log_append(w->c, is ? 1 : 2, set, uid, MEMBER_OF_DATASET, ms, w->now_ms,
+                                    err);
 }
 
 static enum status under(struct ol_work *w, int64_t child, int64_t parent, enum parent_role role,
@@ -539,7 +543,7 @@ static enum status load_version(struct ol_work *w, struct ol_version *v, int64_t
         st = new_node(w, &v->obj, no_text, v->name, err);
         v->obj.create_us = us;
         v->live = true;
-        return st ? st : in_context(w, v->dataset, v->obj.uid, MEMBER_OF_DATASET, err);
+        return st ? st : ol_version_of_set(w, v, true, err);
     }
     if (!st) {
         v->obj.uid = row.uid;

@@ -171,6 +171,9 @@ enum status ol_get_run(struct ol_work *w, const struct ol_run_ref *ref, struct o
 enum status ol_get_version(struct ol_work *w, int64_t dataset, struct str name,
                            const struct ol_run *run, int64_t us, struct ol_version **out,
                            bool *made, struct err *err);
+/* A version that lives is a member of its data set. */
+enum status ol_version_of_set(struct ol_work *w, const struct ol_version *v, bool is,
+                              struct err *err);
 enum status ol_set_of_uid(struct ol_work *w, int64_t uid, struct ol_set **out, struct err *err);
 enum status ol_get_io(struct ol_work *w, int64_t job, enum ol_dir dir, int64_t dataset,
                       struct ol_io **out, struct err *err);

@@ -183,9 +183,13 @@ static enum status version_becomes(struct ol_work *w, struct ol_set *set, struct
 {
     bool was = v->live && !is_new;
     int64_t old = v->obj.create_us;
+    enum status st = OK;
 
     if (!is_new && v->live == live && old == us) {
         return OK;
+    }
+    if (v->live != live) {
+        st = ol_version_of_set(w, v, live, err);
     }
     v->live = live;
     v->obj.create_us = us;
@@ -201,8 +205,8 @@ static enum status version_becomes(struct ol_work *w, struct ol_set *set, struct
             set->has_top = false;
         }
     }
-    if (!live) {
-        return was ? rebind(w, set, old, old, v->ord, err) : OK;
+    if (st || !live) {
+        return st || !was ? st : rebind(w, set, old, old, v->ord, err);
     }
     return rebind(w, set, us, was ? MAX_OF(old, us) : us, v->ord, err);
 }
