@@ -154,24 +154,27 @@ struct remote_get {
     struct blob_reader *reader;
     uint64_t from, n; /* what the client wants of it */
     char *piece;
-    size_t have; /* bytes in the piece that the client has not been given */
-    int pipe[2]; /* of bytes that go through unseen; -1: there is none */
+    size_t have;  /* bytes in the piece that the client has not been given */
+    int pipe[2];  /* of bytes that go through unseen; -1: there is none */
+    bool no_pipe; /* the system has refused one */
     struct err err;
 };
 
-/* How many of the next bytes lie in the pipe, from the service's connection to the client's; 0: they go through the piece. Without a pipe
- * the rest goes so, too. */
+/* How many of the next bytes lie in the pipe, from the service's connection to the client's; 0: they go through the piece. Where the system
+ * has refused a pipe the rest goes so, too. */
 static enum status through_pipe(struct remote_get *g, size_t *n)
 {
     struct err ignored = ERR_INIT;
 
     *n = 0;
     if (g->pipe[0] < 0 &&
-        (!http_can_give_pipe(g->call->req) || !artifact_read_has_pipe(g->reader) ||
-         fs_pipe(g->pipe, PIPE_PIECE, &ignored))) {
+        (g->no_pipe || !http_can_give_pipe(g->call->req) || !artifact_read_has_pipe(g->reader))) {
         return OK;
     }
-    return artifact_read_pipe(g->reader, g->pipe[1], PIPE_PIECE, n, &g->err);
+    if (g->pipe[0] < 0) {
+        g->no_pipe = fs_pipe(g->pipe, PIPE_PIECE, &ignored) != OK;
+    }
+    return g->no_pipe ? OK : artifact_read_pipe(g->reader, g->pipe[1], PIPE_PIECE, n, &g->err);
 }
 
 static void remote_more(struct exec_job *job, unsigned worker)

@@ -205,7 +205,15 @@ enum status fs_pipe(int fd[2], size_t n, struct err *err)
         fd[0] = fd[1] = -1;
         return err_errno(err, errno, "pipe");
     }
-    (void)fcntl(fd[1], F_SETPIPE_SZ, (int)MIN_OF(n, (size_t)INT32_MAX));
+    /* What a user with many pipes gets has room for a page or two, and is worse than none. */
+    if (fcntl(fd[1], F_SETPIPE_SZ, (int)MIN_OF(n, (size_t)INT32_MAX)) < 0) {
+        enum status st = err_errno(err, errno, "make a pipe of %zu bytes", n);
+
+        close_quietly(fd[0]);
+        close_quietly(fd[1]);
+        fd[0] = fd[1] = -1;
+        return st;
+    }
     return OK;
 }
 
@@ -244,14 +252,15 @@ enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned 
     return sync_parent(path, err);
 }
 
-/* The last byte of a file of lines is the end of one. */
-static enum status end_last_line(int fd, struct err *err)
+/* The last byte of a file of lines is the end of one. is_empty: a file, and without lines so far. */
+static enum status end_last_line(int fd, bool *is_empty, struct err *err)
 {
     struct stat info;
     char last = '\n';
 
     if (sys.fstat(fd, &info) < 0) return err_errno(err, errno, "look at");
-    if (!S_ISREG(info.st_mode) || info.st_size == 0) return OK;
+    *is_empty = S_ISREG(info.st_mode) && info.st_size == 0;
+    if (!S_ISREG(info.st_mode) || *is_empty) return OK;
     if (sys.pread(fd, &last, 1, info.st_size - 1) != 1) return err_errno(err, errno, "read");
     return last == '\n' ? OK : fs_write_all(fd, "\n", 1, err);
 }
@@ -259,24 +268,21 @@ static enum status end_last_line(int fd, struct err *err)
 enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err)
 {
-    bool made = false;
+    bool is_empty = false;
     int fd = sys.open(path, O_RDWR | O_APPEND, 0);
     enum status st;
 
-    if (fd < 0 && errno == ENOENT) {
-        fd = sys.open(path, O_RDWR | O_APPEND | O_CREAT, (mode_t)mode);
-        made = fd >= 0;
-    }
+    /* Only then: O_CREAT is refused for what others have made in a folder of all (fs.protected_regular). */
+    if (fd < 0 && errno == ENOENT) fd = sys.open(path, O_RDWR | O_APPEND | O_CREAT, (mode_t)mode);
     if (fd < 0) return err_errno(err, errno, "open %s", base_name(path));
-    st = end_last_line(fd, err);
+    st = end_last_line(fd, &is_empty, err);
+    /* Who made it may have died, or failed, before its name was synced. With lines in it, somebody has done that. */
+    if (!st && is_empty) st = sync_existing(path, err);
     if (!st) st = fs_write_all(fd, p, n, err);
     if (!st && sys.fdatasync(fd) < 0 && errno != EINVAL) st = err_errno(err, errno, "sync");
     if (sys.close(fd) < 0 && !st) st = err_errno(err, errno, "close");
-    if (st) {
-        err_ctx(err, "%s", base_name(path));
-        return st;
-    }
-    return made ? sync_parent(path, err) : OK;
+    if (st) err_ctx(err, "%s", base_name(path));
+    return st;
 }
 
 static enum status read_rest(struct arena *a, int fd, const char *path, size_t max, struct str *out,

@@ -15,7 +15,7 @@ enum status fs_sync_dir(const char *path, struct err *err);
 enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err);
 /* Adds whole lines to the end of a file and syncs them; the file is made with that mode if it is not there. A last line that a process which
- * died has left without its end is ended first, so that it spoils no other. It is opened anew each time: who moves it away starts a
+ * died has left without its end is ended first, so that it spoils no other. The name of a file is synced before it has lines. It is opened anew each time: who moves it away starts a
  * new one. */
 enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err);
@@ -26,7 +26,8 @@ enum status fs_read_file(struct arena *a, const char *path, size_t max, struct s
 enum status fs_real_path(struct arena *a, const char *path, struct str *out, struct err *err);
 /* All n bytes at the current position. */
 enum status fs_write_all(int fd, const void *p, size_t n, struct err *err);
-/* A pipe, fd[0] to read and fd[1] to write, neither of which waits; with room for n bytes of whole pages where the system allows it. */
+/* A pipe, fd[0] to read and fd[1] to write, neither of which waits; with room for n bytes of whole pages. Where the system gives no such room
+ * (more than pipe-max-size, or the user's pipes have their share, pipe-user-pages-soft) there is none: both are -1. */
 enum status fs_pipe(int fd[2], size_t n, struct err *err);
 /* Exclusive advisory lock on path (created if missing) held by *fd until closed; ST_CONFLICT when another process holds
  * it, with that process's text (what the holder wrote into the file, e.g. its pid) in the message. */

@@ -112,6 +112,91 @@ TEST(mkdirs_syncs_what_another_left)
     T_CSTR(synced[2], "b");
 }
 
+static ssize_t refused_write(int fd, const void *p, size_t n)
+{
+    (void)fd, (void)p, (void)n;
+    errno = ENOSPC;
+    return -1;
+}
+
+/* A file without lines may be one whose maker died, or failed, before its name was durable; one with lines is none. */
+TEST(append_lines_syncs_the_name_before_the_first_line)
+{
+    const char *dir = t_tmpdir(), *path = in_dir(dir, "lines/f");
+    struct arena *a = arena_new(4096);
+    struct err err = ERR_INIT;
+    struct str s;
+
+    T_INT(mkdir(in_dir(dir, "lines"), 0700), 0);
+    sys.fsync = note_sync;
+    sys.write = refused_write;
+    T_OK(fs_append_lines(path, "1\n", 2, 0600, &err));
+    T_INT(synced_n, 1);
+    sys.write = sys_default.write;
+    T_ST_ERR(fs_append_lines(path, "1\n", 2, 0600, &err), OK, &err);
+    T_INT(synced_n, 2);
+    T_CSTR(synced[0], "lines");
+    T_CSTR(synced[1], "lines");
+    T_ST_ERR(fs_append_lines(path, "2\n", 2, 0600, &err), OK, &err);
+    T_INT(synced_n, 2);
+    sys = sys_default;
+    T_ST_ERR(fs_read_file(a, path, 100, &s, &err), OK, &err);
+    T_STR(s, "1\n2\n");
+    arena_free(a);
+}
+
+/* The n-th call fails, for every n: what is said to be there is, once, and nothing is left open. */
+TEST(append_lines_under_failing_calls)
+{
+    const char *dir = t_tmpdir();
+    struct err err = ERR_INIT;
+    bool done = false;
+    int lowest = dup(0);
+
+    close(lowest);
+    for (int64_t n = 1; !done; n++) {
+        struct arena *a = arena_new(4096);
+        char name[32];
+        enum status st;
+        struct str s;
+        int fd;
+
+        T_OK(n < 50);
+        snprintf(name, sizeof(name), "f%d", (int)n);
+        sys_fail_after(n, EIO, true);
+        st = fs_append_lines(in_dir(dir, name), "1\n", 2, 0600, &err);
+        done = sys_call_n() < n;
+        sys_fail_never();
+        T_OK(st == OK || (!done && st == ST_IO));
+        if (!st) {
+            T_ST_ERR(fs_read_file(a, in_dir(dir, name), 100, &s, &err), OK, &err);
+            T_STR(s, "1\n");
+        }
+        fd = dup(0);
+        T_INT(fd, lowest);
+        close(fd);
+        arena_free(a);
+    }
+}
+
+TEST(a_pipe_without_its_room_is_none)
+{
+    struct err err = ERR_INIT;
+    int fd[2], lowest = dup(0), next;
+
+    close(lowest);
+    T_OK(fs_pipe(fd, SIZE_MAX, &err) != OK);
+    T_INT(fd[0], -1);
+    T_INT(fd[1], -1);
+    next = dup(0);
+    T_INT(next, lowest);
+    close(next);
+    T_ST_ERR(fs_pipe(fd, 128 * 1024, &err), OK, &err);
+    T_INT(fcntl(fd[0], F_GETPIPE_SZ), 128 * 1024);
+    close(fd[0]);
+    close(fd[1]);
+}
+
 TEST(write_atomic_replaces)
 {
     const char *dir = t_tmpdir(), *path = in_dir(dir, "f");

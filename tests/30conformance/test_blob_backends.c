@@ -279,6 +279,60 @@ EACH(bytes_go_through_a_pipe)
     mem_free(p);
 }
 
+/* Reads with the n-th allocation of it failing. What comes is right, and all of it unless memory is said to be out; false: it needed fewer. */
+static bool read_without(struct blob_store *s, const struct digest *d, const char *p, int64_t n)
+{
+    static char got[300000];
+    struct blob_reader *r;
+    struct err err = ERR_INIT;
+    uint64_t at = 0;
+    enum status st = OK;
+    bool was_short;
+    int fd[2];
+    size_t k;
+
+    T_ST_ERR(fs_pipe(fd, 512 * 1024, &err), OK, &err);
+    T_ST_ERR(blob_reader_open(s, d, 0, PART, 0, PART, &r, &err), OK, &err);
+    mem_fail_after(n, true);
+    do {
+        /* Less than lies there: the rest is held back until more is asked for. */
+        size_t max = at < PART / 4 ? 20000 : sizeof(got);
+
+        k = 0;
+        if (at > PART / 2) st = blob_reader_next_pipe(r, fd[1], sizeof(got), &k, &err);
+        if (!st && k) {
+            T_INT(sys.read(fd[0], got, sizeof(got)), k);
+        } else if (!st) {
+            st = blob_reader_next(r, got, max, &k, &err);
+        }
+        k = st ? 0 : k;
+        T_OK(at + k <= PART);
+        T_MEM(got, p + at, k);
+        at += k;
+    } while (k);
+    was_short = mem_call_n() >= n;
+    mem_fail_never();
+    T_OK(st == OK || (st == ST_NOMEM && was_short));
+    T_OK(st == ST_NOMEM || at == PART);
+    blob_reader_close(r);
+    T_INT(sys.close(fd[0]), 0);
+    T_INT(sys.close(fd[1]), 0);
+    return was_short;
+}
+
+EACH(memory_that_is_short_makes_no_other_bytes)
+{
+    struct blob_store *s = open_store();
+    char *p = random_bytes(PART);
+    struct digest d = put(s, p, PART);
+
+    for (int64_t n = 1; n <= 12 && read_without(s, &d, p, n); n++) {
+    }
+    T_OK(!read_without(s, &d, p, 1000000));
+    blob_close(s);
+    mem_free(p);
+}
+
 EACH(same_bytes_again)
 {
     struct blob_store *s = open_store();

@@ -194,8 +194,11 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     if (all > direct) {
         buf_put(&c->in, p + direct, all - direct);
     }
+    if (c->in.failed) {
+        return 0;
+    }
     c->taken += all;
-    return c->in.failed ? 0 : all;
+    return all;
 }
 
 static bool field(struct str line, struct str name, struct str *value)
@@ -412,6 +415,14 @@ static enum status broken(struct s3_channel *c, struct err *err)
     return no_answer(curl.easy_strerror(c->result), err);
 }
 
+/* libcurl gives what it has held back. What is refused of it is lost, and others would come behind it: then this ends here. */
+static enum status go_on(struct s3_channel *c, struct err *err)
+{
+    c->is_paused = false;
+    c->result = curl.easy_pause(c->easy, CURLPAUSE_CONT);
+    return c->result == CURLE_OK ? OK : broken(c, err);
+}
+
 /* A reader has all that it wants, or some and has waited; before the first one, the head and some bytes are there. */
 static bool has_enough(struct s3_channel *c, int64_t began_ms)
 {
@@ -428,13 +439,13 @@ static enum status drive(struct s3_channel *c, bool head_only, struct err *err)
 
     moved(c);
     while (!c->is_done) {
+        enum status st = c->is_paused ? go_on(c, err) : OK;
         int running = 0, left = 0;
         int64_t now, end;
         CURLMsg *m;
 
-        if (c->is_paused) {
-            c->is_paused = false;
-            curl.easy_pause(c->easy, CURLPAUSE_CONT);
+        if (st) {
+            return st;
         }
         if (curl.multi_perform(c->multi, &running) != CURLM_OK) {
             return no_answer("libcurl failed", err);
@@ -573,16 +584,16 @@ enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got,
 
 /* Takes the socket over from libcurl, which has then handed on all that it has read of it: it keeps bytes back only while it is told to
  * wait, and gives them when it is told to go on, before it reads others. Its count is asked, all the same: bytes that were missing in the
- * middle would make others of those behind them. */
+ * middle would make others of those behind them. Without one socket of its own that will not work later either. */
 static bool takes_over(struct s3_channel *c)
 {
     curl_off_t counted = -1;
 
-    if (c->is_paused && c->in.n == c->in_at) {
-        c->is_paused = false;
-        curl.easy_pause(c->easy, CURLPAUSE_CONT);
+    if (c->fd < 0 || c->fds != 1) {
+        c->is_plain = c->wants_pipe = false;
+        return false;
     }
-    if (c->is_paused || c->is_done || c->in.n > c->in_at || c->fd < 0 || c->fds != 1 ||
+    if (c->is_paused || c->is_done || c->in.n > c->in_at ||
         curl.easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &counted) != CURLE_OK ||
         (uint64_t)counted != c->taken) {
         return false;
@@ -604,6 +615,13 @@ enum status s3_http_pipe(struct s3_channel *c, int pipe, size_t max, size_t *got
         return OK;
     }
     c->wants_pipe = true;
+    if (c->raw < 0 && c->is_paused && c->in.n == c->in_at) {
+        enum status st = go_on(c, err);
+
+        if (st) {
+            return st;
+        }
+    }
     if (c->raw < 0 && !takes_over(c)) {
         return OK;
     }

@@ -63,12 +63,13 @@ enum status s3_http_call(struct s3_http *h, const struct s3_request *req, struct
  * *out, as above, and the channel is done. */
 enum status s3_http_begin(struct s3_http *h, const struct s3_request *req, struct arena *a,
                           struct s3_channel **channel, struct s3_answer *out, struct err *err);
-/* max bytes, or what has come of them within 100 ms; less at the end of the answer, and where it breaks off, which the next call tells
- * (ST_UNAVAILABLE). *got == 0 behind the end. */
+/* max bytes, or what has come of them within 100 ms; less at the end of the answer, where it breaks off, which the next call tells
+ * (ST_UNAVAILABLE), and after a try of s3_http_pipe(), for which what is here already is in the way. *got == 0 behind the end. */
 enum status s3_http_read(struct s3_channel *c, void *p, size_t max, size_t *got, struct err *err);
-/* Moves up to max of the bytes that come next into an empty, non-blocking pipe, without looking at them: half a pipe of PIPE_BYTES, or what has
- * come within 100 ms. *got == 0 with OK: they are not to be had so, here and now, but by s3_http_read(). ST_UNAVAILABLE: the
- * connection broke or stalls, and what was moved before is good; nothing else comes from this channel. */
+/* Moves up to max of the bytes that come next into an empty, non-blocking pipe, without looking at them: waits until 256 KiB of them have
+ * come (max, if that is less) or 100 ms are over. *got == 0 with OK: they are not to be had so, here and now, but by s3_http_read().
+ * ST_UNAVAILABLE: the connection broke or stalls; ST_NOMEM: libcurl could not go on. What was moved before is good; nothing else comes from
+ * this channel but what s3_http_read() has here already. */
 enum status s3_http_pipe(struct s3_channel *c, int pipe, size_t max, size_t *got, struct err *err);
 /* Back to rest, or closed if the answer was not read to its end. Does not wait. NULL-safe. */
 void s3_http_end(struct s3_channel *c);
