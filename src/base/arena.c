@@ -45,6 +45,7 @@ struct arena {
     struct block *top;
     struct cleanup *cleanups;
     size_t bytes, max, next;
+    bool full; /* something did not fit below max */
 };
 
 static struct block *block_new(struct arena *a, size_t need)
@@ -58,6 +59,7 @@ static struct block *block_new(struct arena *a, size_t need)
     if (a->bytes > a->max || cap > a->max - a->bytes) {
         cap = need;
         if (need > a->max - MIN_OF(a->bytes, a->max)) {
+            a->full = true;
             return NULL;
         }
     }
@@ -137,6 +139,7 @@ void arena_reset(struct arena *a)
 {
     struct block *kept = NULL;
 
+    a->full = false;
     run_cleanups(a);
     if (reset_to_one(a)) {
         return;
@@ -296,4 +299,9 @@ bool arena_cleanup(struct arena *a, void (*fn)(void *ctx), void *ctx)
 size_t arena_bytes(const struct arena *a)
 {
     return a->bytes;
+}
+
+bool arena_is_full(const struct arena *a)
+{
+    return a->full;
 }

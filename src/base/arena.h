@@ -32,6 +32,8 @@ struct str arena_printf(struct arena *a, const char *fmt, ...) ATTR_FORMAT(2, 3)
 bool arena_grow(struct arena *a, void **items, size_t n, size_t *cap, size_t size);
 /* fn(ctx) runs at reset or free. False when memory is out (fn was not registered). */
 bool arena_cleanup(struct arena *a, void (*fn)(void *ctx), void *ctx);
+/* Something was asked for since the last reset that does not fit below the cap: memory would not have helped. */
+bool arena_is_full(const struct arena *a);
 /* Bytes taken from the allocator. */
 size_t arena_bytes(const struct arena *a);
 

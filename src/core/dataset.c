@@ -148,6 +148,12 @@ void run_links_init(struct run_links *l, struct core *core, struct arena *a)
 
 /* ---- reads --------------------------------------------------------------------------------------------------------------- */
 
+/* As a query wants it. */
+static int64_t limit_of(size_t max)
+{
+    return (int64_t)MIN_OF(max, (size_t)INT64_MAX);
+}
+
 static enum status read_props(struct view *v, struct dataset_input *d, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
@@ -210,14 +216,14 @@ static enum status read_edge_tags(struct view *v, int64_t run, struct dataset_in
     return st == ST_END ? OK : st;
 }
 
-enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct dataset_input **out,
-                                  size_t *n, struct err *err)
+static enum status list_inputs(struct view *v, int64_t run_uid, size_t max,
+                               struct dataset_input **out, size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_dataset_inputs_of_run_row row;
     struct dataset_input *d = NULL;
     size_t cap = 0, count = 0;
-    enum status st = q_dataset_inputs_of_run_open(v->conn, &stmt, run_uid, err);
+    enum status st = q_dataset_inputs_of_run_open(v->conn, &stmt, run_uid, limit_of(max), err);
 
     while (!st && (st = q_dataset_inputs_of_run_next(stmt, &row, err)) == OK) {
         if (!view_keep(v, &row.name) || !view_keep(v, &row.digest) ||
@@ -229,25 +235,70 @@ enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct datase
             (struct dataset_input){ .uid = row.uid, .name = row.name, .digest = row.digest };
     }
     sql_close(stmt);
-    st = st == ST_END ? OK : st;
-    for (size_t i = 0; !st && i < count; i++) {
-        st = read_props(v, &d[i], err);
+    *out = d;
+    *n = count;
+    return st == ST_END ? OK : st;
+}
+
+static enum status all_or_none(enum status st, struct dataset_input **out, size_t *n)
+{
+    if (st) {
+        *out = NULL;
+        *n = 0;
     }
-    if (!st && count) {
-        st = read_edge_tags(v, run_uid, d, count, err);
-    }
-    *out = st ? NULL : d;
-    *n = st ? 0 : count;
     return st;
 }
 
-enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **model_ids, size_t *n,
-                                struct err *err)
+enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct dataset_input **out,
+                                  size_t *n, struct err *err)
+{
+    enum status st = list_inputs(v, run_uid, SIZE_MAX, out, n, err);
+
+    for (size_t i = 0; !st && i < *n; i++) {
+        st = read_props(v, &(*out)[i], err);
+    }
+    if (!st && *n) {
+        st = read_edge_tags(v, run_uid, *out, *n, err);
+    }
+    return all_or_none(st, out, n);
+}
+
+static enum status read_place(struct view *v, struct dataset_input *d, struct err *err)
+{
+    struct sql_stmt *stmt = NULL;
+    struct q_dataset_place_row row;
+    enum status st = q_dataset_place_open(v->conn, &stmt, d->uid, PROP_TYPED, err);
+
+    while (!st && (st = q_dataset_place_next(stmt, &row, err)) == OK) {
+        struct str *to = str_eq_lit(row.key, "source")   ? &d->source
+                         : str_eq_lit(row.key, "schema") ? &d->schema
+                                                         : &d->source_type;
+
+        *to = arena_str(v->arena, row.value);
+        st = to->p ? OK : err_nomem(err);
+    }
+    sql_close(stmt);
+    return st == ST_END ? OK : st;
+}
+
+enum status dataset_places_of_run(struct view *v, int64_t run_uid, size_t max,
+                                  struct dataset_input **out, size_t *n, struct err *err)
+{
+    enum status st = list_inputs(v, run_uid, max, out, n, err);
+
+    for (size_t i = 0; !st && i < *n; i++) {
+        st = read_place(v, &(*out)[i], err);
+    }
+    return all_or_none(st, out, n);
+}
+
+enum status model_inputs_of_run(struct view *v, int64_t run_uid, size_t max, struct str **model_ids,
+                                size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_model_inputs_of_run_row row;
     size_t cap = 0;
-    enum status st = q_model_inputs_of_run_open(v->conn, &stmt, run_uid, err);
+    enum status st = q_model_inputs_of_run_open(v->conn, &stmt, run_uid, limit_of(max), err);
 
     *model_ids = NULL;
     *n = 0;
@@ -263,13 +314,13 @@ enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **mo
     return st == ST_END ? OK : st;
 }
 
-enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_output **out,
-                                 size_t *n, struct err *err)
+enum status model_outputs_of_run(struct view *v, int64_t run_uid, size_t max,
+                                 struct model_output **out, size_t *n, struct err *err)
 {
     struct sql_stmt *stmt = NULL;
     struct q_model_outputs_of_run_row row;
     size_t cap = 0;
-    enum status st = q_model_outputs_of_run_open(v->conn, &stmt, run_uid, err);
+    enum status st = q_model_outputs_of_run_open(v->conn, &stmt, run_uid, limit_of(max), err);
 
     *out = NULL;
     *n = 0;

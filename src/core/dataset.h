@@ -19,14 +19,18 @@ struct dataset_input {
 
 enum status dataset_inputs_of_run(struct view *v, int64_t run_uid, struct dataset_input **out,
                                   size_t *n, struct err *err);
-enum status model_inputs_of_run(struct view *v, int64_t run_uid, struct str **model_ids, size_t *n,
-                                struct err *err);
+/* The first `max` of them, without profile, context and tags. */
+enum status dataset_places_of_run(struct view *v, int64_t run_uid, size_t max,
+                                  struct dataset_input **out, size_t *n, struct err *err);
+/* The first `max`, like the next one. */
+enum status model_inputs_of_run(struct view *v, int64_t run_uid, size_t max, struct str **model_ids,
+                                size_t *n, struct err *err);
 struct model_output {
     struct str model_id;
     int64_t step;
 };
-enum status model_outputs_of_run(struct view *v, int64_t run_uid, struct model_output **out,
-                                 size_t *n, struct err *err);
+enum status model_outputs_of_run(struct view *v, int64_t run_uid, size_t max,
+                                 struct model_output **out, size_t *n, struct err *err);
 
 /* Which of the runs have inputs or outputs, sorted; the others need not be asked one by one. */
 enum status runs_with_links(struct view *v, const int64_t *run_uids, size_t n, int64_t **out,

@@ -24,6 +24,7 @@ enum {
     FACTS_MAX = 1 << 20, /* one row of the log has no more records */
     SEEN_MAX = 1 << 20,
     SAVE_ROWS = 256, /* that say nothing, after which the mark is written all the same */
+    SAVE_PART = 4,   /* and so after this part of what the log is held for */
     ARENA_MAX = 256 << 20,
     ROW_ARENA_MAX = 64 << 20
 };
@@ -42,7 +43,8 @@ struct outbox {
     bool taken, viewing;
     int64_t fence;
     struct place saved, at, goal;
-    int64_t lost; /* since it was saved */
+    int64_t lost,
+        bytes; /* since it was saved: rows that were gone, bodies of rows that were read */
     VEC(struct outbox_fact) facts;
     _Atomic int64_t told; /* copy of at.mark without the page that is being told */
     _Atomic uint64_t lost_all;
@@ -198,13 +200,20 @@ void outbox_free(struct outbox *o)
     mem_free(o);
 }
 
+/* Another server tells, and knows how far it is behind. */
+static void not_taken(struct outbox *o)
+{
+    o->taken = false;
+    atomic_store_explicit(&o->told, 0, memory_order_relaxed);
+}
+
 enum status outbox_take(struct outbox *o, struct err *err)
 {
     struct take_op t = { .op = { .kind = &take_kind, .arena = o->arena },
                          .name = str_cstr(o->name) };
     enum status st;
 
-    o->taken = false;
+    not_taken(o);
     arena_reset(o->arena);
     st = seq_run(o->core->seq, &t.op, err);
     if (st) return st;
@@ -213,7 +222,7 @@ enum status outbox_take(struct outbox *o, struct err *err)
     o->saved = (struct place){ t.row.mark, t.row.registry, t.row.links };
     o->at = o->goal = o->saved;
     atomic_store_explicit(&o->told, o->at.mark, memory_order_relaxed);
-    o->lost = 0;
+    o->lost = o->bytes = 0;
     return OK;
 }
 
@@ -229,14 +238,15 @@ enum status outbox_advance(struct outbox *o, uint64_t sent, uint64_t dead, struc
     enum status st;
 
     atomic_store_explicit(&o->told, o->at.mark, memory_order_relaxed);
-    if (sent == 0 && dead == 0 && o->lost == 0 && o->at.mark - o->saved.mark < SAVE_ROWS) {
+    if (sent == 0 && dead == 0 && o->lost == 0 && o->at.mark - o->saved.mark < SAVE_ROWS &&
+        (size_t)o->bytes < seq_hold_bytes(o->core->seq) / SAVE_PART) {
         return OK; /* writing this down makes a row of the log itself */
     }
     st = seq_run(o->core->seq, &a.op, err);
-    if (st == ST_CONFLICT) o->taken = false;
+    if (st == ST_CONFLICT) not_taken(o);
     if (st) return st;
     o->saved = o->at;
-    o->lost = 0;
+    o->lost = o->bytes = 0;
     return OK;
 }
 
@@ -329,7 +339,8 @@ static enum status drop_told_links(struct outbox *o, struct err *err)
     return OK;
 }
 
-static enum status read_log(struct outbox *o, struct err *err)
+/* Rows up to `upto`, which are in memory. */
+static enum status read_log(struct outbox *o, int64_t upto, struct err *err)
 {
     struct q_batch_after_row row;
     struct sql_stmt *q = NULL;
@@ -338,18 +349,20 @@ static enum status read_log(struct outbox *o, struct err *err)
 
     int_map_release(&o->seen);
     o->seen.max = SEEN_MAX;
-    while (!st && o->at.mark < o->goal.mark && o->facts.n < FACTS_PER_PAGE &&
+    while (!st && o->at.mark < upto && o->facts.n < FACTS_PER_PAGE &&
            (st = q_batch_after_next(q, &row, err)) == OK) {
+        if (row.seq > upto) break;
         rows++;
         o->lost += row.seq - o->at.mark - 1; /* numbers have no gaps */
         o->at.mark = row.seq;
+        o->bytes += (int64_t)row.body.n;
         st = take_row(o, &row, err);
     }
     sql_close(q);
     if (st == ST_END) st = OK;
     if (!st && rows == 0) {
-        o->lost += o->goal.mark - o->at.mark;
-        o->at.mark = o->goal.mark;
+        o->lost += upto - o->at.mark;
+        o->at.mark = upto;
     }
     return st || o->facts.n == 0 ? st : drop_told_links(o, err);
 }
@@ -428,12 +441,37 @@ static bool at_goal(const struct outbox *o)
            o->at.links >= o->goal.links;
 }
 
+/* Up to where the three logs go now. */
+static enum status next_round(struct outbox *o, struct err *err)
+{
+    struct q_emit_ends_row ends;
+    enum status st = q_emit_ends(o->conn, NULL, PART, &ends, err);
+
+    if (!st) o->goal = (struct place){ ends.mark, ends.registry, ends.links };
+    return st;
+}
+
+/* Up to which row of the log it may be read in this round. The database shows a row before its group has been applied: its run would be taken
+ * for one that was deleted for good, and its end be told without what came with it. */
+static enum status applied(struct outbox *o, int64_t *upto, struct err *err)
+{
+    struct seq *seq = o->core->seq;
+    enum status st = OK;
+
+    *upto = MIN_OF(o->goal.mark, seq_applied(seq));
+    if (*upto >= o->goal.mark) return OK;
+    st = seq_read_begin_exact(seq, err); /* rows of other servers are looked for */
+    if (st) return st;
+    seq_read_end(seq);
+    *upto = MIN_OF(o->goal.mark, seq_applied(seq));
+    return OK;
+}
+
 enum status outbox_read(struct outbox *o, const struct outbox_fact **facts, size_t *n, bool *more,
                         struct err *err)
 {
     struct place before = o->at;
-    int64_t lost = o->lost;
-    struct q_emit_ends_row ends;
+    int64_t lost = o->lost, bytes = o->bytes, upto = 0;
     enum status st = OK;
 
     *facts = NULL;
@@ -442,12 +480,13 @@ enum status outbox_read(struct outbox *o, const struct outbox_fact **facts, size
     if (!o->taken) return err_set(err, ST_CONFLICT, "%s is not told from here", o->name);
     vec_clear(&o->facts);
     arena_reset(o->facts_arena);
-    if (at_goal(o)) {
-        st = q_emit_ends(o->conn, NULL, PART, &ends, err);
-        if (!st) o->goal = (struct place){ ends.mark, ends.registry, ends.links };
-    }
-    if (!st && o->at.mark < o->goal.mark) {
-        st = read_log(o, err);
+    if (at_goal(o)) st = next_round(o, err);
+    if (!st && o->at.mark < o->goal.mark) st = applied(o, &upto, err);
+    if (!st && o->at.mark < upto) {
+        st = read_log(o, upto, err);
+    } else if (!st && o->at.mark < o->goal.mark) {
+        sql_rest(o->conn);
+        return OK; /* what is in memory has been read; the rest is being applied */
     } else if (!st && o->at.registry < o->goal.registry) {
         st = read_registry(o, err);
     } else if (!st && o->at.links < o->goal.links) {
@@ -459,6 +498,7 @@ enum status outbox_read(struct outbox *o, const struct outbox_fact **facts, size
     if (st) {
         o->at = before;
         o->lost = lost;
+        o->bytes = bytes;
         return st;
     }
     if (o->lost > lost) {
@@ -496,7 +536,7 @@ enum status outbox_view(struct outbox *o, struct view **v, struct err *err)
     arena_reset(o->arena);
     o->view = (struct view){ o->core, o->conn, o->arena, false };
     *v = &o->view;
-    st = seq_read_begin(o->core->seq, err);
+    st = seq_read_begin_exact(o->core->seq, err);
     o->viewing = st == OK;
     return st;
 }
@@ -524,8 +564,7 @@ enum status outbox_states(struct view *v, struct outbox_state **out, size_t *n, 
                                           .behind = MAX_OF(ends.mark - row.mark, (int64_t)0),
                                           .lost = row.lost,
                                           .sent = row.sent,
-                                          .dead = row.dead,
-                                          .owner = row.owner };
+                                          .dead = row.dead };
         st = view_keep(v, &list[*n].name) ? OK : err_nomem(err);
         ++*n;
     }
@@ -543,6 +582,19 @@ enum status outbox_model(struct view *v, int64_t uid, struct str *name, bool *pr
 
     *name = st ? S("") : row.name;
     *prompt = !st && row.prompt != 0;
+    return st;
+}
+
+enum status outbox_was_prompt(struct view *v, int64_t uid, bool *prompt, struct err *err)
+{
+    struct q_emit_model_tag_row row;
+    enum status st = q_emit_model_tag(v->conn, v->arena, uid, PROMPT_TAG, &row, err);
+
+    *prompt = !st && row.value.p && str_eq_nocase(row.value, S("true"));
+    if (st == ST_NOT_FOUND) {
+        err_clear(err);
+        return OK;
+    }
     return st;
 }
 

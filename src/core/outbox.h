@@ -3,6 +3,7 @@
  * order of their commits; registrations and links of other tongues from logs that stay. What is read is that something happened; what
  * is told is the state of the thing at the time of telling, which is at least what the log says.
  *     outbox_take(), then again and again: outbox_read(); tell the facts; outbox_advance().
+ * A row of the log is read only when its changes are in memory, so that what it says can be described.
  * At least once: after a crash the facts since the last outbox_advance() that returned OK are read again.
  * Rows of the log stay until all outboxes have advanced over them, but no more than seq_options.hold_bytes; rows that went before
  * they were read are counted as lost.
@@ -40,7 +41,7 @@ struct outbox_fact {
 };
 
 /* Once, before any is opened: these destinations begin at the end of what happened if they are new, and others hold nothing back any
- * more. n may be 0. */
+ * more; while other servers are on the store, which may tell them, those stay until a server starts alone. n may be 0. */
 enum status outbox_setup(struct core *core, const char *const *names, size_t n,
                          struct err *err) ATTR_CHECK;
 enum status outbox_new(struct outbox **out, struct core *core, const char *name,
@@ -49,8 +50,8 @@ void outbox_free(struct outbox *o); /* NULL-safe */
 
 /* This server tells from now on, from the durable mark. ST_CONFLICT: another one does. */
 enum status outbox_take(struct outbox *o, struct err *err) ATTR_CHECK;
-/* The next facts behind what was read before. *n may be 0 with *more true: there is more, which says nothing. ST_CONFLICT: take it
- * first. */
+/* The next facts behind what was read before. *n may be 0 with *more true: there is more, which says nothing. *more false: nothing is to
+ * be read now, ask again later. ST_CONFLICT: take it first. */
 enum status outbox_read(struct outbox *o, const struct outbox_fact **facts, size_t *n, bool *more,
                         struct err *err) ATTR_CHECK;
 /* All facts of the page have been told: `sent` and `dead` of their events count. */
@@ -69,6 +70,8 @@ void outbox_view_end(struct outbox *o);
 /* The name of a registered model; ST_NOT_FOUND. */
 enum status outbox_model(struct view *v, int64_t uid, struct str *name, bool *prompt,
                          struct err *err);
+/* Whether a registered model that is gone was a prompt. */
+enum status outbox_was_prompt(struct view *v, int64_t uid, bool *prompt, struct err *err);
 struct outbox_artifact {
     int64_t id;
     struct str type, name, uri; /* NULL p = none, of the last two */
@@ -86,9 +89,8 @@ enum status outbox_execution(struct view *v, int64_t uid, size_t max, struct out
 
 struct outbox_state {
     struct str name;
-    int64_t mark, behind; /* rows of the log not yet told */
+    int64_t mark, behind; /* rows of the log told, and not yet told */
     int64_t lost, sent, dead;
-    int64_t owner;
 };
 /* Of every destination that the store knows. */
 enum status outbox_states(struct view *v, struct outbox_state **out, size_t *n, struct err *err);

@@ -170,7 +170,7 @@ static enum status put_inputs(struct facts *f, const struct run_view *run, struc
         st = was_there(f, d[i].uid, run->uid, EDGE_INPUT, &there, err);
         st = st || !there ? st : put(f, DIFF_DATA, key, d[i].digest, err);
     }
-    st = st ? st : model_inputs_of_run(f->v, run->uid, &models, &models_n, err);
+    st = st ? st : model_inputs_of_run(f->v, run->uid, SIZE_MAX, &models, &models_n, err);
     for (size_t i = 0; !st && i < models_n; i++) {
         bool there;
 
@@ -198,7 +198,7 @@ static enum status put_libraries(struct facts *f, const struct run_view *run, st
     struct graph_answer answer = { 0 };
     struct graph_query q = { .details = true, .max = 1, .depth = 1 };
     size_t n;
-    enum status st = model_outputs_of_run(f->v, run->uid, &models, &n, err);
+    enum status st = model_outputs_of_run(f->v, run->uid, SIZE_MAX, &models, &n, err);
 
     bool there = false;
 

@@ -31,6 +31,7 @@ struct destination {
     struct arena *arena; /* of one try */
     struct buf text;     /* of the event that is being told; for a file: of all since `first` */
     bool taken, page, written; /* written: text holds the event of facts[at] */
+    bool backed_off;           /* this step found the destination away, and set wait_until_ms */
     const struct outbox_fact *facts;
     size_t n, at;
     uint64_t page_sent, page_dead;
@@ -68,6 +69,13 @@ static void show(struct destination *d, enum emit_state state)
 
 /* ---- one event ------------------------------------------------------------------------------------------------------------------- */
 
+/* What was waited for is over. */
+static void works(struct destination *d)
+{
+    if (d->failures > 0) LOG_INFO("emit", "events go to %s again", d->where);
+    d->failures = 0;
+}
+
 static void told(struct destination *d, size_t upto, uint64_t sent, uint64_t dead)
 {
     d->at = upto;
@@ -78,8 +86,7 @@ static void told(struct destination *d, size_t upto, uint64_t sent, uint64_t dea
     buf_clear(&d->text);
     atomic_fetch_add_explicit(&d->sent, sent, memory_order_relaxed);
     atomic_fetch_add_explicit(&d->dead, dead, memory_order_relaxed);
-    if (d->failures > 0) LOG_INFO("emit", "%s takes events again", d->where);
-    d->failures = 0;
+    works(d);
 }
 
 static enum status write_event(struct destination *d, const struct outbox_fact *f, struct buf *out,
@@ -100,15 +107,23 @@ static bool is_for_good(enum status st)
     return st == ST_TOO_BIG || st == ST_CORRUPT || st == ST_INVALID;
 }
 
-static enum status bury(struct destination *d, struct str why, struct str event, struct err *err)
+static enum status keep_refused(struct destination *d, struct str why, struct str event,
+                                struct err *err)
 {
     enum status st = emit_bury(d->e->opt.refused, d->name, why, event, err);
 
     if (st) return st;
     LOG_WARN("emit", "%s did not take an event, which is kept in %s: %.*s", d->where,
              d->e->opt.refused, STR_ARG(str_sub(why, 0, 300)));
-    told(d, d->at + 1, 0, 1);
     return OK;
+}
+
+static enum status bury(struct destination *d, struct str why, struct str event, struct err *err)
+{
+    enum status st = keep_refused(d, why, event, err);
+
+    if (!st) told(d, d->at + 1, 0, 1);
+    return st;
 }
 
 static enum status describe(struct destination *d, struct err *err)
@@ -128,8 +143,8 @@ static enum status describe(struct destination *d, struct err *err)
     return st;
 }
 
-/* Not taken now: when to try again, in d->wait_until_ms. */
-static enum status later(struct destination *d, int64_t after_ms, struct str why, struct err *err)
+/* When to try again, in d->wait_until_ms. Whether to say so: not every time. */
+static bool back_off(struct destination *d, int64_t after_ms)
 {
     int64_t most = d->e->opt.retry_max_ms, wait = d->e->opt.retry_min_ms;
 
@@ -141,8 +156,15 @@ static enum status later(struct destination *d, int64_t after_ms, struct str why
     wait = MAX_OF(wait, after_ms);
     d->wait_until_ms = clock_mono_ms() + wait;
     d->failures++;
+    d->backed_off = true;
     atomic_fetch_add_explicit(&d->failed, 1, memory_order_relaxed);
-    if (d->failures == 1 || d->failures % 100 == 0) {
+    return d->failures == 1 || d->failures % 100 == 0;
+}
+
+/* Not taken now. */
+static enum status later(struct destination *d, int64_t after_ms, struct str why, struct err *err)
+{
+    if (back_off(d, after_ms)) {
         LOG_WARN("emit", "%s does not take events now, they wait: %.*s", d->where,
                  STR_ARG(str_sub(why, 0, 300)));
     }
@@ -191,10 +213,10 @@ static enum status append(struct destination *d, struct err *err)
         buf_clear(&one);
         st = write_event(d, &d->facts[upto], &one, err);
         if (is_for_good(st)) {
-            LOG_ERROR("emit", "an event cannot be written: %s", err->message);
-            err_clear(err);
-            st = OK;
-            dead++;
+            struct err ours = *err;
+
+            st = keep_refused(d, str_cstr(ours.message), S("null"), err);
+            dead += st == OK;
         } else if (!st && one.n > 0) {
             buf_put_str(&d->text, buf_str(&one));
             buf_put_u8(&d->text, '\n');
@@ -261,14 +283,16 @@ static int64_t rest(struct destination *d, enum status st, const struct err *err
     if (st == ST_CONFLICT) {
         if (d->taken) LOG_INFO("emit", "another server tells %s from now on", d->where);
         d->taken = false;
+        atomic_store_explicit(&d->since_ms, 0, memory_order_relaxed);
+        d->failures = 0;
         show(d, EMIT_STANDBY);
         return d->e->opt.standby_ms;
     }
     show(d, EMIT_WAITING);
-    if (d->wait_until_ms <= now) { /* the store, memory, the file of what was refused */
-        struct err ignored = ERR_INIT;
-
-        IGNORE_STATUS(later(d, 0, str_cstr(err->message), &ignored));
+    /* Else it is the store, memory, or the file of what was refused. */
+    if (!d->backed_off && back_off(d, 0)) {
+        LOG_WARN("emit", "events for %s wait, this server cannot tell them now: %s", d->where,
+                 err->message);
     }
     return MAX_OF(d->wait_until_ms - now, (int64_t)1);
 }
@@ -283,6 +307,7 @@ static int64_t step(void *ctx)
 
     if (is_stopping(d->e)) return -1;
     if (d->failures > 0 && left > 0) return left;
+    d->backed_off = false;
     if (!d->taken) st = take(d, &err);
     for (int i = 0; !st && !idle && i < PAGES_IN_A_STEP && !is_stopping(d->e); i++) {
         while (!st && d->at < d->n && !is_stopping(d->e)) {
@@ -293,6 +318,7 @@ static int64_t step(void *ctx)
     }
     if (is_stopping(d->e)) return -1;
     if (st) return rest(d, st, &err);
+    works(d);
     if (!idle) return 1;
     show(d, EMIT_IDLE);
     return d->e->opt.poll_ms;

@@ -9,12 +9,14 @@
 #include "core/dataset.h"
 #include "core/experiment.h"
 #include "core/logged_model.h"
+#include "core/model_source.h"
 #include "core/registry.h"
 #include "engine/emit_int.h"
 
 #include <stdio.h>
 
-#define SPEC "https://openlineage.io/spec/"
+#define SPEC        "https://openlineage.io/spec/"
+#define TIME_MAX_MS ((int64_t)253402300799999) /* the year 9999 ends */
 
 /* ---- names --------------------------------------------------------------------------------------------------------------------- */
 
@@ -69,9 +71,11 @@ static bool keeps_slash(struct str scheme)
 
 static bool split_uri(struct arena *a, struct str uri, struct emit_name *out)
 {
-    struct str scheme = scheme_of(uri), rest, host;
+    struct str scheme, rest, host;
     size_t slash, at;
 
+    if (!source_redact(a, &uri)) return false;
+    scheme = scheme_of(uri);
     if (uri.n > 0 && uri.p[0] == '/') {
         *out = (struct emit_name){ S("file"), uri };
         return true;
@@ -89,9 +93,11 @@ static bool split_uri(struct arena *a, struct str uri, struct emit_name *out)
     host = str_sub(rest, 0, slash);
     rest = str_sub(rest, slash, rest.n);
     /* Who may read it is nobody else's to know. What stands before the @ of a container is its name. */
-    at = str_find_byte(host, '@', 0);
-    if (at != SIZE_MAX && !str_starts(scheme, S("abfs")) && !str_starts(scheme, S("wasb"))) {
-        host = str_sub(host, at + 1, host.n);
+    for (at = host.n; at > 0 && host.p[at - 1] != '@';) {
+        at--;
+    }
+    if (!str_starts(scheme, S("abfs")) && !str_starts(scheme, S("wasb"))) {
+        host = str_sub(host, at, host.n);
     }
     if (str_eq_lit(scheme, "file") && (host.n == 0 || str_eq_lit(host, "localhost"))) {
         *out = (struct emit_name){ S("file"), rest };
@@ -104,6 +110,16 @@ static bool split_uri(struct arena *a, struct str uri, struct emit_name *out)
     out->ns = arena_printf(a, "%.*s://%.*s", STR_ARG(scheme), STR_ARG(host));
     out->name = rest.n > 0 ? rest : S("/");
     return out->ns.p && host.n > 0;
+}
+
+struct str emit_place_uri(struct arena *a, const struct emit_name *at)
+{
+    const char *between = str_find(at->ns, S("://")) == SIZE_MAX
+                              ? (str_eq_lit(at->ns, "file") ? "://" : ":")
+                          : at->name.p[0] == '/' ? ""
+                                                 : "/";
+
+    return arena_printf(a, "%.*s%s%.*s", STR_ARG(at->ns), between, STR_ARG(at->name));
 }
 
 bool emit_place(struct arena *a, struct str source, struct emit_name *out)
@@ -157,7 +173,7 @@ void emit_begin(struct json_writer *w, const char *kind, const char *type, int64
     char when[32], url[96];
     int n = snprintf(url, sizeof(url), SPEC "2-0-2/OpenLineage.json#/$defs/%s", kind);
 
-    clock_rfc3339(ms, when);
+    clock_rfc3339(MIN_OF(MAX_OF(ms, (int64_t)0), TIME_MAX_MS), when);
     json_w_object(w);
     if (type) emit_member(w, "eventType", str_cstr(type));
     emit_member(w, "eventTime", str_cstr(when));
@@ -196,6 +212,32 @@ static struct str as_uri(struct arena *a, const char *before, struct str s)
     if (!b.failed) out = arena_str(a, buf_str(&b));
     buf_release(&b);
     return out.p ? out : S("urn:unknown");
+}
+
+/* HOST:PATH with a user before it, as git and ssh write it: where the path begins; 0 = it is something else. */
+static size_t path_of_scp(struct str s)
+{
+    size_t at = str_find_byte(s, '@', 0), colon = str_find_byte(s, ':', 0);
+
+    if (at == SIZE_MAX || colon == SIZE_MAX || at == 0 || at > colon) return 0;
+    return str_find_byte(str_sub(s, 0, colon), '/', 0) == SIZE_MAX ? colon + 1 : 0;
+}
+
+struct str emit_uri(struct arena *a, struct str place)
+{
+    size_t path;
+
+    if (!source_redact(a, &place)) return S("urn:unknown");
+    if (scheme_of(place).n) return as_uri(a, "", place);
+    path = path_of_scp(place);
+    if (path) {
+        bool slash = path < place.n && place.p[path] == '/';
+
+        place = arena_printf(a, "%.*s%s%.*s", STR_ARG(str_sub(place, 0, path - 1)),
+                             slash ? "" : "/", STR_ARG(str_sub(place, path, place.n)));
+        return place.p ? as_uri(a, "ssh://", place) : S("urn:unknown");
+    }
+    return as_uri(a, "file:", place);
 }
 
 void emit_job(struct json_writer *w, struct str ns, struct str name)
@@ -262,7 +304,7 @@ void emit_source(struct json_writer *w, struct arena *a, struct str name, struct
     if (uri.n == 0) return;
     emit_facet(w, "dataSource", "1-0-1", "DatasourceDatasetFacet");
     emit_member(w, "name", name.n ? name : S("uri"));
-    emit_member(w, "uri", as_uri(a, scheme_of(uri).n ? "" : "file:", uri));
+    emit_member(w, "uri", emit_uri(a, uri));
     json_w_object_end(w);
 }
 
@@ -403,9 +445,11 @@ static void put_source_code(struct json_writer *w, struct arena *a, const struct
                branch = tag(run, "mlflow.source.git.branch"), place = repo.n ? repo : name;
 
     if (place.n == 0) return;
+    if (!source_redact(a, &repo)) repo = S("");
+    if (!source_redact(a, &name)) name = S("");
     emit_facet(w, "sourceCodeLocation", "1-1-0", "SourceCodeLocationJobFacet");
     emit_member(w, "type", repo.n || commit.n ? S("git") : S("file"));
-    emit_member(w, "url", as_uri(a, scheme_of(place).n ? "" : "file:", place));
+    emit_member(w, "url", emit_uri(a, place));
     if (repo.n) emit_member(w, "repoUrl", repo);
     if (name.n) emit_member(w, "path", name);
     if (commit.n) emit_member(w, "version", commit);
@@ -504,13 +548,13 @@ static enum status put_inputs(struct json_writer *w, struct view *v, struct str 
     struct dataset_input *sets = NULL;
     struct str *models = NULL;
     size_t sets_n = 0, models_n = 0;
-    enum status st = dataset_inputs_of_run(v, uid, &sets, &sets_n, err);
+    enum status st = dataset_places_of_run(v, uid, EMIT_LIST_MAX, &sets, &sets_n, err);
 
-    if (!st) st = model_inputs_of_run(v, uid, &models, &models_n, err);
+    if (!st) st = model_inputs_of_run(v, uid, EMIT_LIST_MAX, &models, &models_n, err);
     if (st) return st;
     json_w_key(w, S("inputs"));
     json_w_array(w);
-    for (size_t i = 0; i < MIN_OF(sets_n, (size_t)EMIT_LIST_MAX); i++) {
+    for (size_t i = 0; i < sets_n; i++) {
         struct emit_name at;
         bool placed = emit_place(v->arena, sets[i].source, &at);
         struct str uri = { NULL, 0 };
@@ -519,11 +563,7 @@ static enum status put_inputs(struct json_writer *w, struct view *v, struct str 
             at.ns = ns;
             at.name = arena_printf(v->arena, "datasets:/%.*s", STR_ARG(sets[i].name));
         } else {
-            uri = arena_printf(v->arena, "%.*s%s%.*s", STR_ARG(at.ns),
-                               str_eq_lit(at.ns, "file") ? "://"
-                               : at.name.p[0] == '/'     ? ""
-                                                         : "/",
-                               STR_ARG(at.name));
+            uri = emit_place_uri(v->arena, &at);
         }
         if (!at.name.p || (placed && !uri.p)) return err_nomem(err);
         emit_dataset(w, at.ns, at.name);
@@ -532,7 +572,7 @@ static enum status put_inputs(struct json_writer *w, struct view *v, struct str 
         put_schema(w, v->arena, sets[i].schema);
         emit_dataset_end(w);
     }
-    for (size_t i = 0; i < MIN_OF(models_n, (size_t)EMIT_LIST_MAX) && !st; i++) {
+    for (size_t i = 0; i < models_n && !st; i++) {
         st = put_model(w, v, ns, models[i], err);
     }
     json_w_array_end(w);
@@ -560,12 +600,12 @@ static enum status put_outputs(struct json_writer *w, struct view *v, struct str
 {
     struct model_output *models = NULL;
     size_t n = 0;
-    enum status st = model_outputs_of_run(v, run->uid, &models, &n, err);
+    enum status st = model_outputs_of_run(v, run->uid, EMIT_LIST_MAX, &models, &n, err);
 
     if (st) return st;
     json_w_key(w, S("outputs"));
     json_w_array(w);
-    for (size_t i = 0; i < MIN_OF(n, (size_t)EMIT_LIST_MAX) && !st; i++) {
+    for (size_t i = 0; i < n && !st; i++) {
         st = put_model(w, v, ns, models[i].model_id, err);
     }
     if (!st && extra) st = put_version(w, v, ns, extra->name, extra->version, extra->source, err);
@@ -730,18 +770,20 @@ static enum status registry_fact(struct json_writer *w, struct view *v, const st
     struct registered_model m = { 0 };
     enum status st = OK;
 
-    if (f->kind != OUTBOX_DROPPED) {
-        struct str name;
-        bool prompt;
+    struct str name;
+    bool prompt = false;
 
+    if (f->kind == OUTBOX_DROPPED) {
+        st = outbox_was_prompt(v, f->uid, &prompt, err);
+    } else {
         st = outbox_model(v, f->uid, &name, &prompt, err);
-        if (st == ST_NOT_FOUND || (!st && prompt)) {
-            err_clear(err);
-            return OK;
-        }
-        if (!st && f->kind == OUTBOX_VERSION) return version_event(w, v, f, ns, name, err);
-        if (!st) st = registered_model_get(v, name, &m, err);
     }
+    if (st == ST_NOT_FOUND || (!st && prompt)) {
+        err_clear(err);
+        return OK;
+    }
+    if (!st && f->kind == OUTBOX_VERSION) return version_event(w, v, f, ns, name, err);
+    if (!st && f->kind == OUTBOX_ALIAS) st = registered_model_get(v, name, &m, err);
     return st ? st : model_event(w, v, f, ns, &m, err);
 }
 
@@ -761,5 +803,9 @@ enum status emit_event(struct view *v, const struct outbox_fact *f, struct str n
     case OUTBOX_DROPPED: st = registry_fact(&w, v, f, ns, err); break;
     case OUTBOX_EXECUTION: st = emit_execution(&w, v, f, ns, err); break;
     }
-    return st ? st : buf_status(out, "event", err);
+    if (!st) st = buf_status(out, "event", err);
+    if (st == ST_NOMEM && arena_is_full(v->arena)) {
+        st = err_set(err, ST_TOO_BIG, "what it tells of is larger than any event");
+    }
+    return st;
 }

@@ -20,15 +20,18 @@ enum {
 };
 
 /* Writes the event of a fact to `out`, which is empty; it stays empty when there is nothing to tell: the thing is gone for good, is a
- * prompt, or has not changed in a way that others see. ns: the namespace of jobs, and of what has no place of its own. */
+ * prompt, or has not changed in a way that others see. ST_TOO_BIG when it would be larger than any event, or does not fit in the arena of
+ * the view. ns: the namespace of jobs, and of what has no place of its own. */
 enum status emit_event(struct view *v, const struct outbox_fact *f, struct str ns, struct buf *out,
                        struct err *err) ATTR_CHECK;
 
-/* The place of a data set as OpenLineage names it, from MLflow's text of its source. False when that says none. */
+/* The place of a data set, without passwords, as OpenLineage names it, from MLflow's text of its source. False when that says none. */
 struct emit_name {
     struct str ns, name;
 };
 bool emit_place(struct arena *a, struct str source, struct emit_name *out);
+/* The place as one URI; p NULL when memory is out. */
+struct str emit_place_uri(struct arena *a, const struct emit_name *at);
 /* A run id as a UUID: 32 digits get dashes; another text gets a name-based one. */
 void emit_run_id(struct str run_id, char out[37]);
 

@@ -18,6 +18,8 @@ void emit_facet(struct json_writer *w, const char *key, const char *version, con
 /* Opens a data set and its facets; emit_dataset_end() ends both. */
 void emit_dataset(struct json_writer *w, struct str ns, struct str name);
 void emit_dataset_end(struct json_writer *w);
+/* A place as a URI without passwords and signatures: a path is one of file, USER@HOST:PATH one of ssh. */
+struct str emit_uri(struct arena *a, struct str place);
 /* Whole facets; nothing where there is nothing to say. */
 void emit_engine(struct json_writer *w);
 void emit_job_type(struct json_writer *w, const char *type);

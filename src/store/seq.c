@@ -339,6 +339,7 @@ static void group_committed(struct group *g)
             if (e->apply) e->apply(e->ctx);
         }
     }
+    seq_applied_now(s);
     mkeys_commit(s->mkeys);
     atomic_fetch_add_explicit(&s->groups, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->ops, g->passed_n, memory_order_relaxed);
@@ -656,7 +657,7 @@ static void drain_if_due(struct seq *s, int64_t now)
 
 void seq_show(struct seq *s)
 {
-    atomic_store_explicit(&s->seen_seq, s->last_seq, memory_order_relaxed);
+    seq_applied_now(s);
     atomic_store_explicit(&s->seen_mark, s->mark, memory_order_relaxed);
     atomic_store_explicit(&s->seen_drain, s->drain, memory_order_relaxed);
     atomic_store_explicit(&s->seen_log, s->log_bytes, memory_order_relaxed);
@@ -855,6 +856,21 @@ void seq_caps(const struct seq *s, size_t *ops, size_t *bytes)
 {
     *ops = s->opt.wait_ops;
     *bytes = s->opt.wait_bytes;
+}
+
+size_t seq_hold_bytes(const struct seq *s)
+{
+    return s->opt.hold_bytes;
+}
+
+int64_t seq_applied(const struct seq *s)
+{
+    return atomic_load_explicit(&s->seen_seq, memory_order_acquire);
+}
+
+void seq_applied_now(struct seq *s)
+{
+    atomic_store_explicit(&s->seen_seq, s->last_seq, memory_order_release);
 }
 
 void seq_stats(struct seq *s, struct seq_stats *out)

@@ -145,6 +145,12 @@ void seq_stats(struct seq *s, struct seq_stats *out);
 
 /* The caps on what waits. Immutable. */
 void seq_caps(const struct seq *s, size_t *ops, size_t *bytes);
+/* seq_options.hold_bytes. Immutable. */
+size_t seq_hold_bytes(const struct seq *s);
+
+/* The last row of the log whose changes are in memory here: who reads memory after this call sees at least these. A row behind it may be
+ * in the database already, from the commit of its group until the group has been applied. Any thread. */
+int64_t seq_applied(const struct seq *s);
 
 /* ---- submitting ------------------------------------------------------------------------------------------------------------ */
 
@@ -168,6 +174,8 @@ enum status seq_drain(struct seq *s, struct err *err);
  * returns OK. Costs a look at the clock unless other servers are on the store. ST_UNAVAILABLE when the database does not
  * answer. seq_read_end() follows, when it was OK, once memory has been read: never on a loop or the sequencer's thread. */
 enum status seq_read_begin(struct seq *s, struct err *err) ATTR_CHECK;
+/* The same also where seq_options.stale_ok lets other reads look less often. */
+enum status seq_read_begin_exact(struct seq *s, struct err *err) ATTR_CHECK;
 void seq_read_end(struct seq *s);
 /* Whether that would do nothing at this moment: no other server is on the store. A loop may then answer from memory. Any thread. */
 bool seq_read_is_current(struct seq *s);

@@ -148,8 +148,9 @@ struct seq {
     struct counter counters[COUNTERS_MAX];
     size_t counters_n;
     _Atomic uint64_t groups, ops, points, drains, failed_groups, here;
-    _Atomic int64_t seen_seq, seen_mark, seen_drain; /* copies for seq_stats() */
-    _Atomic size_t held;                             /* for seq_stats(), like the next one */
+    _Atomic int64_t seen_seq; /* copy of last_seq, behind what was applied: seq_applied() */
+    _Atomic int64_t seen_mark, seen_drain; /* copies for seq_stats() */
+    _Atomic size_t held;                   /* for seq_stats(), like the next one */
     _Atomic uint64_t unread;
     _Atomic size_t seen_log, seen_heads, seen_tails, seen_replay, seen_replay_max;
 };
@@ -159,6 +160,8 @@ struct seq {
 void seq_take_inbox(struct seq *s);
 void seq_group_run(struct seq *s);
 void seq_show(struct seq *s);
+/* All up to last_seq is in memory: others may rely on it. */
+void seq_applied_now(struct seq *s);
 /* Memory or log are full enough, old enough, or somebody asked. */
 bool seq_drain_is_due(const struct seq *s, int64_t now, bool wanted);
 /* The actor's step, once it has the role. */

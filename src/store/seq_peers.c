@@ -465,7 +465,7 @@ static enum status look(struct seq *s, struct err *err)
     return w.st;
 }
 
-enum status seq_read_begin(struct seq *s, struct err *err)
+static enum status read_begin(struct seq *s, bool stale_ok, struct err *err)
 {
     struct peers *p = &s->peers;
     enum status st = OK;
@@ -474,7 +474,7 @@ enum status seq_read_begin(struct seq *s, struct err *err)
         return OK;
     }
     for (;;) {
-        if (!seq_alone(s) && (!s->opt.stale_ok || looked_badly(s))) st = look(s, err);
+        if (!seq_alone(s) && (!stale_ok || looked_badly(s))) st = look(s, err);
         if (st) return st;
         atomic_fetch_add_explicit(&p->reading, 1, memory_order_seq_cst);
         if (!atomic_load_explicit(&p->rebuilding, memory_order_seq_cst)) {
@@ -487,6 +487,16 @@ enum status seq_read_begin(struct seq *s, struct err *err)
 bool seq_read_is_current(struct seq *s)
 {
     return !s->peers.on || seq_alone(s);
+}
+
+enum status seq_read_begin(struct seq *s, struct err *err)
+{
+    return read_begin(s, s->opt.stale_ok, err);
+}
+
+enum status seq_read_begin_exact(struct seq *s, struct err *err)
+{
+    return read_begin(s, false, err);
 }
 
 void seq_read_end(struct seq *s)

@@ -460,6 +460,7 @@ enum status seq_replay(struct seq *s, struct err *err)
         st = err_set(err, ST_CORRUPT, "the log ends at %lld, not at %lld", (long long)s->last_seq,
                      (long long)part.tip);
     }
+    if (!st) seq_applied_now(s);
     return st;
 }
 
@@ -560,5 +561,6 @@ enum status seq_catch_up(struct seq *s, struct err *err)
         if (s->opt.changed) s->opt.changed(s->opt.changed_ctx, s->peers.tokens);
         s->peers.tokens = false;
     }
+    seq_applied_now(s);
     return st;
 }

@@ -1,7 +1,8 @@
-/* How things are called in events: run ids as UUIDs, places of data sets. */
+/* How things are called in events: run ids as UUIDs, places of data sets, URIs without secrets, times. */
 #include "tap.h"
 
 #include "engine/emit_event.h"
+#include "engine/emit_int.h"
 
 static void id_is(const char *text, const char *want)
 {
@@ -61,6 +62,8 @@ TEST(places)
     place(a, "dbfs:/t/x", "dbfs", "/t/x");
     place(a, "abfss://c@acc.dfs.core.windows.net/x", "abfss://c@acc.dfs.core.windows.net", "x");
     place(a, "https://user:secret@h/x", "https://h", "/x");
+    place(a, "s3://user:se@cret@lake/k", "s3://lake", "k");
+    place(a, "https://h/x?part=1&sig=secret", "https://h", "/x?part=1&sig=***");
     place(a, "s3://lake", "s3://lake", "/");
     place(a, "", NULL, NULL);
     place(a, "data.csv", NULL, NULL);
@@ -71,4 +74,74 @@ TEST(places)
     place(a, "{broken", NULL, NULL);
     place(a, "s3:///x", NULL, NULL);
     arena_free(a);
+}
+
+static void uri_of_place(struct arena *a, const char *source, const char *want)
+{
+    struct emit_name at;
+
+    T_OK(emit_place(a, str_cstr(source), &at));
+    T_STR_EQ(emit_place_uri(a, &at), str_cstr(want));
+}
+
+TEST(places_as_uris)
+{
+    struct arena *a = arena_new(1 << 20);
+
+    T_OK(a != NULL);
+    uri_of_place(a, "dbfs:/t/x", "dbfs:/t/x");
+    uri_of_place(a, "/data/x", "file:///data/x");
+    uri_of_place(a, "file://nas/x", "file://nas/x");
+    uri_of_place(a, "s3://lake/raw/x", "s3://lake/raw/x");
+    uri_of_place(a, "s3://lake", "s3://lake/");
+    uri_of_place(a, "https://h:8/x", "https://h:8/x");
+    T_STR_EQ(emit_uri(a, S("train.py")), S("file:train.py"));
+    T_STR_EQ(emit_uri(a, S("a b/c@d:e")), S("file:a%20b/c@d:e"));
+    T_STR_EQ(emit_uri(a, S("git@github.com:org/x.git")), S("ssh://git@github.com/org/x.git"));
+    T_STR_EQ(emit_uri(a, S("git@host:/srv/x.git")), S("ssh://git@host/srv/x.git"));
+    T_STR_EQ(emit_uri(a, S("https://h/x.git")), S("https://h/x.git"));
+    arena_free(a);
+}
+
+/* What a place may hold that is nobody else's to know. */
+TEST(no_secrets)
+{
+    static const char *const places[] = { "https://ann:hidden@h/x.git", "https://hidden@h/x.git",
+                                          "s3://key:hid@den:hidden@b/k",
+                                          "https://h/x?X-Amz-Signature=hidden&y=1",
+                                          "postgresql://ann:hidden@h/db?password=hidden" };
+    struct arena *a = arena_new(1 << 20);
+    struct buf b = BUF_INIT(1 << 16);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+
+    T_OK(a != NULL);
+    for (size_t i = 0; i < ARRAY_N(places); i++) {
+        buf_clear(&b);
+        w = (struct json_writer)JSON_WRITER_INIT(&b);
+        emit_source(&w, a, S("x"), str_cstr(places[i]));
+        t_note("%.*s", STR_ARG(buf_str(&b)));
+        T_OK(str_find(buf_str(&b), S("***")) != SIZE_MAX);
+        T_OK(str_find(buf_str(&b), S("hidden")) == SIZE_MAX);
+    }
+    buf_release(&b);
+    arena_free(a);
+}
+
+static void begins_at(int64_t ms, const char *want)
+{
+    struct buf b = BUF_INIT(1 << 12);
+    struct json_writer w = JSON_WRITER_INIT(&b);
+
+    emit_begin(&w, "RunEvent", "START", ms);
+    t_note("%.*s", STR_ARG(buf_str(&b)));
+    T_OK(str_find(buf_str(&b), str_cstr(want)) != SIZE_MAX);
+    buf_release(&b);
+}
+
+TEST(times)
+{
+    begins_at(1000, "\"eventTime\":\"1970-01-01T00:00:01.000Z\"");
+    begins_at(-1, "\"eventTime\":\"1970-01-01T00:00:00.000Z\"");
+    begins_at(INT64_MIN, "\"eventTime\":\"1970-01-01T00:00:00.000Z\"");
+    begins_at(INT64_MAX, "\"eventTime\":\"9999-12-31T23:59:59.999Z\"");
 }

@@ -153,10 +153,10 @@ SQL_TEST(models_as_inputs_and_outputs)
     T_ST_ERR(corefix_run(&f, &l->op), OK, &f.err);
     out[0].step = 9; /* logged again: the step is the newer one */
     T_ST_ERR(corefix_run(&f, &l->op), OK, &f.err);
-    T_ST_ERR(model_inputs_of_run(&f.v, uid_of(&f, run), &got, &n, &f.err), OK, &f.err);
+    T_ST_ERR(model_inputs_of_run(&f.v, uid_of(&f, run), SIZE_MAX, &got, &n, &f.err), OK, &f.err);
     T_INT(n, 1);
     T_STR_EQ(got[0], m.model_id);
-    T_ST_ERR(model_outputs_of_run(&f.v, uid_of(&f, run), &outs, &n, &f.err), OK, &f.err);
+    T_ST_ERR(model_outputs_of_run(&f.v, uid_of(&f, run), SIZE_MAX, &outs, &n, &f.err), OK, &f.err);
     T_INT(n, 1);
     T_INT(outs[0].step, 9);
     corefix_close(&f);

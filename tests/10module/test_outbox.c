@@ -7,6 +7,7 @@
 #include "core/dataset.h"
 #include "core/outbox.h"
 #include "core/registry.h"
+#include "engine/emit_event.h"
 
 #include <stdio.h>
 
@@ -153,8 +154,10 @@ SQL_TEST(one_has_it)
     T_ST_ERR(outbox_read(a, &facts, &n, &more, &f.err), OK, &f.err);
     T_INT(n, 1);
     b = taken(&f); /* as another process would when this one was believed to be gone */
+    T_OK(outbox_behind(a) > 0);
     T_ST(outbox_advance(a, 1, 0, &f.err), ST_CONFLICT);
     T_ST(outbox_read(a, &facts, &n, &more, &f.err), ST_CONFLICT);
+    T_INT((int64_t)outbox_behind(a), 0); /* that is the other one's */
     T_ST_ERR(outbox_read(b, &facts, &n, &more, &f.err), OK, &f.err);
     T_INT(n, 1);
     T_ST_ERR(outbox_advance(b, 1, 0, &f.err), OK, &f.err);
@@ -234,6 +237,193 @@ SQL_TEST(the_log_is_held_within_a_cap)
     seq_stats(f.core->seq, &stats);
     T_INT((int64_t)stats.held_bytes, 0);
     outbox_free(o);
+    corefix_close(&f);
+}
+
+/* What was told is not lost, although what says nothing is not written down row by row. */
+SQL_TEST(what_was_told_is_not_held)
+{
+    struct core_options opt = { .hold_bytes = 64 << 10 };
+    struct seq_stats stats;
+    struct corefix f;
+    struct outbox *o;
+    char got[64];
+    struct str run;
+
+    corefix_open_with(&f, location, &opt);
+    o = taken(&f);
+    run = corefix_new_run(&f, 0);
+    for (int i = 0; i < 8; i++) {
+        fill_log(&f, run, 10);
+        read_all(&f, o, true, got, sizeof(got));
+    }
+    T_ST_ERR(seq_drain(f.core->seq, &f.err), OK, &f.err);
+    seq_stats(f.core->seq, &stats);
+    T_INT((int64_t)stats.unread, 0);
+    T_INT((int64_t)outbox_lost(o), 0);
+    outbox_free(o);
+    corefix_close(&f);
+}
+
+/* Operations that wait for the test: in validate(), so that others come behind them, and in apply(), when the group is committed. */
+struct gate {
+    struct write_op op;
+    struct exec_event *reached, *open, *done;
+};
+
+static void gate_wait(const struct gate *g)
+{
+    exec_event_set(g->reached);
+    T_OK(exec_event_wait(g->open, 60000));
+}
+
+static enum status hold_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)g;
+    (void)err;
+    gate_wait(WRITE_OP_OF(op, struct gate));
+    return OK;
+}
+
+static enum status pass(struct write_op *op, struct group *g, struct err *err)
+{
+    (void)op;
+    (void)g;
+    (void)err;
+    return OK;
+}
+
+static void gate_apply(struct write_op *op)
+{
+    gate_wait(WRITE_OP_OF(op, struct gate));
+}
+
+static void gate_done(struct write_op *op)
+{
+    exec_event_set((struct exec_event *)op->user);
+}
+
+static void gate_submit(struct corefix *f, struct gate *g, struct write_op *op)
+{
+    g->reached = exec_event_new();
+    g->open = exec_event_new();
+    g->done = exec_event_new();
+    T_OK(g->reached && g->open && g->done);
+    op->done = gate_done;
+    op->user = g->done;
+    T_ST(seq_submit(f->core->seq, op), OK);
+}
+
+static void gate_free(struct gate *g)
+{
+    T_OK(exec_event_wait(g->done, 60000));
+    exec_event_free(g->reached);
+    exec_event_free(g->open);
+    exec_event_free(g->done);
+}
+
+/* The database shows a group before memory does: its run is not taken for one that is gone. */
+SQL_TEST(a_row_is_read_when_it_was_applied)
+{
+    static const struct write_kind hold_kind = { .name = "test.hold", .validate = hold_validate };
+    static const struct write_kind gate_kind = { .name = "test.gate",
+                                                 .validate = pass,
+                                                 .apply = gate_apply };
+    struct gate hold = { .reached = NULL }, gate = { .reached = NULL }, made = { .reached = NULL };
+    const struct outbox_fact *facts;
+    struct outbox_state now;
+    struct run_create c;
+    struct corefix f;
+    struct outbox *o;
+    struct view *v;
+    struct buf b = BUF_INIT(1 << 20);
+    char got[64];
+    size_t n;
+    bool more = true;
+
+    corefix_open(&f, location, NULL);
+    o = taken(&f);
+    read_all(&f, o, true, got, sizeof(got));
+    write_op_init(&hold.op, &hold_kind, f.a);
+    write_op_init(&gate.op, &gate_kind, f.a);
+    run_create_init(&c, f.core, f.a);
+    c.user_id = S("ann");
+    c.name = S("run");
+    gate_submit(&f, &hold, &hold.op);
+    T_OK(exec_event_wait(hold.reached, 60000));
+    gate_submit(&f, &gate, &gate.op);
+    gate_submit(&f, &made, &c.op);
+    exec_event_set(hold.open);
+    T_OK(exec_event_wait(gate.reached, 60000)); /* committed, and not applied */
+    now = state(&f);
+    T_OK(now.behind > 0);
+    while (more) {
+        T_ST_ERR(outbox_read(o, &facts, &n, &more, &f.err), OK, &f.err);
+        T_INT((int64_t)n, 0);
+    }
+    exec_event_set(gate.open);
+    gate_free(&hold);
+    gate_free(&gate);
+    gate_free(&made);
+    T_ST(c.op.st, OK);
+    do {
+        T_ST_ERR(outbox_read(o, &facts, &n, &more, &f.err), OK, &f.err);
+    } while (more && n == 0);
+    T_INT((int64_t)n, 1);
+    T_INT(facts[0].kind, OUTBOX_RUN_STARTED);
+    T_ST_ERR(outbox_view(o, &v, &f.err), OK, &f.err);
+    T_ST_ERR(emit_event(v, &facts[0], S("lab"), &b, &f.err), OK, &f.err);
+    outbox_view_end(o);
+    T_OK(b.n > 0);
+    T_INT((int64_t)outbox_lost(o), 0);
+    buf_release(&b);
+    outbox_free(o);
+    corefix_close(&f);
+}
+
+/* What does not fit in memory by its size is told apart from memory that is short now: the first is not waited for. */
+SQL_TEST(an_event_that_is_too_big)
+{
+    static char profile[200000], schema[400];
+    struct dataset_input d = { .name = S("d"),
+                               .digest = S("1"),
+                               .source_type = S("local"),
+                               .source = S("s3://ann:hidden@b/k"),
+                               .schema = str_of(schema, sizeof(schema)),
+                               .profile = str_of(profile, sizeof(profile)) };
+    struct outbox_fact fact = { .kind = OUTBOX_RUN_LINKS };
+    struct buf b = BUF_INIT(1 << 20);
+    struct run_links *l;
+    struct corefix f;
+    struct view small;
+
+    memset(profile, 'p', sizeof(profile));
+    memset(schema, 's', sizeof(schema));
+    corefix_open(&f, location, NULL);
+    l = ARENA_NEW(f.a, struct run_links);
+    run_links_init(l, f.core, f.a);
+    l->run_id = corefix_new_run(&f, 0);
+    l->datasets = &d;
+    l->datasets_n = 1;
+    T_ST_ERR(corefix_run(&f, &l->op), OK, &f.err);
+    fact.uid = l->run_uid;
+    small = f.v;
+    small.arena = arena_new(100000); /* the profile is not read */
+    T_ST_ERR(emit_event(&small, &fact, S("lab"), &b, &f.err), OK, &f.err);
+    T_OK(str_find(buf_str(&b), S("\"namespace\":\"s3://b\"")) != SIZE_MAX);
+    T_OK(str_find(buf_str(&b), S("hidden")) == SIZE_MAX);
+    arena_free(small.arena);
+    small.arena = arena_new(300);
+    buf_clear(&b);
+    T_ST(emit_event(&small, &fact, S("lab"), &b, &f.err), ST_TOO_BIG);
+    arena_free(small.arena);
+    small.arena = arena_new(100000);
+    buf_clear(&b);
+    mem_fail_after(1, true);
+    T_ST(emit_event(&small, &fact, S("lab"), &b, &f.err), ST_NOMEM);
+    mem_fail_never();
+    arena_free(small.arena);
+    buf_release(&b);
     corefix_close(&f);
 }
 

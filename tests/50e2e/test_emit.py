@@ -200,7 +200,7 @@ def test_what_the_client_logs_is_told(start_server, store, receiver, tmp_path, e
     placed = mlflow.data.from_pandas(table, source="s3://user:secret@lake/raw/iris.csv", name="iris")
     unplaced = mlflow.data.from_pandas(table, name="here")
     outer = client.create_run(exp, run_name="outer", tags={"team": "blue", "mlflow.source.name": "train.py", "mlflow.user": "ann",
-                                                           "mlflow.source.git.repoURL": "https://example.org/x.git",
+                                                           "mlflow.source.git.repoURL": "https://ann:secret@example.org/x.git",
                                                            "mlflow.source.git.commit": "abc", "mlflow.source.git.branch": "main"})
     inner = client.create_run(exp, run_name="inner", tags={"mlflow.parentRunId": outer.info.run_id}).info.run_id
     outer = outer.info.run_id
@@ -222,6 +222,9 @@ def test_what_the_client_logs_is_told(start_server, store, receiver, tmp_path, e
     eventually(lambda: any("tags" in e.get("dataset", {}).get("facets", {}) for e in receiver.taken()))
     client.rename_registered_model("tulip", "rose")
     eventually(lambda: any(e.get("dataset", {}).get("name") == "models:/rose" for e in receiver.taken()))
+    if hasattr(client, "register_prompt"):
+        gone = requests.delete(server.url + "/api/2.0/mlflow/registered-models/delete", json={"name": "greeting"}, timeout=30)
+        assert gone.status_code == 200, gone.text
     client.delete_registered_model("rose")
 
     events = eventually(lambda: (got := receiver.taken()) and "DROP" in json.dumps(got[-1]) and got)
@@ -249,15 +252,15 @@ def test_what_the_client_logs_is_told(start_server, store, receiver, tmp_path, e
     assert made["lab", "models:/tulip"]["version"]["datasetVersion"] == "1"
     assert {f["datasetType"]["datasetType"] for f in made.values()} == {"MODEL"}
     code = of_run(events, outer)[0]["job"]["facets"]["sourceCodeLocation"]
-    assert (code["repoUrl"], code["version"], code["branch"], code["path"]) == ("https://example.org/x.git", "abc", "main", "train.py")
+    assert (code["repoUrl"], code["version"], code["branch"], code["path"]) == ("https://ann:***@example.org/x.git", "abc", "main", "train.py")
     assert of_run(events, outer)[0]["run"]["facets"]["tags"]["tags"][-1]["value"] == "blue"
     [alone] = [e for e in events if "job" in e and "run" not in e]
     assert alone["outputs"][0]["facets"]["version"]["datasetVersion"] == "2"
-    of_model = [e["dataset"] for e in events if "dataset" in e and e["dataset"]["name"] != "models:/greeting"]
+    of_model = [e["dataset"] for e in events if "dataset" in e]
     assert [t["value"] for t in of_model[0]["facets"]["tags"]["tags"]] == ["1"]
     changes = [d["facets"]["lifecycleStateChange"]["lifecycleStateChange"] for d in of_model[1:]]
     assert changes == ["RENAME", "DROP"]
-    assert "secret" not in json.dumps(events)
+    assert "secret" not in json.dumps(events) and "greeting" not in json.dumps(events)
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ static enum status put_inputs(struct view *v, int64_t uid, bool model_inputs,
     enum status st = dataset_inputs_of_run(v, uid, &sets, &n, err);
 
     if (!st && model_inputs) {
-        st = model_inputs_of_run(v, uid, &models, &models_n, err);
+        st = model_inputs_of_run(v, uid, SIZE_MAX, &models, &models_n, err);
     }
     if (st) {
         return st;
@@ -168,7 +168,7 @@ static enum status put_outputs(struct view *v, int64_t uid, struct mlflow_run_ou
 {
     struct model_output *models;
     size_t n;
-    enum status st = model_outputs_of_run(v, uid, &models, &n, err);
+    enum status st = model_outputs_of_run(v, uid, SIZE_MAX, &models, &n, err);
 
     if (st) {
         return st;

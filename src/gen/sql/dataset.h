@@ -13,10 +13,19 @@ struct q_dataset_inputs_of_run_row {
     struct str digest;
 };
 enum status q_dataset_inputs_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                         int64_t run, struct err *q_err) ATTR_CHECK;
+                                         int64_t run, int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_dataset_inputs_of_run_next(struct sql_stmt *q_stmt,
                                          struct q_dataset_inputs_of_run_row *q_row,
                                          struct err *q_err) ATTR_CHECK;
+
+struct q_dataset_place_row {
+    struct str key;
+    struct str value;
+};
+enum status q_dataset_place_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t uid,
+                                 int64_t scope, struct err *q_err) ATTR_CHECK;
+enum status q_dataset_place_next(struct sql_stmt *q_stmt, struct q_dataset_place_row *q_row,
+                                 struct err *q_err) ATTR_CHECK;
 
 struct q_edge_tags_of_run_row {
     int64_t src;
@@ -32,7 +41,7 @@ struct q_model_inputs_of_run_row {
     struct str mid;
 };
 enum status q_model_inputs_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                       int64_t run, struct err *q_err) ATTR_CHECK;
+                                       int64_t run, int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_model_inputs_of_run_next(struct sql_stmt *q_stmt,
                                        struct q_model_inputs_of_run_row *q_row,
                                        struct err *q_err) ATTR_CHECK;
@@ -42,7 +51,7 @@ struct q_model_outputs_of_run_row {
     struct str step; /* p is NULL when it has no value */
 };
 enum status q_model_outputs_of_run_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,
-                                        int64_t run, struct err *q_err) ATTR_CHECK;
+                                        int64_t run, int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_model_outputs_of_run_next(struct sql_stmt *q_stmt,
                                         struct q_model_outputs_of_run_row *q_row,
                                         struct err *q_err) ATTR_CHECK;

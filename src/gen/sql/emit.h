@@ -7,25 +7,9 @@
 struct sql_conn;
 struct sql_stmt;
 
-struct q_emit_get_row {
-    int64_t mark;
-    int64_t registry;
-    int64_t links;
-    int64_t owner;
-    int64_t fence;
-    int64_t lost;
-    int64_t sent;
-    int64_t dead;
-};
-enum status q_emit_get(struct sql_conn *q_conn, struct arena *q_arena, struct str name,
-                       struct q_emit_get_row *q_row, struct err *q_err) ATTR_CHECK;
-
 struct q_emit_all_row {
     struct str name;
     int64_t mark;
-    int64_t registry;
-    int64_t links;
-    int64_t owner;
     int64_t lost;
     int64_t sent;
     int64_t dead;
@@ -54,9 +38,6 @@ struct q_emit_take_row {
     int64_t registry;
     int64_t links;
     int64_t fence;
-    int64_t lost;
-    int64_t sent;
-    int64_t dead;
 };
 enum status q_emit_take(struct sql_conn *q_conn, struct arena *q_arena, struct str name, int64_t me,
                         struct q_emit_take_row *q_row, struct err *q_err) ATTR_CHECK;
@@ -91,6 +72,13 @@ enum status q_emit_registry_open(struct sql_conn *q_conn, struct sql_stmt **q_st
                                  int64_t max, struct err *q_err) ATTR_CHECK;
 enum status q_emit_registry_next(struct sql_stmt *q_stmt, struct q_emit_registry_row *q_row,
                                  struct err *q_err) ATTR_CHECK;
+
+struct q_emit_model_tag_row {
+    struct str value; /* p is NULL when it has no value */
+};
+enum status q_emit_model_tag(struct sql_conn *q_conn, struct arena *q_arena, int64_t model,
+                             struct str key, struct q_emit_model_tag_row *q_row,
+                             struct err *q_err) ATTR_CHECK;
 
 struct q_emit_links_row {
     int64_t seq;

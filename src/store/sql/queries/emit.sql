@@ -1,13 +1,8 @@
 -- emit.sql - what is told to others: marks, who tells, and what there is to tell.
 
--- name: emit_get :one
--- in: name text
--- out: mark int, registry int, links int, owner int, fence int, lost int, sent int, dead int
-SELECT mark, registry, links, owner, fence, lost, sent, dead FROM emit WHERE name = $1;
-
 -- name: emit_all :many
--- out: name text, mark int, registry int, links int, owner int, lost int, sent int, dead int
-SELECT name, mark, registry, links, owner, lost, sent, dead FROM emit ORDER BY name;
+-- out: name text, mark int, lost int, sent int, dead int
+SELECT name, mark, lost, sent, dead FROM emit ORDER BY name;
 
 -- The last rows of the logs.
 -- name: emit_ends :one
@@ -29,10 +24,10 @@ DELETE FROM emit WHERE name = $1 AND NOT EXISTS (SELECT 1 FROM server WHERE id <
 
 -- name: emit_take :one
 -- in: name text, me int
--- out: mark int, registry int, links int, fence int, lost int, sent int, dead int
+-- out: mark int, registry int, links int, fence int
 UPDATE emit SET owner = $2, fence = fence + 1
 WHERE name = $1 AND (owner = $2 OR NOT EXISTS (SELECT 1 FROM server s WHERE s.id = emit.owner))
-RETURNING mark, registry, links, fence, lost, sent, dead;
+RETURNING mark, registry, links, fence;
 
 -- name: emit_advance :execrows
 -- in: name text, fence int, mark int, registry int, links int, lost int, sent int, dead int
@@ -54,6 +49,12 @@ SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(body)), 0) AS bigint) FROM batch WHERE
 -- in: after int, max int
 -- out: seq int, model int, version int, what int, key text, value text?, seen_ms int
 SELECT seq, model, version, what, key, value, seen_ms FROM registry_log WHERE seq > $1 ORDER BY seq LIMIT $2;
+
+-- The last value of a tag of a registered model, which may be gone.
+-- name: emit_model_tag :one
+-- in: model int, key text
+-- out: value text?
+SELECT value FROM registry_log WHERE model = $1 AND what = 7 AND version = 0 AND key = $2 ORDER BY seq DESC LIMIT 1;
 
 -- Links that were recorded, with the execution of a declared type at one of their ends.
 -- name: emit_links :many
