@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -10,6 +11,8 @@ from mlflow import MlflowClient
 
 DIGITS, CANCER, DIABETES = "digits", "breast cancer", "diabetes"
 REGISTERED, ALIAS = "digit reader", "champion"
+# Where prepare_digits.py leaves the parts to train and to test with, by the names of the data sets.
+PREPARED = {name: Path(__file__).resolve().parent.parent / "demo-data" / f"{name}.csv" for name in ("digits-train", "digits-test")}
 
 
 def start():

@@ -3,8 +3,12 @@
 Exit code 0 only if every check holds: search, parameters, metric histories, data sets, artifacts, and for each model
 the prediction of the loaded model equal to the one of the model that was logged."""
 
+import json
 import math
+import os
 import sys
+import urllib.parse
+import urllib.request
 
 import mlflow
 import numpy as np
@@ -13,6 +17,7 @@ import yaml
 from mlflow.entities import ViewType
 
 import common
+import prepare_digits
 import train_digits
 
 problems = []
@@ -83,6 +88,7 @@ def check_digits(client):
     check(len(outputs(run)) == 1, "digits: one model is the output of the sweep")
     check_model(run, outputs(run)[0], "digits")
     check_registered(client, run)
+    check_prepared()
 
 
 def check_registered(client, run):
@@ -91,6 +97,15 @@ def check_registered(client, run):
     check(version.run_id == run.info.run_id and version.source == f"models:/{outputs(run)[0]}",
           f"digits: {common.REGISTERED} version {version.version} comes from this run")
     check_answers(run, f"models:/{common.REGISTERED}@{common.ALIAS}", "digits")
+
+
+def check_prepared():
+    """The record leads from the champion to the job that prepared its data, and to what that read."""
+    query = urllib.parse.urlencode({"node": f"{common.REGISTERED}@{common.ALIAS}"})
+    with urllib.request.urlopen(f"{os.environ['MLFLOW_TRACKING_URI']}/api/cairn/v1/lineage?{query}", timeout=60) as answer:
+        names = {node["name"] for node in json.load(answer)["nodes"]}
+    check(any(name.endswith("digits.csv.gz") for name in names) and prepare_digits.JOB in " ".join(names),
+          f"digits: {prepare_digits.JOB} stands behind {common.REGISTERED}@{common.ALIAS}")
 
 
 def check_digits_artifacts(client, run):

@@ -165,7 +165,9 @@ static void put_node(struct drawing *d, const struct jv *v)
 {
     struct str type = jv_text(v, "type"), name = jv_text(v, "name"), state = jv_text(v, "state");
     struct str ref = jv_text(v, "node");
-    struct str id = str_sub(ref, type.n + 1, ref.n);
+    size_t colon = str_find_byte(ref, ':', 0);
+    struct str id =
+        colon == SIZE_MAX || str_starts(ref, S("node:")) ? ref : str_sub(ref, colon + 1, ref.n);
     int64_t time = jv_i64(v, "time_ms", 0);
     struct buf *b = &d->out;
     char ago[32];
@@ -301,6 +303,25 @@ static size_t alike(const struct drawing *d, size_t i, size_t child)
     return n;
 }
 
+/* Where two protocols only meet a place is not shown: what lies behind it instead. */
+static size_t behind_places(struct drawing *d, size_t i)
+{
+    const struct drawn_link *by;
+
+    while (str_eq_lit(jv_text(d->nodes[i], "type"), "place") && !d->seen[i]) {
+        size_t at = 0, other;
+
+        d->seen[i] = true;
+        other = next_child(d, i, &at, &by);
+        if (other == SIZE_MAX || next_child(d, i, &at, &by) != SIZE_MAX) {
+            d->seen[i] = false;
+            break;
+        }
+        i = other;
+    }
+    return i;
+}
+
 static void put_tree(struct drawing *d, size_t i, unsigned depth);
 
 static void put_child(struct drawing *d, size_t child, bool last, const struct drawn_link *by,
@@ -335,8 +356,9 @@ static void put_tree(struct drawing *d, size_t i, unsigned depth)
     }
     child = next_child(d, i, &at, &by);
     while (child != SIZE_MAX) {
-        struct str type = jv_text(d->nodes[child], "type");
-        size_t g = 0, all = alike(d, i, child);
+        size_t shown = behind_places(d, child);
+        struct str type = jv_text(d->nodes[shown], "type");
+        size_t g = 0, all = alike(d, i, shown);
 
         while (g < groups_n && !str_eq(groups[g].type, type)) {
             g++;
@@ -347,7 +369,7 @@ static void put_tree(struct drawing *d, size_t i, unsigned depth)
         next_at = at;
         next = next_child(d, i, &next_at, &next_by);
         if (g == ARRAY_N(groups) || all <= ALIKE_MAX || groups[g].shown < ALIKE_SHOWN) {
-            put_child(d, child, next == SIZE_MAX, by, depth);
+            put_child(d, shown, next == SIZE_MAX, by, depth);
         } else if (groups[g].shown == ALIKE_SHOWN) {
             buf_printf(&d->out, "%.*s%s %zu more of type %.*s\n", STR_ARG(buf_str(&d->indent)),
                        next == SIZE_MAX ? "└─" : "├─", all - ALIKE_SHOWN, STR_ARG(type));
