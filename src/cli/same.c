@@ -109,7 +109,8 @@ static const struct opt_row ls_rows[] = {
       .type = OPT_TEXT,
       .arg = "RULE",
       AT(rule),
-      .doc = "only what it says: said (by people), uri, digest, symlink or run" },
+      .doc = "only pairs of this rule: said (no place between them), uri, digest, symlink or run; "
+             "WHO tells whether a person said it" },
 };
 static const struct opt_row add_rows[] = {
     { .name = "reason",

@@ -121,6 +121,41 @@ static void of_source(const char *type, const char *source, const char *want)
     T_STR_EQ(out.p ? out : S("none"), str_cstr(want ? want : "none"));
 }
 
+static void ways(const char *text, size_t want)
+{
+    struct err err = ERR_INIT;
+    struct str uri, out[DATA_URI_SPELLINGS], is;
+    size_t n;
+
+    T_ST(data_uri(a, str_cstr(text), &uri, &err), OK);
+    T_ST(data_uri_spellings(a, uri, out, &n, &err), OK);
+    T_UINT(n, want);
+    for (size_t i = 0; i < n; i++) {
+        T_ST(data_uri(a, out[i], &is, &err), OK);
+        T_STR_EQ(is, uri);
+        for (size_t k = 0; k < i; k++) {
+            T_OK(!str_eq(out[i], out[k]));
+        }
+    }
+}
+
+TEST(spellings)
+{
+    a = arena_new(1 << 20);
+    ways("s3://bucket/a", 2);
+    ways("s3://bucket/a?b", 2);
+    ways("https://host/a", 2);
+    ways("https://host/a?q=1", 1);
+    ways("http://host?q", 1);
+    ways("/data/x", 3);
+    ways("/data/a%41", 3);
+    ways("file:///data/%01x", 3);
+    ways("file:///data/%00x", 2);
+    ways("table:a.b", 2);
+    ways("hf://datasets/x", 2);
+    arena_free(a);
+}
+
 TEST(sources_of_mlflow)
 {
     a = arena_new(1 << 20);

@@ -232,6 +232,34 @@ SQL_TEST(what_changes_is_taken_back)
     corefix_close(&f);
 }
 
+/* What a person said is not taken back because the artifact changes. */
+SQL_TEST(what_a_person_said_stays)
+{
+    struct typed_node a;
+    struct corefix f;
+    struct same_change c;
+    int64_t type;
+
+    corefix_open(&f, location, NULL);
+    type = declare(&f, NODE_ARTIFACT, "Data");
+    a = artifacts(&f, type, 0, S("s3://b/1"), NULL, 1);
+    use(&f, "clicks", "d1", S("s3://b/1"));
+    use(&f, "clicks", "d2", S("s3://b/2"));
+    same_change_init(&c, f.core, f.a);
+    c.a = arena_printf(f.a, "node:%lld", (long long)a.uid);
+    c.b = S("place:s3://b/2");
+    c.reason = S("a copy of it");
+    c.who = S("ann");
+    T_ST_ERR(corefix_run(&f, &c.op), OK, &f.err);
+    T_INT(said(&f, 1, SAME_URI, "", ""), 1);
+    T_INT(said(&f, 2, SAME_URI, "", ""), 1);
+    artifacts(&f, type, a.id, S("s3://b/3"), NULL, 1);
+    T_INT(said(&f, 1, SAME_URI, "", ""), 0);
+    T_INT(said(&f, 2, SAME_URI, "", ""), 1);
+    T_INT(count(&f, "SELECT COUNT(*) FROM same WHERE who = 'ann' AND state = 1"), 1);
+    corefix_close(&f);
+}
+
 SQL_TEST(what_is_pinned_stays)
 {
     struct typed_node a;
@@ -399,5 +427,62 @@ SQL_TEST(questions_go_over_places)
     T_ST_ERR(undo(&f, node, S("place:s3://b/1"), false), OK, &f.err);
     got = ask(&f, one, false);
     T_UINT(got.n, 2);
+    corefix_close(&f);
+}
+
+/* A step made an artifact; the number of the step. */
+static int64_t step_before_it(struct corefix *f, int64_t type, int64_t artifact)
+{
+    struct typed_node node = { .kind = NODE_EXECUTION, .has_type = true, .type = type };
+    struct typed_event made = {
+        .has_artifact = true, .has_execution = true, .artifact = artifact, .type = 4
+    };
+    struct typed_put p;
+
+    T_ST(put(f, &p, TYPED_PUT_NODES), OK);
+    p.artifacts = &node;
+    p.artifacts_n = 1;
+    T_ST_ERR(corefix_run(f, &p.op), OK, &f->err);
+    T_ST(put(f, &p, TYPED_PUT_EVENTS), OK);
+    made.execution = node.id;
+    p.events = &made;
+    p.events_n = 1;
+    T_ST_ERR(corefix_run(f, &p.op), OK, &f->err);
+    return node.uid;
+}
+
+static size_t total(const struct graph_trail *t, enum node_type type)
+{
+    for (size_t i = 0; i < t->totals_n; i++) {
+        if (t->totals[i].type == type) {
+            return t->totals[i].n;
+        }
+    }
+    return 0;
+}
+
+SQL_TEST(trails_go_over_places)
+{
+    struct graph_query q = { .max = 100 };
+    struct graph_trail t = { 0 };
+    struct typed_node a;
+    struct str one;
+    struct corefix f;
+    int64_t type, step;
+
+    corefix_open(&f, location, NULL);
+    type = declare(&f, NODE_ARTIFACT, "Data");
+    a = artifacts(&f, type, 0, S("s3://b/1"), NULL, 1);
+    step = step_before_it(&f, declare(&f, NODE_EXECUTION, "Step"), a.id);
+    one = use(&f, "clicks", "d1", S("s3://b/1"));
+    use(&f, "clicks", "d2", S("s3://b/1"));
+    q.node = arena_printf(f.a, "node:%lld", (long long)step);
+    one = arena_printf(f.a, "run:%.*s", STR_ARG(one));
+    T_ST_ERR(graph_trail(&f.v, &q, one, &t, &f.err), OK, &f.err);
+    T_UINT(t.n, 6);
+    T_UINT(t.totals_n, 3);
+    T_UINT(total(&t, TYPE_DATA_PLACE), 2); /* of the URI, and of the version */
+    T_UINT(total(&t, TYPE_MLFLOW_DATASET), 1);
+    T_UINT(total(&t, GRAPH_TYPE_OTHER), 1);
     corefix_close(&f);
 }

@@ -413,6 +413,19 @@ def test_what_is_deleted_is_hidden_until_it_is_named_again(told):
     assert told.get("/jobs", limit=1)["totalCount"] == before + 1 - 5
     assert told.jobs not in {j["namespace"] for j in told.get("/jobs", limit=1000)["jobs"]}
     assert told.get(told.at(told.jobs, "jobs", "clean"), status=404)
+    assert told.get(told.at(told.jobs, "jobs")) == {"jobs": [], "totalCount": 0}
+    assert told.get("/lineage", status=404, nodeId=told.node("job", "clean"))["field"] == "nodeId"
+    assert told.get("/lineage", status=404, nodeId="run:" + told.runs["clean"])["field"] == "nodeId"
+    assert [n["type"] for n in told.get("/lineage", nodeId=told.node("dataset", "clean:it"))["graph"]] == ["DATASET"]
+    assert delete(told.at(told.db))["isHidden"] is True
+    assert told.get(told.at(told.db, "datasets")) == {"datasets": [], "totalCount": 0}
+    for node in (told.node("dataset", "clean:it"), f"datasetField:{told.db}:clean:it:id"):
+        assert told.get("/lineage", status=404, nodeId=node)["field"] == "nodeId"
+        assert told.get("/column-lineage", status=404, nodeId=node)["field"] == "nodeId"
+    run = told.run("clean", 50, [told.data("raw")], [told.data("clean:it")])
+    assert told.get(told.at(told.jobs, "jobs"))["totalCount"] >= 4 and told.get(told.at(told.db, "datasets"))["totalCount"] >= 3
+    for node in (told.node("job", "clean"), told.node("dataset", "clean:it"), "run:" + run):
+        assert {told.node("job", "clean"), told.node("dataset", "raw")} <= {n["id"] for n in told.get("/lineage", nodeId=node)["graph"]}
 
 
 def test_events(told):

@@ -337,15 +337,20 @@ static enum status states_of(const struct openlineage_v1_list_query *in, int64_t
     return OK;
 }
 
-static enum status list_jobs(struct call *c, struct view *v, int64_t space_uid, struct err *err)
+/* space: NULL = all; one that is hidden has none. */
+static enum status list_jobs(struct call *c, struct view *v, const struct ol_space_view *space,
+                             struct err *err)
 {
     const struct openlineage_v1_list_query *in = c->in;
     struct openlineage_v1_jobs *out = ARENA_NEW(c->arena, struct openlineage_v1_jobs);
     int64_t *states = ARENA_ARRAY(c->arena, int64_t, in->last_run_states_n + 1);
-    struct ol_uids u;
+    struct ol_uids u = { 0 };
     enum status st = out && states ? states_of(in, states, err) : err_nomem(err);
 
-    st = st ? st : ol_job_list(v, space_uid, states, in->last_run_states_n, PAGE(c), &u, err);
+    if (!st && !(space && space->hidden)) {
+        st =
+            ol_job_list(v, space ? space->uid : 0, states, in->last_run_states_n, PAGE(c), &u, err);
+    }
     if (st) {
         return st;
     }
@@ -358,7 +363,7 @@ static enum status list_jobs(struct call *c, struct view *v, int64_t space_uid, 
 
 static enum status jobs(struct call *c, struct view *v, struct err *err)
 {
-    return list_jobs(c, v, 0, err);
+    return list_jobs(c, v, NULL, err);
 }
 
 static enum status jobs_of_space(struct call *c, struct view *v, struct err *err)
@@ -366,7 +371,7 @@ static enum status jobs_of_space(struct call *c, struct view *v, struct err *err
     struct ol_space_view x;
     enum status st = space_of(c, v, &x, err);
 
-    return st ? st : list_jobs(c, v, x.uid, err);
+    return st ? st : list_jobs(c, v, &x, err);
 }
 
 static bool show_job_version(struct call *c, const struct ol_job_view *j,
@@ -490,10 +495,10 @@ static enum status datasets(struct call *c, struct view *v, struct err *err)
 {
     struct openlineage_v1_datasets *out = ARENA_NEW(c->arena, struct openlineage_v1_datasets);
     struct ol_space_view x;
-    struct ol_uids u;
+    struct ol_uids u = { 0 };
     enum status st = space_of(c, v, &x, err);
 
-    st = st ? st : ol_dataset_list(v, x.uid, PAGE(c), &u, err);
+    st = st || x.hidden ? st : ol_dataset_list(v, x.uid, PAGE(c), &u, err);
     if (st || !out) {
         return st ? st : err_nomem(err);
     }

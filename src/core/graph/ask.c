@@ -472,6 +472,7 @@ static enum status between(struct over *o, const struct graph_starts *from,
     w.starts = to->uids;
     w.starts_n = to->n;
     w.direction = WALK_UP;
+    w.barred = barred_up;
     st = st ? st : links_walk(o->g->links, &w, &up, err);
     out->partial = out->partial || down.partial || up.partial;
     for (size_t i = 0; !st && i < up.n; i++) {
@@ -483,7 +484,8 @@ static enum status between(struct over *o, const struct graph_starts *from,
         uint32_t there = down.nodes[i] < links_top(o->g->links) ? far[down.nodes[i]] : 0;
 
         if (there && down.distance[i] && there > 1 &&
-            (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth)) {
+            (!o->q->depth || down.distance[i] + there - 1 <= o->q->depth) &&
+            is_part(o->g, &w, &down, i)) {
             count(out->totals, &out->totals_n, counted_as(graph_type(o->g, down.nodes[i])), 1);
         }
     }

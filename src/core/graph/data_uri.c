@@ -453,22 +453,25 @@ enum status data_uri_spellings(struct arena *a, struct str uri, struct str *out,
                                struct err *err)
 {
     static const struct str file = S_INIT("file://");
+    struct str ways[DATA_URI_SPELLINGS] = { uri, arena_printf(a, "%.*s/", STR_ARG(uri)) };
+    size_t ways_n = 2;
+    enum status st = ways[1].p ? OK : err_nomem(err);
 
-    out[0] = uri;
-    out[1] = arena_printf(a, "%.*s/", STR_ARG(uri));
-    *n = 2;
-    if (!out[1].p) {
-        return err_nomem(err);
-    }
-    if (str_starts(uri, S("file:///"))) {
+    if (!st && str_starts(uri, S("file:///"))) {
         struct str path = part(uri, file.n, uri.n);
         char *room = arena_alloc(a, path.n);
 
-        if (!room) {
-            return err_nomem(err);
-        }
-        out[2] = plain_path(room, path, true);
-        *n = utf8_valid(out[2]) && str_find_byte(out[2], 0, 0) == SIZE_MAX ? 3 : 2;
+        st = room ? OK : err_nomem(err);
+        if (room) ways[ways_n++] = plain_path(room, path, true);
     }
-    return OK;
+    *n = 0;
+    for (size_t i = 0; !st && i < ways_n; i++) { /* behind a query, a slash is part of it */
+        struct str is;
+
+        st = data_uri(a, ways[i], &is, err);
+        if (!st && is.p && str_eq(is, uri) && str_find_byte(ways[i], 0, 0) == SIZE_MAX) {
+            out[(*n)++] = ways[i];
+        }
+    }
+    return st;
 }

@@ -31,7 +31,8 @@ enum status data_uri_of_name(struct arena *a, struct str ns, struct str name, st
 enum status data_uri_of_source(struct arena *a, struct str type, struct str source, struct str *out,
                                struct err *err) ATTR_CHECK;
 
-/* How what is spelled so is mostly written: what is written otherwise needs a row to be found by. At most DATA_URI_SPELLINGS. */
+/* How what is spelled so is mostly written: what is written otherwise needs a row to be found by. At most DATA_URI_SPELLINGS, each of
+ * which data_uri() spells so. */
 enum status data_uri_spellings(struct arena *a, struct str uri, struct str *out, size_t *n,
                                struct err *err) ATTR_CHECK;
 

@@ -284,7 +284,7 @@ static enum status fill(struct group *g, struct arena *a, struct filling *f, siz
         }
         left -= n;
         if (n < asked) {
-            f->done = (size_t)f->stage == f->ways_n;
+            f->done = (size_t)f->stage >= f->ways_n;
             f->stage++;
             f->after = 0;
         }

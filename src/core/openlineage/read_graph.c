@@ -170,6 +170,7 @@ static enum status jobs_of_sets(struct walk *w, enum ol_dir dir, struct err *err
 static enum status begin(struct walk *w, const struct ol_node_id *start, struct err *err)
 {
     struct ol_run_view *run;
+    struct ol_name *job;
     struct reached *r;
     enum status st;
 
@@ -177,6 +178,10 @@ static enum status begin(struct walk *w, const struct ol_node_id *start, struct 
     case OL_NODE_JOB: return meet_job(w, start->uid, err);
     case OL_NODE_RUN:
         st = ol_runs(w->v, &start->uid, 1, 0, &run, err);
+        st = st ? st : ol_job_names(w->v, &run->job, 1, false, &job, err);
+        if (!st && !job->name.p) {
+            return err_field(err, ST_NOT_FOUND, "nodeId", "The job of the run is hidden.");
+        }
         return st ? st : meet_job(w, run->job, err);
     case OL_NODE_DATASET:
     case OL_NODE_FIELD: break;

@@ -77,8 +77,10 @@ static const struct sql_query query_ol_spaces_named = {
     .in_n = 1, .out_n = 2,
     .in = ol_spaces_named_in,
     .out = ol_spaces_named_out, .out_names = ol_spaces_named_names,
-    .text = { "SELECT uid, name FROM ol_ns WHERE name IN (SELECT value FROM json_each(?1))",
-              "SELECT uid, name FROM ol_ns WHERE name = ANY ($1)" },
+    .text = { "SELECT uid, name FROM ol_ns WHERE name IN (SELECT value FROM json_each(?1)) "
+              "AND (hidden = 0 OR hidden < update_us)",
+              "SELECT uid, name FROM ol_ns WHERE name = ANY ($1) AND (hidden = 0 OR hidden < "
+              "update_us)" },
 };
 
 enum status q_ol_spaces_named_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

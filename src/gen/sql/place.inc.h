@@ -104,10 +104,10 @@ static const struct sql_query query_place_said = {
     .in_n = 1, .out_n = 2,
     .in = place_said_in,
     .out = place_said_out, .out_names = place_said_names,
-    .text = { "SELECT b, rule FROM same WHERE a = ?1 AND rule IN (2, 5) AND state = 1 ORDER "
-              "BY b",
-              "SELECT b, rule FROM same WHERE a = $1 AND rule IN (2, 5) AND state = 1 ORDER "
-              "BY b" },
+    .text = { "SELECT b, rule FROM same WHERE a = ?1 AND rule IN (2, 5) AND state = 1 AND "
+              "who = 'rule' ORDER BY b",
+              "SELECT b, rule FROM same WHERE a = $1 AND rule IN (2, 5) AND state = 1 AND "
+              "who = 'rule' ORDER BY b" },
 };
 
 enum status q_place_said_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt, int64_t a,

@@ -12,11 +12,11 @@ ORDER BY name LIMIT $1 OFFSET $2;
 -- out: uid int, create_us int, update_us int, hidden int
 SELECT uid, create_us, update_us, hidden FROM ol_ns WHERE name = $1;
 
--- Which of these are namespaces.
+-- Which of these are namespaces that are not hidden.
 -- name: ol_spaces_named :many
 -- in: names text[]
 -- out: uid int, name text
-SELECT uid, name FROM ol_ns WHERE name {in:$1};
+SELECT uid, name FROM ol_ns WHERE name {in:$1} AND (hidden = 0 OR hidden < update_us);
 
 -- Namespaces that have data sets.
 -- name: ol_sources :many

@@ -16,10 +16,11 @@ SELECT uid FROM node WHERE type_id > 100 AND uri <> '' AND uri = $1 AND uid > $2
 -- out: uid int
 SELECT uid FROM ident WHERE ns = 0 AND scheme = 31 AND key > $1 AND key < $2 ORDER BY key LIMIT $3;
 
+-- Not what a person said.
 -- name: place_said :many
 -- in: a int
 -- out: b int, rule int
-SELECT b, rule FROM same WHERE a = $1 AND rule IN (2, 5) AND state = 1 ORDER BY b;
+SELECT b, rule FROM same WHERE a = $1 AND rule IN (2, 5) AND state = 1 AND who = 'rule' ORDER BY b;
 
 -- name: place_node :one
 -- in: uid int
