@@ -185,8 +185,7 @@ enum status sock_connect(const char *address, int *fd, struct err *err)
 /* One address. 0, or what went wrong. */
 static int dial_one(const struct addrinfo *ai, int64_t until_ms, int *fd)
 {
-    int s = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed = 0;
-    struct pollfd p = { .fd = s, .events = POLLOUT };
+    int s = sock_new(ai->ai_family, SOCK_STREAM, 0), failed = 0;
     socklen_t n = sizeof(failed);
 
     if (s < 0) {
@@ -197,9 +196,8 @@ static int dial_one(const struct addrinfo *ai, int64_t until_ms, int *fd)
     }
     while (failed == EINPROGRESS) {
         int64_t left = until_ms - clock_mono_ms();
-        int rc = poll(&p, 1, (int)MIN_OF(MAX_OF(left, (int64_t)0), (int64_t)60000));
 
-        if (rc > 0) {
+        if (sock_wait(s, POLLOUT, left)) {
             failed = getsockopt(s, SOL_SOCKET, SO_ERROR, &failed, &n) != 0 ? errno : failed;
             break;
         }
@@ -292,10 +290,9 @@ void sock_wake_from(int fd, size_t n)
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
 }
 
-bool sock_wait(int fd, int64_t ms)
+bool sock_wait(int fd, short events, int64_t ms)
 {
-    struct pollfd p = { .fd = fd, .events = POLLIN };
+    struct pollfd p = { .fd = fd, .events = events };
 
-    /* Interrupted: the caller looks, and comes again. */
-    return poll(&p, 1, (int)MIN_OF(MAX_OF(ms, (int64_t)0), (int64_t)60000)) != 0;
+    return poll(&p, 1, (int)MIN_OF(MAX_OF(ms, (int64_t)0), (int64_t)60000)) > 0;
 }

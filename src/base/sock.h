@@ -40,7 +40,8 @@ void sock_nodelay(int fd);
 int sock_new(int family, int type, int protocol);
 /* Nobody is woken for less than n bytes (SO_RCVLOWAT), the end and a failure apart. */
 void sock_wake_from(int fd, size_t n);
-/* Waits until there is something to read, or nothing will come any more; false after ms milliseconds. */
-bool sock_wait(int fd, int64_t ms);
+/* Waits for events of poll() (POLLIN, POLLOUT), or a failure, for ms milliseconds and a minute at most; false: none has come, the time may not
+ * be over yet. */
+bool sock_wait(int fd, short events, int64_t ms);
 
 #endif

@@ -81,8 +81,15 @@ static void tcp_free(struct filter *f)
     mem_free(f);
 }
 
-static const struct filter_ops tcp_ops = { "tcp",      tcp_recv, tcp_sendv, tcp_sendfile,
-                                           tcp_splice, tcp_shut, tcp_free };
+static const struct filter_ops tcp_ops = {
+    .name = "tcp",
+    .recv = tcp_recv,
+    .sendv = tcp_sendv,
+    .sendfile = tcp_sendfile,
+    .splice = tcp_splice,
+    .shut = tcp_shut,
+    .free = tcp_free,
+};
 
 struct filter *filter_tcp_new(int fd)
 {

@@ -26,6 +26,7 @@ enum {
     SYNCS_MAX = 20000,
     SYNC_BYTES = 4096,
     FILES_SPARE = 256,
+    BUCKET_FILES = 6, /* of a download: two connections, a pipe, and a pair of libcurl's own */
     VIEW_ARENA_MAX = 64 << 20,
     MEMINFO_MAX = 64 * 1024
 };
@@ -273,10 +274,22 @@ static int64_t memory_available(struct arena *a)
     return 0;
 }
 
+/* Whether bytes may come from a bucket. */
+static bool has_bucket(const struct serve_options *o)
+{
+    bool has = o->blobs && str_starts(str_cstr(o->blobs), S("s3://"));
+
+    for (size_t i = 0; !has && o->artifact_places && o->artifact_places[i]; i++) {
+        has = str_starts(str_cstr(o->artifact_places[i]), S("s3://"));
+    }
+    return has;
+}
+
 static void check_limits(struct doctor *d)
 {
     struct rlimit files;
-    uint64_t want = (uint64_t)d->o.limits.conn_max + FILES_SPARE;
+    uint64_t want =
+        (uint64_t)d->o.limits.conn_max * (has_bucket(&d->o) ? BUCKET_FILES : 1) + FILES_SPARE;
     int64_t memory = memory_available(d->cli->arena);
     int64_t wanted = (int64_t)(d->o.core.tail_bytes + d->o.core.head_bytes + d->o.core.key_bytes +
                                d->o.core.fragment_bytes) +

@@ -346,6 +346,10 @@ def test_doctor(alone, tmp_path):
     rows = {r["check"]: r for r in alone.json("server", "doctor", "--data", tmp_path / "data")}
     assert rows["store"]["verdict"] == "ok" and "syncs/s" in rows["disk sync"]["found"]
     assert all(r["advice"] for r in rows.values() if r["verdict"] != "ok")
+    assert rows["open files"]["found"].endswith("16384 connections may need up to 16640"), rows
+    for more, need in ((["--blobs", "s3://b/p"], 256 + 60), (["--artifact-places", "s3://b"], 256 + 60)):
+        rows = {r["check"]: r for r in alone.json("server", "doctor", "--data", tmp_path / "data", "--http-connections", "10", *more)}
+        assert rows["open files"]["found"].endswith(f"10 connections may need up to {need}"), rows
     one = cairn.CairnServer(tmp_path / "data").start()
     try:
         rows = {r["check"]: r for r in alone.json("server", "doctor", "--data", one.data)}

@@ -10,7 +10,7 @@ the answers that AWS gives for another region, expired tokens and the token serv
     double.stop()
 
 Kinds of failure: 500, 503 (SlowDown), 429; reset (nothing is done, the connection is cut); lost (done, then cut); truncated (half
-of the answer); slow (the answer drips); shifted (a range, a byte further on than was asked); stall (no answer for long); hold (not before gate.set()); error200 (200 with an error in its body, nothing done);
+of the answer); slow (the answer drips); shifted (a range, a byte further on than was asked); nameless (a range that is not said which); stall (no answer for long); hold (not before gate.set()); error200 (200 with an error in its body, nothing done);
 expired (ExpiredToken); denied (AccessDenied); full (QuotaExceeded). As a program: s3double.py [--chaos N] prints its address; with N, every N-th request or so fails in one of
 the ways that go away when tried again."""
 
@@ -83,6 +83,7 @@ class Double:
         self.rules, self.lock = [], threading.Lock()
         self.log = []               # (operation, what happened)
         self.redirect_to = None     # 307 to this endpoint
+        self.etag = '"{}"'            # of an MD5
         self.held, self.gate = 0, threading.Event()     # "hold": requests that wait until the gate is open
         self.parts_now, self.parts_most = 0, 0          # at once
         self.chaos, self.random, self.n = chaos, random.Random(seed), 0
@@ -204,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(Refused(400, "ExpiredToken", "The provided token has expired."))
         if kind == "error200" and op in ("complete", "copy", "copy_part"):
             return self.answer(200, b"<Error><Code>InternalError</Code><Message>as told</Message></Error>")
-        self.shift = kind == "shifted"
+        self.shift, self.is_nameless = kind == "shifted", kind == "nameless"
         try:
             status, body, fields = getattr(self, "op_" + op)() if op == "sts" else self.checked(op)
         except Refused as r:
@@ -343,7 +344,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def op_get(self):
         data, _ = self.found()
-        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        etag = self.double.etag.format(hashlib.md5(data).hexdigest())
         if self.headers.get("if-match", etag) != etag:
             raise Refused(412, "PreconditionFailed")
         m = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
@@ -352,7 +353,8 @@ class Handler(BaseHTTPRequestHandler):
         low, high = int(m[1]) + self.shift, min(int(m[2]), len(data) - 1)
         if low >= len(data):
             raise Refused(416, "InvalidRange")
-        return 206, data[low:high + 1], {"content-range": f"bytes {low}-{high}/{len(data)}", "etag": etag}
+        named = {} if self.is_nameless else {"content-range": f"bytes {low}-{high}/{len(data)}"}
+        return 206, data[low:high + 1], {"etag": etag, **named}
 
     def op_delete(self):
         self.double.objects.pop((self.bucket, self.name), None)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/sock.h"
 #include "base/sys.h"
 #include "codec/base64.h"
 #include "net/coding.h"
@@ -240,17 +241,10 @@ static bool move_in(struct grpc_client *g)
 /* Until something has come or gone; false: the time is over. */
 static bool await(struct grpc_client *g, int64_t until_ms)
 {
-    struct pollfd p = { .fd = g->fd, .events = POLLIN };
+    short events = g->out_n > 0 || g->f->need == IO_NEED_WRITE ? POLLIN | POLLOUT : POLLIN;
     int64_t left = until_ms ? until_ms - clock_mono_ms() : 60000;
 
-    if (left <= 0) {
-        return false;
-    }
-    if (g->out_n > 0 || g->f->need == IO_NEED_WRITE) {
-        p.events |= POLLOUT;
-    }
-    return poll(&p, 1, (int)MIN_OF(left, (int64_t)60000)) != 0 || !until_ms ||
-           clock_mono_ms() < until_ms;
+    return left > 0 && (sock_wait(g->fd, events, left) || !until_ms || clock_mono_ms() < until_ms);
 }
 
 /* One round for every call of the connection. False: this call's time is over. */

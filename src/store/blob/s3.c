@@ -499,8 +499,16 @@ struct s3_reader {
     bool no_pipe;   /* what broke goes on by libcurl */
     char key[S3_KEY_MAX];
     char etag
-        [64]; /* "" = whatever is there; what is asked after a break is that of the first answer */
+        [256]; /* "" = whatever is there; what is asked after a break is that of the first answer */
 };
+
+/* Strong, and whole: a longer one than struct s3_answer has room for has lost its end. */
+static bool is_strong(const char *etag)
+{
+    size_t n = strlen(etag);
+
+    return n >= 2 && etag[0] == '"' && etag[n - 1] == '"';
+}
 
 static enum status another_size(struct err *err)
 {
@@ -534,7 +542,7 @@ static enum status ask(struct s3_reader *r, struct err *err)
         st = another_size(err);
     } else if (!st && !whole && an.status != 206) {
         st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 gives no ranges");
-    } else if (!st && !whole && an.first >= 0 && (uint64_t)an.first != r->at) {
+    } else if (!st && !whole && (an.first < 0 || (uint64_t)an.first != r->at)) {
         st = err_set(err, ST_UNAVAILABLE, "cannot get an object: S3 gives another range");
     } else if (!st && !whole && an.total >= 0 && (uint64_t)an.total != r->size) {
         st = another_size(err);
@@ -546,8 +554,9 @@ static enum status ask(struct s3_reader *r, struct err *err)
     if (st) {
         s3_http_end(r->channel);
         r->channel = NULL;
-    } else if (!r->etag[0] && an.etag[0] == '"' && strlen(an.etag) < sizeof(r->etag)) {
-        memcpy(r->etag, an.etag, strlen(an.etag) + 1);
+    } else if (!r->etag[0] && is_strong(an.etag)) {
+        _Static_assert(sizeof(r->etag) == sizeof(an.etag), "a tag that came has room");
+        memcpy(r->etag, an.etag, sizeof(r->etag));
     }
     arena_free(a);
     return st;

@@ -7,6 +7,7 @@
 #include "base/sock.h"
 #include "base/sys.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 enum { IDLE_MAX = 24, CONNECT_MS = 5000, POLL_MS = 1000, PIECE_MS = 100, WAKE_BYTES = 256 * 1024 };
@@ -633,7 +634,7 @@ enum status s3_http_pipe(struct s3_channel *c, int pipe, size_t max, size_t *got
     for (;;) {
         ssize_t n;
 
-        (void)sock_wait(c->raw, PIECE_MS);
+        (void)sock_wait(c->raw, POLLIN, PIECE_MS);
         n = sys.splice(c->raw, pipe, max);
         if (n > 0) {
             c->taken += (uint64_t)n;
