@@ -103,3 +103,13 @@ void clock_http_date(int64_t wall_ms, char out[32])
     (void)snprintf(out, 32, "%.3s, %.2s %.3s %.4s %.8s GMT", days + day, iso + 8,
                    months + (size_t)month * 3, iso, iso + 11);
 }
+
+/* By eras of 400 years that begin in March. */
+int64_t clock_days(int64_t year, int64_t month, int64_t day)
+{
+    int64_t y = month <= 2 ? year - 1 : year, era = (y >= 0 ? y : y - 399) / 400,
+            of_era = y - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}

@@ -27,5 +27,7 @@ void clock_replace(const struct clock_ops *ops);
 void clock_rfc3339(int64_t wall_ms, char out[32]);
 /* "Sat, 21 Nov 2026 11:47:20 GMT", as HTTP writes times; "invalid" before 1970 or after 9999. */
 void clock_http_date(int64_t wall_ms, char out[32]);
+/* Days since 1970-01-01 of a day of the civil calendar; months from 1 to 12. */
+int64_t clock_days(int64_t year, int64_t month, int64_t day);
 
 #endif

@@ -184,8 +184,8 @@ static enum status started_by(struct run_create *c, struct group *g, struct err 
         st = sql_savepoint(group_conn(g), err);
         if (!st) {
             st = ol_started_by(g, c->core, c->op.arena, c->uid, c->tags[i].value, err);
-            IGNORE_STATUS(st ? sql_rollback_to(group_conn(g), &ignored) /* st says why */
-                             : sql_release(group_conn(g), &ignored));
+            st = st ? st : sql_release(group_conn(g), err);
+            IGNORE_STATUS(st ? sql_rollback_to(group_conn(g), &ignored) : OK); /* st says why */
         }
     }
     return st;

@@ -71,6 +71,17 @@ TEST(http_date_known)
     }
 }
 
+TEST(days_known)
+{
+    T_INT(clock_days(1970, 1, 1), 0);
+    T_INT(clock_days(1969, 12, 31), -1);
+    T_INT(clock_days(2000, 2, 29), 11016);
+    T_INT(clock_days(2000, 3, 1), 11017);
+    T_INT(clock_days(2100, 3, 1) - clock_days(2100, 2, 28), 1);
+    T_INT(clock_days(2026, 1, 1), 20454);
+    T_INT(clock_days(0, 3, 1), -719468);
+}
+
 TEST(rfc3339_against_the_system)
 {
     for (int i = 0; i < 200000; i++) {

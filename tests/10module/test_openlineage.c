@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "core/openlineage/openlineage.h"
+#include "core/openlineage/read.h"
 #include "gen/sql/queries.h"
 
 #include <inttypes.h>
@@ -560,6 +561,100 @@ SQL_TEST(every_order_gives_the_same_with_snapshots)
     orders(location, true, sqltest_is_postgres(location) ? 2 : 6);
 }
 
+/* ---- more facets than are remembered ------------------------------------------------------------------------------------------------ */
+
+enum { MANY_EVENTS = 4, MANY_FACETS = 900 };
+
+static struct str event_of_many(struct arena *a, int i)
+{
+    struct buf b = BUF_INIT(TEXT_MAX);
+    struct str out;
+
+    buf_printf(&b,
+               "{\"eventTime\":\"2026-01-01T00:00:%02dZ\",\"producer\":\"p\",\"schemaURL\":\"s\","
+               "\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"run\":{\"runId\":\"r\",\"facets\":{",
+               i);
+    for (int k = 0; k < MANY_FACETS; k++) {
+        buf_printf(&b, "\"f%d\":{\"i\":%d},", (i * 700 + k * 7919) % 9973, i);
+    }
+    buf_printf(&b,
+               "\"parent\":{\"run\":{\"runId\":\"p%d\"}},\"nominalTime\":{\"nominalStartTime\":"
+               "\"2026-01-0%dT00:00:00Z\"}}}}",
+               i, i + 1);
+    T_ST(b.failed, OK);
+    out = arena_str(a, buf_str(&b));
+    buf_release(&b);
+    return out;
+}
+
+TEST(the_same_facets_stay_when_there_are_too_many)
+{
+    struct str texts[MANY_EVENTS];
+    struct arena *kept = arena_new(8 << 20);
+    struct corefix f;
+    struct dump d;
+    char *want = NULL;
+    size_t n = 0, added, facets = 0;
+
+    for (int i = 0; i < MANY_EVENTS; i++) {
+        texts[i] = event_of_many(kept, i);
+    }
+    for (int r = 0; r < 3; r++) {
+        corefix_open(&f, t_tmpdir(), NULL);
+        for (int i = 0; i < MANY_EVENTS; i++) {
+            T_ST_ERR(put(&f, &texts[r ? (i * 3 + r) % MANY_EVENTS : i], 1, &added), OK, &f.err);
+            if (one_in(2)) {
+                corefix_crash(&f);
+            }
+        }
+        rows_as_text(&f, &d);
+        if (want) {
+            same_lines(&d, str_of(want, n));
+        } else {
+            want = kept_lines(&d, &n);
+            for (size_t i = 0; i < d.n; i++) {
+                facets += str_starts(d.lines[i], S("facet "));
+            }
+            T_UINT(facets, OL_CELLS_MAX);
+        }
+        corefix_close(&f);
+    }
+    arena_free(kept);
+    mem_free(want);
+}
+
+/* ---- one thing twice in one event ----------------------------------------------------------------------------------------------------- */
+
+static size_t lines_of(struct corefix *f, const char *begin)
+{
+    struct dump d;
+    size_t n = 0;
+
+    rows_as_text(f, &d);
+    for (size_t i = 0; i < d.n; i++) {
+        n += str_starts(d.lines[i], str_cstr(begin));
+    }
+    return n;
+}
+
+TEST(of_two_mentions_the_first_one_holds)
+{
+    struct corefix f;
+
+    corefix_open(&f, t_tmpdir(), NULL);
+    put_one(
+        &f,
+        "{\"eventTime\":\"2026-01-01T00:00:00Z\",\"producer\":\"p\",\"schemaURL\":\"s\","
+        "\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"outputs\":[{\"namespace\":\"n\",\"name\":\"d\","
+        "\"facets\":{\"symlinks\":{\"identifiers\":[{\"namespace\":\"n\",\"name\":\"first\",\"type\":\"T\"}]}}},"
+        "{\"namespace\":\"n\",\"name\":\"d\",\"facets\":{\"symlinks\":{\"identifiers\":["
+        "{\"namespace\":\"n\",\"name\":\"second\",\"type\":\"T\"}]}}}]}");
+    T_UINT(lines_of(&f, "symlink D(n|d) D(n|first) "), 1);
+    T_UINT(lines_of(&f, "symlink "), 1);
+    T_UINT(lines_of(&f, "facet D(n|d) 0 - symlinks "), 1);
+    corefix_close(&f);
+}
+
 /* ---- two servers ------------------------------------------------------------------------------------------------------------------ */
 
 enum { TWO = 24 };
@@ -762,6 +857,23 @@ static int64_t reads_from(struct corefix *f, unsigned id)
     return v.i;
 }
 
+/* Claimed times of links into runs that ended, of which some end after they began. */
+static int64_t once_there(struct corefix *f)
+{
+    static const unsigned char out[] = { SQL_INT };
+    static const char text[] =
+        "SELECT count(*) FROM edge_log l JOIN edge_log k ON k.src = l.src AND k.dst = l.dst AND k.role = l.role "
+        "AND k.seq > l.seq AND k.op = 2 AND k.claimed_ms > l.claimed_ms WHERE l.op = 1";
+    struct sql_query q = {
+        .name = "once", .out = out, .out_names = no_names, .out_n = 1, .kind = SQL_ONE
+    };
+    struct sql_value v;
+
+    q.text[SQL_SQLITE] = q.text[SQL_POSTGRES] = text;
+    T_ST_ERR(sql_one(f->v.conn, &q, NULL, NULL, &v, &f->err), OK, &f->err);
+    return v.i;
+}
+
 SQL_TEST(inputs_are_bound_again)
 {
     struct corefix f;
@@ -782,7 +894,81 @@ SQL_TEST(inputs_are_bound_again)
     T_INT(reads_from(&f, 4), 5);
     a_run(&f, 4, 25, NULL, NULL);
     T_INT(reads_from(&f, 1), 4);
+    T_INT(once_there(&f), 0); /* who asks by claimed times does not see what was bound before */
     corefix_close(&f);
+}
+
+/* ---- runs that others name first --------------------------------------------------------------------------------------------------------- */
+
+struct named {
+    struct write_op op;
+    struct core *core;
+};
+
+static enum status named_validate(struct write_op *op, struct group *g, struct err *err)
+{
+    struct named *n = WRITE_OP_OF(op, struct named);
+    int64_t uid = group_new_uid(g);
+    enum status st =
+        q_ol_node_insert(group_conn(g), uid, OL_NS, NODE_EXECUTION, TYPE_OL_RUN, S("x"), 1, err);
+
+    return st ? st : ol_started_by(g, n->core, op->arena, uid, S("n/j1/r1"), err);
+}
+
+/* Without an event: both times are when it was made. */
+static void shown_as_made(struct corefix *f)
+{
+    struct ol_run_view *run;
+    unsigned char rid[16];
+    int64_t uid;
+
+    T_OK(ol_run_id_of_text(S("r1"), rid));
+    corefix_fresh(f);
+    T_ST_ERR(ol_find_run(&f->v, ol_run_id_text(f->a, rid), &uid, &f->err), OK, &f->err);
+    T_OK(uid != 0);
+    T_ST_ERR(ol_runs(&f->v, &uid, 1, 0, &run, &f->err), OK, &f->err);
+    T_OK(run->create_us > 0 && run->update_us == run->create_us);
+}
+
+/* A tag names the run before its events do: what the events say of its times is what is shown. */
+SQL_TEST(a_run_that_a_tag_named_first)
+{
+    static const struct write_kind kind_named = { .name = "test.named",
+                                                  .validate = named_validate,
+                                                  .sql = true };
+    struct str kept[2] = { { NULL, 0 }, { NULL, 0 } };
+    struct arena *a = arena_new(1 << 20);
+
+    T_OK(a != NULL);
+    for (int i = 0; i < 2; i++) {
+        struct named op = { .op = { .kind = &kind_named } };
+        struct corefix f;
+        struct dump d;
+
+        corefix_open(&f, i ? t_tmpdir() : location, NULL);
+        op.op.arena = f.a;
+        op.core = f.core;
+        for (int k = 0; i == 0 && k < 2; k++) {
+            T_ST_ERR(seq_run(f.core->seq, &op.op, &f.err), OK, &f.err);
+        }
+        if (i == 0) {
+            shown_as_made(&f);
+            corefix_crash(&f);
+        }
+        a_run(&f, 1, 30, "d", NULL);
+        a_run(&f, 1, 20, "d", NULL);
+        rows_as_text(&f, &d);
+        for (size_t k = 0; k < d.n; k++) {
+            if (str_starts(d.lines[k], S("run "))) {
+                T_OK(!kept[i].p);
+                kept[i] = arena_str(a, d.lines[k]);
+            }
+        }
+        corefix_close(&f);
+    }
+    T_OK(kept[0].p != NULL);
+    T_STR_EQ(kept[0], kept[1]);
+    arena_free(a);
 }
 
 /* ---- the log --------------------------------------------------------------------------------------------------------------------- */
@@ -830,6 +1016,142 @@ SQL_TEST(bytes_come_back)
     T_ST_ERR(ol_events(&f.v, &q, &e, &n, &more, &f.err), OK, &f.err);
     T_OK(!more && n == 1);
     corefix_close(&f);
+}
+
+static struct str long_event(struct arena *a, int i)
+{
+    static char pad[300 << 10];
+    struct str out;
+
+    memset(pad, 'a' + i, sizeof(pad));
+    out = arena_printf(
+        a,
+        "{\"eventTime\":\"2026-01-01T00:00:%02dZ\",\"producer\":\"p\",\"schemaURL\":\"s\","
+        "\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"pad\":\"%.*s\"}",
+        i, (int)sizeof(pad), pad);
+    T_OK(out.p != NULL);
+    return out;
+}
+
+/* Long ones are in several packs, each with a part of the numbers. */
+SQL_TEST(many_bytes_are_several_packs)
+{
+    static const unsigned char out[] = { SQL_INT };
+    struct sql_query q = {
+        .name = "packs", .out = out, .out_names = no_names, .out_n = 1, .kind = SQL_ONE
+    };
+    struct ol_events_query page = { .from_us = INT64_MIN,
+                                    .until_us = INT64_MAX,
+                                    .after_us = INT64_MIN,
+                                    .after = INT64_MIN,
+                                    .max = 20 };
+    struct ol_stored *e;
+    struct str texts[12];
+    struct sql_value v;
+    struct corefix f;
+    size_t n, added;
+    bool more;
+
+    corefix_open(&f, location, NULL);
+    for (int i = 0; i < 11; i++) {
+        texts[i] = long_event(f.a, i);
+    }
+    texts[11] = texts[0];
+    T_ST_ERR(put(&f, texts + 5, 1, &added), OK, &f.err);
+    T_ST_ERR(put(&f, texts, 12, &added), OK, &f.err);
+    T_UINT(added, 10);
+    q.text[SQL_SQLITE] = q.text[SQL_POSTGRES] = "SELECT count(*) FROM ol_pack";
+    T_ST_ERR(sql_one(f.v.conn, &q, NULL, NULL, &v, &f.err), OK, &f.err);
+    T_INT(v.i, 4);
+    T_ST_ERR(ol_events(&f.v, &page, &e, &n, &more, &f.err), OK, &f.err);
+    T_UINT(n, 11);
+    for (size_t i = 0; i < n; i++) {
+        T_OK(str_eq(e[i].raw, texts[i]));
+    }
+    corefix_close(&f);
+}
+
+/* ---- what reading one takes ---------------------------------------------------------------------------------------------------------------- */
+
+enum { ENTRIES = 6000, NESTED = 150, OFTEN = 60 };
+
+/* An entry for each of many columns of one data set, from many others. */
+TEST(memory_grows_with_the_length_of_an_event)
+{
+    struct arena *a = arena_new(24 << 20);
+    struct buf b = BUF_INIT(TEXT_MAX * 4);
+    struct err err = ERR_INIT;
+    struct ol_event e;
+
+    T_OK(a != NULL);
+    buf_put_lit(
+        &b, "{\"eventTime\":\"2026-01-01T00:00:00Z\",\"producer\":\"p\",\"schemaURL\":\"s\","
+            "\"job\":{\"namespace\":\"n\",\"name\":\"j\",\"facets\":{\"lineage\":{\"entries\":[");
+    for (int i = 0; i < ENTRIES; i++) {
+        buf_printf(
+            &b,
+            "%s{\"type\":\"DATASET\",\"namespace\":\"n\",\"name\":\"d\",\"fields\":{\"c%d\":{\"inputs\":["
+            "{\"namespace\":\"n\",\"name\":\"s%d\",\"field\":\"f\"}]}},\"inputs\":[{\"type\":\"DATASET\","
+            "\"namespace\":\"n\",\"name\":\"s%d\"}]}",
+            i ? "," : "", i, i, i);
+    }
+    buf_put_lit(&b, "]}}}}");
+    T_ST(b.failed, OK);
+    T_ST_ERR(ol_event_read(a, buf_str(&b), &e, NULL, &err), OK, &err);
+    T_UINT(e.inputs_n, ENTRIES);
+    T_UINT(e.outputs_n, 1);
+    T_UINT(e.outputs[0].columns_n, ENTRIES);
+    buf_clear(&b);
+    buf_put_lit(&b,
+                "{\"eventTime\":\"2026-01-01T00:00:00Z\",\"producer\":\"p\",\"schemaURL\":\"s\","
+                "\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"x\":");
+    for (int i = 0; i < NESTED; i++) {
+        buf_put_lit(&b, "{\"a\":\"\\u00e9\",\"b\":\"\\u00e9\",\"c\":");
+    }
+    buf_put_lit(&b, "0");
+    for (int i = 0; i < NESTED + 1; i++) {
+        buf_put_lit(&b, "}");
+    }
+    arena_free(a);
+    a = arena_new(256 << 10);
+    T_OK(a != NULL);
+    for (int i = 0; i < OFTEN; i++) {
+        T_ST_ERR(ol_event_read(a, buf_str(&b), &e, NULL, &err), OK, &err);
+    }
+    buf_release(&b);
+    arena_free(a);
+}
+
+/* As the canonical form has it. */
+TEST(of_equal_keys_the_last_one_counts)
+{
+    static const char head[] =
+        "{\"eventTime\":\"2026-01-01T00:00:00Z\",\"producer\":\"p\",\"schemaURL\":\"s\",";
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct ol_event e;
+    struct str text;
+
+    T_OK(a != NULL);
+    text = arena_printf(
+        a,
+        "%s\"job\":{\"namespace\":\"n\",\"name\":\"j\",\"facets\":{\"x\":{}}},"
+        "\"job\":{\"namespace\":\"n\",\"name\":\"k\"},"
+        "\"run\":{\"runId\":\"text\",\"facets\":{\"x\":{}}},"
+        "\"run\":{\"runId\":\"00000000-0000-0000-0000-000000000001\",\"facets\":{\"y\":{},\"z\":{},\"y\":null}},"
+        "\"inputs\":[{\"namespace\":\"n\",\"name\":\"d\"}],\"inputs\":null}",
+        head);
+    T_ST_ERR(ol_event_read(a, text, &e, NULL, &err), OK, &err);
+    T_STR_EQ(e.job.name, S("k"));
+    T_UINT(e.job_facets_n, 0);
+    T_OK(!e.run.text.p && e.run.is_set);
+    T_UINT(e.run_facets_n, 1);
+    T_STR_EQ(e.run_facets[0].key, S("z"));
+    T_OK(!e.has_inputs && !e.inputs_n);
+    text = arena_printf(
+        a, "%s\"job\":{\"namespace\":\"n\",\"name\":\"j\"},\"job\":{\"namespace\":\"n\"}}", head);
+    T_ST(ol_event_read(a, text, &e, NULL, &err), ST_INVALID);
+    arena_free(a);
 }
 
 /* ---- what is refused, and what is not ------------------------------------------------------------------------------------------------ */

@@ -3,6 +3,8 @@
 #include "api/openlineage/openlineage_int.h"
 #include "base/hash.h"
 
+enum { SCRATCH_MAX = 32 << 20 }; /* of one canonical body; a few times its length is used */
+
 static const struct str no_text = { NULL, 0 };
 static const char *const types[] = { "", "START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER" };
 
@@ -96,6 +98,17 @@ static enum status take_facet(struct ol_in *x, struct str key, struct str raw,
     return x->st;
 }
 
+/* Null is no facet; of equal keys the last one counts. */
+static void drop_facet(struct ol_facet *f, size_t *n, struct str key)
+{
+    for (size_t i = 0; i < *n; i++) {
+        if (str_eq(f[i].key, key)) {
+            f[i] = f[--*n];
+            return;
+        }
+    }
+}
+
 static enum status facets(struct ol_in *x, const char *name, struct ol_facet **out, size_t *n)
 {
     size_t cap = 0, path;
@@ -113,7 +126,9 @@ static enum status facets(struct ol_in *x, const char *name, struct ol_facet **o
     path = ol_in_path(x, "%s%s", x->path_n ? "." : "", name);
     while (ol_in_key(x, &key)) {
         ev = ol_in_value(x, &raw);
-        if (x->st || (ev != JSON_EV_NULL && take_facet(x, key, raw, out, n, &cap))) {
+        if (ev == JSON_EV_NULL) {
+            drop_facet(*out, n, key);
+        } else if (x->st || take_facet(x, key, raw, out, n, &cap)) {
             break;
         }
     }
@@ -180,6 +195,7 @@ static enum status datasets(struct ol_in *x, const char *name, const char *io_fa
 
     *out = NULL;
     *n = 0;
+    *has = false;
     if (!ol_in_list(x, &ev)) {
         return ev == JSON_EV_NULL || x->st ? x->st
                                            : ol_in_fail(x, ST_INVALID, name, "%s is a list", name);
@@ -217,6 +233,9 @@ static enum status job(struct ol_in *x, struct ol_event *e)
     if (!ol_in_object(x)) {
         return x->st ? x->st : ol_in_fail(x, ST_INVALID, "job", "job is an object");
     }
+    e->job = (struct ol_name){ no_text, no_text };
+    e->job_facets = NULL;
+    e->job_facets_n = 0;
     path = ol_in_path(x, "job");
     while (ol_in_key(x, &key)) {
         if (str_eq_lit(key, "namespace")) {
@@ -245,6 +264,9 @@ static enum status run(struct ol_in *x, struct ol_event *e)
     if (!ol_in_object(x)) {
         return x->st ? x->st : ol_in_fail(x, ST_INVALID, "run", "run is an object");
     }
+    e->run = (struct ol_run_ref){ .text = no_text };
+    e->run_facets = NULL;
+    e->run_facets_n = 0;
     path = ol_in_path(x, "run");
     while (ol_in_key(x, &key)) {
         if (str_eq_lit(key, "runId")) {
@@ -372,12 +394,15 @@ static void member(struct ol_in *x, struct str key, struct common *c, struct ol_
     }
 }
 
-/* Of the canonical body; of the body as it is, where it is too long for that. */
-static enum status hash_event(struct arena *a, struct ol_event *e, struct err *err)
+/* Of the canonical body; of the body as it is, where it is too long for that. What it takes to make that one goes with it: a request has
+ * many events. */
+static enum status hash_event(struct ol_event *e, struct err *err)
 {
     struct buf b = BUF_INIT(8 * JSON_CANONICAL_MAX);
-    enum status st =
-        e->raw.n <= JSON_CANONICAL_MAX ? json_canonical(&b, e->raw, a, err) : ST_TOO_BIG;
+    struct arena *a = arena_new(SCRATCH_MAX);
+    enum status st = !a                               ? err_nomem(err)
+                     : e->raw.n <= JSON_CANONICAL_MAX ? json_canonical(&b, e->raw, a, err)
+                                                      : ST_TOO_BIG;
     bool whole = st == OK && !b.failed;
 
     if (st == ST_TOO_BIG || b.failed == ST_TOO_BIG) {
@@ -388,6 +413,7 @@ static enum status hash_event(struct arena *a, struct ol_event *e, struct err *e
         st = err_nomem(err);
     }
     buf_release(&b);
+    arena_free(a);
     return st;
 }
 
@@ -418,7 +444,7 @@ enum status ol_event_read(struct arena *a, struct str text, struct ol_event *e,
     }
     if (!x.st) x.st = ol_read_run_facets(a, e, err);
     if (!x.st) x.st = ol_read_job_facets(a, e, err);
-    if (!x.st) x.st = hash_event(a, e, err);
+    if (!x.st) x.st = hash_event(e, err);
     ol_in_end(&x);
     return x.st;
 }

@@ -1,6 +1,7 @@
 /* api/openlineage/facets.c - the facets whose content becomes columns or links. What does not fit is left as JSON: a facet of a newer
  * version than is known here, or of a sloppy producer, does no harm. */
 #include "api/openlineage/openlineage_int.h"
+#include "base/map.h"
 #include "core/graph/graph.h"
 
 enum { COLUMNS_MAX = 200000, SPREAD_MAX = 10000, LINKS_MAX = 20000, LIST_MAX = 1000 };
@@ -94,6 +95,7 @@ static void run_ref(struct ol_in *x, struct ol_run_ref *ref)
 {
     struct str key, id = no_text;
 
+    *ref = (struct ol_run_ref){ .text = no_text };
     if (!ol_in_object(x)) {
         return;
     }
@@ -130,6 +132,8 @@ static void run_and_job(struct ol_in *x, struct ol_run_ref *run, struct ol_name 
         } else if (str_eq_lit(key, "job")) {
             *job = name_of(x);
         } else if (e && str_eq_lit(key, "root")) {
+            e->root = (struct ol_run_ref){ .text = no_text };
+            e->root_job = (struct ol_name){ no_text, no_text };
             run_and_job(x, &e->root, &e->root_job, NULL);
         } else {
             skip(x);
@@ -189,7 +193,6 @@ enum status ol_read_run_facets(struct arena *a, struct ol_event *e, struct err *
 struct gathered {
     struct ol_in *x;
     struct ol_dataset *d;
-    size_t cap;
 };
 
 static void add_column(struct gathered *g, struct str field, const struct ol_name *from,
@@ -201,7 +204,8 @@ static void add_column(struct gathered *g, struct str field, const struct ol_nam
         !from->name.p || d->columns_n == COLUMNS_MAX || g->x->st) {
         return;
     }
-    if (!arena_grow(g->x->a, (void **)&d->columns, d->columns_n, &g->cap, sizeof(*d->columns))) {
+    if (!arena_grow(g->x->a, (void **)&d->columns, d->columns_n, &d->columns_cap,
+                    sizeof(*d->columns))) {
         g->x->st = err_nomem(g->x->err);
         return;
     }
@@ -307,7 +311,7 @@ static void source_of(struct ol_in *x, struct source *s)
     }
 }
 
-/* A list of them, in the arena. */
+/* A list of them, in the arena; no more than LINKS_MAX. */
 static void sources(struct ol_in *x, struct source **out, size_t *n)
 {
     enum json_event ev;
@@ -326,6 +330,10 @@ static void sources(struct ol_in *x, struct source **out, size_t *n)
             break;
         }
         x->r = back;
+        if (*n == LINKS_MAX) {
+            skip(x);
+            continue;
+        }
         if (!arena_grow(x->a, (void **)out, *n, &cap, sizeof(**out))) {
             x->st = err_nomem(x->err);
             return;
@@ -605,21 +613,53 @@ static void job_type(struct ol_in *x, struct ol_event *e)
     }
 }
 
-/* The data set among those of the event; added if it is not there. */
-static struct ol_dataset *among(struct ol_in *x, struct ol_dataset **list, size_t *n, size_t *cap,
-                                const struct ol_name *name)
+/* The data sets of one side of an event, and where each is: its place, from 1 on. */
+struct side {
+    struct ol_dataset **list;
+    size_t *n, cap;
+    struct str_map places;
+};
+
+static void side_put(struct ol_in *x, struct side *s, struct str key, size_t place)
 {
-    for (size_t i = 0; i < *n; i++) {
-        if (str_eq((*list)[i].name.name, name->name) && str_eq((*list)[i].name.ns, name->ns)) {
-            return &(*list)[i];
-        }
+    if (!key.p ||
+        (!str_map_get(&s->places, key) && str_map_put(&s->places, key, (void *)(uintptr_t)place))) {
+        x->st = err_nomem(x->err);
     }
-    if (*n >= OL_DATASETS_MAX || !arena_grow(x->a, (void **)list, *n, cap, sizeof(**list))) {
-        x->st = *n >= OL_DATASETS_MAX ? x->st : err_nomem(x->err);
+}
+
+static struct str side_key(struct ol_in *x, const struct ol_name *name)
+{
+    return arena_printf(x->a, "%.*s%c%.*s", STR_ARG(name->ns), 0, STR_ARG(name->name));
+}
+
+static void side_begin(struct ol_in *x, struct side *s, struct ol_dataset **list, size_t *n)
+{
+    *s = (struct side){ list, n, *n, STR_MAP_INIT(2 * OL_DATASETS_MAX) };
+    for (size_t i = 0; i < *n && !x->st; i++) {
+        side_put(x, s, side_key(x, &(*list)[i].name), i + 1);
+    }
+}
+
+/* The data set of that name; added if it is not there. NULL: there are too many, or memory is out. */
+static struct ol_dataset *among(struct ol_in *x, struct side *s, const struct ol_name *name)
+{
+    struct str key = side_key(x, name);
+    size_t place = key.p ? (size_t)(uintptr_t)str_map_get(&s->places, key) : 0;
+
+    if (place) {
+        return &(*s->list)[place - 1];
+    }
+    if (*s->n >= OL_DATASETS_MAX) {
         return NULL;
     }
-    (*list)[*n] = (struct ol_dataset){ .name = *name };
-    return &(*list)[(*n)++];
+    side_put(x, s, key, *s->n + 1);
+    if (x->st || !arena_grow(x->a, (void **)s->list, *s->n, &s->cap, sizeof(**s->list))) {
+        x->st = err_nomem(x->err);
+        return NULL;
+    }
+    (*s->list)[*s->n] = (struct ol_dataset){ .name = *name };
+    return &(*s->list)[(*s->n)++];
 }
 
 /* One target of a job's lineage facet. */
@@ -658,11 +698,11 @@ static void target(struct ol_in *x, struct target *t)
 }
 
 struct sides {
-    size_t inputs_cap, outputs_cap;
+    struct side inputs, outputs;
 };
 
 /* What a target says becomes inputs and outputs of the event, columns of the target, and links. */
-static void say_target(struct ol_in *x, struct ol_event *e, struct sides *caps, struct links *l,
+static void say_target(struct ol_in *x, struct sides *sides, struct links *l,
                        const struct target *t, int64_t h)
 {
     struct ol_end dst = { t->self.is_job, t->self.name };
@@ -676,13 +716,12 @@ static void say_target(struct ol_in *x, struct ol_event *e, struct sides *caps, 
     add_links(x, l, t->inputs, t->inputs_n, &dst);
     for (size_t i = 0; i < t->inputs_n && !x->st; i++) {
         if (!t->inputs[i].is_job && t->inputs[i].has_name) {
-            (void)among(x, &e->inputs, &e->inputs_n, &caps->inputs_cap, &t->inputs[i].name);
+            (void)among(x, &sides->inputs, &t->inputs[i].name);
         }
     }
     if (!t->self.is_job && !x->st) {
-        struct ol_dataset *d =
-            among(x, &e->outputs, &e->outputs_n, &caps->outputs_cap, &t->self.name);
-        struct gathered g = { .x = x, .d = d, .cap = d ? d->columns_n : 0 };
+        struct ol_dataset *d = among(x, &sides->outputs, &t->self.name);
+        struct gathered g = { .x = x, .d = d };
 
         for (size_t i = 0; d && i < t->columns.columns_n; i++) {
             const struct ol_column *c = &t->columns.columns[i];
@@ -696,36 +735,45 @@ static void say_target(struct ol_in *x, struct ol_event *e, struct sides *caps, 
     }
 }
 
-static void job_lineage(struct ol_in *x, struct ol_event *e, struct links *l, int64_t h)
+static void entries(struct ol_in *x, struct sides *sides, struct links *l, int64_t h)
 {
-    struct sides caps = { e->inputs_n, e->outputs_n };
     enum json_event ev;
-    struct str key;
 
-    if (!ol_in_object(x)) {
+    if (!ol_in_list(x, &ev)) {
         return;
     }
-    while (ol_in_key(x, &key)) {
-        if (!str_eq_lit(key, "entries")) {
-            skip(x);
-            continue;
-        }
-        if (!ol_in_list(x, &ev)) {
-            continue;
-        }
-        while (!x->st) {
-            struct json_reader back = x->r;
-            struct target t;
+    while (!x->st) {
+        struct json_reader back = x->r;
+        struct target t;
 
-            ev = ol_in_next(x);
-            if (ev == JSON_EV_ARRAY_END || x->st) {
-                break;
+        ev = ol_in_next(x);
+        if (ev == JSON_EV_ARRAY_END || x->st) {
+            break;
+        }
+        x->r = back;
+        target(x, &t);
+        say_target(x, sides, l, &t, h);
+    }
+}
+
+static void job_lineage(struct ol_in *x, struct ol_event *e, struct links *l, int64_t h)
+{
+    struct sides sides;
+    struct str key;
+
+    side_begin(x, &sides.inputs, &e->inputs, &e->inputs_n);
+    side_begin(x, &sides.outputs, &e->outputs, &e->outputs_n);
+    if (!x->st && ol_in_object(x)) {
+        while (ol_in_key(x, &key)) {
+            if (str_eq_lit(key, "entries")) {
+                entries(x, &sides, l, h);
+            } else {
+                skip(x);
             }
-            x->r = back;
-            target(x, &t);
-            say_target(x, e, &caps, l, &t, h);
         }
     }
+    str_map_release(&sides.inputs.places);
+    str_map_release(&sides.outputs.places);
 }
 
 enum status ol_read_job_facets(struct arena *a, struct ol_event *e, struct err *err)

@@ -1,5 +1,6 @@
 /* api/openlineage/in.c - reading an event's JSON piece by piece, and times. */
 #include "api/openlineage/openlineage_int.h"
+#include "base/clock.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -204,16 +205,6 @@ static bool one_of(struct str s, size_t *at, const char *set)
     return true;
 }
 
-/* Days since 1970 of the civil calendar, by eras of 400 years that begin in March. */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-    int64_t y = month <= 2 ? year - 1 : year, era = (y >= 0 ? y : y - 399) / 400,
-            of_era = y - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
 static bool date_fits(int64_t year, int64_t month, int64_t day)
 {
     static const int64_t of_month[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
@@ -268,7 +259,8 @@ bool ol_time_read(struct str s, int64_t *us, bool *zone)
         minute > 59 || second > 60) {
         return false;
     }
-    *us = (((days_of(year, month, day) * 24 + hour) * 60 + minute - off) * 60 + second) * 1000000 +
-          fraction;
+    *us =
+        (((clock_days(year, month, day) * 24 + hour) * 60 + minute - off) * 60 + second) * 1000000 +
+        fraction;
     return true;
 }

@@ -1,6 +1,8 @@
 /* core/openlineage/body.c - bodies of rows: facets with their stamps, inputs and outputs of runs. docs/formats/olpack.md has the bytes. */
 #include "core/openlineage/ol_int.h"
 
+#include <stdlib.h>
+
 enum {
     BODY_FORMAT = 1,
     CELL_GONE = 1,
@@ -10,14 +12,79 @@ enum {
     ENTRY_READ = 4
 };
 
+/* ---- facets of a thing --------------------------------------------------------------------------------------------------------- */
+
+static bool is_first(struct str key)
+{
+    return str_eq_lit(key, "symlinks") || str_eq_lit(key, "lineage") || str_eq_lit(key, "parent") ||
+           str_eq_lit(key, "nominalTime");
+}
+
+static int cell_cmp(const void *a, const void *b)
+{
+    const struct ol_cell *x = a, *y = b;
+
+    return x->first != y->first ? (x->first ? -1 : 1) : str_cmp(x->key, y->key);
+}
+
+/* Where it is, or would be. */
+static size_t place_of(const struct ol_cells *c, const struct ol_cell *x, bool *there)
+{
+    size_t from = 0, until = c->n;
+
+    *there = false;
+    while (from < until && !*there) {
+        size_t at = from + (until - from) / 2;
+        int is = cell_cmp(&c->p[at], x);
+
+        *there = is == 0;
+        from = is < 0 ? at + 1 : from;
+        until = is < 0 ? until : at;
+    }
+    return *there ? until : from;
+}
+
 struct ol_cell *ol_cell_find(const struct ol_cells *c, struct str key)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        if (str_eq(c->p[i].key, key)) {
-            return &c->p[i];
+    struct ol_cell x = { .key = key, .first = is_first(key) };
+    bool there;
+    size_t at = place_of(c, &x, &there);
+
+    return there ? &c->p[at] : NULL;
+}
+
+enum status ol_cell_add(struct ol_cells *c, struct arena *a, struct str key, struct ol_cell **out,
+                        struct err *err)
+{
+    struct ol_cell x = { .key = key, .first = is_first(key), .gone = true, .at = OL_STAMP_NONE };
+    bool there;
+    size_t at = place_of(c, &x, &there);
+
+    *out = NULL;
+    if (at >= OL_CELLS_MAX) {
+        return OK;
+    }
+    x.key = arena_str(a, key);
+    if (!x.key.p || !arena_grow(a, (void **)&c->p, c->n, &c->cap, sizeof(*c->p))) {
+        return err_nomem(err);
+    }
+    c->n = MIN_OF(c->n, (size_t)OL_CELLS_MAX - 1);
+    memmove(&c->p[at + 1], &c->p[at], (c->n - at) * sizeof(*c->p));
+    c->p[at] = x;
+    c->n++;
+    *out = &c->p[at];
+    return OK;
+}
+
+/* Rows may have them in another order. */
+static void in_order(struct ol_cells *c)
+{
+    for (size_t i = 1; i < c->n; i++) {
+        if (cell_cmp(&c->p[i - 1], &c->p[i]) > 0) {
+            qsort(c->p, c->n, sizeof(*c->p), cell_cmp);
+            return;
         }
     }
-    return NULL;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
@@ -137,6 +204,7 @@ bool ol_cells_decode(struct rd *r, struct arena *a, struct ol_cells *c, bool *no
         x->gone = bits & CELL_GONE;
         x->outside = bits & CELL_OUTSIDE;
         x->key = get_text(r, a, nomem);
+        x->first = !*nomem && is_first(x->key);
         x->at = get_stamp(r);
         if (x->outside) {
             x->h = (int64_t)rd_u64(r);
@@ -145,7 +213,11 @@ bool ol_cells_decode(struct rd *r, struct arena *a, struct ol_cells *c, bool *no
             x->json = get_text(r, a, nomem);
         }
     }
-    return !r->bad && !*nomem;
+    if (r->bad || *nomem) {
+        return false;
+    }
+    in_order(c);
+    return true;
 }
 
 static bool get_entry(struct rd *r, struct arena *a, struct ol_io_entry *x, bool *nomem)

@@ -17,9 +17,8 @@ static bool holds(const struct ol_work *w, const struct ol_cells *c, const char 
 /* ---- data sets ---------------------------------------------------------------------------------------------------------------- */
 
 static enum status other_names(struct ol_work *w, struct ol_set *set, const struct ol_dataset *d,
-                               struct err *err)
+                               bool now, struct err *err)
 {
-    bool now = d->has_symlinks && holds(w, &set->facets, "symlinks");
     struct ol_set *other;
     enum status st = now ? q_ol_symlinks_drop(w->c, set->obj.uid, err) : OK;
 
@@ -47,12 +46,19 @@ static enum status say_set(struct ol_work *w, struct ol_job *job, const struct o
 {
     struct ol_version *v;
     struct ol_set *set;
+    bool names = d->has_symlinks, links = d->has_links;
     enum status st = ol_get_set(w, &d->name, &set, err);
 
+    if (st) {
+        return st;
+    }
     *out = set;
-    st = st ? st : ol_facets_say(w, &set->obj, &set->facets, d->facets, d->facets_n, true, err);
+    /* of two mentions in one event the first one holds, as it does for facets */
+    names = names && !holds(w, &set->facets, "symlinks");
+    links = links && !holds(w, &set->facets, "lineage");
+    st = ol_facets_say(w, &set->obj, &set->facets, d->facets, d->facets_n, true, err);
     if (!st && (d->has_symlinks || d->renamed_from.name.p)) {
-        st = other_names(w, set, d, err);
+        st = other_names(w, set, d, names && holds(w, &set->facets, "symlinks"), err);
     }
     if (!st && d->version.p) {
         st = ol_version_named(w, set, d->version, &v, err);
@@ -62,8 +68,8 @@ static enum status say_set(struct ol_work *w, struct ol_job *job, const struct o
         st = ol_columns_say(w, job, set, d, err);
     }
     if (!st && d->has_links) {
-        st = ol_links_say(w, job, set->obj.uid, holds(w, &set->facets, "lineage"), d->links,
-                          d->links_n, err);
+        st = ol_links_say(w, job, set->obj.uid, links && holds(w, &set->facets, "lineage"),
+                          d->links, d->links_n, err);
     }
     return st;
 }

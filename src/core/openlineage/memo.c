@@ -11,8 +11,7 @@ enum {
     ENTRIES_MAX = 1 << 22,
     IDENT_MAX = 1024, /* longer ones are kept by their hash */
     BODY_MAX = 1 << 29,
-    INDEXED = 16, /* inputs and outputs from which on they are looked up by hash */
-    CELLS_MAX = 20000
+    INDEXED = 16 /* inputs and outputs from which on they are looked up by hash */
 };
 
 static const struct str no_text = { NULL, 0 };
@@ -74,7 +73,7 @@ void ol_dirty(struct ol_work *w, struct ol_obj *o)
 
 void ol_touch(struct ol_work *w, struct ol_obj *o)
 {
-    if (w->at.us < o->create_us) {
+    if (w->at.us < o->create_us || o->update_us == OL_NO_EVENT) {
         o->create_us = w->at.us;
         ol_dirty(w, o);
     }
@@ -343,6 +342,47 @@ enum status ol_set_of_uid(struct ol_work *w, int64_t uid, struct ol_set **out, s
 
 /* ---- runs -------------------------------------------------------------------------------------------------------------------- */
 
+static size_t slot_of(const struct ol_run *r, enum ol_dir dir, int64_t dataset)
+{
+    uint64_t h = ((uint64_t)dataset * 2 + (dir == OL_OUT)) * 0x9E3779B97F4A7C15u;
+
+    return (size_t)(h >> 32) & (r->index_cap - 1);
+}
+
+static void index_put(struct ol_run *r, size_t i)
+{
+    size_t at = slot_of(r, r->body.io[i].dir, r->body.io[i].dataset);
+
+    while (r->index[at]) {
+        at = (at + 1) & (r->index_cap - 1);
+    }
+    r->index[at] = (uint32_t)i + 1;
+}
+
+/* Room for one more; false when memory is out. */
+static bool index_grow(struct ol_work *w, struct ol_run *r)
+{
+    size_t cap = r->index_cap ? r->index_cap * 2 : 64;
+    uint32_t *index;
+
+    if (r->body.io_n < INDEXED || r->body.io_n * 2 < r->index_cap) {
+        return true;
+    }
+    while (cap < r->body.io_n * 2 + 2) {
+        cap *= 2;
+    }
+    index = ARENA_ARRAY(w->m->arena, uint32_t, cap);
+    if (!index) {
+        return false;
+    }
+    r->index = index;
+    r->index_cap = cap;
+    for (size_t i = 0; i < r->body.io_n; i++) {
+        index_put(r, i);
+    }
+    return true;
+}
+
 static enum status load_run(struct ol_work *w, struct ol_run *r, struct str key, struct err *err)
 {
     struct q_ol_run_get_row row;
@@ -375,7 +415,8 @@ static enum status load_run(struct ol_work *w, struct ol_run *r, struct str key,
     r->has_nominal_end = !row.nominal_end_us_null;
     r->nominal_end_us = row.nominal_end_us;
     st = found(OK, &r->text, w, err);
-    return st ? st : ol_run_decode(row.body, w->m->arena, &r->body, err);
+    st = st ? st : ol_run_decode(row.body, w->m->arena, &r->body, err);
+    return st || index_grow(w, r) ? st : err_nomem(err);
 }
 
 enum status ol_get_run(struct ol_work *w, const struct ol_run_ref *ref, struct ol_run **out,
@@ -413,13 +454,6 @@ enum status ol_get_run(struct ol_work *w, const struct ol_run_ref *ref, struct o
     return OK;
 }
 
-static size_t slot_of(const struct ol_run *r, enum ol_dir dir, int64_t dataset)
-{
-    uint64_t h = ((uint64_t)dataset * 2 + (dir == OL_OUT)) * 0x9E3779B97F4A7C15u;
-
-    return (size_t)(h >> 32) & (r->index_cap - 1);
-}
-
 struct ol_io_entry *ol_entry_of(const struct ol_run *r, enum ol_dir dir, int64_t dataset)
 {
     if (r->index_cap) {
@@ -439,40 +473,6 @@ struct ol_io_entry *ol_entry_of(const struct ol_run *r, enum ol_dir dir, int64_t
         }
     }
     return NULL;
-}
-
-static void index_put(struct ol_run *r, size_t i)
-{
-    size_t at = slot_of(r, r->body.io[i].dir, r->body.io[i].dataset);
-
-    while (r->index[at]) {
-        at = (at + 1) & (r->index_cap - 1);
-    }
-    r->index[at] = (uint32_t)i + 1;
-}
-
-/* Room for one more; false when memory is out. */
-static bool index_grow(struct ol_work *w, struct ol_run *r)
-{
-    size_t cap = r->index_cap ? r->index_cap * 2 : 64;
-    uint32_t *index;
-
-    if (r->body.io_n < INDEXED || r->body.io_n * 2 < r->index_cap) {
-        return true;
-    }
-    while (cap < r->body.io_n * 2 + 2) {
-        cap *= 2;
-    }
-    index = ARENA_ARRAY(w->m->arena, uint32_t, cap);
-    if (!index) {
-        return false;
-    }
-    r->index = index;
-    r->index_cap = cap;
-    for (size_t i = 0; i < r->body.io_n; i++) {
-        index_put(r, i);
-    }
-    return true;
 }
 
 struct ol_io_entry *ol_entry_add(struct ol_work *w, struct ol_run *r, enum ol_dir dir,
@@ -657,21 +657,13 @@ static enum status say_one(struct ol_work *w, struct ol_obj *owner, struct ol_ce
     if (x && !ol_newer(w->at, x->at)) {
         return OK;
     }
-    ol_dirty(w, owner);
     if (!x) {
-        if (c->n >= CELLS_MAX) {
-            return err_field(err, ST_INVALID, "facets", "more than %d facets have been said of it",
-                             CELLS_MAX);
-        }
-        if (!arena_grow(w->m->arena, (void **)&c->p, c->n, &c->cap, sizeof(*c->p))) {
-            return err_nomem(err);
-        }
-        x = &c->p[c->n++];
-        *x = (struct ol_cell){ .key = arena_str(w->m->arena, f->key), .gone = true };
-        if (!x->key.p) {
-            return err_nomem(err);
+        st = ol_cell_add(c, w->m->arena, f->key, &x, err);
+        if (st || !x) {
+            return st;
         }
     }
+    ol_dirty(w, owner);
     x->at = w->at;
     same = x->gone == gone && x->outside == outside &&
            (gone || (outside ? x->h == f->h && x->h2 == f->h2 : str_eq(x->json, f->json)));

@@ -27,15 +27,21 @@ static inline bool ol_stamp_eq(struct ol_stamp a, struct ol_stamp b)
 
 struct ol_cell {
     struct str key, json; /* json: p NULL when it is gone, or lies outside */
+    bool first;           /* rows and links are made of it */
     struct ol_stamp at;
     bool gone, outside;
     int64_t h, h2; /* of a value that lies outside, in ol_value */
 };
+/* In order: those that rows and links are made of, then by key. */
 struct ol_cells {
     struct ol_cell *p;
     size_t n, cap;
 };
 struct ol_cell *ol_cell_find(const struct ol_cells *c, struct str key);
+/* Room for one that is not there: gone, at OL_STAMP_NONE. Of more than OL_CELLS_MAX the first ones stay, so that the same ones do in every
+ * order; *out NULL: this one is left out. Cells may move. */
+enum status ol_cell_add(struct ol_cells *c, struct arena *a, struct str key, struct ol_cell **out,
+                        struct err *err);
 
 /* One input or output of a run. */
 struct ol_io_entry {
@@ -80,13 +86,14 @@ enum status ol_thing_decode(struct str body, struct arena *a, struct ol_cells *c
 
 /* ---- what is remembered (memo.c) -------------------------------------------------------------------------------------------- */
 
+#define OL_NO_EVENT INT64_MIN
 enum ol_what { OL_A_NS, OL_A_JOB, OL_A_DATASET, OL_A_RUN, OL_A_VERSION, OL_AN_IO };
 struct ol_obj {
     enum ol_what what;
     bool dirty;
     struct ol_obj *next; /* dirty ones */
     int64_t uid;
-    int64_t create_us, update_us;
+    int64_t create_us, update_us; /* update_us: OL_NO_EVENT while no event has named it */
 };
 struct ol_space {
     struct ol_obj obj;
@@ -190,8 +197,9 @@ enum status ol_flush(struct ol_work *w, bool only_versions, struct err *err);
 
 enum status ol_edge_add(struct ol_work *w, int64_t src, int64_t dst, enum edge_role role,
                         int64_t us, struct err *err);
+/* us: when the link began, or before: it was never there, says who knows better now. */
 enum status ol_edge_drop(struct ol_work *w, int64_t src, int64_t dst, enum edge_role role,
-                         struct err *err);
+                         int64_t us, struct err *err);
 /* What the event says (derive.c). */
 enum status ol_derive(struct ol_work *w, struct ol_event *e, int64_t *run, int64_t *job,
                       int64_t *dataset, struct err *err);

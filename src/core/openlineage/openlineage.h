@@ -9,7 +9,8 @@
  *                              those it made, with the roles of core/node.h
  *
  * Facets: of each, what the newest event says holds (by its time, then by the hash of the event), told apart for a run, a job, a data
- * set, a version, and for what a run reads and writes. A facet of a job or a data set that is _deleted is gone.
+ * set, a version, and for what a run reads and writes. A facet of a job or a data set that is _deleted is gone. Of more than OL_CELLS_MAX
+ * different ones, those whose key comes first by bytes are remembered, and the ones that rows and links are made of always.
  * State of a run: a COMPLETE, FAIL or ABORT holds against all others, the newest of them; else START and RUNNING; else it is new.
  * Inputs and outputs of a run: all that its events name; where its job says COMPLETE_SNAPSHOT, those of the newest event that names any.
  * Versions: one that says its version is that one. An output that does not is a version of its run's own, known since the run first
@@ -34,7 +35,8 @@ enum {
     OL_FIELD_MAX = 1000,     /* of a column: longer ones are left out of lineage by column */
     OL_EVENTS_MAX = 10000,   /* of one request */
     OL_DATASETS_MAX = 20000, /* inputs and outputs of one event */
-    OL_FACETS_MAX = 1000     /* of one object */
+    OL_FACETS_MAX = 1000,    /* of one object in one event */
+    OL_CELLS_MAX = 2000      /* that are remembered of one thing */
 };
 
 enum ol_kind { OL_RUN_EVENT = 1, OL_JOB_EVENT = 2, OL_DATASET_EVENT = 3 };
@@ -99,7 +101,7 @@ struct ol_dataset {
     bool has_symlinks;
     struct ol_name renamed_from; /* name.p NULL = it was not renamed */
     struct ol_column *columns;
-    size_t columns_n;
+    size_t columns_n, columns_cap;
     bool has_columns; /* a columnLineage facet is there */
     int64_t columns_h;
     struct ol_said_link *links;

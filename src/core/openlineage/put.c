@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "core/openlineage/ol_int.h"
 
-enum { ASK = 500, PACK_MAX = 1 << 30, ORD_BYTES = 4 };
+enum { ASK = 500, PACK_MAX = 1 << 30, PACK_FULL = 1 << 20 };
 
 /* ---- which are new ------------------------------------------------------------------------------------------------------------ */
 
@@ -71,40 +71,62 @@ static enum status find_known(struct ol_work *w, struct ol_put *p, struct err *e
 
 /* ---- the log ------------------------------------------------------------------------------------------------------------------- */
 
-/* Lengths, then bodies, together. */
-static enum status put_pack(struct ol_work *w, const struct ol_put *p, int64_t *first,
-                            struct err *err)
+/* Of the events [from, until) those that are new: lengths, then bodies, together. */
+static enum status put_pack(struct ol_work *w, const struct ol_event *from,
+                            const struct ol_event *until, int64_t first, int64_t n, struct err *err)
 {
     struct buf raw = BUF_INIT(PACK_MAX), body = BUF_INIT(PACK_MAX);
+    enum status st;
+
+    for (const struct ol_event *e = from; e < until; e++) {
+        if (!e->known) {
+            buf_put_u32(&raw, (uint32_t)e->raw.n);
+        }
+    }
+    for (const struct ol_event *e = from; e < until; e++) {
+        if (!e->known) {
+            buf_put_str(&raw, e->raw);
+        }
+    }
+    st = buf_status(&raw, "the bytes of events", err);
+    st = st ? st : zip_put(&w->m->zip, &body, buf_str(&raw), err);
+    st = st ? st : q_ol_pack_insert(w->c, first, n, (int64_t)raw.n, buf_str(&body), err);
+    buf_release(&raw);
+    buf_release(&body);
+    return st;
+}
+
+/* What is asked for one event is unpacked whole, so a pack ends when it has some size. */
+static enum status put_packs(struct ol_work *w, const struct ol_put *p, int64_t *first,
+                             struct err *err)
+{
+    const struct ol_event *from = p->events, *end = p->events + p->n;
     enum status st = group_counter(w->g, S("ol_event"), first, err);
+    int64_t seq, n = 0;
+    size_t bytes = 0;
 
     if (!st && p->added > 1) {
         st = group_counter_raise(w->g, S("ol_event"), *first + (int64_t)p->added - 1, err);
     }
-    for (size_t i = 0; i < p->n; i++) {
-        if (!p->events[i].known) {
-            buf_put_u32(&raw, (uint32_t)p->events[i].raw.n);
+    seq = *first;
+    for (const struct ol_event *e = from; !st && e < end; e++) {
+        n += !e->known;
+        bytes += e->known ? 0 : e->raw.n;
+        if (n && (bytes >= PACK_FULL || e + 1 == end)) {
+            st = put_pack(w, from, e + 1, seq, n, err);
+            seq += n;
+            n = 0;
+            bytes = 0;
+            from = e + 1;
         }
     }
-    for (size_t i = 0; i < p->n; i++) {
-        if (!p->events[i].known) {
-            buf_put_str(&raw, p->events[i].raw);
-        }
-    }
-    st = st ? st : buf_status(&raw, "the bytes of events", err);
-    st = st ? st : zip_put(&w->m->zip, &body, buf_str(&raw), err);
-    st =
-        st ? st
-           : q_ol_pack_insert(w->c, *first, (int64_t)p->added, (int64_t)raw.n, buf_str(&body), err);
-    buf_release(&raw);
-    buf_release(&body);
     return st;
 }
 
 static enum status put_events(struct ol_work *w, struct ol_put *p, struct err *err)
 {
     int64_t seq, run, job, dataset;
-    enum status st = put_pack(w, p, &seq, err);
+    enum status st = put_packs(w, p, &seq, err);
 
     FAILPOINT("core.openlineage.packed");
     for (size_t i = 0; !st && i < p->n; i++) {
@@ -242,7 +264,7 @@ static void forget(void *ctx)
     ol_memo_forget(((struct core *)ctx)->openlineage);
 }
 
-/* As an event would that names it now. */
+/* As an event would that names it; the first one that does says since when it is there. */
 static enum status make_run(struct group *g, struct core *core, struct arena *a,
                             const struct ol_run_ref *ref, int64_t *uid, struct err *err)
 {
@@ -258,7 +280,10 @@ static enum status make_run(struct group *g, struct core *core, struct arena *a,
 
     st = st ? st : ol_memo_ready(w.m, err);
     st = st ? st : ol_get_run(&w, ref, &run, err);
-    st = st ? st : ol_flush(&w, false, err);
+    if (!st) {
+        run->obj.update_us = OL_NO_EVENT;
+        st = ol_flush(&w, false, err);
+    }
     if (st) {
         ol_memo_forget(w.m);
         return st;

@@ -18,18 +18,18 @@ enum status ol_edge_add(struct ol_work *w, int64_t src, int64_t dst, enum edge_r
 }
 
 enum status ol_edge_drop(struct ol_work *w, int64_t src, int64_t dst, enum edge_role role,
-                         struct err *err)
+                         int64_t us, struct err *err)
 {
     enum status st = q_ol_edge_drop(w->c, src, dst, role, err);
 
-    return st ? st : q_edge_log_append(w->c, 2, src, dst, role, no_text, w->now_ms, w->now_ms, err);
+    return st ? st : q_edge_log_append(w->c, 2, src, dst, role, no_text, ol_ms(us), w->now_ms, err);
 }
 
 /* From one end to another (0: none), or since another time. */
 static enum status input_moves(struct ol_work *w, int64_t run, int64_t from, int64_t to, int64_t us,
                                struct err *err)
 {
-    enum status st = from ? ol_edge_drop(w, from, run, EDGE_INPUT, err) : OK;
+    enum status st = from ? ol_edge_drop(w, from, run, EDGE_INPUT, us, err) : OK;
 
     return st || !to ? st : ol_edge_add(w, to, run, EDGE_INPUT, us, err);
 }
@@ -37,7 +37,7 @@ static enum status input_moves(struct ol_work *w, int64_t run, int64_t from, int
 static enum status output_moves(struct ol_work *w, int64_t run, int64_t from, int64_t to,
                                 int64_t us, struct err *err)
 {
-    enum status st = from ? ol_edge_drop(w, run, from, EDGE_OUTPUT, err) : OK;
+    enum status st = from ? ol_edge_drop(w, run, from, EDGE_OUTPUT, us, err) : OK;
 
     return st || !to ? st : ol_edge_add(w, run, to, EDGE_OUTPUT, us, err);
 }

@@ -1038,12 +1038,14 @@ static const struct sql_query query_lineage_ol_runs = {
     .in_n = 1, .out_n = 7,
     .in = lineage_ol_runs_in,
     .out = lineage_ol_runs_out, .out_names = lineage_ol_runs_names,
-    .text = { "SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM "
-              "ol_run r LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = "
-              "j.ns WHERE r.uid IN (SELECT value FROM json_each(?1))",
-              "SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM "
-              "ol_run r LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = "
-              "j.ns WHERE r.uid = ANY ($1)" },
+    .text = { "SELECT r.uid, r.rid, r.state, CASE WHEN r.update_us < r.create_us THEN "
+              "r.create_us ELSE r.update_us END, r.start_us, s.name, j.name FROM ol_run r "
+              "LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = j.ns WHERE "
+              "r.uid IN (SELECT value FROM json_each(?1))",
+              "SELECT r.uid, r.rid, r.state, CASE WHEN r.update_us < r.create_us THEN "
+              "r.create_us ELSE r.update_us END, r.start_us, s.name, j.name FROM ol_run r "
+              "LEFT JOIN ol_job j ON j.uid = r.job LEFT JOIN ol_ns s ON s.uid = j.ns WHERE "
+              "r.uid = ANY ($1)" },
 };
 
 enum status q_lineage_ol_runs_open(struct sql_conn *q_conn, struct sql_stmt **q_stmt,

@@ -1,5 +1,6 @@
 /* store/blob/s3_xml.c - see s3_xml.h. */
 #include "store/blob/s3_xml.h"
+#include "base/clock.h"
 #include "base/num.h"
 
 /* After a '<': does the tag of that name begin here? */
@@ -134,7 +135,7 @@ static bool digits(struct str s, size_t at, size_t n, int64_t *out)
 
 int64_t s3_xml_time(struct str t)
 {
-    int64_t y, m, d, h, min, s, days;
+    int64_t y, m, d, h, min, s;
 
     t = str_trim(t);
     if (t.n < 20 || t.p[4] != '-' || t.p[7] != '-' || t.p[10] != 'T' || t.p[t.n - 1] != 'Z' ||
@@ -143,9 +144,5 @@ int64_t s3_xml_time(struct str t)
         m < 1 || m > 12 || d < 1 || d > 31 || h > 23 || min > 59 || s > 60) {
         return -1;
     }
-    /* Days of the civil calendar, the year beginning in March. */
-    y -= m <= 2;
-    days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1 -
-           719468;
-    return ((days * 24 + h) * 60 + min) * 60000 + s * 1000;
+    return ((clock_days(y, m, d) * 24 + h) * 60 + min) * 60000 + s * 1000;
 }

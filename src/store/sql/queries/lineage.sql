@@ -169,7 +169,7 @@ WHERE v.uid {in:$1};
 -- name: lineage_ol_runs :many
 -- in: uids int[]
 -- out: uid int, rid blob, state int, update_us int, start_us int?, ns text?, job text?
-SELECT r.uid, r.rid, r.state, r.update_us, r.start_us, s.name, j.name FROM ol_run r LEFT JOIN ol_job j ON j.uid = r.job
+SELECT r.uid, r.rid, r.state, CASE WHEN r.update_us < r.create_us THEN r.create_us ELSE r.update_us END, r.start_us, s.name, j.name FROM ol_run r LEFT JOIN ol_job j ON j.uid = r.job
 LEFT JOIN ol_ns s ON s.uid = j.ns WHERE r.uid {in:$1};
 
 -- name: lineage_ol_runs_of_job :many
