@@ -599,7 +599,7 @@ TEST(the_same_facets_stay_when_there_are_too_many)
     for (int i = 0; i < MANY_EVENTS; i++) {
         texts[i] = event_of_many(kept, i);
     }
-    for (int r = 0; r < 3; r++) {
+    for (int r = 0; r < 2; r++) {
         corefix_open(&f, t_tmpdir(), NULL);
         for (int i = 0; i < MANY_EVENTS; i++) {
             T_ST_ERR(put(&f, &texts[r ? (i * 3 + r) % MANY_EVENTS : i], 1, &added), OK, &f.err);
