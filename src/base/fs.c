@@ -10,7 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { FS_WRITE_STEP = 1 << 30, HOLDER_TEXT_MAX = 200 };
+enum { FS_WRITE_STEP = 1 << 30, HOLDER_TEXT_MAX = 200, REOPEN_MAX = 1000 };
 
 char *fs_join(struct arena *a, const char *dir, const char *name)
 {
@@ -265,16 +265,52 @@ static enum status end_last_line(int fd, bool *is_empty, struct err *err)
     return last == '\n' ? OK : fs_write_all(fd, "\n", 1, err);
 }
 
+/* *moved: the path leads to what was opened no more. */
+static enum status look_where(int fd, const char *path, bool *moved, struct err *err)
+{
+    struct stat here, there;
+
+    *moved = false;
+    if (sys.fstat(fd, &here) < 0) return err_errno(err, errno, "look at %s", base_name(path));
+    if (!S_ISREG(here.st_mode)) return OK;
+    if (sys.stat(path, &there) < 0) {
+        *moved = errno == ENOENT;
+        return *moved ? OK : err_errno(err, errno, "look at %s", base_name(path));
+    }
+    *moved = here.st_dev != there.st_dev || here.st_ino != there.st_ino;
+    return OK;
+}
+
+/* Locked, so that fs_lines_settle() knows who still adds to what was moved away. A file system that has no locks does without. */
+static enum status open_lines(const char *path, unsigned mode, int *fd, struct err *err)
+{
+    bool moved;
+    enum status st;
+
+    for (int i = 0; i < REOPEN_MAX; i++) {
+        *fd = sys.open(path, O_RDWR | O_APPEND, 0);
+        /* Only then: O_CREAT is refused for what others have made in a folder of all (fs.protected_regular). */
+        if (*fd < 0 && errno == ENOENT) {
+            *fd = sys.open(path, O_RDWR | O_APPEND | O_CREAT, (mode_t)mode);
+        }
+        if (*fd < 0) return err_errno(err, errno, "open %s", base_name(path));
+        IGNORE_STATUS(sys.flock(*fd, LOCK_EX) < 0);
+        st = look_where(*fd, path, &moved, err);
+        if (!st && !moved) return OK;
+        IGNORE_STATUS(sys.close(*fd) < 0); /* nothing was written */
+        if (st) return st;
+    }
+    return err_set(err, ST_UNAVAILABLE, "%s is moved away again and again", base_name(path));
+}
+
 enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err)
 {
     bool is_empty = false;
-    int fd = sys.open(path, O_RDWR | O_APPEND, 0);
-    enum status st;
+    int fd = -1;
+    enum status st = open_lines(path, mode, &fd, err);
 
-    /* Only then: O_CREAT is refused for what others have made in a folder of all (fs.protected_regular). */
-    if (fd < 0 && errno == ENOENT) fd = sys.open(path, O_RDWR | O_APPEND | O_CREAT, (mode_t)mode);
-    if (fd < 0) return err_errno(err, errno, "open %s", base_name(path));
+    if (st) return st;
     st = end_last_line(fd, &is_empty, err);
     /* Who made it may have died, or failed, before its name was synced. With lines in it, somebody has done that. */
     if (!st && is_empty) st = sync_existing(path, err);
@@ -283,6 +319,15 @@ enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned 
     if (sys.close(fd) < 0 && !st) st = err_errno(err, errno, "close");
     if (st) err_ctx(err, "%s", base_name(path));
     return st;
+}
+
+enum status fs_lines_settle(const char *path, struct err *err)
+{
+    int fd = sys.open(path, O_RDWR, 0);
+
+    if (fd < 0) return err_errno(err, errno, "open %s", base_name(path));
+    IGNORE_STATUS(sys.flock(fd, LOCK_EX) < 0);
+    return sys.close(fd) < 0 ? err_errno(err, errno, "close %s", base_name(path)) : OK;
 }
 
 static enum status read_rest(struct arena *a, int fd, const char *path, size_t max, struct str *out,

@@ -15,10 +15,12 @@ enum status fs_sync_dir(const char *path, struct err *err);
 enum status fs_write_atomic(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err);
 /* Adds whole lines to the end of a file and syncs them; the file is made with that mode if it is not there. A last line that a process which
- * died has left without its end is ended first, so that it spoils no other. The name of a file is synced before it has lines. It is opened anew each time: who moves it away starts a
- * new one. */
+ * died has left without its end is ended first, so that it spoils no other. The name of a file is synced before it has lines. It is opened
+ * anew each time, and locked meanwhile: who moves it away starts a new one. */
 enum status fs_append_lines(const char *path, const void *p, size_t n, unsigned mode,
                             struct err *err);
+/* Of a file that was moved away from where fs_append_lines() adds to it: when this returns, nobody adds to it any more. */
+enum status fs_lines_settle(const char *path, struct err *err);
 /* Whole file of at most max bytes into the arena; ST_TOO_BIG beyond. */
 enum status fs_read_file(struct arena *a, const char *path, size_t max, struct str *out,
                          struct err *err);

@@ -120,12 +120,13 @@ static enum status send_line(struct again *g, struct str line, struct err *err)
     return emit_bury(g->file, "url", answer.why, event, err);
 }
 
-/* What lies in `from`, which nobody adds to. */
+/* What lies in `from`, which was moved there. */
 static enum status send_file(struct again *g, struct arena *a, const char *from, struct err *err)
 {
     struct str text, line;
-    enum status st = fs_read_file(a, from, REFUSED_MAX, &text, err);
+    enum status st = fs_lines_settle(from, err); /* a server may have opened it before */
 
+    if (!st) st = fs_read_file(a, from, REFUSED_MAX, &text, err);
     if (st == ST_TOO_BIG) err_hint(err, "split it, and move the parts there one after the other");
     while (!st && str_split(&text, '\n', &line)) {
         st = send_line(g, line, err);

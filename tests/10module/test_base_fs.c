@@ -1,4 +1,5 @@
 /* Files: durable writes, limits, locks, and every system call failing in turn. */
+#include "base/exec.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/sys.h"
@@ -401,4 +402,57 @@ TEST(descriptors_close_on_exec)
     T_OK(fcntl(other, F_GETFD) < 0); /* closed all the same */
     sys_fail_never();
     sys.close(d);
+}
+
+struct writer {
+    const char *path;
+    int lines;
+};
+
+static void write_lines(void *ctx)
+{
+    const struct writer *w = ctx;
+    struct err err = ERR_INIT;
+
+    for (int i = 0; i < w->lines; i++) {
+        T_ST_ERR(fs_append_lines(w->path, "x\n", 2, 0600, &err), OK, &err);
+    }
+}
+
+static int take_lines(const char *path)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct err err = ERR_INIT;
+    struct str text = S(""), line;
+    int n = 0;
+
+    if (access(path, F_OK) == 0) {
+        T_ST_ERR(fs_lines_settle(path, &err), OK, &err);
+        T_ST_ERR(fs_read_file(a, path, 1 << 16, &text, &err), OK, &err);
+        T_OK(unlink(path) == 0);
+    }
+    while (str_split(&text, '\n', &line)) {
+        n += line.n > 0;
+    }
+    arena_free(a);
+    return n;
+}
+
+/* Who takes lines away by moving the file loses none that are being added. */
+TEST(lines_that_are_moved_away_are_whole)
+{
+    const char *dir = t_tmpdir(), *path = in_dir(dir, "lines"), *aside = in_dir(dir, "aside");
+    struct writer w = { path, 300 };
+    struct exec_thread *t;
+    struct err err = ERR_INIT;
+    int got = 0;
+
+    T_ST_ERR(exec_thread_new(&t, "writer", write_lines, &w, &err), OK, &err);
+    for (int i = 0; i < 200 && got < w.lines; i++) {
+        if (rename(path, aside) == 0) got += take_lines(aside);
+    }
+    exec_thread_join(t);
+    got += take_lines(path);
+    T_INT(got, w.lines);
+    T_ST(fs_lines_settle(aside, &err), ST_NOT_FOUND);
 }
