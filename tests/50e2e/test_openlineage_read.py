@@ -357,6 +357,20 @@ def test_search(told):
         assert told.get("/search", status=400, q="x", **bad)["field"] == next(iter(bad))
 
 
+def test_what_is_too_much_is_told(told):
+    """A facet that many runs share is read once, and counted as often as it is shown."""
+    event = {"producer": PRODUCER, "schemaURL": SCHEMA, "eventType": "COMPLETE", "job": {"namespace": told.jobs, "name": "large"}, "inputs": [], "outputs": []}
+    large = {"large": facet(text="x" * 1_500_000)}
+    for part in range(10):
+        got = told.session.post(told.url + "/lineage/batch", timeout=60, json=[
+            {**event, "eventTime": f"2026-03-01T11:{part:02}:0{i}Z", "run": {"runId": str(uuid.uuid4()), "facets": large}} for i in range(5)])
+        assert got.status_code in (200, 201), got.text
+    path = told.at(told.jobs, "jobs", "large", "runs")
+    assert len(told.get(path, limit=2)["runs"]) == 2
+    got = told.session.get(told.url + path, params={"limit": 50}, timeout=60)
+    assert got.status_code in (400, 413) and "ask for less" in got.text
+
+
 def test_tags(told):
     path = told.at(told.db, "datasets", "dir/loaded")
     tag = "pii " + told.db[-6:]
@@ -379,6 +393,14 @@ def test_tags(told):
     job = told.at(told.jobs, "jobs", "dag.load")
     assert write("POST", f"{job}/tags/slow")["tags"] == ["tier:gold", "slow"]
     assert write("DELETE", f"{job}/tags/tier%3Agold")["tags"] == ["slow"]      # of a facet: the client's word holds
+    said = [{"key": "b"}, {"key": "a", "value": "true"}, {"key": "b", "value": "b"}, {"key": "c", "field": "y"}, {"key": "d", "field": "y"},
+            {"key": "e", "field": "none"}, {"key": "k", "value": "v", "field": "id"}]
+    told.run("dag.load", 40, [], [told.data("dir/loaded", {**fields("id", "y", "y2"), "tags": facet(tags=said)})])
+    write("POST", f"{path}/fields/y/tags/a")
+    write("POST", f"{path}/fields/y/tags/d")
+    write("DELETE", f"{path}/fields/y/tags/c")
+    got = told.get(path)
+    assert got["tags"] == ["b", "a"] and [f["tags"] for f in got["fields"]] == [["k:v"], ["d", "a"], []]
     assert write("POST", told.at(told.db, "datasets", "none", "tags", "x"), 404)["field"] == "dataset"
     assert write("POST", f"{path}/fields/none/tags/x", 404)["field"] == "field"
     assert write("POST", f"{path}/tags/{'x' * 300}", 400)["field"] == "tag"

@@ -6,16 +6,12 @@
 
 static enum status has_field(struct view *v, int64_t set, struct str field, struct err *err)
 {
-    struct ol_dataset_view *d;
-    enum status st = ol_datasets(v, &set, 1, 0, &d, err);
+    bool said;
+    enum status st = ol_field_said(v, set, field, &said, err);
 
-    for (size_t i = 0; !st && i < d->fields_n; i++) {
-        if (str_eq(d->fields[i].name, field)) {
-            return OK;
-        }
-    }
-    return st ? st
-              : err_field(err, ST_NOT_FOUND, "field", "Field '%.*s' not found.", STR_ARG(field));
+    return st || said
+               ? st
+               : err_field(err, ST_NOT_FOUND, "field", "Field '%.*s' not found.", STR_ARG(field));
 }
 
 static enum status check_tag(const struct ol_edit *e, struct err *err)

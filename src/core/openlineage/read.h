@@ -116,6 +116,9 @@ enum status ol_datasets(struct view *v, const int64_t *uids, size_t n, unsigned 
                         struct ol_dataset_view **out, struct err *err);
 enum status ol_versions(struct view *v, const int64_t *uids, size_t n, unsigned with,
                         struct ol_version_view **out, struct err *err);
+/* Whether the schema facet of a data set names a field. */
+enum status ol_field_said(struct view *v, int64_t set, struct str field, bool *said,
+                          struct err *err);
 /* Names of data sets or jobs, in the order of uids; what is not there, or hidden where that is not wanted, has name.p NULL. */
 enum status ol_dataset_names(struct view *v, const int64_t *uids, size_t n, bool hidden_too,
                              struct ol_name **out, struct err *err);

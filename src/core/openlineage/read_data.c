@@ -16,9 +16,8 @@ static struct str json_of(const struct ol_cells *c, const char *key)
 struct fields {
     struct view *v;
     struct ol_dataset_view *d;
-    const struct ol_tagged *said;
-    size_t said_n, cap;
-    struct str tags;
+    struct ol_tags tags;
+    size_t cap;
 };
 
 static enum status one_field(void *ctx, struct str unused, struct str json, struct err *err)
@@ -28,21 +27,17 @@ static enum status one_field(void *ctx, struct str unused, struct str json, stru
     struct ol_field_view x = { .name = json_peek_text(f->v->arena, json, "name"),
                                .type = json_peek_text(f->v->arena, json, "type"),
                                .description = json_peek_text(f->v->arena, json, "description") };
-    struct ol_texts tags;
-    enum status st;
 
     (void)unused;
     if (!x.name.p) {
         return OK;
     }
-    st = ol_tags_of(f->v->arena, f->tags, f->said, f->said_n, d->uid, x.name, &tags, err);
-    x.tags = tags.p;
-    x.tags_n = tags.n;
-    if (!st && !arena_grow(f->v->arena, (void **)&d->fields, d->fields_n, &f->cap, sizeof(x))) {
-        st = err_nomem(err);
+    if (x.name.n) x.tags = ol_tags_of(&f->tags, x.name, &x.tags_n);
+    if (!arena_grow(f->v->arena, (void **)&d->fields, d->fields_n, &f->cap, sizeof(x))) {
+        return err_nomem(err);
     }
-    if (!st) d->fields[d->fields_n++] = x;
-    return st;
+    d->fields[d->fields_n++] = x;
+    return OK;
 }
 
 static bool is_stream(struct str ns, struct str type)
@@ -54,15 +49,11 @@ static bool is_stream(struct str ns, struct str type)
 static enum status say_set(struct view *v, struct ol_dataset_view *d, const struct ol_cells *c,
                            const struct ol_tagged *said, size_t said_n, struct err *err)
 {
-    struct fields f = {
-        .v = v, .d = d, .said = said, .said_n = said_n, .tags = json_of(c, "tags")
-    };
-    struct ol_texts tags;
+    struct fields f = { .v = v, .d = d };
     size_t cap = 0;
-    enum status st = ol_tags_of(v->arena, f.tags, said, said_n, d->uid, S(""), &tags, err);
+    enum status st = ol_tags_read(v->arena, json_of(c, "tags"), said, said_n, d->uid, &f.tags, err);
 
-    d->tags = tags.p;
-    d->tags_n = tags.n;
+    d->tags = ol_tags_of(&f.tags, S(""), &d->tags_n);
     d->description = json_peek_text(v->arena, json_of(c, "documentation"), "description");
     d->lifecycle =
         json_peek_text(v->arena, json_of(c, "lifecycleStateChange"), "lifecycleStateChange");
@@ -79,7 +70,7 @@ static enum status say_set(struct view *v, struct ol_dataset_view *d, const stru
 
 static enum status take_set(struct view *v, const struct q_ol_datasets_of_row *row,
                             struct ol_dataset_view *d, struct ol_cells *c, struct ol_loading *l,
-                            bool all, struct err *err)
+                            const char *const *keys, struct err *err)
 {
     struct ol_stamp at;
     int64_t unused;
@@ -95,13 +86,13 @@ static enum status take_set(struct view *v, const struct q_ol_datasets_of_row *r
         return err_nomem(err);
     }
     st = ol_thing_decode(row->body, v->arena, c, &at, &unused, err);
-    return st ? st : ol_want(l, c, all ? NULL : set_keys, err);
+    return st ? st : ol_want(l, c, keys, err);
 }
 
-/* By sorted uids; what is not there has uid 0. Facets are in cells, those of `wanted` with their values. */
-static enum status read_sets(struct view *v, const int64_t *sorted, size_t m, bool all,
-                             struct ol_dataset_view *to, struct ol_cells *cells,
-                             struct ol_loading *l, struct err *err)
+/* By sorted uids; what is not there has uid 0. Facets are in cells, those of `keys` (NULL = all) with their values. */
+static enum status read_sets(struct view *v, const int64_t *sorted, size_t m,
+                             const char *const *keys, struct ol_dataset_view *to,
+                             struct ol_cells *cells, struct ol_loading *l, struct err *err)
 {
     enum status st = OK;
 
@@ -114,7 +105,7 @@ static enum status read_sets(struct view *v, const int64_t *sorted, size_t m, bo
         while (!st && (st = q_ol_datasets_of_next(stmt, &row, err)) == OK) {
             ptrdiff_t k = ol_place_of(sorted, m, row.uid);
 
-            if (k >= 0) st = take_set(v, &row, &to[k], &cells[k], l, all, err);
+            if (k >= 0) st = take_set(v, &row, &to[k], &cells[k], l, keys, err);
         }
         sql_close(stmt);
         st = st == ST_END ? OK : st;
@@ -142,7 +133,7 @@ enum status ol_datasets(struct view *v, const int64_t *uids, size_t n, unsigned 
     if (!found || !cells || !*out) {
         return err_nomem(err);
     }
-    st = read_sets(v, sorted, m, with & OL_WITH_FACETS, found, cells, &l, err);
+    st = read_sets(v, sorted, m, with & OL_WITH_FACETS ? NULL : set_keys, found, cells, &l, err);
     st = st ? st : ol_load(&l, err);
     st = st ? st : ol_tagged_of(v, sorted, m, &said, &said_n, err);
     for (size_t i = 0; !st && i < m; i++) {
@@ -152,6 +143,41 @@ enum status ol_datasets(struct view *v, const int64_t *uids, size_t n, unsigned 
     for (size_t i = 0; !st && i < n; i++) {
         (*out)[i] = found[ol_place_of(sorted, m, uids[i])];
     }
+    return st;
+}
+
+struct finding {
+    struct arena *a;
+    struct str name;
+    bool found;
+};
+
+static enum status one_name(void *ctx, struct str unused, struct str json, struct err *err)
+{
+    struct finding *f = (struct finding *)ctx;
+    struct str name = json_peek_text(f->a, json, "name");
+
+    (void)unused;
+    (void)err;
+    f->found = name.p && str_eq(name, f->name);
+    return f->found ? ST_END : OK;
+}
+
+enum status ol_field_said(struct view *v, int64_t set, struct str field, bool *said,
+                          struct err *err)
+{
+    static const char *const keys[] = { "schema", NULL };
+    struct ol_loading l = { .v = v };
+    struct finding f = { v->arena, field, false };
+    struct ol_dataset_view d;
+    struct ol_cells c = { 0 };
+    enum status st = read_sets(v, &set, 1, keys, &d, &c, &l, err);
+
+    st = st ? st : ol_load(&l, err);
+    st = st ? st
+            : json_peek_each(json_peek(json_of(&c, "schema"), "fields").raw, v->arena, one_name, &f,
+                             err);
+    *said = f.found;
     return st;
 }
 

@@ -42,7 +42,7 @@ static enum status give_value(struct ol_loading *l, const struct q_ol_values_of_
                               size_t *bytes, struct err *err)
 {
     struct ol_cell key = { .h = row->h, .h2 = row->h2 };
-    size_t lo = 0, hi = l->n;
+    size_t lo = 0, hi = l->n, end;
     struct str raw;
     enum status st;
 
@@ -59,14 +59,17 @@ static enum status give_value(struct ol_loading *l, const struct q_ol_values_of_
     if (lo == l->n || l->p[lo]->h != row->h || l->p[lo]->h2 != row->h2) {
         return OK;
     }
-    if (row->raw_n < 0 || (size_t)row->raw_n > OL_FACET_BYTES_MAX - *bytes) {
+    for (end = lo; end < l->n && l->p[end]->h == row->h && l->p[end]->h2 == row->h2; end++) {
+    }
+    if (row->raw_n < 0 ||
+        (size_t)row->raw_n > (OL_FACET_BYTES_MAX - *bytes) / (end - lo)) { /* each shows it */
         return err_set(err, ST_TOO_BIG,
                        "the facets of what was asked for have more than %d bytes: ask for less",
                        OL_FACET_BYTES_MAX);
     }
-    *bytes += (size_t)row->raw_n;
+    *bytes += (size_t)row->raw_n * (end - lo);
     st = zip_get(l->v->arena, row->body, (size_t)row->raw_n, &raw, err);
-    for (; !st && lo < l->n && l->p[lo]->h == row->h && l->p[lo]->h2 == row->h2; lo++) {
+    for (; !st && lo < end; lo++) {
         l->p[lo]->json = raw;
     }
     return st;
@@ -130,18 +133,12 @@ struct str ol_facet_of(const struct ol_facet_row *f, size_t n, struct str key)
 
 /* ---- tags ----------------------------------------------------------------------------------------------------------------------------- */
 
-enum status ol_texts_add(struct arena *a, struct ol_texts *t, struct str s, struct err *err)
+static int by_uid(const void *a, const void *b)
 {
-    for (size_t i = 0; i < t->n; i++) {
-        if (str_eq(t->p[i], s)) {
-            return OK;
-        }
-    }
-    if (!arena_grow(a, (void **)&t->p, t->n, &t->cap, sizeof(*t->p))) {
-        return err_nomem(err);
-    }
-    t->p[t->n++] = s;
-    return OK;
+    const struct ol_tagged *x = a, *y = b;
+    int d = x->uid != y->uid ? (x->uid < y->uid ? -1 : 1) : str_cmp(x->field, y->field);
+
+    return d ? d : str_cmp(x->tag, y->tag);
 }
 
 enum status ol_tagged_of(struct view *v, const int64_t *uids, size_t n, struct ol_tagged **out,
@@ -169,14 +166,31 @@ enum status ol_tagged_of(struct view *v, const int64_t *uids, size_t n, struct o
         sql_close(stmt);
         st = st == ST_END ? OK : st;
     }
+    if (!st && *out_n > 1) qsort(*out, *out_n, sizeof(**out), by_uid);
     return st;
 }
 
+struct pair {
+    struct str field, tag;
+    size_t at;
+    bool on;
+};
 struct tagging {
     struct arena *a;
-    struct str field;
-    struct ol_texts *out;
+    struct pair *p;
+    size_t n, cap;
 };
+
+static enum status add_pair(struct tagging *t, struct str field, struct str tag, bool on,
+                            struct err *err)
+{
+    if (!arena_grow(t->a, (void **)&t->p, t->n, &t->cap, sizeof(*t->p))) {
+        return err_nomem(err);
+    }
+    t->p[t->n] = (struct pair){ field, tag, t->n, on };
+    t->n++;
+    return OK;
+}
 
 /* {"key": "tier", "value": "gold", "field": "id"}: the name is tier:gold, or the key where the value says no more. */
 static enum status one_tag(void *ctx, struct str unused, struct str tag, struct err *err)
@@ -186,38 +200,110 @@ static enum status one_tag(void *ctx, struct str unused, struct str tag, struct 
                field = json_peek_text(t->a, tag, "field");
 
     (void)unused;
-    if (!key.n || !str_eq(field, t->field)) {
+    if (!key.n) {
         return OK;
     }
     if (value.n && !str_eq(value, key) && !str_eq_lit(value, "true")) {
         key = arena_printf(t->a, "%.*s:%.*s", STR_ARG(key), STR_ARG(value));
     }
-    return key.p ? ol_texts_add(t->a, t->out, key, err) : err_nomem(err);
+    return key.p ? add_pair(t, field.p ? field : S(""), key, true, err) : err_nomem(err);
 }
 
-enum status ol_tags_of(struct arena *a, struct str facet, const struct ol_tagged *said,
-                       size_t said_n, int64_t uid, struct str field, struct ol_texts *out,
-                       struct err *err)
+static int by_tag(const void *a, const void *b)
 {
-    struct tagging t = { a, field, out };
-    enum status st;
+    const struct pair *x = a, *y = b;
+    int d = str_cmp(x->field, y->field);
 
-    *out = (struct ol_texts){ 0 };
-    st = json_peek_each(json_peek(facet, "tags").raw, a, one_tag, &t, err);
-    for (size_t i = 0; !st && i < said_n; i++) {
-        if (said[i].uid != uid || !str_eq(said[i].field, field)) {
-            continue;
+    d = d ? d : str_cmp(x->tag, y->tag);
+    return d ? d : x->at < y->at ? -1 : x->at > y->at;
+}
+
+static int by_field(const void *a, const void *b)
+{
+    const struct pair *x = a, *y = b;
+    int d = str_cmp(x->field, y->field);
+
+    return d ? d : x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Each once, where it came first; not what was taken away. */
+static void settle(struct tagging *t)
+{
+    size_t kept = 0;
+
+    if (t->n > 1) qsort(t->p, t->n, sizeof(*t->p), by_tag);
+    for (size_t i = 0, end; i < t->n; i = end) {
+        bool on = true;
+
+        for (end = i; end < t->n && str_eq(t->p[end].field, t->p[i].field) &&
+                      str_eq(t->p[end].tag, t->p[i].tag);
+             end++) {
+            on = on && t->p[end].on;
         }
-        if (said[i].on) {
-            st = ol_texts_add(a, out, said[i].tag, err);
-            continue;
-        }
-        for (size_t k = 0; k < out->n; k++) {
-            if (str_eq(out->p[k], said[i].tag)) {
-                memmove(&out->p[k], &out->p[k + 1], (--out->n - k) * sizeof(*out->p));
-                break;
-            }
+        if (on) t->p[kept++] = t->p[i];
+    }
+    t->n = kept;
+    if (kept > 1) qsort(t->p, kept, sizeof(*t->p), by_field);
+}
+
+/* The first of those that clients said of a thing. */
+static size_t first_said(const struct ol_tagged *said, size_t n, int64_t uid)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (said[mid].uid < uid) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
     }
-    return st;
+    return lo;
+}
+
+enum status ol_tags_read(struct arena *a, struct str facet, const struct ol_tagged *said,
+                         size_t said_n, int64_t uid, struct ol_tags *out, struct err *err)
+{
+    struct tagging t = { .a = a };
+    enum status st = json_peek_each(json_peek(facet, "tags").raw, a, one_tag, &t, err);
+
+    *out = (struct ol_tags){ 0 };
+    for (size_t i = first_said(said, said_n, uid); !st && i < said_n && said[i].uid == uid; i++) {
+        st = add_pair(&t, said[i].field, said[i].tag, said[i].on, err);
+    }
+    if (st || !t.n) {
+        return st;
+    }
+    settle(&t);
+    out->fields = ARENA_ARRAY(a, struct str, t.n + 1);
+    out->tags = ARENA_ARRAY(a, struct str, t.n + 1);
+    if (!out->fields || !out->tags) {
+        return err_nomem(err);
+    }
+    for (; out->n < t.n; out->n++) {
+        out->fields[out->n] = t.p[out->n].field;
+        out->tags[out->n] = t.p[out->n].tag;
+    }
+    return OK;
+}
+
+struct str *ol_tags_of(const struct ol_tags *t, struct str field, size_t *n)
+{
+    size_t lo = 0, hi = t->n, end;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (str_cmp(t->fields[mid], field) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    for (end = lo; end < t->n && str_eq(t->fields[end], field); end++) {
+    }
+    *n = end - lo;
+    return *n ? &t->tags[lo] : NULL;
 }

@@ -27,14 +27,7 @@ enum status ol_rows_of(struct arena *a, const struct ol_cells *c, enum ol_scope 
                        int64_t dataset, struct ol_facet_row **p, size_t *n, size_t *cap,
                        struct err *err);
 
-/* Texts in the order they came, each once. */
-struct ol_texts {
-    struct str *p;
-    size_t n, cap;
-};
-enum status ol_texts_add(struct arena *a, struct ol_texts *t, struct str s, struct err *err);
-
-/* What clients said of tags: of things, with their columns. */
+/* What clients said of tags: of things, with their columns; by uid. */
 struct ol_tagged {
     int64_t uid;
     struct str field, tag;
@@ -42,10 +35,16 @@ struct ol_tagged {
 };
 enum status ol_tagged_of(struct view *v, const int64_t *uids, size_t n, struct ol_tagged **out,
                          size_t *out_n, struct err *err);
-/* Tags of a thing (field empty) or a column: those of its tags facet (p NULL = none) and what clients said. */
-enum status ol_tags_of(struct arena *a, struct str facet, const struct ol_tagged *said,
-                       size_t said_n, int64_t uid, struct str field, struct ol_texts *out,
-                       struct err *err);
+/* Tags of a thing and its columns: those of its tags facet (p NULL = none) as they come there, and those that clients said, without those
+ * that clients took away. */
+struct ol_tags {
+    struct str *fields, *tags; /* pairs by field; of the thing itself it is empty */
+    size_t n;
+};
+enum status ol_tags_read(struct arena *a, struct str facet, const struct ol_tagged *said,
+                         size_t said_n, int64_t uid, struct ol_tags *out, struct err *err);
+/* Those of a column (field empty: of the thing), part of *t. */
+struct str *ol_tags_of(const struct ol_tags *t, struct str field, size_t *n);
 
 /* Sorted numbers: -1 when it is not there. */
 ptrdiff_t ol_place_of(const int64_t *sorted, size_t n, int64_t x);

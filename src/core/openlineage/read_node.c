@@ -58,20 +58,15 @@ static enum status thing_in(struct view *v, bool job, int64_t space, struct str 
 static bool is_field_of(struct view *v, int64_t set, struct str field, enum status *st,
                         struct err *err)
 {
-    struct ol_dataset_view *d;
     struct q_field_find_row row;
+    bool said;
 
     *st = q_field_find(v->conn, v->arena, set, field, &row, err);
     if (*st != ST_NOT_FOUND) {
         return !*st;
     }
-    *st = ol_datasets(v, &set, 1, 0, &d, err);
-    for (size_t i = 0; !*st && i < d->fields_n; i++) {
-        if (str_eq(d->fields[i].name, field)) {
-            return true;
-        }
-    }
-    return false;
+    *st = ol_field_said(v, set, field, &said, err);
+    return !*st && said;
 }
 
 /* NAME:FIELD: names may have colons, and so may fields; the longest name of a data set that has the field. */

@@ -530,18 +530,16 @@ static enum status say_job(struct view *v, struct ol_job_view *j, const struct o
                            const struct ol_tagged *said, size_t said_n, struct err *err)
 {
     struct str kind = json_peek_text(v->arena, json_of(c, "jobType"), "processingType");
-    struct ol_texts tags;
+    struct ol_tags tags;
     size_t cap = 0;
-    enum status st =
-        ol_tags_of(v->arena, json_of(c, "tags"), said, said_n, j->uid, S(""), &tags, err);
+    enum status st = ol_tags_read(v->arena, json_of(c, "tags"), said, said_n, j->uid, &tags, err);
 
     j->type = str_eq_nocase(kind, S("STREAMING")) ? OL_STREAM
               : str_eq_nocase(kind, S("SERVICE")) ? OL_SERVICE
                                                   : OL_BATCH;
     j->location = json_peek_text(v->arena, json_of(c, "sourceCodeLocation"), "url");
     j->description = json_peek_text(v->arena, json_of(c, "documentation"), "description");
-    j->tags = tags.p;
-    j->tags_n = tags.n;
+    j->tags = ol_tags_of(&tags, S(""), &j->tags_n);
     j->simple_name = j->name.name;
     return st ? st : ol_rows_of(v->arena, c, OL_OF_SELF, 0, &j->facets, &j->facets_n, &cap, err);
 }
