@@ -369,6 +369,10 @@ def test_what_is_too_much_is_told(told):
     assert len(told.get(path, limit=2)["runs"]) == 2
     got = told.session.get(told.url + path, params={"limit": 50}, timeout=60)
     assert got.status_code in (400, 413) and "ask for less" in got.text
+    window = {"after": "2026-03-01T11:00:00Z", "before": "2026-03-01T11:10:00Z"}
+    got = told.session.get(told.url + "/events/lineage", params=window, timeout=60)
+    assert got.status_code in (400, 413) and "ask for less" in got.text
+    assert len(told.get("/events/lineage", limit=3, **window)["events"]) == 3
 
 
 def test_tags(told):

@@ -570,7 +570,7 @@ static enum status events(struct call *c, struct view *v, struct err *err)
     struct ol_stored *p = NULL;
     size_t n = 0;
     int64_t total = 0;
-    bool more;
+    bool more = false;
     enum status st = ol_when(in->before, "before", &q.until_us, err);
 
     if (in->sort_direction.n && q.down && !str_eq_nocase(in->sort_direction, S("desc"))) {
@@ -580,6 +580,11 @@ static enum status events(struct call *c, struct view *v, struct err *err)
     st = st ? st : ol_event_count(v, q.from_us, q.until_us, &total, err);
     st = st ? st : ol_event_skip(v, &q, page.skip, err);
     if (!st && page.max) st = ol_events(v, &q, &p, &n, &more, err);
+    if (!st && more && n < page.max) {
+        return err_field(err, ST_TOO_BIG, "limit",
+                         "%zu events of this page have more than %d bytes: ask for less", page.max,
+                         EVENTS_BYTES);
+    }
     if (st == ST_NOT_FOUND) st = OK; /* beyond the end */
     if (st || !out) {
         return st ? st : err_nomem(err);

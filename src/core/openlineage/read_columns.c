@@ -84,6 +84,7 @@ static enum status begin(struct columns *c, const struct ol_node_id *start, stru
     if (st) {
         return st;
     }
+    c->partial = c->partial || more;
     sets = ARENA_ARRAY(c->v->arena, int64_t, n + 1);
     for (size_t i = 0; sets && i < n; i++) {
         if (links[i].writes) sets[m++] = links[i].dataset;
@@ -102,16 +103,19 @@ static enum status step(struct columns *c, const int64_t *uids, size_t n, bool d
         struct q_ol_columns_up_row up = { 0 };
         struct q_ol_columns_down_row dn = { 0 };
         struct sql_stmt *stmt = NULL;
+        int64_t max = (int64_t)(OL_GRAPH_LINKS_MAX - c->pairs_n) + 1;
 
-        st = down ? q_ol_columns_down_open(c->v->conn, &stmt, uids + at, some, OL_GRAPH_LINKS_MAX,
-                                           err)
-                  : q_ol_columns_up_open(c->v->conn, &stmt, uids + at, some, OL_GRAPH_LINKS_MAX,
-                                         err);
+        st = down ? q_ol_columns_down_open(c->v->conn, &stmt, uids + at, some, max, err)
+                  : q_ol_columns_up_open(c->v->conn, &stmt, uids + at, some, max, err);
         while (!st) {
             struct pair x;
 
             st = down ? q_ol_columns_down_next(stmt, &dn, err)
                       : q_ol_columns_up_next(stmt, &up, err);
+            if (!st && c->pairs_n == OL_GRAPH_LINKS_MAX) {
+                c->partial = true;
+                break;
+            }
             if (st) {
                 break;
             }

@@ -154,12 +154,14 @@ static enum status jobs_of_sets(struct walk *w, enum ol_dir dir, struct err *err
     for (size_t at = 0; !st && at < n && !w->g->partial; at += OL_LIST_MAX) {
         struct q_ol_io_of_datasets_row row;
         struct sql_stmt *stmt = NULL;
+        size_t rows = 0;
 
         st = q_ol_io_of_datasets_open(w->v->conn, &stmt, sets + at,
-                                      MIN_OF(n - at, (size_t)OL_LIST_MAX), dir, OL_GRAPH_LINKS_MAX,
-                                      err);
+                                      MIN_OF(n - at, (size_t)OL_LIST_MAX), dir,
+                                      OL_GRAPH_LINKS_MAX + 1, err);
         while (!st && !w->g->partial && (st = q_ol_io_of_datasets_next(stmt, &row, err)) == OK) {
             st = meet_job(w, row.job, err);
+            w->g->partial |= ++rows > OL_GRAPH_LINKS_MAX;
         }
         sql_close(stmt);
         st = st == ST_END ? OK : st;

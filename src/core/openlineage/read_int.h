@@ -51,7 +51,7 @@ ptrdiff_t ol_place_of(const int64_t *sorted, size_t n, int64_t x);
 /* A sorted copy, each once. */
 enum status ol_sorted(struct arena *a, const int64_t *p, size_t n, int64_t **out, size_t *out_n,
                       struct err *err);
-/* What runs read and wrote, by run. */
+/* What runs read and wrote, by run; ST_TOO_BIG beyond OL_LINKS_OF_RUNS_MAX. */
 enum status ol_links_of_runs(struct view *v, const int64_t *runs, size_t n, bool writes,
                              struct ol_link_view **out, size_t *out_n, struct err *err);
 enum status ol_io_of_jobs(struct view *v, const int64_t *jobs, size_t n, size_t max,

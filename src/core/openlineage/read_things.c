@@ -235,12 +235,17 @@ static enum status read_links(struct view *v, const int64_t *runs, size_t n, boo
     struct sql_stmt *stmt = NULL;
     struct q_ol_run_inputs_row in = { 0 };
     struct q_ol_run_outputs_row o = { 0 };
-    enum status st = writes
-                         ? q_ol_run_outputs_open(v->conn, &stmt, runs, n, OL_LINKS_OF_RUNS_MAX, err)
-                         : q_ol_run_inputs_open(v->conn, &stmt, runs, n, OL_LINKS_OF_RUNS_MAX, err);
+    int64_t max = (int64_t)(OL_LINKS_OF_RUNS_MAX - *p_n) + 1;
+    enum status st = writes ? q_ol_run_outputs_open(v->conn, &stmt, runs, n, max, err)
+                            : q_ol_run_inputs_open(v->conn, &stmt, runs, n, max, err);
 
     while (!st) {
         st = writes ? q_ol_run_outputs_next(stmt, &o, err) : q_ol_run_inputs_next(stmt, &in, err);
+        if (!st && *p_n == OL_LINKS_OF_RUNS_MAX) {
+            st = err_set(err, ST_TOO_BIG,
+                         "the runs read or wrote more than %d versions of data sets: ask for less",
+                         OL_LINKS_OF_RUNS_MAX);
+        }
         if (!st && !arena_grow(v->arena, (void **)p, *p_n, cap, sizeof(**p))) {
             st = err_nomem(err);
         }
@@ -555,6 +560,11 @@ static enum status link_jobs(struct view *v, struct ol_job_view *jobs, size_t n,
     bool more;
     enum status st = ol_io_of_jobs(v, sorted, n, OL_GRAPH_LINKS_MAX, &links, &links_n, &more, err);
 
+    if (!st && more) {
+        return err_set(err, ST_TOO_BIG,
+                       "the jobs have more than %d inputs and outputs: ask for less",
+                       OL_GRAPH_LINKS_MAX);
+    }
     sets = ARENA_ARRAY(v->arena, int64_t, links_n + 1);
     all = ARENA_ARRAY(v->arena, struct ol_name, links_n + 1);
     if (!st && (!sets || !all)) {
