@@ -8,10 +8,10 @@
  *   uri).
  * - An artifact of ML Metadata is tied to the place of its URI if there is one, as what is there in whichever version (rule uri); with a text
  *   property `digest` to that version too (rule digest). Changing URI or digest takes back what rules said, and they say what is so now.
- * - Whatever comes first, the same is said in the end. What was there before is found when a place is made: some at once, the rest by
+ * - Of these, whatever comes first, the same is said in the end. What was there before is found when a place is made: some at once, the rest by
  *   steps of the worker, which a kill only delays; a store of before is gone over in the same way.
  * - A data set of OpenLineage makes the place of its name and is what is there; its versions lead to it (graph/load.c). What its
- *   symlinks facet and its renaming name is the same (rule symlink); a run with the id of a run of MLflow is that run (rule run).
+ *   symlinks facet and its renaming name is the same (rule symlink); a new run with the id of a run of MLflow that is there is that run (rule run), for good.
  * - What a person took back with a pin, no rule says again.
  * Questions go through places at no distance, but never over a place to another version of what they came from (graph/ask.c).
  *
@@ -62,11 +62,11 @@ struct place_named {
 enum status place_named(struct group *g, const struct place_named *x, struct err *err);
 /* The rows of ol_symlink of a data set are others now: what they say is the same, and what none says any more is not. */
 enum status place_symlinks(struct group *g, struct arena *a, int64_t uid, struct err *err);
-/* A new run of OpenLineage: the run of MLflow whose id are the digits of its UUID is the same. */
+/* A new run of OpenLineage: the run of MLflow whose id are the digits of its UUID is the same, if it is there by now. */
 enum status place_run(struct group *g, struct arena *a, int64_t uid, const unsigned char id[16],
                       struct err *err);
 
-/* Whether the digest of an artifact matters: nothing to do for those who have to look for it otherwise. */
+/* Whether there are places: without them, the digest of an artifact need not be looked for. */
 enum status place_any(struct group *g, struct core *core, bool *any, struct err *err);
 
 /* The URI of a place and its digest in one key. ST_NOMEM is the only failure. */
