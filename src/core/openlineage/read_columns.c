@@ -266,25 +266,76 @@ enum status ol_columns_said(struct view *v, const struct ol_dataset_view *d,
 }
 
 /* The facets of a data set, taken apart once for all its columns. */
+struct of_input {
+    struct str field;
+    const struct ol_said_input *x;
+    size_t at;
+};
 struct of_set {
-    struct ol_said_column *p;
+    struct of_input *p; /* by by_input() */
     size_t n;
 };
+
+/* Of several for one column the first comes first. */
+static int by_from(const struct of_input *x, const struct of_input *y)
+{
+    int d = str_cmp(x->field, y->field);
+
+    d = d ? d : str_cmp(x->x->field, y->x->field);
+    d = d ? d : str_cmp(x->x->from.name, y->x->from.name);
+    return d ? d : str_cmp(x->x->from.ns, y->x->from.ns);
+}
+
+static int by_input(const void *a, const void *b)
+{
+    const struct of_input *x = (const struct of_input *)a, *y = (const struct of_input *)b;
+    int d = by_from(x, y);
+
+    return d ? d : x->at < y->at ? -1 : x->at > y->at;
+}
+
+static enum status take_apart(struct view *v, const struct ol_dataset_view *d, struct of_set *out,
+                              struct err *err)
+{
+    struct ol_said_column *said;
+    size_t n, all = 0;
+    enum status st = ol_columns_said(v, d, &said, &n, err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        all += said[i].in_n;
+    }
+    out->p = st ? NULL : ARENA_ARRAY(v->arena, struct of_input, all + 1);
+    if (st || !out->p) {
+        return st ? st : err_nomem(err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < said[i].in_n; k++, out->n++) {
+            out->p[out->n] = (struct of_input){ said[i].field, &said[i].in[k], out->n };
+        }
+    }
+    if (out->n > 1) qsort(out->p, out->n, sizeof(*out->p), by_input);
+    return OK;
+}
 
 static void transformation(const struct of_set *said, struct str field, const struct ol_name *from,
                            struct str from_field, struct ol_column_input *in)
 {
-    for (size_t i = 0; i < said->n; i++) {
-        for (size_t k = 0; str_eq(said->p[i].field, field) && k < said->p[i].in_n; k++) {
-            const struct ol_said_input *x = &said->p[i].in[k];
+    struct ol_said_input wanted = { .from = *from, .field = from_field };
+    struct of_input key = { field, &wanted, 0 };
+    size_t lo = 0, hi = said->n;
 
-            if (str_eq(x->field, from_field) && str_eq(x->from.name, from->name) &&
-                str_eq(x->from.ns, from->ns)) {
-                if (x->type.p) in->type = x->type;
-                in->description = x->description;
-                return;
-            }
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (by_from(&said->p[mid], &key) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
+    }
+    if (lo < said->n && by_from(&said->p[lo], &key) == 0) {
+        if (said->p[lo].x->type.p) in->type = said->p[lo].x->type;
+        in->description = said->p[lo].x->description;
     }
 }
 
@@ -312,7 +363,7 @@ static enum status link_columns(struct columns *c, const struct ol_dataset_view 
             struct of_set *x = ARENA_NEW(c->v->arena, struct of_set);
 
             st = x && !int_map_put(&of, (uint64_t)c->p[at - 1].dataset, x)
-                     ? ol_columns_said(c->v, &sets[at - 1], &x->p, &x->n, err)
+                     ? take_apart(c->v, &sets[at - 1], x, err)
                      : err_nomem(err);
         }
         for (size_t k = from; !st && at && c->p[at - 1].dataset && k < i; k++) {
@@ -334,6 +385,49 @@ static enum status link_columns(struct columns *c, const struct ol_dataset_view 
         }
     }
     int_map_release(&of);
+    return st;
+}
+
+struct column_at {
+    int64_t dataset;
+    size_t at;
+};
+
+static int by_dataset(const void *a, const void *b)
+{
+    const struct column_at *x = (const struct column_at *)a, *y = (const struct column_at *)b;
+
+    return x->dataset != y->dataset ? (x->dataset < y->dataset ? -1 : 1)
+           : x->at < y->at          ? -1
+                                    : x->at > y->at;
+}
+
+/* Of all columns of a data set at once. */
+static enum status put_types(struct columns *c, const struct ol_dataset_view *sets, struct err *err)
+{
+    struct column_at *order = ARENA_ARRAY(c->v->arena, struct column_at, c->n + 1);
+    enum status st = order ? OK : err_nomem(err);
+
+    for (size_t i = 0; !st && i < c->n; i++) {
+        order[i] = (struct column_at){ c->p[i].dataset, i };
+    }
+    if (!st && c->n > 1) qsort(order, c->n, sizeof(*order), by_dataset);
+    for (size_t i = 0, end; !st && i < c->n; i = end) {
+        const struct ol_dataset_view *d = &sets[order[i].at];
+        struct str_map types = STR_MAP_INIT(d->fields_n + 1);
+
+        for (size_t k = 0; !st && order[i].dataset && k < d->fields_n; k++) {
+            st = str_map_put(&types, d->fields[k].name, &d->fields[k]) ? err_nomem(err) : OK;
+        }
+        for (end = i; end < c->n && order[end].dataset == order[i].dataset; end++) {
+            struct ol_column_node *x = &c->p[order[end].at];
+            const struct ol_field_view *f =
+                d->fields_n ? (const struct ol_field_view *)str_map_get(&types, x->field) : NULL;
+
+            if (f) x->type = f->type;
+        }
+        str_map_release(&types);
+    }
     return st;
 }
 
@@ -359,16 +453,9 @@ static enum status describe(struct columns *c, struct err *err)
     }
     st = st ? st : ol_datasets(c->v, known, m, OL_WITH_FACETS, &d, err);
     for (size_t i = 0, k = 0; !st && i < c->n; i++) {
-        struct ol_column_node *x = &c->p[i];
-
-        if (!x->dataset) {
-            continue;
-        }
-        all[i] = d[k++];
-        for (size_t f = 0; f < all[i].fields_n; f++) {
-            if (str_eq(all[i].fields[f].name, x->field)) x->type = all[i].fields[f].type;
-        }
+        if (c->p[i].dataset) all[i] = d[k++];
     }
+    st = st ? st : put_types(c, all, err);
     return st ? st : link_columns(c, all, err);
 }
 
