@@ -24,7 +24,7 @@ def test_every_workload_runs_and_its_answers_are_right(engine, tmp_path):
                           env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200)
     assert done.returncode == 0, done.stdout
     rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
-    assert {row["work"] for row in rows} == {"W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9", *(["W10", "gRPC"] if engine == "sqlite" else []), "W11", "W12", "W13", "W14", "mlmd"}
+    assert {row["work"] for row in rows} == {"W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9", *(["W10", "gRPC"] if engine == "sqlite" else []), "W11", "W12", "W13", "W14", "mlmd", "OpenLineage"}
     failed = [(row["title"], note) for row in rows for note in row["servers"]["cairn"]["notes"] if note.startswith("failed")]
     assert not failed, failed
 

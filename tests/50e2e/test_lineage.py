@@ -269,11 +269,11 @@ def test_a_deadline_gives_a_part_and_says_so(tmp_path):
     if "sqlite" not in cairn.engines():
         pytest.skip("engine not selected")
     (tmp_path / "data").mkdir()
-    subprocess.run([*cairn.bench_binaries("bench_lineage"), tmp_path / "data", "200000", "alone"], check=True, capture_output=True)
+    subprocess.run([*cairn.bench_binaries("bench_lineage"), tmp_path / "data", "1000000", "alone"], check=True, capture_output=True)
     server = cairn.CairnServer(tmp_path / "data").start()
     try:
         cli = Cli(tmp_path, server.url)
-        first, last = "node:1000000", "node:1059000"
+        first, last = "node:1000000", "node:1290000"
         assert cli.json("impact", first, "--deadline", "1ms")["partial"]
         for form in ("table", "csv"):
             assert len(cli.run("impact", first, "--deadline", "1ms", "-o", form).splitlines()) > 1
