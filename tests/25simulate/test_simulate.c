@@ -7,7 +7,8 @@
  * links, stores them beside the store, and asks what lies behind what; every third of the others writes ML Metadata, records and takes out steps,
  * and takes rows of a source over, again and again.
  * CAIRN_SIM_SEEDS = how many seeds (1000), CAIRN_SIM_FIRST = the first (1), CAIRN_SIM_BLOBS = every which seed has
- * artifacts (4), CAIRN_SIM_LINKS = every which has links (5), CAIRN_SIM_TYPED = every which has ML Metadata (3). */
+ * artifacts (4), CAIRN_SIM_LINKS = every which has links (5), CAIRN_SIM_TYPED = every which has ML Metadata (3),
+ * CAIRN_SIM_IMPORTS = these import too. */
 #include "artmodel.h"
 #include "linmodel.h"
 #include "runmodel.h"
